@@ -1,0 +1,1 @@
+"""zeuxis: generative models, faithful, fast and measured."""

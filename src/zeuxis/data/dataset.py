@@ -1,0 +1,107 @@
+"""A data set as every part of zeuxis sees it: one array of examples, optional labels, and a `Spec` known beforehand.
+
+Images are uint8 in NCHW order (binary data: 0 and 255); scaling is each model's own business. The array is a tensor in
+memory, or a memory-mapped NumPy array for data larger than memory: `batch` reads only the rows it is asked for. Points in
+the plane are float32 of shape (N, 2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import DataError
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a model must know before it is built.
+
+    Arguments:
+        name: The data set's name, as in `mnist`.
+        shape: One example's shape: (channels, height, width), or (2,) for points in the plane.
+        classes: The number of classes, 0 without labels.
+        class_names: Names in label order, or empty.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    classes: int = 0
+    class_names: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Numbers in one example."""
+        return int(np.prod(self.shape))
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Spec:
+        return cls(data["name"], tuple(data["shape"]), data["classes"], tuple(data["class_names"]))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Examples and, if there are any, labels.
+
+    Arguments:
+        spec: Name, shape and classes.
+        x: Examples, (N, *shape): a tensor, or a memory-mapped array.
+        y: Labels (N,), int64, -1 where an example is unlabelled; None without labels.
+        rows: The rows of `x` that this data set consists of, None for all. Splits share one array.
+
+    Example:
+        >>> import torch
+        >>> data = Dataset(Spec("tiny", (1, 2, 2), 2), torch.zeros(4, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 1, 0, 1]))
+        >>> len(data), data.batch(torch.tensor([1, 3]))[1].tolist()
+        (4, [1, 1])
+    """
+
+    spec: Spec
+    x: Tensor | np.ndarray
+    y: Tensor | None = None
+    rows: Tensor | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if tuple(self.x.shape[1:]) != self.spec.shape:
+            raise DataError(f"The examples of '{self.spec.name}' have shape {tuple(self.x.shape[1:])}, expected {self.spec.shape}.")
+        if self.y is not None and len(self.y) != len(self.x):
+            raise DataError(f"'{self.spec.name}' has {len(self.x)} examples but {len(self.y)} labels: give one label an example.")
+
+    def __len__(self) -> int:
+        return len(self.x) if self.rows is None else len(self.rows)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the raw examples."""
+        return len(self) * self.spec.size * self.x.dtype.itemsize
+
+    @property
+    def labels(self) -> Tensor | None:
+        """Labels of this data set's own rows, (len(self),)."""
+        return self.y if self.y is None or self.rows is None else self.y[self.rows]
+
+    def batch(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Examples and labels at these positions."""
+        rows = index if self.rows is None else self.rows[index]
+        x = self.x[rows] if isinstance(self.x, Tensor) else torch.from_numpy(np.ascontiguousarray(self.x[rows.numpy()]))
+        return x, None if self.y is None else self.y[rows]
+
+    def all(self) -> Tensor:
+        """Every example as one tensor, for sets that fit in memory."""
+        return self.batch(torch.arange(len(self)))[0]
+
+    def take(self, positions: Tensor) -> Dataset:
+        """The data set made of these positions, sharing the array."""
+        return replace(self, rows=positions if self.rows is None else self.rows[positions])
+
+    def to(self, device: torch.device) -> Dataset:
+        """The data set with its examples on a device; memory-mapped data stays where it is."""
+        if not isinstance(self.x, Tensor) or self.x.device == device:
+            return self
+        move = [None if t is None else t.to(device) for t in (self.y, self.rows)]
+        return replace(self, x=self.x.to(device), y=move[0], rows=move[1])

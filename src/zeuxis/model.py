@@ -1,0 +1,242 @@
+"""What a model is: a network, a frozen `Config` beside it, and the paper's algorithm as a generator of losses.
+
+A model states its *players* (who moves which parameters, with which optimiser settings) and how they *play*: `play(batch)` is
+a generator that yields `(player, loss)` in the order of the paper's algorithm box, with no optimiser code in it. The training
+loop resumes it after each backward pass and update of that player's parameters, so a later turn sees the earlier turn's new
+weights. A GAN yields "discriminator" and then "generator"; an autoencoder yields once.
+
+What else a model can do is said by having the method: the *capabilities* below are protocols, and an application takes any
+model that has the one it needs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from .data.dataset import Spec
+from .errors import MissingCapability, UsageError
+
+FAMILIES = ("gan", "vae", "autoregressive", "rl", "evaluation")
+
+
+class Noise:
+    """The randomness of one step, the same for one process and for many.
+
+    Every draw is made for the whole global batch from a generator that is a function of the run's seed and the images seen, and
+    each process keeps its own rows. A step can therefore be repeated, resumed or split without any saved generator state.
+
+    Arguments:
+        seed: The run's seed.
+        step: Images seen before this step; with the seed it fixes every number drawn.
+        rows: This process's rows of the global batch.
+        total: The size of the global batch.
+        device: Where the numbers are drawn.
+    """
+
+    def __init__(self, seed: int, step: int, rows: slice, total: int, device: torch.device | str = "cpu") -> None:
+        self.generator = torch.Generator(device).manual_seed((seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9) % 2**63)
+        self.rows, self.total, self.device = rows, total, torch.device(device)
+
+    def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
+        """Numbers uniform in [low, high), shape (local batch, *shape)."""
+        u = torch.rand(self.total, *shape, generator=self.generator, device=self.device)[self.rows]
+        return u if (low, high) == (0.0, 1.0) else u * (high - low) + low
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal numbers, shape (local batch, *shape)."""
+        return torch.randn(self.total, *shape, generator=self.generator, device=self.device)[self.rows]
+
+    def integers(self, high: int, *shape: int) -> Tensor:
+        """Integers uniform in 0..high-1, shape (local batch, *shape)."""
+        return torch.randint(high, (self.total, *shape), generator=self.generator, device=self.device)[self.rows]
+
+
+@dataclass
+class Batch:
+    """What `play` is given.
+
+    Arguments:
+        x: This process's examples, (local batch, *shape), raw (uint8 for images).
+        y: Their labels, -1 where unlabelled, or None.
+        noise: Random numbers for this step.
+        images: Images seen before this step by all processes together.
+        progress: Fraction of the training that lies behind, in [0, 1].
+    """
+
+    x: Tensor
+    y: Tensor | None
+    noise: Noise
+    images: int = 0
+    progress: float = 0.0
+
+
+@dataclass(frozen=True)
+class Player:
+    """One player: the module whose parameters it moves, and its optimiser's settings.
+
+    Arguments:
+        module: The network this player trains.
+        lr: Step size.
+        betas: Decay rates of Adam's (and Adamax's) first and second moments.
+        eps: Added to the root of the second moment.
+        weight_decay: L2 penalty, added to the gradient.
+        optimiser: Which rule moves the parameters.
+    """
+
+    module: nn.Module
+    lr: float
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    optimiser: Literal["adam", "adamax", "sgd"] = "adam"
+
+
+class Model(nn.Module):
+    """Base of every model; a subclass sets the class variables and writes `players`, `play` and, if it can, `sample`.
+
+    Attributes:
+        name: What the command line calls it.
+        Config: The frozen dataclass of its settings.
+        paper: Authors, title and year.
+        clock: Whether a film of its learning shows "linear" or "log" time.
+        channels_last: Whether its convolutions are faster with channels last (measured per model).
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type]
+    paper: ClassVar[str] = ""
+    clock: ClassVar[Literal["linear", "log"]] = "linear"
+    channels_last: ClassVar[bool] = False
+
+    def __init__(self, config: Any, spec: Spec) -> None:
+        super().__init__()
+        self.config, self.spec = config, spec
+
+    def players(self) -> dict[str, Player]:
+        """Who moves which parameters."""
+        raise TypeError(f"{type(self).__name__} must define players().")
+
+    def play(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
+        """One step of the paper's algorithm: yields (player, loss) turn by turn."""
+        raise TypeError(f"{type(self).__name__} must define play(batch).")
+
+    def settle(self, x: Tensor | None = None) -> None:
+        """Called before a model is saved or used: compute whatever evaluation needs beside the weights (batch statistics)."""
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+
+@runtime_checkable
+class CanSample(Protocol):
+    """Makes new examples."""
+
+    def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """n new examples: uint8 images (n, C, H, W), or points (n, 2)."""
+        ...
+
+
+@runtime_checkable
+class CanDecode(Protocol):
+    """Turns codes into examples; `codes` draws codes from the prior."""
+
+    def prior(self, n: int, *, generator: torch.Generator | None = None) -> Tensor: ...
+
+    def decode(self, z: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class CanEncode(Protocol):
+    """Turns examples into codes."""
+
+    def encode(self, x: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class LogProb:
+    """Log-likelihoods in nats an image, and whether they are exact or a lower bound."""
+
+    nats: Tensor
+    exact: bool = field(default=True)
+
+
+@runtime_checkable
+class CanLogProb(Protocol):
+    """Tells how likely an example is."""
+
+    def log_prob(self, x: Tensor) -> LogProb: ...
+
+
+@runtime_checkable
+class CanClassify(Protocol):
+    """Tells which class an example belongs to: probabilities (n, classes)."""
+
+    def classify(self, x: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class CanComplete(Protocol):
+    """Fills in what a mask hides."""
+
+    def complete(self, x: Tensor, mask: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class CanFeature(Protocol):
+    """Describes examples by feature vectors (n, features), for scores and linear probes."""
+
+    def features(self, x: Tensor) -> Tensor: ...
+
+
+def models() -> dict[str, type[Model]]:
+    """Every model by name, found by walking the families' folders.
+
+    Example:
+        >>> "dcgan" in models()
+        True
+    """
+    found: dict[str, type[Model]] = {}
+    for family in FAMILIES:
+        try:
+            package = importlib.import_module(f"zeuxis.{family}")
+        except ModuleNotFoundError as error:
+            if error.name != f"zeuxis.{family}":
+                raise
+            continue
+        for info in pkgutil.iter_modules(package.__path__):
+            module = importlib.import_module(f"{package.__name__}.{info.name}")
+            for value in vars(module).values():
+                if isinstance(value, type) and issubclass(value, Model) and value.__module__ == module.__name__ and "name" in vars(value):
+                    found[value.name] = value
+    return found
+
+
+def model_class(name: str) -> type[Model]:
+    """The model of this name; a `UsageError` names the ones there are."""
+    found = models()
+    if name not in found:
+        raise UsageError(f"There is no model '{name}': the models are {', '.join(sorted(found))}.")
+    return found[name]
+
+
+def require(model: Any, capability: type, verb: str) -> Any:
+    """The model itself if it has the capability; else an error that names the models that have it.
+
+    Arguments:
+        model: The model asked.
+        capability: One of the protocols above.
+        verb: What was asked for, to complete "cannot ...".
+    """
+    if isinstance(model, capability):
+        return model
+    able = sorted(name for name, kind in models().items() if all(hasattr(kind, method) for method in capability.__protocol_attrs__))  # type: ignore[attr-defined]
+    known = f"models that can: {', '.join(able)}" if able else "no model here can yet"
+    raise MissingCapability(f"The model '{getattr(model, 'name', type(model).__name__)}' cannot {verb}; {known}.")
