@@ -214,7 +214,8 @@ def models() -> dict[str, type[Model]]:
         for info in pkgutil.iter_modules(package.__path__):
             module = importlib.import_module(f"{package.__name__}.{info.name}")
             for value in vars(module).values():
-                if isinstance(value, type) and issubclass(value, Model) and value.__module__ == module.__name__ and "name" in vars(value):
+                own = isinstance(value, type) and value.__module__ == module.__name__
+                if own and issubclass(value, Model) and "name" in vars(value):
                     found[value.name] = value
     return found
 
@@ -237,6 +238,8 @@ def require(model: Any, capability: type, verb: str) -> Any:
     """
     if isinstance(model, capability):
         return model
-    able = sorted(name for name, kind in models().items() if all(hasattr(kind, method) for method in capability.__protocol_attrs__))  # type: ignore[attr-defined]
+    methods = capability.__protocol_attrs__  # type: ignore[attr-defined]
+    able = sorted(name for name, kind in models().items() if all(hasattr(kind, method) for method in methods))
     known = f"models that can: {', '.join(able)}" if able else "no model here can yet"
-    raise MissingCapability(f"The model '{getattr(model, 'name', type(model).__name__)}' cannot {verb}; {known}.")
+    name = getattr(model, "name", type(model).__name__)
+    raise MissingCapability(f"The model '{name}' cannot {verb}; {known}.")

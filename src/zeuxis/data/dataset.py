@@ -68,7 +68,8 @@ class Dataset:
 
     def __post_init__(self) -> None:
         if tuple(self.x.shape[1:]) != self.spec.shape:
-            raise DataError(f"The examples of '{self.spec.name}' have shape {tuple(self.x.shape[1:])}, expected {self.spec.shape}.")
+            given = tuple(self.x.shape[1:])
+            raise DataError(f"The examples of '{self.spec.name}' have shape {given}, expected {self.spec.shape}.")
         if self.y is not None and len(self.y) != len(self.x):
             raise DataError(f"'{self.spec.name}' has {len(self.x)} examples but {len(self.y)} labels: give one label an example.")
 
