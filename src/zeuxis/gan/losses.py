@@ -1,0 +1,52 @@
+r"""What the two players of a GAN minimise, as functions of the discriminator's logits $a$, with $D = \mathrm{sigmoid}(a)$.
+
+The non-saturating game of Goodfellow et al. 2014:
+
+$$ L_D = \mathbb{E}[-\log D(x)] + \mathbb{E}[-\log(1 - D(G(z)))], \qquad L_G = \mathbb{E}[-\log D(G(z))] . $$
+
+All work on logits, since the logarithm of a saturated probability has no gradient, and in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+def discriminator_loss(real: Float[Tensor, batch], fake: Float[Tensor, batch]) -> Float[Tensor, ""]:
+    """L_D of the module's formula, without a factor of one half.
+
+    Example:
+        >>> import torch
+        >>> round(discriminator_loss(torch.zeros(4), torch.zeros(4)).item(), 3)
+        1.386
+    """
+    return F.softplus(-real.float()).mean() + F.softplus(fake.float()).mean()
+
+
+def generator_loss(fake: Float[Tensor, batch]) -> Float[Tensor, ""]:
+    """L_G of the module's formula.
+
+    Example:
+        >>> import torch
+        >>> round(generator_loss(torch.zeros(4)).item(), 3)
+        0.693
+    """
+    return F.softplus(-fake.float()).mean()
+
+
+@contextmanager
+def frozen(opponent: nn.Module) -> Iterator[None]:
+    """Losses built inside have no gradient for the opponent's parameters: less work, and no stray gradient."""
+    moving = [p for p in opponent.parameters() if p.requires_grad]
+    for p in moving:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in moving:
+            p.requires_grad_(True)

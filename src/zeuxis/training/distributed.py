@@ -1,0 +1,108 @@
+"""Several processes, one result: weights broadcast once, one flat all-reduce of a player's gradients per turn.
+
+Modules stay plain: `torchrun --nproc-per-node N -m zeuxis train ...` starts N processes that each take their rows of the same
+global batch. Wrapping a model in DistributedDataParallel would let the processes drift apart silently here, since a loss is what
+`play` yields and not what `forward` returns.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from ..errors import UsageError
+
+
+@dataclass(frozen=True)
+class World:
+    """Which of how many processes this is."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process writes files and prints."""
+        return self.rank == 0
+
+    def rows(self, total: int) -> slice:
+        """This process's rows of `total` rows."""
+        if total % self.size:
+            raise UsageError(f"A batch of {total} cannot be shared by {self.size} processes: choose a multiple of {self.size}.")
+        share = total // self.size
+        return slice(self.rank * share, (self.rank + 1) * share)
+
+
+def join() -> World:
+    """Joins the other processes if torchrun started this one; else a world of one."""
+    if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return World()
+    world = World(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), int(os.environ.get("LOCAL_RANK", "0")))
+    if not dist.is_initialized():
+        backend = "nccl" if torch.cuda.is_available() else "gloo"
+        if backend == "nccl":
+            torch.cuda.set_device(world.local_rank)
+        dist.init_process_group(backend, timeout=timedelta(hours=2))
+    return world
+
+
+def leave() -> None:
+    """Ends the process group, if there is one."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def active() -> bool:
+    """Whether several processes work together."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def broadcast(module: nn.Module) -> None:
+    """Gives every process the first one's parameters and buffers."""
+    if active():
+        for tensor in (*module.parameters(), *module.buffers()):
+            dist.broadcast(tensor.data, 0)
+
+
+def average_gradients(parameters: Iterable[Tensor]) -> None:
+    """Replaces each gradient by its mean over the processes, in one all-reduce of one flat tensor."""
+    if not active():
+        return
+    gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+    flat = torch.cat([g.reshape(-1) for g in gradients])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    for p, g, part in zip(parameters, gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        p.grad = part.view_as(g)
+
+
+def agree(flag: bool, device: torch.device) -> bool:
+    """Whether any process raised its flag, so that all of them stop at the same step."""
+    if not active():
+        return flag
+    raised = torch.tensor(float(flag), device=device)
+    dist.all_reduce(raised, dist.ReduceOp.MAX)
+    return bool(raised.item())
+
+
+class SumOverProcesses(torch.autograd.Function):
+    """Sum of a tensor over the processes; the gradient is summed over them as well, as every process uses the sum."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> Tensor:
+        total = gradients[0].contiguous().clone()
+        dist.all_reduce(total)
+        return total

@@ -1,0 +1,54 @@
+r"""An average of the weights along the way, the one that samples are drawn from.
+
+With half-life $h$ and batch size $B$ (both in images), the decay of one step is $d = 2^{-B/h}$ and the average after $t$ steps is
+
+$$ \bar\theta_t = \frac{1 - d}{1 - d^t} \sum_{s=1}^{t} d^{\,t-s} \theta_s , $$
+
+so the first average equals the first weights and nothing of the random start stays in it (the bias correction of Adam).
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from ..model import Model
+
+
+class Average:
+    """The bias-corrected exponential average of a model's parameters; buffers are copied as they are.
+
+    Arguments:
+        model: The model that is trained.
+        halflife: Images after which a weight counts half; 0 keeps the newest weights only.
+        batch: Images a step.
+
+    Example:
+        >>> from zeuxis.training.ema import decay
+        >>> round(decay(halflife=1000, batch=100), 4)
+        0.933
+    """
+
+    def __init__(self, model: Model, halflife: int, batch: int) -> None:
+        self.model = copy.deepcopy(model).requires_grad_(False)
+        self.decay = decay(halflife, batch)
+        self.steps = 0
+
+    @torch.no_grad()
+    def update(self, model: Model) -> None:
+        """Takes in the weights of one more step."""
+        self.steps += 1
+        mine, theirs = list(self.model.parameters()), [p.detach() for p in model.parameters()]
+        weight = (1 - self.decay) / (1 - self.decay**self.steps) if self.decay else 1.0
+        torch._foreach_lerp_(mine, theirs, weight)
+
+    def copy_buffers(self, model: Model) -> None:
+        """Takes over the buffers of the trained model."""
+        for mine, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
+            mine.copy_(theirs)
+
+
+def decay(halflife: int, batch: int) -> float:
+    """The decay of one step of `batch` images for this half-life in images."""
+    return 0.5 ** (batch / halflife) if halflife else 0.0
