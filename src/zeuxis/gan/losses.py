@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
-def discriminator_loss(real: Float[Tensor, batch], fake: Float[Tensor, batch]) -> Float[Tensor, ""]:
+def discriminator_loss(real: Float[Tensor, "batch"], fake: Float[Tensor, "batch"]) -> Float[Tensor, ""]:
     """L_D of the module's formula, without a factor of one half.
 
     Example:
@@ -28,7 +28,7 @@ def discriminator_loss(real: Float[Tensor, batch], fake: Float[Tensor, batch]) -
     return F.softplus(-real.float()).mean() + F.softplus(fake.float()).mean()
 
 
-def generator_loss(fake: Float[Tensor, batch]) -> Float[Tensor, ""]:
+def generator_loss(fake: Float[Tensor, "batch"]) -> Float[Tensor, ""]:
     """L_G of the module's formula.
 
     Example:

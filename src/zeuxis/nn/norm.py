@@ -1,7 +1,8 @@
 r"""Batch normalisation as the first GANs had it: statistics of the batch at hand, in training and in sampling.
 
-$$ y = g \, \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + b, \qquad \epsilon = 10^{-8} \text{ inside the root, } \sigma^2 \text{ biased.} $$
+$$ y = g \, \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + b, $$
 
+with the biased variance and $\epsilon = 10^{-8}$ inside the root.
 There are no running averages. For use afterwards `settle_statistics` averages the statistics of many batches once, as the DCGAN
 authors did for their feature extraction, so that one image no longer depends on its companions. Under several processes the
 statistics are those of the global batch.

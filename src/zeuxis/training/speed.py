@@ -30,7 +30,8 @@ class Machine:
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
 
     def __str__(self) -> str:
-        where = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else f"{self.device}, {self.threads} threads"
+        cuda = self.device.type == "cuda"
+        where = torch.cuda.get_device_name(self.device) if cuda else f"{self.device}, {self.threads} threads"
         return f"{where}, {'bf16' if self.bf16 else 'fp32'}"
 
 
