@@ -68,6 +68,7 @@ class Batch:
         noise: Random numbers for this step.
         images: Images seen before this step by all processes together.
         progress: Fraction of the training that lies behind, in [0, 1].
+        logs: Figures worth watching beside the losses, by name; `play` adds to it and the loop averages and writes them.
     """
 
     x: Tensor
@@ -75,6 +76,7 @@ class Batch:
     noise: Noise
     images: int = 0
     progress: float = 0.0
+    logs: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class Average:
     def update(self, model: Model) -> None:
         """Takes in the weights of one more step."""
         self.steps += 1
-        mine, theirs = list(self.model.parameters()), [p.detach() for p in model.parameters()]
+        mine, theirs = ([p.detach() for p in m.parameters()] for m in (self.model, model))
         weight = (1 - self.decay) / (1 - self.decay**self.steps) if self.decay else 1.0
         torch._foreach_lerp_(mine, theirs, weight)
 

@@ -79,7 +79,7 @@ def faster_products() -> bool:
     The setting permits lower precision, and a processor with AMX makes use of that. So it is kept only where a product of
     512x512 matrices agrees with float64 to 1e-5; returns whether it was.
     """
-    setting = torch.backends.mkldnn.matmul
+    setting = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = setting.fp32_precision
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randn(512, 512, generator=generator) for _ in range(2))
