@@ -1,0 +1,77 @@
+"""Pictures of tensors: grids of images, rows of a walk, and the clock under a frame."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from ..errors import UsageError, ZeuxisError
+
+
+def to_image(x: UInt8[Tensor, "channels height width"]) -> Image.Image:
+    """One image as a Pillow image, grey or RGB."""
+    array = x.cpu().numpy()
+    if len(array) == 1:
+        return Image.fromarray(array[0])
+    if len(array) == 3:
+        return Image.fromarray(np.ascontiguousarray(array.transpose(1, 2, 0)))
+    raise UsageError(f"A picture has 1 or 3 channels, got {len(array)}: select the ones to draw.")
+
+
+def grid(x: UInt8[Tensor, "n channels height width"], columns: int = 0, gap: int = 1, smallest: int = 0) -> Image.Image:
+    """Images side by side, row by row.
+
+    Arguments:
+        x: The images.
+        columns: Images a row; 0 makes the grid as square as it can be.
+        gap: Pixels between images.
+        smallest: The grid is enlarged by a whole factor until its width is at least this (pixels).
+
+    Example:
+        >>> import torch
+        >>> grid(torch.zeros(6, 1, 8, 8, dtype=torch.uint8), columns=3).size
+        (28, 19)
+    """
+    n, channels, height, width = x.shape
+    columns = columns or math.ceil(math.sqrt(n))
+    rows = -(-n // columns)
+    mode = "L" if channels == 1 else "RGB"
+    sheet = Image.new(mode, (columns * (width + gap) + gap, rows * (height + gap) + gap), 32 if mode == "L" else (32, 32, 32))
+    for i, one in enumerate(x):
+        sheet.paste(to_image(one), (gap + i % columns * (width + gap), gap + i // columns * (height + gap)))
+    factor = max(1, -(-smallest // sheet.width))
+    return sheet.resize((sheet.width * factor, sheet.height * factor), Image.Resampling.NEAREST)
+
+
+def with_clock(picture: Image.Image, images: int, total: int) -> Image.Image:
+    """The picture over a strip that shows the images seen as a number and as a bar."""
+    strip = 22
+    frame = Image.new("RGB", (picture.width, picture.height + strip), (16, 16, 16))
+    frame.paste(picture.convert("RGB"), (0, 0))
+    draw = ImageDraw.Draw(frame)
+    done = round(picture.width * min(1.0, images / max(1, total)))
+    draw.rectangle((0, picture.height, done, picture.height + 2), fill=(240, 180, 60))
+    draw.text((6, picture.height + 5), f"{images:,} images seen", fill=(220, 220, 220), font=ImageFont.load_default(12))
+    return frame
+
+
+def save(picture: Image.Image, path: str | Path) -> Path:
+    """Writes a picture, whole or not at all; the suffix chooses the format."""
+    path = Path(path)
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(partial)
+        partial.replace(path)
+    except ValueError as error:
+        raise UsageError(f"'{path.name}' names no known picture format: end it in .png, .webp or .jpg.") from error
+    except OSError as error:
+        raise ZeuxisError(f"'{path}' could not be written ({error.strerror or error}): give a writable place.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return path

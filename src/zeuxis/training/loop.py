@@ -1,0 +1,381 @@
+"""The one training loop: any model that plays, one process or many, counted in images.
+
+For each step it draws a batch, resumes `model.play` turn by turn, and after each turn averages the gradients over the processes,
+clips them and moves the parameters of the player that was named. Gradient accumulation runs several plays side by side, so that
+every turn sees the whole batch before its player moves.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..applications.film import Picture, film_times, picture_of
+from ..data.dataset import Dataset
+from ..errors import DivergenceError, UsageError, ZeuxisError
+from ..model import Batch, Model, Noise
+from . import optimisers
+from .distributed import World, agree, average_gradients, broadcast, join
+from .ema import Average
+from .optimisers import Schedule
+from .order import Order
+from .report import Report, Track, tracker
+from .run import Run
+from .speed import Machine, Precision, peak_memory, prepare
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long, in what portions and with what care a model is trained."""
+
+    images: int = 1_000_000
+    """Length of the training (images seen)."""
+    batch: int = 128
+    """Images a step, over all processes."""
+    accumulate: int = 1
+    """Portions that a batch is computed in, to save memory (the step is the same but for batch statistics)."""
+    clip: float = 0.0
+    """Largest norm of a player's gradient; 0 does not clip."""
+    average: int = 10_000
+    """Half-life of the averaged weights that samples are drawn from (images); 0 takes the newest weights."""
+    schedule: Schedule = "constant"
+    """How the step size falls to 0: not at all, along a line, along half a cosine."""
+    decay_from: float = 0.5
+    """Fraction of the training at which the step size begins to fall."""
+    warmup: int = 0
+    """Images over which the step size rises from 0."""
+    precision: Precision = "auto"
+    """Of matrix products and convolutions; auto is bf16 where the hardware has it. Losses and statistics are always fp32."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
+    threads: int = 0
+    """CPU threads of each process; 0 shares the cores out."""
+    compile: bool = False
+    """Compile the networks first (20 to 50 s; pays on GPUs)."""
+    seed: int = 0
+    """Fixes initial weights, order of the data and all noise."""
+    log_every: int = 10_000
+    """Images between reports."""
+    save_minutes: float = 2.0
+    """Minutes between saves; the run is saved at the end as well."""
+    film: int = 100
+    """Frames of the film of its learning; 0 makes none."""
+    hold_out: int = 0
+    """Training images set aside for validation."""
+    validate_every: int = 0
+    """Images between validations; 0 validates at the end only, and only where images were held out."""
+    select: str = ""
+    """Keep the best weights by a validation figure: min:NAME or max:NAME, as in min:frechet."""
+    track: Track = ""
+    """Send figures to tensorboard, wandb or trackio as well."""
+
+
+@dataclass
+class Result:
+    """What a training ends with: the averaged model, the images seen, seconds spent, last figures, whether it was stopped."""
+
+    model: Model
+    images: int
+    seconds: float
+    figures: dict[str, float] = field(default_factory=dict)
+    stopped: bool = False
+
+
+Validation = Callable[[Model], dict[str, float]]
+
+
+def fit(
+    model: Model,
+    data: Dataset,
+    run: Run | None = None,
+    training: Training | None = None,
+    validate: Validation | None = None,
+    world: World | None = None,
+) -> Result:
+    """Trains a model, going on from the run's last save if it has one.
+
+    Arguments:
+        model: What plays; it ends with its newest weights.
+        data: What it learns from.
+        run: Folder for saves, figures and frames; None keeps nothing.
+        training: Settings.
+        validate: Figures of an averaged model, higher or lower better as `training.select` says.
+        world: This process among the others; by default found from torchrun's environment.
+
+    Raises:
+        DivergenceError: A loss or weight is no finite number; the sentence names step, player and last good save.
+    """
+    t = training or Training()
+    world = world or join()
+    check(t, data, world)
+    machine = prepare(t.device, t.precision, t.threads, world)
+    model.to(machine.device).train()
+    if model.channels_last:
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    broadcast(model)
+    fitting = Fitting(model, data, run, t, world, machine, validate)
+    with interrupts() as stop:
+        return fitting.go(stop)
+
+
+def check(t: Training, data: Dataset, world: World) -> None:
+    """Refuses settings that cannot work, with the flag to change."""
+    if len(data) < 1:
+        raise UsageError(f"'{data.spec.name}' has no examples to train on: give a data set with at least one.")
+    for name in ("images", "batch", "accumulate", "log_every"):
+        if getattr(t, name) < 1:
+            raise UsageError(f"--training.{name.replace('_', '-')} must be at least 1, got {getattr(t, name)}.")
+    if t.batch % (t.accumulate * world.size):
+        raise UsageError(
+            f"A batch of {t.batch} cannot be split into {t.accumulate} portions for {world.size} processes: "
+            f"choose a --training.batch that is a multiple of {t.accumulate * world.size}."
+        )
+    if t.select and (t.select[:4] not in ("min:", "max:") or not t.select[4:]):
+        raise UsageError(f"--training.select is '{t.select}', expected min:FIGURE or max:FIGURE, as in min:frechet.")
+
+
+class Fitting:
+    """A training under way: everything that a save must hold, and the acts of a step."""
+
+    def __init__(
+        self,
+        model: Model,
+        data: Dataset,
+        run: Run | None,
+        t: Training,
+        world: World,
+        machine: Machine,
+        validate: Validation | None,
+    ) -> None:
+        self.model, self.run, self.t, self.world, self.machine, self.validate = model, run, t, world, machine, validate
+        self.data = data.to(machine.device) if machine.device.type == "cuda" and data.nbytes < 8e9 else data
+        self.players = model.players()
+        self.optimisers = {name: optimisers.make(player) for name, player in self.players.items()}
+        self.average = Average(model, t.average, t.batch)
+        self.order = Order(len(data), t.batch, t.seed)
+        self.steps = -(-t.images // t.batch)
+        self.step, self.seconds, self.best = 0, 0.0, float("nan")
+        self.sums: list[tuple[int, str, Tensor]] = []
+        self.logs: dict[str, list[Tensor]] = {}
+        self.picture: Picture | None = picture_of(model, data, t.images) if run and t.film and world.writes else None
+        self.frames = film_times(t.film, t.batch, t.images, model.clock) if self.picture else []
+        self.last: dict[str, float] = {}
+        if t.compile:
+            for player in self.players.values():
+                player.module.compile()
+
+    @property
+    def images(self) -> int:
+        return self.step * self.t.batch
+
+    def go(self, stop: threading.Event) -> Result:
+        """Trains to the end or until told to stop."""
+        if self.run is not None:
+            if self.run.path("state.safetensors").exists():
+                self.restore(self.run)
+            elif self.world.writes:
+                self.run.require_room(4 * sum(p.numel() * p.element_size() for p in self.model.parameters()) * 3)
+        also = tracker(self.t.track, self.run, {}) if self.run and self.world.writes else None
+        report = Report(self.run, self.t.images, not self.world.writes, also)
+        self.first, self.began = self.images, time.monotonic() - self.seconds
+        self.reported, self.reported_at, saved_at = self.images, time.monotonic(), time.monotonic()
+        stopped = False
+        with report.open(self.images):
+            self.film()
+            while self.step < self.steps:
+                before = self.images
+                self.one_step()
+                self.step += 1
+                report.advance(self.images)
+                crossed = lambda every, before=before: every > 0 and before // every < self.images // every  # noqa: E731
+                if crossed(self.t.log_every) or self.step == self.steps:
+                    self.figures(report)
+                self.film()
+                if self.validate is not None and self.step < self.steps and crossed(self.t.validate_every):
+                    self.validated(report)
+                stopped = agree(stop.is_set(), self.machine.device) and self.step < self.steps
+                if stopped:
+                    break
+                if self.run and self.world.writes and time.monotonic() - saved_at > 60 * self.t.save_minutes:
+                    self.save()
+                    saved_at = time.monotonic()
+            self.seconds = time.monotonic() - self.began
+            if not stopped and self.validate is not None:
+                self.validated(report)
+            self.save()
+        return Result(self.average.model.eval(), self.images, self.seconds, self.last, stopped)
+
+    def one_step(self) -> None:
+        """Every turn of every player, once."""
+        share = self.t.batch // self.t.accumulate
+        mine = self.world.rows(share)
+        rows = self.order.rows(self.step)
+        plays, progress = [], self.step / self.steps
+        for portion in range(self.t.accumulate):
+            index = rows[portion * share : (portion + 1) * share][mine]
+            x, y = self.data.batch(index.to(self.data.x.device) if isinstance(self.data.x, Tensor) else index)
+            x, y = x.to(self.machine.device), None if y is None else y.to(self.machine.device)
+            noise = Noise(self.t.seed, self.images + portion * share, mine, share, self.machine.device)
+            batch = Batch(x, y, noise, self.images, progress)
+            plays.append((self.model.play(batch), batch))
+        scale = optimisers.factor(progress, self.images, self.t.schedule, self.t.decay_from, self.t.warmup)
+        while (player := self.turn(plays)) is not None:
+            self.move(player, scale)
+        self.average.update(self.model)
+        for _, batch in plays:
+            for name, value in batch.logs.items():
+                self.logs.setdefault(name, []).append(value.detach())
+
+    def turn(self, plays: list[tuple[Iterator[tuple[str, Tensor]], Batch]]) -> str | None:
+        """Gradients of the next turn over all portions; the player's name, None when the game is over."""
+        player = None
+        for play, _ in plays:
+            with self.machine.autocast():
+                drawn = next(play, None)
+            if drawn is None:
+                continue
+            player, loss = drawn
+            self.sums.append((self.step, player, loss.detach()))
+            if self.machine.device.type == "cpu":
+                self.inspect()
+            (loss / len(plays)).backward()
+        return player
+
+    def move(self, player: str, scale: float) -> None:
+        """One update of one player's parameters."""
+        optimiser = self.optimisers[player]
+        parameters = optimiser.param_groups[0]["params"]
+        average_gradients(parameters)
+        if self.t.clip:
+            nn.utils.clip_grad_norm_(parameters, self.t.clip)
+        optimiser.param_groups[0]["lr"] = self.players[player].lr * scale
+        optimiser.step()
+        self.model.zero_grad(set_to_none=True)
+
+    def inspect(self) -> None:
+        """Stops at the first loss since the last report that is no finite number (on a CPU: at once)."""
+        recent = self.sums[-1:] if self.machine.device.type == "cpu" else self.sums
+        if recent and not torch.isfinite(torch.stack([loss for _, _, loss in recent])).all():
+            step, player, loss = next(entry for entry in recent if not torch.isfinite(entry[2]))
+            self.diverged(f"The loss of the {player} became {loss.item()} at step {step:,} ({step * self.t.batch:,} images)")
+
+    def diverged(self, what: str) -> None:
+        saved = self.run.saved_images() if self.run else 0
+        kept = f"the last good save, at {saved:,} images, is in '{self.run}'" if saved else "nothing was saved before"
+        raise DivergenceError(f"{what}; {kept}: lower the step size, set --training.clip 1 or --training.precision fp32.")
+
+    def figures(self, report: Report) -> None:
+        """Averages since the last report."""
+        self.inspect()
+        losses: dict[str, list[Tensor]] = {}
+        for _, player, loss in self.sums:
+            losses.setdefault(player, []).append(loss)
+        found = {name: torch.stack(values).mean().item() for name, values in {**losses, **self.logs}.items()}
+        now = time.monotonic()
+        found["images/s"] = (self.images - self.reported) / max(1e-9, now - self.reported_at)
+        found |= {"seconds": now - self.began, "step": self.step, "memory": peak_memory(self.machine.device)}
+        self.reported, self.reported_at, self.sums, self.logs = self.images, now, [], {}
+        self.last |= found
+        report.figures(found, self.images)
+
+    def film(self) -> None:
+        """Draws the averaged model if a frame is due."""
+        if self.picture is None or self.run is None or not self.frames or self.images < self.frames[0]:
+            return
+        self.frames = [due for due in self.frames if due > self.images]
+        self.run.add_frame(self.images, self.picture(self.settled(), self.images))
+
+    def settled(self) -> Model:
+        """The averaged model, ready for use."""
+        first = torch.arange(min(512, len(self.data)))
+        x, _ = self.data.batch(first.to(self.data.x.device) if isinstance(self.data.x, Tensor) else first)
+        self.average.model.eval().settle(x.to(self.machine.device))
+        return self.average.model
+
+    def validated(self, report: Report) -> None:
+        """Figures on held-out data; keeps the best weights if asked to."""
+        if not self.world.writes or self.validate is None:
+            return
+        found = {f"held-out/{name}": value for name, value in self.validate(self.settled()).items()}
+        self.last |= found
+        report.figures(found, self.images)
+        if not self.t.select:
+            return
+        sign, name = (1 if self.t.select.startswith("min") else -1), f"held-out/{self.t.select[4:]}"
+        if name not in found:
+            known = ", ".join(key.removeprefix("held-out/") for key in found)
+            raise UsageError(f"--training.select names '{self.t.select[4:]}', which validation does not give: it gives {known}.")
+        if not sign * found[name] >= sign * self.best:
+            self.best = found[name]
+            if self.run is not None:
+                about = {"images": self.images, name: self.best}
+                self.run.write_tensors("best.safetensors", dict(self.average.model.state_dict()), about)
+
+    def save(self) -> None:
+        """Writes everything that resuming needs in one file, then the weights by themselves."""
+        if self.run is None or not self.world.writes:
+            return
+        self.inspect()
+        if not all(torch.isfinite(p).all() for p in self.model.parameters()):
+            self.diverged(f"A weight is no longer a finite number at step {self.step:,} ({self.images:,} images)")
+        averaged = self.settled().state_dict()
+        newest = self.model.state_dict()
+        tensors = {f"model.{k}": v for k, v in newest.items()} | {f"average.{k}": v for k, v in averaged.items()}
+        for name, optimiser in self.optimisers.items():
+            tensors |= optimisers.state(optimiser, f"optimiser.{name}")
+        about = {"images": self.images, "step": self.step, "seconds": time.monotonic() - self.began, "best": repr(self.best)}
+        about |= {"average": self.average.steps, "picture": self.picture.state() if self.picture else None}
+        self.run.write_tensors("state.safetensors", tensors, about)
+        self.run.write_tensors("model.safetensors", dict(newest), {"images": self.images})
+        self.run.write_tensors("ema.safetensors", dict(averaged), {"images": self.images})
+
+    def restore(self, run: Run) -> None:
+        """Goes on exactly where the last save was made."""
+        tensors, about = run.read_tensors("state.safetensors")
+        part = lambda name: {k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(name + ".")}  # noqa: E731
+        try:
+            self.model.load_state_dict(part("model"))
+            self.average.model.load_state_dict(part("average"))
+            for name, optimiser in self.optimisers.items():
+                optimisers.restore(optimiser, f"optimiser.{name}", tensors)
+        except (RuntimeError, KeyError, IndexError, ValueError) as error:
+            path = run.path("state.safetensors")
+            raise ZeuxisError(f"'{path}' was saved with other settings: resume with those in config.json.") from error
+        self.step, self.seconds, self.best = about["step"], about["seconds"], float(about["best"])
+        self.average.steps = about["average"]
+        if self.world.writes:
+            run.rewind(self.images)
+        if self.picture is not None and about["picture"] is not None:
+            self.picture.restore(about["picture"])
+        self.frames = [due for due in self.frames if due > self.images]
+
+
+@contextmanager
+def interrupts() -> Iterator[threading.Event]:
+    """An event that SIGTERM or Ctrl-C sets, so that the loop can save and end; a second Ctrl-C ends at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def told(number: int, frame: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

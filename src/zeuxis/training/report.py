@@ -1,0 +1,106 @@
+"""What a training says while it runs: a bar on a terminal, plain lines elsewhere, one JSON line each time, and a tracker."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any, Literal, Protocol
+
+from rich.progress import Progress
+
+from ..errors import MissingExtra, UsageError
+from ..progress import bar, clock, console
+from .run import Run
+
+Track = Literal["", "tensorboard", "wandb", "trackio"]
+
+
+class Tracker(Protocol):
+    """Takes figures at a time counted in images."""
+
+    def __call__(self, figures: dict[str, float], images: int) -> None: ...
+
+
+def tracker(name: Track, run: Run, settings: dict[str, Any]) -> Tracker | None:
+    """A function that passes figures on to TensorBoard, Weights & Biases or trackio; None for no tracker."""
+    if not name:
+        return None
+    try:
+        if name == "tensorboard":
+            from torch.utils.tensorboard import SummaryWriter
+
+            writer = SummaryWriter(run.path("tensorboard"))
+
+            def to_tensorboard(figures: dict[str, float], images: int) -> None:
+                for key, value in figures.items():
+                    writer.add_scalar(key, value, images)
+                writer.flush()
+
+            return to_tensorboard
+        if name in ("wandb", "trackio"):
+            import importlib
+
+            service = importlib.import_module(name)
+            where = {"dir": str(run.folder)} if name == "wandb" else {}
+            service.init(project="zeuxis", name=run.folder.name, config=settings, **where)
+            return lambda figures, images: service.log({**figures, "images": images})
+    except ImportError as error:
+        raise MissingExtra(name, "track", f"Tracking with {name}") from error
+    raise UsageError(f"There is no tracker '{name}': choose tensorboard, wandb or trackio.")
+
+
+class Report:
+    """Shows progress and writes figures.
+
+    Arguments:
+        run: Where metrics.jsonl is, or None to write nothing.
+        total: Images of the whole training.
+        quiet: Whether to print nothing (processes other than the first).
+        also: A tracker.
+    """
+
+    def __init__(self, run: Run | None, total: int, quiet: bool, also: Tracker | None = None) -> None:
+        self.run, self.total, self.quiet, self.also = run, total, quiet, also
+        self.shown: Progress | None = None
+        self.started, self.first = time.monotonic(), 0
+
+    @contextlib.contextmanager
+    def open(self, images: int) -> Iterator[Report]:
+        """Shows the bar while the training goes on from `images`."""
+        self.started, self.first = time.monotonic(), images
+        if self.quiet or not console.is_terminal:
+            yield self
+            return
+        with bar("images", "[dim]{task.fields[note]}") as self.shown:
+            self.task = self.shown.add_task("training", total=self.total, completed=images, note="")
+            yield self
+        self.shown = None
+
+    def advance(self, images: int) -> None:
+        if self.shown is not None:
+            self.shown.update(self.task, completed=min(images, self.total))
+
+    def figures(self, figures: dict[str, float], images: int) -> None:
+        """One report: to the file, the tracker and the reader."""
+        if self.run is not None and not self.quiet:
+            self.run.log({"images": images, **figures})
+        if self.also is not None:
+            self.also(figures, images)
+        if self.quiet:
+            return
+        note = "  ".join(f"{name} {value:.4g}" for name, value in figures.items() if name not in HIDDEN)
+        if self.shown is not None:
+            self.shown.update(self.task, completed=min(images, self.total), note=f"{figures.get('images/s', 0):,.0f}/s  {note}")
+            return
+        left = (self.total - images) * (time.monotonic() - self.started) / max(1, images - self.first)
+        rate = f"{figures['images/s']:,.0f}/s  " if "images/s" in figures else ""
+        print(f"{images:>12,} of {self.total:,} images  {rate}{note}  {clock(max(0.0, left))} left", flush=True)
+
+    def say(self, sentence: str) -> None:
+        """A line of its own."""
+        if not self.quiet:
+            console.print(sentence, markup=False)
+
+
+HIDDEN = {"images/s", "seconds", "step", "lr", "memory"}

@@ -1,0 +1,104 @@
+"""Models as folders others can share: `save` writes one, `load` opens it, a run folder, or a model that ships with zeuxis."""
+
+from __future__ import annotations
+
+import difflib
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..data.dataset import Spec
+from ..errors import UsageError, ZeuxisError
+from ..model import Model, model_class
+from .config import from_json, to_json
+from .run import Run
+
+SHIPPED = Path(__file__).parents[1] / "shipped"
+WEIGHTS = ("best.safetensors", "ema.safetensors", "model.safetensors")
+
+
+def shipped() -> dict[str, Path]:
+    """The models that come with zeuxis, by their name `data/model`."""
+    return {str(p.parent.relative_to(SHIPPED)): p.parent for p in sorted(SHIPPED.glob("*/*/config.json"))}
+
+
+def describe(model: Model) -> dict[str, Any]:
+    """What config.json says of a model."""
+    return {
+        "zeuxis": version("zeuxis"),
+        "model": model.name,
+        "settings": to_json(model.config),
+        "spec": to_json(model.spec),
+    }
+
+
+def build(name: str, config: Any, spec: Spec, seed: int = 0) -> Model:
+    """A new model whose first weights are a function of the seed; the global generator is left as it was."""
+    kind = model_class(name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return kind(config, spec)
+
+
+def save(model: Model, folder: str | Path, precision: torch.dtype | None = None, **about: Any) -> Path:
+    """Writes a model as config.json and model.safetensors.
+
+    Arguments:
+        model: What is saved, with the weights it has now.
+        folder: Made if need be.
+        precision: Type of the stored weights, as in torch.float16 for half the size; None keeps theirs.
+        about: Further entries of config.json.
+    """
+    run = Run(folder)
+    try:
+        run.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ZeuxisError(f"The folder '{folder}' cannot be made ({error.strerror}): give a writable place.") from error
+    tensors = {k: v.to(precision) if precision and v.is_floating_point() else v for k, v in model.state_dict().items()}
+    run.write_tensors("model.safetensors", tensors, about)
+    run.write_json("config.json", describe(model) | about)
+    return run.folder
+
+
+def resolve(name: str | Path) -> Path:
+    """The folder of a run, of a saved model, or of a shipped model named `data/model`."""
+    path, known = Path(name), shipped()
+    if path.is_dir():
+        return path
+    if str(name) in known:
+        return known[str(name)]
+    near = difflib.get_close_matches(str(name), known, 1, 0.5)
+    hint = f"did you mean {near[0]}?" if near else f"the shipped models are {', '.join(known) or 'none'}."
+    raise UsageError(f"'{name}' is neither a folder nor a model that ships with zeuxis; {hint}")
+
+
+def load(name: str | Path, weights: str = "", device: str = "cpu") -> Model:
+    """A model ready for use, in eval mode with its best or averaged weights.
+
+    Arguments:
+        name: A run folder, a folder that `save` wrote, or a shipped model's name, as in `mnist/dcgan`.
+        weights: The file to take them from, by default the best, else the averaged, else the newest.
+        device: Where the model goes.
+
+    Raises:
+        ZeuxisError: The folder is damaged, or its weights belong to other settings.
+    """
+    run = Run.open(resolve(name))
+    about, where = run.read_json("config.json"), str(run.path("config.json"))
+    for key in ("model", "settings", "spec"):
+        if key not in about:
+            raise ZeuxisError(f"'{where}' has no entry '{key}': it is damaged or was not written by zeuxis.")
+    kind = model_class(str(about["model"]))
+    spec = from_json(Spec, about["spec"], where)
+    model = build(kind.name, from_json(kind.Config, about["settings"], where), spec)
+    file = weights or next((w for w in WEIGHTS if run.path(w).exists()), WEIGHTS[-1])
+    tensors, _ = run.read_tensors(file)
+    expected = model.state_dict()
+    wrong = sorted(tensors.keys() ^ expected.keys()) or [k for k in expected if tensors[k].shape != expected[k].shape]
+    if wrong:
+        path = run.path(file)
+        raise ZeuxisError(f"'{path}' does not fit the settings in config.json ('{wrong[0]}' differs): restore both files.")
+    model.load_state_dict({k: v.to(expected[k].dtype) for k, v in tensors.items()})
+    return model.to(device).eval().requires_grad_(False)
