@@ -75,3 +75,46 @@ def save(picture: Image.Image, path: str | Path) -> Path:
     finally:
         partial.unlink(missing_ok=True)
     return path
+
+
+def enlarged(x: UInt8[Tensor, "channels height width"], side: int) -> Image.Image:
+    """One image in RGB, enlarged by the whole factor that brings it nearest to `side` pixels from above."""
+    one = to_image(x).convert("RGB")
+    factor = max(1, -(-side // one.width))
+    return one.resize((one.width * factor, one.height * factor), Image.Resampling.NEAREST)
+
+
+def numbered(x: UInt8[Tensor, "n channels height width"], columns: int = 8) -> Image.Image:
+    """Images in a grid, each with its number beneath."""
+    parts = [enlarged(one, 48) for one in x]
+    width, height, strip = parts[0].width + 4, parts[0].height, 14
+    sheet = Image.new("RGB", (columns * width, -(-len(parts) // columns) * (height + strip)), (16, 16, 16))
+    draw = ImageDraw.Draw(sheet)
+    for i, part in enumerate(parts):
+        left, top = i % columns * width, i // columns * (height + strip)
+        sheet.paste(part, (left + 2, top))
+        draw.text((left + 4, top + height), str(i), fill=(220, 220, 220), font=ImageFont.load_default(11))
+    return sheet
+
+
+def equation(terms: list[UInt8[Tensor, "k channels height width"]], result: UInt8[Tensor, "9 channels height width"]) -> Image.Image:
+    """Three columns of examples with their mean beneath a line, the signs between, and the result with its neighbours.
+
+    Arguments:
+        terms: For each of the three terms the examples and, last, the image of their mean code.
+        result: The image of the combined code, then eight neighbours.
+    """
+    columns = [[enlarged(one, 56) for one in term] for term in terms]
+    width, height, gap = columns[0][0].width, columns[0][0].height, 30
+    tall = max(len(c) for c in columns) * (height + 4) + 10
+    block = grid(result[[1, 2, 3, 4, 0, 5, 6, 7, 8]], 3, smallest=3 * width)
+    sheet = Image.new("RGB", (3 * width + 3 * gap + block.width + 12, max(tall, block.height + 12)), (16, 16, 16))
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(22)
+    for i, (column, sign) in enumerate(zip(columns, "-+=", strict=True)):
+        left, line = 6 + i * (width + gap), 6 + (len(column) - 1) * (height + 4)
+        for j, one in enumerate(column):
+            sheet.paste(one, (left, 6 + j * (height + 4) + (6 if j == len(column) - 1 else 0)))
+        draw.line((left, line + 1, left + width, line + 1), fill=(240, 180, 60))
+        draw.text((left + width + 8, sheet.height // 2 - 14), sign, fill=(240, 180, 60), font=font)
+    sheet.paste(block.convert("RGB"), (6 + 3 * (width + gap), (sheet.height - block.height) // 2))
+    return sheet

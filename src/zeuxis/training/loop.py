@@ -80,13 +80,14 @@ class Training:
 
 @dataclass
 class Result:
-    """What a training ends with: the averaged model, the images seen, seconds spent, last figures, whether it was stopped."""
+    """What a training ends with: the averaged model, images seen, seconds, last figures, whether it was stopped, its folder."""
 
     model: Model
     images: int
     seconds: float
     figures: dict[str, float] = field(default_factory=dict)
     stopped: bool = False
+    run: Run | None = None
 
 
 Validation = Callable[[Model], dict[str, float]]
@@ -99,6 +100,7 @@ def fit(
     training: Training | None = None,
     validate: Validation | None = None,
     world: World | None = None,
+    quiet: bool = False,
 ) -> Result:
     """Trains a model, going on from the run's last save if it has one.
 
@@ -109,6 +111,7 @@ def fit(
         training: Settings.
         validate: Figures of an averaged model, higher or lower better as `training.select` says.
         world: This process among the others; by default found from torchrun's environment.
+        quiet: Whether to print nothing.
 
     Raises:
         DivergenceError: A loss or weight is no finite number; the sentence names step, player and last good save.
@@ -123,7 +126,7 @@ def fit(
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     broadcast(model)
-    fitting = Fitting(model, data, run, t, world, machine, validate)
+    fitting = Fitting(model, data, run, t, world, machine, validate, quiet)
     with interrupts() as stop:
         return fitting.go(stop)
 
@@ -156,7 +159,9 @@ class Fitting:
         world: World,
         machine: Machine,
         validate: Validation | None,
+        quiet: bool = False,
     ) -> None:
+        self.quiet = quiet or not world.writes
         self.model, self.run, self.t, self.world, self.machine, self.validate = model, run, t, world, machine, validate
         self.data = data.to(machine.device) if machine.device.type == "cuda" and data.nbytes < 8e9 else data
         self.players = model.players()
@@ -186,7 +191,7 @@ class Fitting:
             elif self.world.writes:
                 self.run.require_room(4 * sum(p.numel() * p.element_size() for p in self.model.parameters()) * 3)
         also = tracker(self.t.track, self.run, {}) if self.run and self.world.writes else None
-        report = Report(self.run, self.t.images, not self.world.writes, also)
+        report = Report(self.run if self.world.writes else None, self.t.images, self.quiet, also)
         self.first, self.began = self.images, time.monotonic() - self.seconds
         self.reported, self.reported_at, saved_at = self.images, time.monotonic(), time.monotonic()
         stopped = False

@@ -83,7 +83,7 @@ class Report:
 
     def figures(self, figures: dict[str, float], images: int) -> None:
         """One report: to the file, the tracker and the reader."""
-        if self.run is not None and not self.quiet:
+        if self.run is not None:
             self.run.log({"images": images, **figures})
         if self.also is not None:
             self.also(figures, images)

@@ -1,0 +1,5 @@
+"""`python -m zeuxis`, also under torchrun."""
+
+from .cli import run
+
+run()

@@ -1,0 +1,72 @@
+"""The command line: one word chooses the command, a dataclass of that command gives its options, types, defaults and help."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from .errors import UsageError, ZeuxisError
+
+COMMANDS = {
+    "demo": "train a small DCGAN on handwritten digits, film it and score it, in minutes",
+    "train": "train a model: zeuxis train MODEL [--recipe NAME] [--data DATA], or --resume RUN",
+    "sample": "draw new examples from a run or a shipped model",
+    "walk": "walk smoothly from code to code, as a picture or a film",
+    "arithmetic": "add and subtract the codes of chosen samples",
+    "film": "make the film of a run's learning: .webp, .gif or .mp4",
+    "evaluate": "score a model's samples against real images",
+    "data": "look at a data set before training on it: zeuxis data check PATH",
+    "list": "what there is: models, recipes, data, shipped models, runs",
+}
+
+
+def overview() -> str:
+    """What `zeuxis --help` prints."""
+    lines = [f"zeuxis {version('zeuxis')}: generative models, faithful, fast and measured", "", "usage: zeuxis COMMAND ...", ""]
+    lines += [f"  {name:<11}{text}" for name, text in COMMANDS.items()]
+    lines += ["", "zeuxis COMMAND --help teaches a command's options. Start with: zeuxis demo"]
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code: 0, 1 for what failed, 2 for what could not be taken, 130 for an interruption."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if not words or words[0] in ("-h", "--help", "help"):
+            print(overview())
+            return 0 if words else 2
+        if words[0] in ("-V", "--version"):
+            print(f"zeuxis {version('zeuxis')}")
+            return 0
+        if words[0] not in COMMANDS:
+            near = difflib.get_close_matches(words[0], COMMANDS, 1)
+            hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}."
+            raise UsageError(f"There is no command '{words[0]}': {hint}")
+        importlib.import_module(f"zeuxis.commands.{words[0]}").main(words[1:])
+        return 0
+    except ZeuxisError as error:
+        print(f"zeuxis: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("zeuxis: interrupted.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError) or "out of memory" in str(error).lower() or "can't allocate" in str(error).lower():
+            print("zeuxis: the memory ran out: use a smaller --training.batch, or --training.accumulate 2.", file=sys.stderr)
+            return 1
+        raise
+    finally:
+        if "torch" in sys.modules:
+            importlib.import_module("zeuxis.training.distributed").leave()
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    sys.exit(main())

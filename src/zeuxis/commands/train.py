@@ -1,0 +1,136 @@
+"""zeuxis train MODEL: from a recipe and the options given after it to a run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import tyro
+
+from ..errors import UsageError
+from ..model import Model, model_class, models
+from ..progress import clock
+from ..recipes import recipe_for, recipes
+from ..training.config import to_json
+from ..training.loop import Training, fit
+from ..training.start import Source, resume, start
+from ..training.weights import build
+
+HELP = """usage: zeuxis train MODEL [--recipe NAME] [--data DATA] [options]
+       zeuxis train --resume RUN [--images N]
+
+models:  {models}
+recipes: {recipes}
+
+zeuxis train MODEL --help teaches every option.
+torchrun --nproc-per-node N -m zeuxis train MODEL ... shares each batch among N processes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Resume:
+    """Goes on with a run from its last save."""
+
+    resume: str
+    """The run folder."""
+    images: int | None = None
+    """Train to this many images instead of to the planned end."""
+
+
+def main(words: Sequence[str]) -> None:
+    words = list(words)
+    if not words or words[0] in ("-h", "--help"):
+        text = HELP.format(models=", ".join(sorted(models())), recipes=", ".join(recipes()))
+        if not words:
+            raise UsageError("Which model? As in: zeuxis train dcgan. The models are " + ", ".join(sorted(models())) + ".")
+        print(text)
+        return
+    if words[0].startswith("--resume"):
+        wish = tyro.cli(Resume, args=words, prog="zeuxis train")
+        resume(wish.resume, wish.images)
+        return
+    kind = model_class(words[0])
+    name = option(words, "--recipe")
+    found = recipe_for(kind.name, name or "", option(words, "--data") or "")
+    base, recipe = found if found else ("", None)
+    rest = without(words[1:], "--recipe")
+    source = Source(recipe.data if recipe else "mnist", recipe.size if recipe else None)
+    if (data := option(words, "--data")) and recipe and data.split("=")[0] != recipe.data and "--size" not in rest:
+        source = dataclasses.replace(source, size=None)
+    about = f"Trains {kind.name}: {kind.paper}." + (f" Starts from the recipe {base}; others: --recipe NAME." if base else "")
+    wish = tyro.cli(
+        arguments(kind),
+        args=rest,
+        prog=f"zeuxis train {kind.name}",
+        description=about,
+        default=arguments(kind)(
+            model=recipe.settings if recipe else kind.Config(), training=recipe.training if recipe else Training(), source=source
+        ),
+    )
+    if wish.dry_run:
+        dry_run(kind, wish, base)
+        return
+    start(kind.name, wish.model, wish.training, wish.source, wish.out, base)
+
+
+def arguments(kind: type[Model]) -> Any:
+    """The dataclass of the command's options for this model."""
+    return dataclasses.make_dataclass(
+        "Train",
+        [
+            ("source", Annotated[Source, tyro.conf.arg(name="")], dataclasses.field(default_factory=Source)),
+            ("out", Annotated[str, tyro.conf.arg(help="Where the numbered run folder goes.")], "runs"),
+            ("dry_run", Annotated[bool, tyro.conf.arg(help="Show settings, sizes and time, and do not train.")], False),
+            ("model", kind.Config, dataclasses.field(default_factory=kind.Config)),
+            ("training", Training, dataclasses.field(default_factory=Training)),
+        ],
+        frozen=True,
+    )
+
+
+def option(words: Sequence[str], name: str) -> str | None:
+    """The value of an option among words, in either spelling."""
+    for i, word in enumerate(words):
+        if word == name:
+            if i + 1 == len(words):
+                raise UsageError(f"{name} needs a value after it.")
+            return words[i + 1]
+        if word.startswith(name + "="):
+            return word.split("=", 1)[1]
+    return None
+
+
+def without(words: Sequence[str], name: str) -> list[str]:
+    """The words without an option and its value."""
+    kept, skip = [], False
+    for word in words:
+        if skip:
+            skip = False
+        elif word == name:
+            skip = True
+        elif not word.startswith(name + "="):
+            kept.append(word)
+    return kept
+
+
+def dry_run(kind: type[Model], wish: Any, recipe: str) -> None:
+    """Prints what would happen: settings, weights against data, and the time from a few real steps."""
+    data = wish.source.load()
+    built = build(kind.name, wish.model, data.spec, wish.training.seed)
+    parts = {name: to_json(getattr(wish, name)) for name in ("source", "model", "training")}
+    print(json.dumps({"recipe": recipe} | parts, indent=2))
+    print(f"\n{len(data):,} examples of shape {data.spec.shape}, {data.nbytes / 1e6:,.1f} MB")
+    for name, player in built.players().items():
+        print(f"{name}: {sum(p.numel() for p in player.module.parameters()):,} weights")
+    weights = sum(p.numel() for p in built.parameters())
+    print(f"all: {weights:,} weights, {weights * 4 / 1e6:,.1f} MB, {data.nbytes / (weights * 4):.1f} times smaller than the data")
+    batch = wish.training.batch
+    few = dataclasses.replace(wish.training, images=4 * batch, film=0, log_every=10**12, hold_out=0, select="", track="")
+    fit(built, data, None, dataclasses.replace(few, images=batch), quiet=True)
+    began = time.monotonic()
+    fit(built, data, None, few, quiet=True)
+    rate = 4 * batch / (time.monotonic() - began)
+    images = wish.training.images
+    print(f"{images:,} images are {images / len(data):.1f} epochs: about {clock(images / rate)} at {rate:,.0f} images/s here")

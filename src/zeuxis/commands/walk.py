@@ -1,0 +1,64 @@
+"""zeuxis walk: a smooth walk between codes, as a sheet of pictures or as a film."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import tyro
+
+from ..applications.film import write_film
+from ..applications.pictures import grid, save
+from ..applications.walk import walk
+from ..errors import UsageError
+from ..model import CanDecode, require
+from ..training.weights import load
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Walks from code to code; every image on the way should be a plausible one."""
+
+    model: tyro.conf.Positional[str]
+    """A run folder, or a shipped model's name as in mnist/dcgan."""
+    out: str = "walk.png"
+    """A sheet with one row a stretch (.png), or a film that comes round (.webp, .gif, .mp4)."""
+    codes: int = 9
+    """Random codes to pass through."""
+    steps: int = 0
+    """Images from one code to the next; 0 means 10 on a sheet, 24 in a film."""
+    walks: int = 16
+    """Walks shown side by side in a film."""
+    seed: int = 0
+    """Fixes the codes."""
+    seconds: float = 0.0
+    """Length of the film (seconds); 0 means 25 images a second."""
+    weights: str = ""
+    """Which file of the folder to take the weights from."""
+
+
+def main(words: Sequence[str]) -> None:
+    wish = tyro.cli(Walk, args=words, prog="zeuxis walk")
+    if wish.codes < 2 or wish.walks < 1 or wish.steps < 0:
+        raise UsageError(f"A walk needs at least 2 codes and 1 walk, got {wish.codes} and {wish.walks}: give more.")
+    model = require(load(wish.model, wish.weights), CanDecode, "walk between codes")
+    generator = torch.Generator().manual_seed(wish.seed)
+    circle = getattr(model.config, "prior", "normal") == "normal"
+    if Path(wish.out).suffix.lower() in (".webp", ".gif", ".mp4"):
+        steps = wish.steps or 24
+        ways = [walk(model.prior(wish.codes, generator=generator), steps, circle, closed=True) for _ in range(wish.walks)]
+        images = [model.decode(way) for way in ways]
+        with tempfile.TemporaryDirectory() as folder:
+            paths = []
+            for i, together in enumerate(zip(*images, strict=True)):
+                paths.append(save(grid(torch.stack(together).cpu(), smallest=256), Path(folder) / f"{i:06}.png"))
+            print(write_film(paths, Path(wish.out), wish.seconds or len(paths) / 25, hold=0))
+        return
+    steps = wish.steps or 10
+    way = walk(model.prior(wish.codes, generator=generator), steps, circle)
+    columns = steps + 1
+    rows = [way[i * steps : i * steps + columns] for i in range(wish.codes - 1)]
+    print(save(grid(model.decode(torch.cat(rows)).cpu(), columns, smallest=320), wish.out))

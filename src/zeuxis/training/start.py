@@ -1,0 +1,170 @@
+"""From a wish to a trained model: data, model, run folder, loop, film and card."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..applications.film import write_film
+from ..applications.pictures import grid
+from ..data import hold_out, load_data
+from ..data.dataset import Dataset
+from ..data.densities import DENSITIES, points
+from ..errors import UsageError
+from ..model import CanSample, Model, model_class
+from ..progress import console
+from ..recipes import recipe_for
+from .card import card
+from .config import from_json, to_json
+from .distributed import World, join
+from .loop import Result, Training, fit
+from .run import Run
+from .validation import validation_of
+from .weights import build, describe
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Which data, and what is done to them first."""
+
+    data: str = "mnist"
+    """A built-in name (`zeuxis list` shows them), NAME=PATH, a folder, a file, or a Hub id."""
+    size: int | None = None
+    """Side that images are resized and cropped to (pixels); None keeps theirs."""
+    channels: int | None = None
+    """1 turns images grey, 3 makes them RGB; None keeps theirs."""
+    labels: str | None = None
+    """A CSV of file and label for an image folder."""
+    limit: int | None = None
+    """Use only this many images."""
+
+    def load(self, split: str = "train") -> Dataset:
+        """The data set; the test split of points in the plane is drawn with another seed."""
+        if self.data in DENSITIES:
+            return points(self.data, self.limit or 262_144, 0 if split == "train" else 1)
+        return load_data(
+            self.data,
+            split="test" if split == "test" else "train",
+            size=self.size,
+            channels=self.channels,
+            labels=self.labels,
+            limit=self.limit,
+        )
+
+
+def train(
+    model: str,
+    data: str | Dataset = "",
+    *,
+    recipe: str = "",
+    out: str | Path = "runs",
+    settings: Any = None,
+    training: Training | None = None,
+    size: int | None = None,
+    **changes: Any,
+) -> Result:
+    """Trains a model in a new run folder; the result's `model` is ready to use and its `run` is the folder.
+
+    Arguments:
+        model: The model's name, as in "dcgan".
+        data: What `--data` takes, or a `Dataset`; by default the recipe's.
+        recipe: Settings to start from; by default the one named after the data.
+        out: Where the numbered run folder goes.
+        settings: The model's config, instead of the recipe's.
+        training: Training settings, instead of the recipe's.
+        size: Side that images are brought to (pixels).
+        changes: Single training settings, as in `images=100_000`.
+
+    Example:
+        >>> import zeuxis, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     result = zeuxis.train("dcgan", "mnist", recipe="mnist-small", out=folder, images=128, film=0, log_every=1000)
+        128 of 128 images...
+    """
+    kind = model_class(model)
+    found = recipe_for(model, recipe, data if isinstance(data, str) else "")
+    name, base = found if found else ("", None)
+    settings = settings or (base.settings if base else kind.Config())
+    training = training or (base.training if base else Training())
+    try:
+        training = dataclasses.replace(training, **changes)
+    except TypeError as error:
+        known = ", ".join(f.name for f in dataclasses.fields(Training))
+        raise UsageError(f"Training has no setting {str(error).split()[-1]}: the settings are {known}.") from error
+    wanted = data if isinstance(data, str) and data else base.data if base else "mnist"
+    source = Source(wanted, size or (base.size if base else None))
+    return start(model, settings, training, source, out, name, data if isinstance(data, Dataset) else None)
+
+
+def start(
+    model: str, settings: Any, training: Training, source: Source, out: str | Path, recipe: str = "", given: Dataset | None = None
+) -> Result:
+    """Trains in a new run folder."""
+    world = join()
+    data = given if given is not None else source.load()
+    built = build(model, settings, data.spec, training.seed)
+    run = None
+    if world.writes:
+        run = Run.create(out, f"{model}-{data.spec.name}-seed{training.seed}")
+        about = describe(built) | {"training": to_json(training), "source": to_json(source), "recipe": recipe}
+        run.write_json("config.json", about)
+    return carry_out(built, data, run, training, world)
+
+
+def resume(folder: str | Path, images: int | None = None, given: Dataset | None = None) -> Result:
+    """Goes on with a run from its last save, to `images` if given, else to where it was meant to end."""
+    run = Run.open(folder)
+    about, where = run.read_json("config.json"), str(run.path("config.json"))
+    if "training" not in about:
+        raise UsageError(f"'{folder}' is a saved model and no run: only a run folder, with its state, can be resumed.")
+    training = from_json(Training, about["training"], where)
+    if images is not None:
+        training = dataclasses.replace(training, images=images)
+        run.write_json("config.json", about | {"training": to_json(training)})
+    kind = model_class(str(about["model"]))
+    data = given if given is not None else from_json(Source, about["source"], where).load()
+    built = build(kind.name, from_json(kind.Config, about["settings"], where), data.spec, training.seed)
+    return carry_out(built, data, run, training, join())
+
+
+def carry_out(model: Model, data: Dataset, run: Run | None, training: Training, world: World) -> Result:
+    """The training itself, and what is made of it at the end."""
+    validate = None
+    if training.hold_out:
+        data, held = hold_out(data, training.hold_out, training.seed)
+        validate = validation_of(model, held)
+    elif training.select or training.validate_every:
+        raise UsageError("Validation needs images that are not trained on: set some aside with --training.hold-out 5000.")
+    if run is not None:
+        weights = sum(p.numel() for p in model.parameters())
+        console.print(
+            f"{model.name}: {weights:,} weights ({weights * 4 / 1e6:.1f} MB) learn from {len(data):,} examples "
+            f"({data.nbytes / 1e6:.1f} MB) in {run}",
+            markup=False,
+        )
+    result = fit(model, data, run, training, validate, world)
+    result.run = run
+    if run is not None:
+        finish(result, run, data, training)
+    return result
+
+
+def finish(result: Result, run: Run, data: Dataset, training: Training) -> None:
+    """Samples, film and card of a run that ended or was stopped."""
+    frames = [path for _, path in run.frames()]
+    if frames:
+        began = time.monotonic()
+        write_film(frames, run.path("film.webp"))
+        result.figures["film seconds"] = time.monotonic() - began
+    if isinstance(result.model, CanSample) and len(data.spec.shape) == 3:
+        picture = grid(result.model.sample(100, generator=torch.Generator().manual_seed(1)).cpu(), 10, smallest=320)
+        run.write("samples/final.png", lambda path: picture.save(path, "PNG"))
+    run.write("README.md", card(run, result))
+    if result.stopped:
+        console.print(f"Stopped and saved at {result.images:,} images; go on with: zeuxis train --resume {run}", markup=False)
+    else:
+        console.print(f"Done: {run}", markup=False)
