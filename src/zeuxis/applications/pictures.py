@@ -97,11 +97,11 @@ def numbered(x: UInt8[Tensor, "n channels height width"], columns: int = 8) -> I
     return sheet
 
 
-def equation(terms: list[UInt8[Tensor, "k channels height width"]], result: UInt8[Tensor, "9 channels height width"]) -> Image.Image:
+def equation(terms: list[Tensor], result: UInt8[Tensor, "9 channels height width"]) -> Image.Image:
     """Three columns of examples with their mean beneath a line, the signs between, and the result with its neighbours.
 
     Arguments:
-        terms: For each of the three terms the examples and, last, the image of their mean code.
+        terms: For each of the three terms the examples (k, C, H, W) and, last, the image of their mean code.
         result: The image of the combined code, then eight neighbours.
     """
     columns = [[enlarged(one, 56) for one in term] for term in terms]

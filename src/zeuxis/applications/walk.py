@@ -69,7 +69,7 @@ def combine(
         tensor([3., 2.])
     """
     if not (len(plus) and len(minus) and len(then_plus)):
-        raise UsageError("Code arithmetic needs at least one code in each of its three places; three of each are steadier than one.")
+        raise UsageError("Code arithmetic needs at least one code in each of its three places; three are steadier than one.")
     return plus.mean(0) - minus.mean(0) + then_plus.mean(0)
 
 

@@ -85,6 +85,7 @@ class Run:
                 content(partial)
             with open(partial, "rb+") as file:
                 os.fsync(file.fileno())
+            partial.chmod(0o644)  # safetensors makes files that only their owner can read, and runs are for sharing
             os.replace(partial, path)
         except (OSError, SafetensorError) as error:
             partial.unlink(missing_ok=True)
