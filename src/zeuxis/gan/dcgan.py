@@ -132,7 +132,8 @@ class Generator(nn.Module):
         h = z
         for layer, norm in zip(self.dense, self.dense_norm, strict=True):
             h = F.relu(norm(layer(join(h, y))))
-        h = h.view(len(z), -1, self.table.side, self.table.side)  # (N, C, side, side)
+        # Units in the order of channels-last memory: maps in two layouts at once cost a third of the step.
+        h = h.view(len(z), self.table.side, self.table.side, -1).permute(0, 3, 1, 2)  # (N, C, side, side)
         for layer, norm in zip(self.deconv, self.deconv_norm, strict=False):
             h = F.relu(norm(layer(join(h, y))))
         h = self.deconv[-1](join(h, y)).float()
@@ -164,7 +165,7 @@ class Discriminator(nn.Module):
         return found
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        h = self.maps(x, y)[-1].flatten(1)
+        h = self.maps(x, y)[-1].permute(0, 2, 3, 1).flatten(1)
         for layer, norm in zip(self.dense, self.dense_norm, strict=True):
             h = F.leaky_relu(norm(layer(join(h, y))), 0.2)
         return self.last(join(h, y)).squeeze(1)
@@ -211,7 +212,7 @@ class DCGAN(Model):
             fake = self.generator(self.draw(batch), y)
         # All real and then all fake: a mixed batch would share its statistics and give the answer away.
         on_real, on_fake = self.discriminator(x, y), self.discriminator(fake, y)
-        batch.logs |= {"D(x)": on_real.detach().sigmoid().mean(), "D(G(z))": on_fake.detach().sigmoid().mean()}
+        batch.logs |= {"D(x)": on_real.detach().float().sigmoid().mean(), "D(G(z))": on_fake.detach().float().sigmoid().mean()}
         yield "discriminator", discriminator_loss(on_real, on_fake)
 
         with frozen(self.discriminator):
