@@ -8,7 +8,7 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
-install_import_hook("zeuxis", "beartype.beartype")
+install_import_hook("zeuxis", "checker.check")
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,144 @@
+"""DCGAN against the authors' networks: shapes, parameter counts, the first step, features, batch statistics."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import tiny
+import torch
+
+from zeuxis.data.dataset import Spec
+from zeuxis.errors import UsageError
+from zeuxis.gan.dcgan import DCGAN, DCGANConfig
+from zeuxis.model import Batch, Noise
+from zeuxis.nn.norm import BatchNorm, settle_statistics
+from zeuxis.recipes import recipes
+from zeuxis.training.weights import build
+
+# Weights in millions of generator and discriminator, counted from the sizes of the released files.
+NETWORKS = [
+    (DCGANConfig(), (3, 64, 64), 18.89, 17.23),
+    (DCGANConfig(layout="alternating", kernel=3, code=256), (3, 32, 32), 6.69, 4.59),
+    (DCGANConfig(channels=64), (3, 32, 32), 1.45, 1.03),
+    (DCGANConfig(conditional=True), (1, 28, 28), 6.82, 6.69),
+]
+
+
+def count(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+@pytest.mark.parametrize(("config", "shape", "generator", "discriminator"), NETWORKS)
+def test_parameter_counts_are_the_released_ones(config, shape, generator, discriminator) -> None:  # noqa: ANN001
+    model = DCGAN(config, Spec("x", shape, 10))
+    # The conditional network's count is of the code and maps alone, as the one-hot class adds inputs to each layer.
+    extra = 0.26 if config.conditional else 0.005
+    assert abs(count(model.generator) / 1e6 - generator) < extra
+    assert abs(count(model.discriminator) / 1e6 - discriminator) < extra
+
+
+def test_every_layer_of_the_faces_network() -> None:
+    model = DCGAN(DCGANConfig(), Spec("faces", (3, 64, 64)))
+    shapes = []
+    for layer in [*model.generator.dense, *model.generator.deconv, *model.discriminator.conv]:
+        layer.register_forward_hook(lambda _m, _i, out: shapes.append(tuple(out.shape[1:])))
+    with torch.no_grad():
+        logits = model.discriminator(model.generator(model.prior(2)))
+    assert logits.shape == (2,)
+    assert shapes == [
+        *[(16384,), (512, 8, 8), (256, 16, 16), (128, 32, 32), (3, 64, 64)],
+        *[(128, 32, 32), (256, 16, 16), (512, 8, 8), (1024, 4, 4)],
+    ]
+
+
+def test_every_layer_of_the_alternating_network() -> None:
+    model = DCGAN(DCGANConfig(layout="alternating", kernel=3, code=256), Spec("objects", (3, 32, 32)))
+    shapes = []
+    for layer in [*model.generator.deconv, *model.discriminator.conv]:
+        layer.register_forward_hook(lambda _m, _i, out: shapes.append(tuple(out.shape[1:])))
+    with torch.no_grad():
+        model.discriminator(model.generator(model.prior(2)))
+    assert shapes == [
+        *[(512, 8, 8), (256, 8, 8), (256, 16, 16), (128, 16, 16), (128, 32, 32), (3, 32, 32)],
+        *[(128, 32, 32), (128, 16, 16), (256, 16, 16), (256, 8, 8), (512, 8, 8), (512, 4, 4)],
+    ]
+
+
+def test_features_have_the_papers_lengths() -> None:
+    for config, length in ((NETWORKS[1][0], 28672), (NETWORKS[2][0], 7168)):
+        model = DCGAN(config, Spec("x", (3, 32, 32))).eval()
+        x = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+        assert model.features(x).shape == (2, length)
+
+
+@pytest.mark.parametrize("name", [n for n in recipes() if n.startswith("dcgan/") and "small" in n])
+def test_first_losses_are_those_of_a_coin(name: str) -> None:
+    recipe = recipes()[name]
+    shape = (1, 28, 28) if recipe.data == "mnist" else (3, 32, 32)
+    model = build("dcgan", recipe.settings, Spec(recipe.data, shape, 10)).train()
+    x = torch.randint(0, 256, (32, *shape), dtype=torch.uint8)
+    losses = dict(model.play(Batch(x, torch.arange(32) % 10, Noise(0, 0, slice(0, 32), 32))))
+    # The last layer sums thousands of units with weights of 0.02: logits start within about one of zero, not at it.
+    assert abs(losses["discriminator"].item() - 2 * math.log(2)) < 0.5
+    assert abs(losses["generator"].item() - math.log(2)) < 0.5
+
+
+def test_codes_are_uniform_and_scaling_is_undone() -> None:
+    model = tiny.model("dcgan", code=100)
+    z = model.prior(200, generator=torch.Generator().manual_seed(0))
+    assert z.min() >= -1
+    assert z.max() < 1
+    assert abs(z.mean()) < 0.02
+    assert abs(z.var() - 1 / 3) < 0.01
+    x = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    assert torch.equal(((model.scale(x) + 1) * 127.5).round().byte(), x)
+
+
+def test_a_conditional_generator_looks_at_the_class() -> None:
+    model = DCGAN(DCGANConfig(conditional=True, channels=8), Spec("digits", (1, 28, 28), 10)).eval()
+    model.settle()
+    z = model.prior(1).repeat(2, 1)
+    a, b = model.decode(z, torch.tensor([3, 4]))
+    assert not torch.equal(a, b)
+    assert model.sample(12).shape == (12, 1, 28, 28)
+    with pytest.raises(UsageError, match="label for every image"):
+        next(model.play(Batch(torch.zeros(4, 1, 28, 28, dtype=torch.uint8), None, Noise(0, 0, slice(0, 4), 4))))
+
+
+def test_batch_norm_is_the_formula_with_its_gradient() -> None:
+    x = torch.randn(16, 5, 3, 3, dtype=torch.double, requires_grad=True)
+    norm = BatchNorm(5).double()
+    mean, variance = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), correction=0, keepdim=True)
+    expected = norm.gain.view(1, 5, 1, 1) * (x - mean) / (variance + 1e-8).sqrt() + norm.bias.view(1, 5, 1, 1)
+    weight = torch.randn_like(x)
+    torch.testing.assert_close(norm(x), expected)
+    torch.testing.assert_close(*(torch.autograd.grad((y * weight).sum(), x)[0] for y in (norm(x), expected)))
+
+
+def test_settled_statistics_are_the_mean_over_batches() -> None:
+    norm = BatchNorm(4, affine=False)
+    x = torch.randn(6, 32, 4) * 3 + 1
+    with torch.no_grad(), settle_statistics(norm):
+        for part in x:
+            norm(part)
+    torch.testing.assert_close(norm.mean, x.mean(1).mean(0))
+    torch.testing.assert_close(norm.variance, x.var(1, correction=0).mean(0))
+    norm.eval()
+    torch.testing.assert_close(norm(x[0]), (x[0] - norm.mean) / (norm.variance + 1e-8).sqrt())
+
+
+@pytest.mark.parametrize(
+    ("changes", "spec", "sentence"),
+    [
+        ({}, Spec("wide", (3, 32, 48)), "square"),
+        ({}, Spec("odd", (3, 45, 45)), "cannot make images of 45 pixels"),
+        ({"kernel": 4}, Spec("x", (3, 32, 32)), "odd"),
+        ({"conditional": True}, Spec("x", (3, 32, 32)), "has none"),
+        ({"layout": "mnist"}, Spec("x", (3, 64, 64)), "28 pixels"),
+        ({"code": 0}, Spec("x", (3, 32, 32)), "choose more"),
+    ],
+)
+def test_settings_that_cannot_work_say_what_can(changes, spec, sentence) -> None:  # noqa: ANN001
+    with pytest.raises(UsageError, match=sentence):
+        DCGAN(DCGANConfig(**changes), spec)

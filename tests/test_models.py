@@ -1,0 +1,142 @@
+"""Properties that hold for every model, found by walking the families."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import tiny
+import torch
+
+from zeuxis.data.dataset import Spec
+from zeuxis.errors import MissingCapability, UsageError, ZeuxisError
+from zeuxis.model import Batch, CanComplete, CanSample, Model, Noise, model_class, require
+from zeuxis.training.config import from_json, to_json
+from zeuxis.training.loop import fit
+from zeuxis.training.weights import load, save
+
+
+def batch(name: str, n: int = 16) -> Batch:
+    data = tiny.data_for(name)
+    x, y = data.batch(torch.arange(n))
+    return Batch(x, y, Noise(0, 0, slice(0, n), n))
+
+
+@pytest.mark.parametrize("name", tiny.NAMES)
+def test_gradients_reach_every_parameter_of_the_player_and_no_other(name: str) -> None:
+    model = tiny.model(name).train()
+    players = model.players()
+    seen = set()
+    for player, loss in model.play(batch(name)):
+        loss.backward()
+        own = {id(p) for p in players[player].module.parameters()}
+        for key, p in model.named_parameters():
+            if id(p) in own:
+                assert p.grad is not None, f"{player} leaves {key} without a gradient"
+                assert p.grad.abs().sum() > 0, f"{player} has a zero gradient for {key}"
+            else:
+                assert p.grad is None, f"{player} moves {key} of another player"
+        seen.add(player)
+        model.zero_grad(set_to_none=True)
+    assert seen == set(players)
+
+
+@pytest.mark.parametrize("name", tiny.NAMES)
+def test_players_share_no_parameter_and_leave_none_out(name: str) -> None:
+    model = tiny.model(name)
+    owned = [id(p) for player in model.players().values() for p in player.module.parameters()]
+    assert len(owned) == len(set(owned))
+    assert set(owned) == {id(p) for p in model.parameters()}
+
+
+@pytest.mark.parametrize("name", tiny.NAMES)
+def test_a_seed_repeats_bit_for_bit_and_another_does_not(name: str) -> None:
+    def weights(seed: int) -> torch.Tensor:
+        model = tiny.model(name, seed)
+        fit(model, tiny.data_for(name), training=tiny.training(seed=seed), quiet=True)
+        return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+    assert torch.equal(weights(1), weights(1))
+    assert not torch.equal(weights(1), weights(2))
+
+
+@pytest.mark.parametrize("name", tiny.NAMES)
+def test_saved_and_loaded_models_agree(name: str, tmp_path) -> None:  # noqa: ANN001
+    model = tiny.model(name).eval()
+    model.settle(tiny.data_for(name).all()[:32])
+    again = load(save(model, tmp_path / "model"))
+    assert again.config == model.config
+    assert again.spec == model.spec
+    for (key, a), b in zip(model.state_dict().items(), again.state_dict().values(), strict=True):
+        assert torch.equal(a, b), key
+    if isinstance(model, CanSample):
+        assert torch.equal(*(m.sample(5, generator=torch.Generator().manual_seed(0)) for m in (model, again)))
+
+
+@pytest.mark.parametrize("name", tiny.NAMES)
+def test_samples_have_the_shape_and_type_of_the_data(name: str) -> None:
+    model = tiny.model(name).eval()
+    if not isinstance(model, CanSample):
+        pytest.skip("makes no samples")
+    data = tiny.data_for(name)
+    x = model.sample(3, generator=torch.Generator().manual_seed(0))
+    assert x.shape == (3, *data.spec.shape)
+    assert x.dtype == data.all().dtype
+    assert torch.equal(x, model.sample(3, generator=torch.Generator().manual_seed(0)))
+    assert not torch.equal(x, model.sample(3, generator=torch.Generator().manual_seed(1)))
+    assert model.sample(0).shape == (0, *data.spec.shape)
+
+
+@pytest.mark.parametrize("name", tiny.NAMES)
+def test_a_sample_does_not_depend_on_its_companions(name: str) -> None:
+    model = tiny.model(name).eval()
+    if not hasattr(model, "decode"):
+        pytest.skip("has no codes")
+    model.settle(tiny.data_for(name).all()[:32])
+    z = model.prior(8, generator=torch.Generator().manual_seed(0))
+    together, alone = model.decode(z).float(), torch.cat([model.decode(one[None]) for one in z]).float()
+    assert (together - alone).abs().max() <= (1 if together.max() > 2 else 1e-5)  # one grey level, by rounding
+
+
+@pytest.mark.parametrize("name", tiny.NAMES)
+def test_copies_train_alike(name: str) -> None:
+    model = tiny.model(name)
+    other = copy.deepcopy(model)
+    for one in (model, other):
+        fit(one, tiny.data_for(name), training=tiny.training(images=32), quiet=True)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", tiny.NAMES)
+def test_config_goes_through_json(name: str) -> None:
+    kind = model_class(name)
+    config = kind.Config(**tiny.settings(name))
+    assert from_json(kind.Config, to_json(config), "here") == config
+    with pytest.raises(ZeuxisError, match="does not know"):
+        from_json(kind.Config, {"no such setting": 1}, "here")
+    with pytest.raises(ZeuxisError, match="expects"):
+        from_json(kind.Config, {"lr": "fast"}, "here")
+
+
+def test_the_registry_names_near_and_all() -> None:
+    with pytest.raises(UsageError, match="dcgan"):
+        model_class("dcgna")
+
+
+def test_a_missing_capability_names_who_has_it() -> None:
+    with pytest.raises(MissingCapability, match="cannot fill in"):
+        require(tiny.model("dcgan"), CanComplete, "fill in")
+
+    class Mute(Model):
+        pass
+
+    with pytest.raises(MissingCapability, match="dcgan"):
+        require(Mute(None, Spec("tiny", (1, 4, 4))), CanSample, "draw samples")
+
+
+def test_noise_is_the_global_batch_cut_in_rows() -> None:
+    whole = Noise(3, 128, slice(0, 8), 8).normal(5)
+    parts = [Noise(3, 128, slice(i, i + 4), 8).normal(5) for i in (0, 4)]
+    assert torch.equal(whole, torch.cat(parts))
+    assert not torch.equal(whole, Noise(3, 136, slice(0, 8), 8).normal(5))
+    assert not torch.equal(whole, Noise(4, 128, slice(0, 8), 8).normal(5))

@@ -1,0 +1,74 @@
+"""One process and two give the same weights: one player, two players with batch statistics, accumulation and averages."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_file
+
+from zeuxis.training.distributed import World, average_gradients, broadcast
+
+SCRIPT = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+import tiny, torch
+from zeuxis.training.distributed import join, leave
+from zeuxis.training.loop import fit
+from zeuxis.training.run import Run
+name, folder, accumulate = sys.argv[2], sys.argv[3], int(sys.argv[4])
+world = join()
+torch.manual_seed(world.rank)  # processes that start apart must be brought together
+model = tiny.model(name, seed=world.rank)
+run = Run(folder) if world.writes else None
+data = tiny.images(64) if name != "planar" else tiny.data_for(name)
+fit(model, data, run, tiny.training(images=96, batch=16, accumulate=accumulate, average=40, clip=1.0), world=world, quiet=True)
+print("rank", world.rank, sum(p.double().sum().item() for p in model.parameters()))
+leave()
+"""
+
+
+def train(folder: Path, processes: int, name: str, accumulate: int) -> tuple[dict[str, torch.Tensor], list[str]]:
+    folder.mkdir()
+    words = ["-c", SCRIPT, str(Path(__file__).parent), name, str(folder), str(accumulate)]
+    workers = []
+    for rank in range(processes):
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        if processes > 1:
+            address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(29500 + os.getpid() % 2000)}
+            environment |= address | {"RANK": str(rank), "WORLD_SIZE": str(processes), "LOCAL_RANK": str(rank)}
+        workers.append(subprocess.Popen([sys.executable, *words], env=environment, stdout=subprocess.PIPE, text=True))
+    said = [worker.communicate(timeout=200)[0].strip() for worker in workers]
+    assert all(worker.returncode == 0 for worker in workers)
+    return load_file(folder / "state.safetensors"), said
+
+
+@pytest.mark.parametrize(("name", "accumulate"), [("dcgan", 1), ("dcgan", 2), ("planar", 1), ("classifier", 2)])
+def test_two_processes_are_one(name: str, accumulate: int, tmp_path: Path) -> None:
+    if name not in tiny.NAMES:
+        pytest.skip(f"there is no model {name}")
+    one, _ = train(tmp_path / "one", 1, name, accumulate)
+    two, said = train(tmp_path / "two", 2, name, accumulate)
+    assert one.keys() == two.keys()
+    for key in one:
+        # Adam divides small gradients by their own size, which makes more of the last bits of a sum.
+        torch.testing.assert_close(two[key], one[key], rtol=2e-3, atol=2e-4, msg=lambda text, key=key: f"{key}: {text}")
+    assert said[0].split()[2] == said[1].split()[2], "the two processes ended with different weights"
+
+
+def test_rows_are_shared_out_without_gap_or_overlap() -> None:
+    rows = [World(rank, 4).rows(12) for rank in range(4)]
+    assert [i for r in rows for i in range(12)[r]] == list(range(12))
+
+
+def test_alone_nothing_is_averaged() -> None:
+    p = torch.nn.Parameter(torch.ones(3))
+    p.grad = torch.full((3,), 2.0)
+    average_gradients([p])
+    broadcast(tiny.model("dcgan"))
+    assert torch.equal(p.grad, torch.full((3,), 2.0))

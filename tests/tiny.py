@@ -1,0 +1,41 @@
+"""Small data, models and trainings that the tests share."""
+
+from __future__ import annotations
+
+import torch
+
+from zeuxis.data.dataset import Dataset, Spec
+from zeuxis.data.densities import points
+from zeuxis.model import Model, models
+from zeuxis.training.loop import Training
+from zeuxis.training.weights import build
+
+
+def images(n: int = 64, side: int = 28, channels: int = 1, classes: int = 10) -> Dataset:
+    """Random images with labels."""
+    generator = torch.Generator().manual_seed(5)
+    x = torch.randint(0, 256, (n, channels, side, side), dtype=torch.uint8, generator=generator)
+    return Dataset(Spec("tiny", (channels, side, side), classes), x, torch.arange(n) % classes)
+
+
+def settings(name: str) -> dict:
+    """Settings that make a model of this name small."""
+    return {"dcgan": {"layout": "strided", "channels": 4, "code": 8}, "planar": {}, "classifier": {}}.get(name, {})
+
+
+def data_for(name: str) -> Dataset:
+    """Data that a model of this name learns from."""
+    return points("ring", 256, 0) if name == "planar" else images()
+
+
+def model(name: str, seed: int = 0, **changes: object) -> Model:
+    """A small model of this name."""
+    return build(name, models()[name].Config(**{**settings(name), **changes}), data_for(name).spec, seed)
+
+
+def training(**changes: object) -> Training:
+    """A short training on one thread in float32."""
+    return Training(**{"images": 64, "batch": 16, "film": 0, "log_every": 10**9, "precision": "fp32", "threads": 1, **changes})
+
+
+NAMES = sorted(models())
