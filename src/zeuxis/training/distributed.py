@@ -68,19 +68,22 @@ def broadcast(module: nn.Module) -> None:
     """Gives every process the first one's parameters and buffers."""
     if active():
         for tensor in (*module.parameters(), *module.buffers()):
-            dist.broadcast(tensor.data, 0)
+            flat = tensor.detach().contiguous()  # gloo leaves a channels-last tensor as it was, without a word
+            dist.broadcast(flat, 0)
+            tensor.data.copy_(flat)
 
 
 def average_gradients(parameters: Iterable[Tensor]) -> None:
     """Replaces each gradient by its mean over the processes, in one all-reduce of one flat tensor."""
     if not active():
         return
+    parameters = list(parameters)
     gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
     flat = torch.cat([g.reshape(-1) for g in gradients])
     dist.all_reduce(flat)
     flat /= dist.get_world_size()
     for p, g, part in zip(parameters, gradients, flat.split([g.numel() for g in gradients]), strict=True):
-        p.grad = part.view_as(g)
+        p.grad = g.copy_(part.view_as(g))  # into the gradient's own layout: fused Adam reads memory in the parameter's order
 
 
 def agree(flag: bool, device: torch.device) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from rich.progress import Progress
 
@@ -16,6 +16,7 @@ from .run import Run
 Track = Literal["", "tensorboard", "wandb", "trackio"]
 
 
+@runtime_checkable
 class Tracker(Protocol):
     """Takes figures at a time counted in images."""
 
