@@ -230,6 +230,11 @@ def model_class(name: str) -> type[Model]:
     return found[name]
 
 
+def has(kind: type, capability: type) -> bool:
+    """Whether models of this kind have every method of a capability."""
+    return all(hasattr(kind, name) for name in vars(capability) if not name.startswith("_"))
+
+
 def require(model: Any, capability: type, verb: str) -> Any:
     """The model itself if it has the capability; else an error that names the models that have it.
 
@@ -240,8 +245,7 @@ def require(model: Any, capability: type, verb: str) -> Any:
     """
     if isinstance(model, capability):
         return model
-    methods = capability.__protocol_attrs__  # type: ignore[attr-defined]
-    able = sorted(name for name, kind in models().items() if all(hasattr(kind, method) for method in methods))
+    able = sorted(name for name, kind in models().items() if has(kind, capability))
     known = f"models that can: {', '.join(able)}" if able else "no model here can yet"
     name = getattr(model, "name", type(model).__name__)
     raise MissingCapability(f"The model '{name}' cannot {verb}; {known}.")

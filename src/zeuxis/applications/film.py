@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from PIL import Image
@@ -21,6 +21,7 @@ from .pictures import grid, with_clock
 Format = Literal["webp", "gif", "mp4"]
 
 
+@runtime_checkable
 class Picture(Protocol):
     """Draws a model at a time; what it remembers between frames goes through `state` and `restore`."""
 

@@ -21,6 +21,7 @@ from ..model import (
     CanFeature,
     CanLogProb,
     CanSample,
+    has,
     models,
 )
 from ..recipes import recipes
@@ -51,7 +52,7 @@ def main(words: Sequence[str]) -> None:
     console = Console(highlight=False)
     table = Table("model", "paper", "can", title="models: zeuxis train MODEL", title_justify="left")
     for name, kind in sorted(models().items()):
-        able = [verb for verb, what in VERBS.items() if all(hasattr(kind, m) for m in what.__protocol_attrs__)]  # type: ignore[attr-defined]
+        able = [verb for verb, what in VERBS.items() if has(kind, what)]
         table.add_row(name, kind.paper, ", ".join(able))
     console.print(table)
     table = Table("recipe", "data", "images", "for", title="recipes: zeuxis train MODEL --recipe NAME", title_justify="left")

@@ -23,7 +23,6 @@ from .config import from_json, to_json
 from .distributed import World, join
 from .loop import Result, Training, fit
 from .run import Run
-from .validation import validation_of
 from .weights import build, describe
 
 
@@ -136,6 +135,8 @@ def carry_out(model: Model, data: Dataset, run: Run | None, training: Training, 
     validate = None
     if training.hold_out:
         data, held = hold_out(data, training.hold_out, training.seed)
+        from .validation import validation_of  # here, since it brings in the feature networks
+
         validate = validation_of(model, held)
     elif training.select or training.validate_every:
         raise UsageError("Validation needs images that are not trained on: set some aside with --training.hold-out 5000.")
