@@ -88,6 +88,8 @@ class Dataset:
 
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
         """Examples and labels at these positions."""
+        if isinstance(self.x, Tensor):
+            index = index.to(self.x.device)
         rows = index if self.rows is None else self.rows[index]
         x = self.x[rows] if isinstance(self.x, Tensor) else torch.from_numpy(np.ascontiguousarray(self.x[rows.numpy()]))
         return x, None if self.y is None else self.y[rows]
@@ -95,6 +97,10 @@ class Dataset:
     def all(self) -> Tensor:
         """Every example as one tensor, for sets that fit in memory."""
         return self.batch(torch.arange(len(self)))[0]
+
+    def batch_of(self, n: int) -> Tensor:
+        """The first n examples, or all if there are fewer."""
+        return self.batch(torch.arange(min(n, len(self))))[0]
 
     def take(self, positions: Tensor) -> Dataset:
         """The data set made of these positions, sharing the array."""

@@ -228,7 +228,7 @@ class Fitting:
         plays, progress = [], self.step / self.steps
         for portion in range(self.t.accumulate):
             index = rows[portion * share : (portion + 1) * share][mine]
-            x, y = self.data.batch(index.to(self.data.x.device) if isinstance(self.data.x, Tensor) else index)
+            x, y = self.data.batch(index)
             x, y = x.to(self.machine.device), None if y is None else y.to(self.machine.device)
             noise = Noise(self.t.seed, self.images + portion * share, mine, share, self.machine.device)
             batch = Batch(x, y, noise, self.images, progress)
@@ -302,9 +302,7 @@ class Fitting:
 
     def settled(self) -> Model:
         """The averaged model, ready for use."""
-        first = torch.arange(min(512, len(self.data)))
-        x, _ = self.data.batch(first.to(self.data.x.device) if isinstance(self.data.x, Tensor) else first)
-        self.average.model.eval().settle(x.to(self.machine.device))
+        self.average.model.eval().settle(self.data.batch_of(512).to(self.machine.device))
         return self.average.model
 
     def validated(self, report: Report) -> None:

@@ -146,6 +146,7 @@ def carry_out(model: Model, data: Dataset, run: Run | None, training: Training, 
             f"{model.name}: {weights:,} weights ({weights * 4 / 1e6:.1f} MB) learn from {len(data):,} examples "
             f"({data.nbytes / 1e6:.1f} MB) in {run}",
             markup=False,
+            soft_wrap=True,
         )
     result = fit(model, data, run, training, validate, world)
     result.run = run
@@ -166,6 +167,7 @@ def finish(result: Result, run: Run, data: Dataset, training: Training) -> None:
         run.write("samples/final.png", lambda path: picture.save(path, "PNG"))
     run.write("README.md", card(run, result))
     if result.stopped:
-        console.print(f"Stopped and saved at {result.images:,} images; go on with: zeuxis train --resume {run}", markup=False)
+        sentence = f"Stopped and saved at {result.images:,} images; go on with: zeuxis train --resume {run}"
     else:
-        console.print(f"Done: {run}", markup=False)
+        sentence = f"Done: {run}"
+    console.print(sentence, markup=False, soft_wrap=True)

@@ -1,0 +1,99 @@
+"""zeuxis evaluate: a model's samples scored against real images, with the floor and the ceiling beside every score."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tyro
+
+from ..data.densities import DENSITIES, density
+from ..errors import UsageError
+from ..evaluation.judge import evaluate
+from ..evaluation.modes import mode_coverage
+from ..evaluation.record import write_record
+from ..model import CanSample, Model, require
+from ..progress import console
+from ..training.config import from_json
+from ..training.run import Run
+from ..training.start import Source
+from ..training.weights import build, load, resolve
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Scores samples: Inception-style score, Frechet and kernel distance, precision and recall, density and coverage."""
+
+    model: tyro.conf.Positional[str]
+    """A run folder, or a shipped model's name as in mnist/dcgan."""
+    data: str = ""
+    """Real images to compare with, as --data of train takes them; by default the run's own data set."""
+    split: str = "test"
+    """Which part of the data: test or train."""
+    n: int = 10_000
+    """Samples, and at most as many real images."""
+    network: str = ""
+    """Feature network: a name, NAME=PATH, or a run folder of a classifier; by default the data set's own."""
+    seed: int = 0
+    """Fixes the codes and the choice of real images."""
+    weights: str = ""
+    """Which file of the folder to take the weights from."""
+    untrained: bool = False
+    """Score the same model before training too, as the ceiling."""
+    record: str = ""
+    """Write the figures with command, seed, machine and time to this JSON file."""
+    paper: str = ""
+    """The published figure, for the record."""
+    note: str = ""
+    """What a reader of the record must know."""
+
+
+def main(words: Sequence[str]) -> None:
+    wish = tyro.cli(Evaluate, args=words, prog="zeuxis evaluate")
+    if wish.split not in ("test", "train"):
+        raise UsageError(f"--split is '{wish.split}', expected test or train.")
+    began = time.monotonic()
+    model = require(load(wish.model, wish.weights), CanSample, "draw samples")
+    run = Run.open(resolve(wish.model))
+    about = run.read_json("config.json")
+    source = from_json(Source, about.get("source", {"data": model.spec.name}), str(run.path("config.json")))
+    if wish.data:
+        source = Source(wish.data, model.spec.shape[-1], model.spec.shape[0])
+    more = {"run": str(run), "training": about.get("training"), "settings": about["settings"], "metrics": run.metrics()[-1:]}
+    figures = points(model, source.data, wish) if source.data in DENSITIES else images(model, source, wish)
+    if wish.record:
+        seconds = time.monotonic() - began
+        path = write_record(wish.record, figures, seconds=seconds, seed=wish.seed, paper=wish.paper, note=wish.note, **more)
+        console.print(f"Record: {path}", markup=False, soft_wrap=True)
+
+
+def images(model: Model, source: Source, wish: Evaluate) -> dict[str, Any]:
+    """Scores of images by features."""
+    data = source.load(wish.split)
+    if data.spec.shape != model.spec.shape:
+        raise UsageError(f"'{data.spec.name}' has images of shape {data.spec.shape} and the model makes {model.spec.shape}.")
+    network = wish.network or None
+    quality = evaluate(model, data, n=wish.n, network=network, seed=wish.seed)
+    console.print(quality.table())
+    figures: dict[str, Any] = {"trained": quality.as_dict()}
+    if wish.untrained:
+        fresh = build(model.name, model.config, model.spec, wish.seed).eval()
+        fresh.settle(data.batch_of(512))
+        before = evaluate(fresh, data, n=wish.n, network=network, seed=wish.seed, floor=False)
+        console.print("Before training:")
+        console.print(before.table())
+        figures["untrained"] = before.as_dict()
+    return figures
+
+
+def points(model: Model, name: str, wish: Evaluate) -> dict[str, Any]:
+    """Mode coverage of points in the plane."""
+    law = density(name)
+    if law.centres is None or law.std is None:
+        raise UsageError(f"The law '{name}' has no modes to count: evaluate on ring or grid, or look at the film.")
+    assert isinstance(model, CanSample)
+    found = mode_coverage(model.sample(wish.n), law.centres, law.std)
+    console.print(str(found), markup=False)
+    return vars(found)
