@@ -1,0 +1,166 @@
+"""Images decoded once: in memory if they fit, and in a memory-mapped file if they are many.
+
+A cache is an `.npy` file with a JSON beside it. It is written under another name, goes on at the row it had reached if the process
+was killed, and is renamed when whole; its content is checked by hash. Several processes build it once: the others wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import DataError
+from ..progress import track
+from .images import Encoded, Raw, decode
+
+WORTH_KEEPING = 20_000  # images; fewer are decoded in a few seconds
+PORTION = 2_000  # rows between two notes of how far it is
+BLOCK = 1 << 20
+
+
+def decoded(raw: Raw, size: int | None, channels: int | None, limit: int | None, cache: Path | None = None) -> Tensor | np.ndarray:
+    """Encoded images as a tensor in memory, or memory-mapped where they do not fit into it.
+
+    Raises:
+        DataError: An image is corrupt, or images differ in shape and no size is given.
+    """
+    images = raw.images
+    assert isinstance(images, Encoded)
+    n = min(len(images), limit or len(images))
+    if channels is None and size is not None:
+        channels = 3 if any(len(decode(images.read(i), images.where(i))) == 3 for i in sample(n)) else 1
+    shape = decode(images.read(0), images.where(0), size, channels).shape
+    fits = n * int(np.prod(shape)) <= memory()
+    if fits and n < WORTH_KEEPING:
+        x = np.empty((n, *shape), np.uint8)
+        for i in track(range(n), n, f"decoding {raw.name}"):
+            x[i] = one(images, i, size, channels, shape)
+        return torch.from_numpy(x)
+    key = hashlib.sha256(f"{raw.fingerprint} {n} {shape} {size} {channels}".encode()).hexdigest()[:24]
+    path = (cache or cache_folder()) / "decoded" / f"{raw.name}-{key}.npy"
+    mapped = build(path, images, n, shape, size, channels, raw.name)
+    return torch.from_numpy(np.array(mapped)) if fits else mapped
+
+
+def sample(n: int) -> list[int]:
+    """A few positions spread over n."""
+    return sorted({round(i * (n - 1) / 15) for i in range(16)})
+
+
+def one(images: Encoded, i: int, size: int | None, channels: int | None, shape: tuple[int, ...]) -> np.ndarray:
+    """Image i, which must have the shape of the others."""
+    x = decode(images.read(i), images.where(i), size, channels)
+    if x.shape != shape:
+        mend = "bring all to one size with --size" if x.shape[1:] != shape[1:] else "choose --channels 1 or --channels 3"
+        raise DataError(f"The image {images.where(i)} has shape {x.shape} and the first one {shape}: {mend}.")
+    return x
+
+
+def memory() -> int:
+    """Bytes that a data set may take: ZEUXIS_MEMORY, else half of what is free."""
+    given = os.environ.get("ZEUXIS_MEMORY", "")
+    if given.isdigit():
+        return int(given)
+    with contextlib.suppress(ValueError, OSError, AttributeError):
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return 4 << 30
+
+
+def cache_folder() -> Path:
+    """ZEUXIS_CACHE, else zeuxis in the user's cache folder."""
+    given = os.environ.get("ZEUXIS_CACHE")
+    return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zeuxis"
+
+
+def build(
+    path: Path, images: Encoded, n: int, shape: tuple[int, ...], size: int | None, channels: int | None, name: str
+) -> np.ndarray:
+    """The cache file at `path`, made or finished if need be, memory-mapped for reading."""
+    about = path.with_suffix(".json")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(path.with_suffix(".lock")):
+            if about.exists() and path.exists():
+                if (mapped := opened(path, about, (n, *shape))) is not None:
+                    return mapped
+                print(f"The cache '{path}' is damaged and is made again.", file=sys.stderr)
+            partial, reached = path.with_suffix(".partial.npy"), path.with_suffix(".reached")
+            done = int(reached.read_text() or 0) if partial.exists() and reached.exists() else 0
+            mode = "r+" if done else "w+"
+            target = np.lib.format.open_memmap(partial, mode, np.uint8, (n, *shape))
+            for i in track(range(done, n), n - done, f"decoding {name} into the cache"):
+                target[i] = one(images, i, size, channels, shape)
+                if (i + 1) % PORTION == 0:
+                    target.flush()
+                    note(reached, str(i + 1))
+            target.flush()
+            blocks = [digest(target, i, n) for i in sample(n)]
+            whole = hashlib.sha256()
+            for start in range(0, n, PORTION):
+                whole.update(target[start : start + PORTION].tobytes())
+            del target
+            partial.replace(path)
+            note(about, json.dumps({"shape": [n, *shape], "sha256": whole.hexdigest(), "rows": blocks}))
+            reached.unlink(missing_ok=True)
+            return np.load(path, mmap_mode="r")
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(
+            f"Decoded images could not be kept in '{path.parent}' ({reason}): make room or set ZEUXIS_CACHE to another folder."
+        ) from error
+
+
+def note(path: Path, text: str) -> None:
+    """Writes a small file whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def digest(x: np.ndarray, i: int, n: int) -> str:
+    """Hash of the rows from i on that make up about a megabyte."""
+    rows = max(1, BLOCK // max(1, x[0].nbytes))
+    return hashlib.sha256(np.ascontiguousarray(x[i : min(n, i + rows)]).tobytes()).hexdigest()
+
+
+def opened(path: Path, about: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The cache, or None if it is not what its JSON says; hashes of sixteen places are compared."""
+    try:
+        facts: dict[str, Any] = json.loads(about.read_text())
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        same = tuple(facts["shape"]) == mapped.shape == shape and mapped.dtype == np.uint8
+        return mapped if same and [digest(mapped, i, shape[0]) for i in sample(shape[0])] == facts["rows"] else None
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+
+
+def verify(path: Path) -> bool:
+    """Whether every byte of a cache is what was decoded: compares the hash of all rows."""
+    facts = json.loads(path.with_suffix(".json").read_text())
+    mapped, whole = np.load(path, mmap_mode="r"), hashlib.sha256()
+    for start in range(0, len(mapped), PORTION):
+        whole.update(mapped[start : start + PORTION].tobytes())
+    return whole.hexdigest() == facts["sha256"]
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds a lock file; a second process waits until the first is done. The lock ends with its process."""
+    import fcntl
+
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)

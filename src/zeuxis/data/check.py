@@ -1,0 +1,125 @@
+"""What is in a data set, before anything is trained on it: counts, sizes, channels, classes, corrupt files, duplicates."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError
+from ..progress import track
+from .images import decode
+from .sources import Split, open_source
+
+
+@dataclass
+class Report:
+    """Findings on one data set.
+
+    Arguments:
+        name: The data set.
+        images: How many there are.
+        sizes: Images of each (height, width).
+        channels: Images with each number of channels.
+        classes: Images of each class; -1 for unlabelled ones.
+        corrupt: A sentence for each image that cannot be read.
+        duplicates: Images that equal an earlier one in every pixel.
+        constant: Images of a single colour.
+        fatal: The sentence with which training on this set would be refused, or None.
+    """
+
+    name: str
+    images: int = 0
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    channels: Counter[int] = field(default_factory=Counter)
+    classes: Counter[str] = field(default_factory=Counter)
+    corrupt: list[str] = field(default_factory=list)
+    duplicates: int = 0
+    constant: int = 0
+    fatal: str | None = None
+
+    @property
+    def problems(self) -> list[str]:
+        """What one should look at, worst first."""
+        found = list(self.corrupt[:10])
+        if len(self.corrupt) > 10:
+            found.append(f"{len(self.corrupt) - 10:,} more images cannot be decoded.")
+        if len(self.sizes) > 1:
+            found.append(f"Images have {len(self.sizes)} different sizes: train with --size.")
+        if len(self.channels) > 1:
+            found.append("Some images are grey and some are in colour: train with --channels 1 or 3.")
+        if self.duplicates:
+            found.append(f"{self.duplicates:,} images equal an earlier one in every pixel.")
+        if self.constant:
+            found.append(f"{self.constant:,} images are of a single colour.")
+        few = [c for c, k in self.classes.items() if k < 2 and c != "unlabelled"]
+        if few:
+            found.append(f"{len(few)} classes have a single image ({', '.join(few[:5])}).")
+        return found
+
+    def __str__(self) -> str:
+        sizes = ", ".join(f"{w}x{h} ({k:,})" for (h, w), k in self.sizes.most_common(5))
+        more = f" and {len(self.sizes) - 5} more" if len(self.sizes) > 5 else ""
+        classes = ", ".join(f"{c} ({k:,})" for c, k in list(self.classes.items())[:20])
+        further = f" and {len(self.classes) - 20} more" if len(self.classes) > 20 else ""
+        lines = [
+            f"{self.name}: {self.images:,} images",
+            f"  width x height: {sizes or 'none'}{more}",
+            f"  channels: {', '.join(f'{c} ({k:,})' for c, k in self.channels.items()) or 'none'}",
+            f"  classes: {classes or 'no labels'}{further}",
+            f"  corrupt: {len(self.corrupt):,}, duplicates: {self.duplicates:,}, of a single colour: {self.constant:,}",
+        ]
+        lines += [f"  - {problem}" for problem in self.problems]
+        return "\n".join([*lines, "It can be trained on." if not self.fatal else "It cannot be trained on as it is."])
+
+
+def check(source: str, *, split: Split = "train", labels: str | Path | None = None) -> Report:
+    """Looks at every image of a data set; a bad one is collected and does not end the search.
+
+    Arguments:
+        source: What `load_data` takes.
+        split: Which part.
+        labels: A CSV of file and label for an image folder.
+
+    Example:
+        >>> report = check("mnist", split="test")
+        >>> report.images, report.fatal, dict(report.sizes)
+        (10000, None, {(28, 28): 10000})
+    """
+    report = Report(source)
+    try:
+        raw = open_source(source, split, None if labels is None else Path(labels))
+    except DataError as error:
+        report.fatal = str(error)
+        return report
+    report.images = len(raw.images)
+    seen: set[bytes] = set()
+    for i in track(range(report.images), report.images, f"checking {raw.name}"):
+        try:
+            x = raw.images[i] if isinstance(raw.images, np.ndarray) else decode(raw.images.read(i), raw.images.where(i))
+        except (DataError, OSError) as error:
+            report.corrupt.append(str(error))
+            continue
+        report.sizes[x.shape[1:]] += 1
+        report.channels[len(x)] += 1
+        key = hashlib.sha1(repr(x.shape).encode() + x.tobytes(), usedforsecurity=False).digest()
+        report.duplicates += key in seen
+        seen.add(key)
+        report.constant += bool((x == x[:, :1, :1]).all())
+    if raw.labels is not None:
+        for label, count in sorted(Counter(raw.labels.tolist()).items()):
+            known = 0 <= label < len(raw.class_names)
+            report.classes["unlabelled" if label < 0 else raw.class_names[label] if known else str(label)] = count
+    if report.corrupt:
+        more = f" and {len(report.corrupt) - 1:,} more images are corrupt too" if len(report.corrupt) > 1 else ""
+        report.fatal = report.corrupt[0].rstrip(".") + f"{more}."
+    elif not report.images:
+        report.fatal = f"'{source}' holds no images: give a data set with at least one."
+    elif len(report.sizes) > 1:
+        report.fatal = f"The images of '{source}' have {len(report.sizes)} different sizes: bring them to one with --size."
+    elif raw.labels is not None and len(raw.labels) != report.images:
+        report.fatal = f"'{source}' has {report.images:,} images and {len(raw.labels):,} labels: give one label an image."
+    return report

@@ -1,0 +1,122 @@
+"""From encoded images to uint8 NCHW: decode, make grey or RGB, resize the shorter side, crop the centre."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ..errors import DataError
+
+
+@runtime_checkable
+class Encoded(Protocol):
+    """Images that are still files or bytes, read one at a time."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, i: int) -> bytes:
+        """The bytes of image i."""
+        ...
+
+    def where(self, i: int) -> str:
+        """Where image i comes from, for error sentences."""
+        ...
+
+
+@dataclass
+class Raw:
+    """What a reader found: an array or encoded images, and labels.
+
+    Arguments:
+        name: The data set's name.
+        images: uint8 (N, C, H, W), or encoded images.
+        labels: (N,) int64, -1 where unlabelled, or None.
+        class_names: In label order.
+        fingerprint: Changes when the source changes; names its cache.
+    """
+
+    name: str
+    images: np.ndarray | Encoded
+    labels: np.ndarray | None = None
+    class_names: Sequence[str] = ()
+    fingerprint: str = ""
+    facts: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Files:
+    """Encoded images that are files."""
+
+    paths: Sequence[Path]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, i: int) -> bytes:
+        return self.paths[i].read_bytes()
+
+    def where(self, i: int) -> str:
+        return f"'{self.paths[i]}'"
+
+
+def decode(data: bytes, where: str, size: int | None = None, channels: int | None = None) -> np.ndarray:
+    """One image as uint8 (C, H, W).
+
+    Arguments:
+        data: A PNG, JPEG, WebP or other file that Pillow reads.
+        where: Its origin, for the error sentence.
+        size: Side of the square to bring it to (pixels), or None.
+        channels: 1 or 3, or None for what the file has (grey stays grey, all else becomes RGB).
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(data))
+            picture.load()
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"The image {where} cannot be decoded ({first_line(error)}): replace or remove it.") from error
+    except Image.DecompressionBombWarning as error:
+        raise DataError(f"The image {where} is too large to be safe ({first_line(error)}): make it smaller.") from error
+    return prepared(picture, size, channels)
+
+
+def prepared(picture: Image.Image, size: int | None, channels: int | None) -> np.ndarray:
+    """A Pillow image as uint8 (C, H, W), resized and cropped to a square and made grey or RGB as asked."""
+    grey = picture.mode in ("1", "L", "LA", "I;16", "I") if channels is None else channels == 1
+    if picture.mode in ("I;16", "I"):
+        picture = Image.fromarray((np.asarray(picture).astype(np.int64) // 257).clip(0, 255).astype(np.uint8))
+    picture = picture.convert("L" if grey else "RGB")
+    if size is not None and picture.size != (size, size):
+        picture = square(picture, size)
+    array = np.asarray(picture)
+    return array[None] if grey else np.ascontiguousarray(array.transpose(2, 0, 1))
+
+
+def square(picture: Image.Image, size: int) -> Image.Image:
+    """Resizes the shorter side to `size` with an antialiasing filter, then crops the centre."""
+    scale = size / min(picture.size)
+    width, height = (max(size, round(side * scale)) for side in picture.size)
+    picture = picture.resize((width, height), Image.Resampling.BICUBIC)
+    left, top = (width - size) // 2, (height - size) // 2
+    return picture.crop((left, top, left + size, top + size))
+
+
+def converted(x: np.ndarray, size: int | None, channels: int | None) -> np.ndarray:
+    """An array (N, C, H, W) brought to a size and number of channels; itself if nothing changes."""
+    same_size = size is None or x.shape[2:] == (size, size)
+    if same_size and (channels is None or x.shape[1] == channels):
+        return x
+    pictures = (Image.fromarray(one[0] if len(one) == 1 else np.ascontiguousarray(one.transpose(1, 2, 0))) for one in x)
+    return np.stack([prepared(p, size, channels or x.shape[1]) for p in pictures])
+
+
+def first_line(error: BaseException) -> str:
+    """An exception's message, short."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]

@@ -1,0 +1,186 @@
+"""Names and places of data: a built-in set, NAME=PATH, a folder, a file, or an id on the Hub."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from ..errors import DataError, MissingExtra, UsageError
+from .cache import decoded
+from .dataset import Dataset, Spec
+from .images import Raw, converted, first_line
+from .readers import idx_folder, image_folder, mat, npz, parquet
+
+Split = Literal["train", "test"]
+SHIPPED = Path(__file__).parent / "files"
+FASHION = ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+DIGITS = tuple("0123456789")
+
+# name: (class names, id on the Hub, its configuration)
+BUILT_IN: dict[str, tuple[tuple[str, ...], str, str | None]] = {
+    "mnist": (DIGITS, "ylecun/mnist", None),
+    "fashion-mnist": (FASHION, "zalando-datasets/fashion_mnist", None),
+    "cifar10": (OBJECTS, "uoft-cs/cifar10", None),
+    "svhn": (DIGITS, "ufldl-stanford/svhn", "cropped_digits"),
+}
+
+
+def load_data(
+    source: str,
+    *,
+    split: Split = "train",
+    size: int | None = None,
+    channels: int | None = None,
+    limit: int | None = None,
+    labels: str | Path | None = None,
+    cache: Path | None = None,
+) -> Dataset:
+    """Reads a data set as uint8 NCHW.
+
+    Arguments:
+        source: A built-in name (mnist comes with zeuxis, the others from ZEUXIS_DATA/NAME or the Hub), NAME=PATH for a built-in
+            set that lies somewhere, a folder or file, or a Hub id `owner/name`.
+        split: The training or the test part; a single file or folder has one part only.
+        size: Side to which images are resized and centre-cropped (pixels).
+        channels: 1 for grey, 3 for RGB.
+        limit: Use the first so many images.
+        labels: A CSV of file and label for an image folder.
+        cache: Where decoded images are kept; by default ZEUXIS_CACHE, else the user's cache folder.
+
+    Raises:
+        DataError: The data cannot be read or cannot be trained on; the sentence says which file and what to do.
+
+    Example:
+        >>> data = load_data("mnist", split="test")
+        >>> len(data), data.spec.shape, data.spec.classes
+        (10000, (1, 28, 28), 10)
+    """
+    for name, value in (("--size", size), ("--limit", limit)):
+        if value is not None and value < 1:
+            raise UsageError(f"{name} must be at least 1, got {value}.")
+    if channels not in (None, 1, 3):
+        raise UsageError(f"--channels must be 1 (grey) or 3 (RGB), got {channels}.")
+    raw = open_source(source, split, None if labels is None else Path(labels))
+    if len(raw.images) == 0:
+        raise DataError(f"'{source}' holds no images: give a data set with at least one.")
+    if raw.labels is not None and len(raw.labels) != len(raw.images):
+        raise DataError(f"'{source}' has {len(raw.images):,} images and {len(raw.labels):,} labels: give one label an image.")
+    y = None if raw.labels is None else torch.from_numpy(raw.labels)
+    x: torch.Tensor | np.ndarray
+    if isinstance(raw.images, np.ndarray):
+        array = converted(raw.images[:limit], size, channels)
+        x = torch.from_numpy(array if array.flags.writeable and array.flags.c_contiguous else array.copy())
+    else:
+        x = decoded(raw, size, channels, limit, cache)
+    y = None if y is None else y[:limit]
+    classes = max(len(raw.class_names), int(raw.labels.max()) + 1) if raw.labels is not None else 0
+    names = tuple(raw.class_names) if len(raw.class_names) == classes else tuple(str(i) for i in range(classes))
+    return Dataset(Spec(raw.name, tuple(x.shape[1:]), classes, names), x, y)
+
+
+def open_source(source: str, split: Split, labels: Path | None = None) -> Raw:
+    """What the source holds, before images are decoded."""
+    name, _, place = source.partition("=")
+    if place:
+        if name not in BUILT_IN:
+            raise UsageError(f"'{name}' in --data {source} is no built-in set: {', '.join(BUILT_IN)} can be given a place.")
+        return named(open_path(Path(place), split, name, labels), name)
+    if name in BUILT_IN:
+        root = os.environ.get("ZEUXIS_DATA")
+        for folder in (SHIPPED / name, *([Path(root) / name] if root else [])):
+            if folder.is_dir():
+                return named(open_path(folder, split, name, labels), name)
+        return named(from_hub(BUILT_IN[name][1], split, BUILT_IN[name][2], name), name)
+    path = Path(source)
+    if path.exists():
+        return open_path(path, split, path.stem or path.resolve().name, labels)
+    near = difflib.get_close_matches(source, BUILT_IN, 1)
+    if source.count("/") == 1 and not source.startswith((".", "/", "~")) and not near and not path.suffix:
+        return from_hub(source, split, None, source.split("/")[1])
+    hint = f"did you mean {near[0]}?" if near else f"give a path, a Hub id, or one of {', '.join(BUILT_IN)}."
+    raise DataError(f"There is no data set '{source}': {hint}")
+
+
+def named(raw: Raw, name: str) -> Raw:
+    """A built-in set's own name and classes."""
+    raw.name = name
+    raw.class_names = BUILT_IN[name][0] if raw.labels is not None else ()
+    return raw
+
+
+def open_path(path: Path, split: Split, name: str, labels: Path | None = None) -> Raw:
+    """A file or folder, by what lies in it."""
+    if not path.exists():
+        raise DataError(f"There is no '{path}': check the path of the data.")
+    if path.is_file():
+        reader = {".npz": npz, ".mat": mat, ".parquet": lambda p, n: parquet([p], n)}.get(path.suffix.lower())
+        if reader is None:
+            raise DataError(f"'{path}' has the ending '{path.suffix}', expected .npz, .mat, .parquet or a folder.")
+        return reader(path, name)
+    if (found := idx_folder(path, split, name)) is not None:
+        return found
+    if tables := sorted({*path.glob(f"{split}*.parquet"), *path.glob(f"data/{split}*.parquet")}):
+        return parquet(tables, name)
+    if (matrix := path / f"{split}_32x32.mat").is_file():
+        return mat(matrix, name)
+    part = path / split if (path / split).is_dir() else path
+    if (folder := image_folder(part, name, labels)) is not None:
+        return folder
+    arrays = sorted(path.glob("*.npz"))
+    if len(arrays) == 1:
+        return npz(arrays[0], name)
+    raise DataError(f"'{path}' holds no {split} images: expected IDX, parquet, .mat or image files, or one .npz.")
+
+
+class HubImages:
+    """Encoded images of a Hub data set, which reads its files memory-mapped."""
+
+    def __init__(self, rows: object, column: str, name: str) -> None:
+        self.rows, self.column, self.name = rows, column, name
+
+    def __len__(self) -> int:
+        return len(self.rows)  # type: ignore[arg-type]
+
+    def read(self, i: int) -> bytes:
+        value = self.rows[i][self.column]  # type: ignore[index]
+        return value["bytes"] if value["bytes"] is not None else Path(value["path"]).read_bytes()
+
+    def where(self, i: int) -> str:
+        return f"in row {i} of '{self.name}'"
+
+
+def from_hub(identity: str, split: Split, configuration: str | None, name: str) -> Raw:
+    """A data set of the Hub, through the `datasets` library; images stay encoded."""
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingExtra("datasets", "data", f"Reading '{name}' from the Hub") from error
+    local = f"--data {name}=FOLDER" if name in BUILT_IN else "--data with a folder, a parquet file or an .npz"
+    try:
+        rows = datasets.load_dataset(identity, configuration, split=split, trust_remote_code=False)
+    except Exception as error:
+        reason = first_line(error)
+        raise DataError(f"'{identity}' could not be had from the Hub ({reason}): connect, or give a copy with {local}.") from error
+    image = next((c for c, f in rows.features.items() if isinstance(f, datasets.Image)), None)
+    if image is None:
+        raise DataError(f"'{identity}' has the columns {', '.join(rows.features)} and none of them holds images.")
+    label = next((c for c, f in rows.features.items() if isinstance(f, datasets.ClassLabel)), None)
+    names = rows.features[label].names if label else ()
+    numbers = np.asarray(rows[label], np.int64) if label else None
+    encoded = HubImages(rows.cast_column(image, datasets.Image(decode=False)), image, identity)
+    return Raw(name, encoded, numbers, names, str(rows._fingerprint))
+
+
+def describe_sources() -> list[tuple[str, str, str]]:
+    """Name, origin and note of each kind of data, for `zeuxis list`."""
+    rows = [("mnist", "comes with zeuxis", "70,000 digits, 28x28")]
+    rows += [(name, f"Hub ({BUILT_IN[name][1]}), ZEUXIS_DATA/{name}, or {name}=PATH", "") for name in BUILT_IN if name != "mnist"]
+    rows += [("owner/name", "Hub", "any set with a column of images")]
+    rows += [("PATH", "your own", "a folder of images, IDX, parquet, .npz or .mat")]
+    return rows
