@@ -1,0 +1,121 @@
+"""One call that scores a model's samples, with what a reader needs beside each score: network, numbers, floor.
+
+The floor is the score of real images against other real images, in the same numbers: no model can be expected to do better.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from rich.table import Table
+
+from ..data.dataset import Dataset
+from ..errors import UsageError
+from ..model import CanSample, Model, require
+from .features import FeatureNetwork, feature_network
+from .quality import Scores, scores
+
+TITLES = {
+    "score": "score (higher is better)",
+    "frechet": "Fréchet distance (lower)",
+    "kernel": "kernel distance x 1000 (lower)",
+    "precision": "precision",
+    "recall": "recall",
+    "density": "density",
+    "coverage": "coverage",
+}
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Scores and their protocol.
+
+    Arguments:
+        fake: Scores of the model's samples against real images.
+        floor: Scores of real images against the same real images, or None.
+        network: The feature network's name.
+        network_hash: The first digits of the hash of its weights.
+        data: The data set.
+        n_real: Real images.
+        n_fake: Samples.
+        n_floor: Real images in the place of samples, for the floor.
+        seed: Fixed codes and the choice of images.
+    """
+
+    fake: Scores
+    floor: Scores | None
+    network: str
+    network_hash: str
+    data: str
+    n_real: int
+    n_fake: int
+    n_floor: int
+    seed: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for a record."""
+        return asdict(self)
+
+    def table(self) -> Table:
+        """The scores as a table that names network and numbers."""
+        network = f"{self.network} ({self.network_hash})"
+        title = f"{self.data}: {self.n_fake:,} samples, {self.n_real:,} real images, features of {network}"
+        table = Table("", "samples", f"real against real ({self.n_floor:,})" if self.floor else "", title=title, title_justify="left")
+        for key, name in TITLES.items():
+            table.add_row(name, shown(self.fake, key), shown(self.floor, key) if self.floor else "")
+        return table
+
+
+def shown(found: Scores, key: str) -> str:
+    """One score as text, with its spread if it has one."""
+    value, spread = getattr(found, key), getattr(found, f"{key}_spread", None)
+    factor = 1000 if key == "kernel" else 1
+    return f"{factor * value:.3f}" + ("" if spread is None else f" ± {factor * spread:.3f}")
+
+
+def evaluate(
+    model: Model,
+    data: Dataset,
+    *,
+    n: int = 10_000,
+    network: str | FeatureNetwork | None = None,
+    seed: int = 0,
+    floor: bool = True,
+) -> Quality:
+    """Scores n samples of a model against real images.
+
+    Arguments:
+        model: Anything that can sample images.
+        data: Real images, as a rule the test set. Half of them stand in the samples' place for the floor; the samples are scored
+            against the other half, so that both columns compare with the same images.
+        n: Samples, and at most as many real images in each place.
+        network: A feature network or its name; by default the data set's own.
+        seed: Fixes the codes and the choice of images.
+        floor: Whether to score real images too.
+
+    Example:
+        >>> import zeuxis
+        >>> quality = zeuxis.evaluate(zeuxis.load("mnist/dcgan"), zeuxis.load_data("mnist", split="test"), n=200)
+        >>> quality.network, quality.fake.score > 5
+        ('mnist/classifier', True)
+    """
+    if n < 20:
+        raise UsageError(f"Scores of fewer than 20 samples mean nothing, got n = {n}: ask for thousands.")
+    require(model, CanSample, "draw samples")
+    assert isinstance(model, CanSample)
+    if len(data.spec.shape) != 3:
+        raise UsageError(f"'{data.spec.name}' holds no images: feature networks score images.")
+    net = network if isinstance(network, FeatureNetwork) else feature_network(network, data.spec.name)
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
+    half = min(n, len(data) // 2)
+    if half < 20:
+        raise UsageError(f"'{data.spec.name}' has {len(data)} images, too few to compare with: give at least 40.")
+    real, _ = net.features(data.batch(order[:half])[0], "features of real images")
+    samples = model.sample(n, generator=torch.Generator().manual_seed(seed)).cpu()
+    found = scores(real, *net.features(samples, "features of samples"))
+    other = None
+    if floor:
+        other = scores(real, *net.features(data.batch(order[half : 2 * half])[0], "features of more real images"))
+    return Quality(found, other, net.name, net.hash, data.spec.name, half, n, half if floor else 0, seed)

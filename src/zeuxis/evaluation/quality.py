@@ -1,0 +1,186 @@
+r"""How good and how varied samples are, measured on features: chains of pure functions, each step of which can be tested.
+
+With features $f$ of a real and a generated set, their means $\mu$ and covariances $\Sigma$ (unbiased), and class probabilities
+$p(y|x)$:
+
+$$ \mathrm{IS} = \exp \mathbb{E}_x\, \mathrm{KL}\big(p(y|x) \,\|\, p(y)\big), \qquad
+   \mathrm{FID} = \|\mu_r - \mu_g\|^2 + \mathrm{Tr}\big(\Sigma_r + \Sigma_g - 2 (\Sigma_r \Sigma_g)^{1/2}\big), $$
+
+$$ \mathrm{KID} = \tfrac{1}{m(m-1)} \sum_{i \ne j} \big[ k(x_i, x_j) + k(y_i, y_j) \big] - \tfrac{2}{m^2} \sum_{i,j} k(x_i, y_j),
+   \qquad k(a, b) = (a \cdot b / d + 1)^3 . $$
+
+The names Inception score, FID and KID belong to one network of 2015. With another network the numbers are of another scale, and what
+prints them says which network it was. Sources: Salimans et al. 2016; Heusel et al. 2017; Binkowski et al. 2018; Kynkaanniemi et al.
+2019 (precision, recall); Naeem et al. 2020 (density, coverage).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..errors import UsageError
+
+Features = Float[Tensor, "n d"]
+
+
+def inception_score(logits: Float[Tensor, "n classes"], splits: int = 10, seed: int = 2016) -> tuple[float, float]:
+    """Mean and spread over splits of exp(mean KL to the split's own marginal); the order is shuffled first, as it matters.
+
+    Example:
+        >>> import torch
+        >>> round(inception_score(1000.0 * torch.eye(10).repeat(10, 1), splits=1)[0], 4)
+        10.0
+    """
+    n = len(logits)
+    if n < splits:
+        raise UsageError(f"{n} samples cannot be split into {splits}: give more samples or ask for fewer splits.")
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    scores = []
+    for part in torch.log_softmax(logits.double().cpu()[order], 1).tensor_split(splits):
+        marginal = torch.logsumexp(part, 0) - torch.tensor(float(len(part))).double().log()
+        scores.append((part.exp() * (part - marginal)).sum(1).mean().exp())
+    found = torch.stack(scores)
+    return found.mean().item(), found.std(correction=0).item()
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Mean (d,), unbiased covariance (d, d) and number of a set of features, in float64."""
+
+    mean: Tensor
+    covariance: Tensor
+    n: int
+
+
+def statistics(features: Features) -> Statistics:
+    """Mean and covariance of features."""
+    if len(features) < 2:
+        raise UsageError(f"A covariance needs at least 2 samples, got {len(features)}.")
+    x = features.double().cpu()
+    mean = x.mean(0)
+    centred = x - mean
+    return Statistics(mean, centred.T @ centred / (len(x) - 1), len(x))
+
+
+def frechet_distance(a: Statistics, b: Statistics) -> float:
+    r"""The Fréchet distance between two Gaussians.
+
+    The trace of the root is the sum of the roots of the eigenvalues of $\Sigma_a^{1/2} \Sigma_b \Sigma_a^{1/2}$, a symmetric matrix with
+    the eigenvalues of $\Sigma_a \Sigma_b$: no matrix root can fail, also where a covariance is singular.
+
+    Example:
+        >>> import torch
+        >>> unit = Statistics(torch.zeros(2).double(), torch.eye(2).double(), 10)
+        >>> round(frechet_distance(unit, Statistics(torch.ones(2).double(), 4 * torch.eye(2).double(), 10)), 6)
+        4.0
+    """
+    values, vectors = torch.linalg.eigh(a.covariance)
+    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
+    cross = torch.linalg.eigvalsh(root @ b.covariance @ root).clamp(min=0).sqrt().sum()
+    return ((a.mean - b.mean).square().sum() + a.covariance.trace() + b.covariance.trace() - 2 * cross).item()
+
+
+def kernel_distance(x: Features, y: Features, subsets: int = 100, size: int = 1000, seed: int = 2016) -> tuple[float, float]:
+    """Unbiased squared kernel distance: mean and spread over random subsets; may be slightly negative for like sets.
+
+    Arguments:
+        x: Features of one set.
+        y: Features of the other.
+        subsets: How many subsets.
+        size: Samples of each set in a subset, without replacement; no more than the smaller set has.
+        seed: Fixes the subsets.
+    """
+    m = min(size, len(x), len(y))
+    if m < 2:
+        raise UsageError(f"The kernel distance needs at least 2 samples of each set, got {len(x)} and {len(y)}.")
+    generator, d = torch.Generator().manual_seed(seed), x.shape[1]
+    x, y = x.double().cpu(), y.double().cpu()
+    found = []
+    for _ in range(subsets if m < max(len(x), len(y)) else 1):
+        a = x[torch.randperm(len(x), generator=generator)[:m]]
+        b = y[torch.randperm(len(y), generator=generator)[:m]]
+        aa, bb, ab = ((p @ q.T / d + 1) ** 3 for p, q in ((a, a), (b, b), (a, b)))
+        within = (aa.sum() - aa.trace() + bb.sum() - bb.trace()) / (m * (m - 1))
+        found.append(within - 2 * ab.mean())
+    values = torch.stack(found)
+    return values.mean().item(), values.std(correction=0).item()
+
+
+def neighbour_radius(x: Features, k: int, block: int = 2048) -> Float[Tensor, "n"]:
+    """Distance of each point to its k-th neighbour in its own set, itself not counted."""
+    if len(x) <= k:
+        raise UsageError(f"A {k}-th neighbour needs more than {k} samples, got {len(x)}.")
+    parts = []
+    for start in range(0, len(x), block):
+        distances = torch.cdist(x[start : start + block], x)
+        rows = torch.arange(len(distances))
+        distances[rows, start + rows] = torch.inf
+        parts.append(distances.kthvalue(k, 1).values)
+    return torch.cat(parts)
+
+
+def precision_recall(real: Features, fake: Features, k: int = 3, block: int = 2048) -> tuple[float, float]:
+    """Share of fake samples inside the real set's k-neighbour balls, and share of real ones inside the fake set's."""
+    return inside(fake, real, k, block), inside(real, fake, k, block)
+
+
+def inside(points: Features, others: Features, k: int, block: int = 2048) -> float:
+    """Share of points that lie in the ball of at least one of the others."""
+    points, others = points.float().cpu(), others.float().cpu()
+    radius = neighbour_radius(others, k, block)
+    hits = [(torch.cdist(part, others) <= radius).any(1) for part in points.split(block)]
+    return torch.cat(hits).double().mean().item()
+
+
+def density_coverage(real: Features, fake: Features, k: int = 5, block: int = 2048) -> tuple[float, float]:
+    """Mean number of real balls a fake sample lies in, over k (1 for like sets, may be more), and share of real balls that hold one."""
+    real, fake = real.float().cpu(), fake.float().cpu()
+    radius = neighbour_radius(real, k, block)
+    count, covered = 0, torch.zeros(len(real), dtype=torch.bool)
+    for part in fake.split(block):
+        within = torch.cdist(part, real) <= radius
+        count += int(within.sum())
+        covered |= within.any(0)
+    return count / (k * len(fake)), covered.double().mean().item()
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All scores of one generated set against one real set.
+
+    Arguments:
+        score: Inception-style score on the network's classes, mean over 10 splits (1 up to the number of classes).
+        score_spread: Its standard deviation over the splits.
+        frechet: Fréchet distance of the features.
+        kernel: Kernel distance of the features, mean over subsets.
+        kernel_spread: Its standard deviation over the subsets.
+        precision: Share of samples near real images.
+        recall: Share of real images near samples.
+        density: Precision that outliers do not inflate.
+        coverage: Recall that outliers do not inflate.
+    """
+
+    score: float
+    score_spread: float
+    frechet: float
+    kernel: float
+    kernel_spread: float
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+
+
+def scores(real: Features, fake: Features, logits: Float[Tensor, "m classes"]) -> Scores:
+    """Every score at once, from features of real and generated images and the logits of the generated ones."""
+    return Scores(
+        *inception_score(logits, splits=min(10, len(logits))),
+        frechet_distance(statistics(real), statistics(fake)),
+        *kernel_distance(real, fake),
+        *precision_recall(real, fake),
+        *density_coverage(real, fake),
+    )
