@@ -9,7 +9,7 @@ from typing import Any
 
 import tyro
 
-from ..data.densities import DENSITIES, density
+from ..data.densities import DENSITIES, Mixture, density
 from ..errors import UsageError
 from ..evaluation.judge import evaluate
 from ..evaluation.modes import mode_coverage
@@ -91,7 +91,7 @@ def images(model: Model, source: Source, wish: Evaluate) -> dict[str, Any]:
 def points(model: Model, name: str, wish: Evaluate) -> dict[str, Any]:
     """Mode coverage of points in the plane."""
     law = density(name)
-    if law.centres is None or law.std is None:
+    if not isinstance(law, Mixture):
         raise UsageError(f"The law '{name}' has no modes to count: evaluate on ring or grid, or look at the film.")
     assert isinstance(model, CanSample)
     found = mode_coverage(model.sample(wish.n), law.centres, law.std)

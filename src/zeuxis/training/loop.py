@@ -298,11 +298,11 @@ class Fitting:
         if self.picture is None or self.run is None or not self.frames or self.images < self.frames[0]:
             return
         self.frames = [due for due in self.frames if due > self.images]
-        self.run.add_frame(self.images, self.picture(self.settled(), self.images))
+        self.run.add_frame(self.images, self.picture(self.settled(0), self.images))
 
-    def settled(self) -> Model:
-        """The averaged model, ready for use."""
-        self.average.model.eval().settle(self.data.batch_of(512).to(self.machine.device))
+    def settled(self, examples: int = 2_000) -> Model:
+        """The averaged model, ready for use; what depends on data is settled on so many examples (none for a frame)."""
+        self.average.model.eval().settle(self.data.batch_of(examples).to(self.machine.device))
         return self.average.model
 
     def validated(self, report: Report) -> None:
