@@ -66,7 +66,7 @@ def main(words: Sequence[str]) -> None:
         prog=f"zeuxis train {kind.name}",
         description=about,
         default=arguments(kind)(
-            model=recipe.settings if recipe else kind.Config(), training=recipe.training if recipe else Training(), source=source
+            recipe=base, model=recipe.settings if recipe else kind.Config(), training=recipe.training if recipe else Training(), source=source
         ),
     )
     if wish.dry_run:
@@ -80,6 +80,7 @@ def arguments(kind: type[Model]) -> Any:
     return dataclasses.make_dataclass(
         "Train",
         [
+            ("recipe", Annotated[str, tyro.conf.arg(help="Settings to start from, as `zeuxis list` shows them.")], ""),
             ("source", Annotated[Source, tyro.conf.arg(name="")], dataclasses.field(default_factory=Source)),
             ("out", Annotated[str, tyro.conf.arg(help="Where the numbered run folder goes.")], "runs"),
             ("dry_run", Annotated[bool, tyro.conf.arg(help="Show settings, sizes and time, and do not train.")], False),

@@ -1,0 +1,95 @@
+"""The toy laws: each density integrates to one, its samples follow it, and its seed repeats; mode coverage in closed form."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from zeuxis.data.densities import DENSITIES, Mixture, density, density_of, points
+from zeuxis.errors import UsageError
+
+
+def cells(extent: float, side: int) -> tuple[torch.Tensor, float]:
+    """Centres (side^2, 2) of the cells of [-extent, extent]^2, row by row along the second axis, and a cell's area."""
+    step = 2 * extent / side
+    axis = (torch.arange(side, dtype=torch.float64) + 0.5) * step - extent
+    return torch.cartesian_prod(axis, axis), step**2
+
+
+@pytest.mark.parametrize("name", DENSITIES)
+def test_integrates_to_one(name: str) -> None:
+    law = density(name, std=0.05) if name == "ring" else density(name)  # cells must be smaller than a standard deviation
+    centres, area = cells(law.extent, 440)  # 440 cells align with the squares of the board
+    mass = law.log_prob(centres).exp().sum().item() * area
+    assert mass == pytest.approx(1, abs=2e-4)
+
+
+@pytest.mark.parametrize("name", DENSITIES)
+def test_samples_follow_the_density(name: str) -> None:
+    """Chi-square of 100,000 samples against the integral of the density over coarse cells."""
+    law, coarse, fine = density(name, std=0.2) if name in ("ring", "grid") else density(name), 22, 20
+    n = 100_000
+    centres, area = cells(law.extent, coarse * fine)
+    mass = law.log_prob(centres).exp().view(coarse, fine, coarse, fine).sum((1, 3)) * area
+    x = law.sample(n, torch.Generator().manual_seed(3)).double()
+    index = ((x + law.extent) / (2 * law.extent / coarse)).floor().long()
+    assert ((index >= 0) & (index < coarse)).all(1).double().mean() > 0.9999
+    index = index.clamp(0, coarse - 1)
+    counts = torch.bincount(index[:, 0] * coarse + index[:, 1], minlength=coarse**2).view(coarse, coarse)
+    expected = n * mass
+    kept = expected > 10
+    chi2 = ((counts - expected)[kept] ** 2 / expected[kept]).sum().item()
+    freedom = int(kept.sum()) - 1
+    assert abs(chi2 - freedom) < 5 * math.sqrt(2 * freedom), f"chi-square {chi2:.0f} at {freedom} degrees of freedom"
+    assert counts[~kept].sum().item() == pytest.approx(expected[~kept].sum().item(), abs=40)
+
+
+@pytest.mark.parametrize("name", DENSITIES)
+def test_seed_and_labels(name: str) -> None:
+    a, b, other = points(name, 5000, seed=7), points(name, 5000, seed=7), points(name, 5000, seed=8)
+    assert torch.equal(a.x, b.x) and a.y is not None and b.y is not None and torch.equal(a.y, b.y)
+    assert not torch.equal(a.x, other.x)
+    assert a.x.dtype == torch.float32 and a.spec.shape == (2,) and a.y.unique().tolist() == list(range(a.spec.classes))
+    law = density_of(a)
+    assert law is not None and law.name == name and law.modes == a.spec.classes
+
+
+def test_ring_is_the_papers() -> None:
+    law = density("ring")
+    assert isinstance(law, Mixture) and law.modes == 8 and law.std == 0.02
+    assert torch.allclose(law.centres.norm(dim=1), torch.full((8,), 2.0).double())
+    data = points("ring", 40_000)
+    assert data.y is not None
+    deviation = data.x.double() - law.centres[data.y]
+    assert deviation.std().item() == pytest.approx(0.02, rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["moons", "spiral"])
+def test_quadrature_has_converged(name: str) -> None:
+    """Half the nodes give the same density to nine digits near the curve, so the nodes used are more than enough."""
+    law = density(name)
+    half = type(law)(law.name, law.modes, law.extent, law.path, law.root, law.std, law.nodes // 2)  # type: ignore[attr-defined]
+    x = law.sample(2000, torch.Generator().manual_seed(0)).double()
+    assert torch.allclose(law.log_prob(x), half.log_prob(x), rtol=0, atol=1e-9)
+
+
+def test_pinwheel_untwisted_is_a_mixture() -> None:
+    """Without twist and with equal deviations the pinwheel is a ring."""
+    wheel, law = density("pinwheel", radial_std=0.3, tangential_std=0.3, twist=1e-12), density("ring", modes=5, std=0.3)
+    x = law.sample(1000, torch.Generator().manual_seed(0)).double()
+    assert torch.allclose(wheel.log_prob(x), law.log_prob(x), atol=1e-8)
+
+
+def test_mistakes() -> None:
+    with pytest.raises(UsageError, match="no law of the plane 'rings': the laws are ring, grid"):
+        density("rings")
+    with pytest.raises(UsageError, match="no setting 'sigma': it takes modes, radius, std"):
+        density("ring", sigma=0.1)
+    with pytest.raises(UsageError, match="modes=2.5: give a whole number above 0"):
+        density("ring", modes=2.5)
+    with pytest.raises(UsageError, match="std=-1: give a number above 0"):
+        density("ring", std=-1)
+    with pytest.raises(UsageError, match="at least one point, got 0"):
+        points("ring", 0)

@@ -1,0 +1,199 @@
+"""Scores against closed forms, against a public library on the same features, and their invariances."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import tiny
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from zeuxis.errors import UsageError
+from zeuxis.evaluation.features import FeatureNetwork, feature_network, weights_hash
+from zeuxis.evaluation.judge import evaluate
+from zeuxis.evaluation.quality import (
+    Statistics,
+    density_coverage,
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    neighbour_radius,
+    precision_recall,
+    scores,
+    statistics,
+)
+
+
+def gaussian(mean: Tensor, covariance: Tensor) -> Statistics:
+    return Statistics(mean.double(), covariance.double(), 1000)
+
+
+def test_score_of_certain_and_of_constant_predictions() -> None:
+    certain = 1000 * torch.eye(7).repeat(100, 1)
+    assert abs(inception_score(certain, splits=1)[0] - 7) < 1e-9
+    assert inception_score(torch.randn(1, 7).repeat(100, 1))[0] == pytest.approx(1, abs=1e-9)
+
+
+def test_score_of_known_probabilities() -> None:
+    p = torch.tensor([[0.9, 0.1], [0.1, 0.9]], dtype=torch.double)
+    expected = math.exp(math.log(2) + 0.9 * math.log(0.9) + 0.1 * math.log(0.1))
+    assert inception_score(p.log(), splits=1)[0] == pytest.approx(expected, rel=1e-12)
+
+
+@given(st.integers(0, 2**31), st.integers(1, 6))
+@settings(max_examples=25, deadline=None)
+def test_distance_of_gaussians_with_commuting_covariances(seed: int, d: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    mean = torch.randn(2, d, generator=generator).double()
+    root = torch.rand(2, d, generator=generator).double() + 0.1
+    basis = torch.linalg.qr(torch.randn(d, d, generator=generator).double()).Q
+    a, b = (gaussian(m, basis * r.square() @ basis.T) for m, r in zip(mean, root, strict=True))
+    expected = (mean[0] - mean[1]).square().sum() + (root[0] - root[1]).square().sum()
+    assert frechet_distance(a, b) == pytest.approx(expected.item(), rel=1e-6, abs=1e-9)
+    assert frechet_distance(a, b) == pytest.approx(frechet_distance(b, a), rel=1e-6, abs=1e-9)
+    assert abs(frechet_distance(a, a)) < 1e-6
+
+
+def test_distance_with_singular_covariances() -> None:
+    low = torch.diag(torch.tensor([1.0, 0.0, 0.0]))
+    assert frechet_distance(gaussian(torch.zeros(3), low), gaussian(torch.zeros(3), 4 * low)) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_statistics_are_unbiased_and_order_does_not_matter() -> None:
+    x = torch.randn(50, 4)
+    found = statistics(x)
+    torch.testing.assert_close(found.covariance, torch.cov(x.double().T))
+    torch.testing.assert_close(found.mean, x.double().mean(0))
+    torch.testing.assert_close(statistics(x[torch.randperm(50)]).covariance, found.covariance)
+
+
+def test_kernel_distance_of_one_law_is_zero_within_its_error() -> None:
+    x, y = torch.randn(2, 3000, 16)
+    mean, spread = kernel_distance(x, y, subsets=50, size=500)
+    assert abs(mean) < 3 * spread / math.sqrt(50) + 3e-3
+    assert kernel_distance(x, y + 1, subsets=20, size=500)[0] > 0.5
+
+
+def test_kernel_distance_against_the_double_sum() -> None:
+    x, y = torch.randn(6, 3).double(), torch.randn(6, 3).double() + 0.5
+    k = lambda a, b: (a @ b / 3 + 1) ** 3  # noqa: E731
+    pairs = [(i, j) for i in range(6) for j in range(6)]
+    within = sum(k(x[i], x[j]) + k(y[i], y[j]) for i, j in pairs if i != j) / 30
+    expected = within - 2 * sum(k(x[i], y[j]) for i, j in pairs) / 36
+    assert kernel_distance(x, y, size=6)[0] == pytest.approx(expected.item(), rel=1e-10)
+
+
+def test_precision_and_recall_of_like_and_of_distant_sets() -> None:
+    x = torch.randn(200, 5)
+    assert precision_recall(x, x) == (1.0, 1.0)
+    assert precision_recall(x, x + 1000) == (0.0, 0.0)
+    few = x[:20].repeat(10, 1) + 1e-3 * torch.randn(200, 5)  # a collapsed generator: precise, with little recall
+    precision, recall = precision_recall(x, few)
+    assert precision > 0.9
+    assert recall < 0.3
+    density, coverage = density_coverage(x, x)
+    assert 0.8 < density < 1.3
+    assert coverage == 1.0
+    assert density_coverage(x, x + 1000) == (0.0, 0.0)
+
+
+def test_radius_is_the_kth_neighbour_and_blocks_do_not_matter() -> None:
+    x = torch.tensor([[0.0], [1.0], [3.0], [7.0]])
+    assert neighbour_radius(x, 2).tolist() == [3.0, 2.0, 3.0, 6.0]
+    y = torch.randn(100, 4)
+    torch.testing.assert_close(neighbour_radius(y, 3, block=7), neighbour_radius(y, 3))
+    z = torch.randn(90, 4)
+    assert precision_recall(y, z, block=11) == precision_recall(y, z)
+    assert density_coverage(y, z, block=11) == density_coverage(y, z)
+
+
+def test_too_few_samples_are_refused() -> None:
+    for call in (
+        lambda: inception_score(torch.randn(5, 3)),
+        lambda: statistics(torch.randn(1, 3)),
+        lambda: kernel_distance(torch.randn(1, 3), torch.randn(9, 3)),
+        lambda: precision_recall(torch.randn(3, 3), torch.randn(9, 3)),
+    ):
+        with pytest.raises(UsageError):
+            call()
+
+
+class Identity(nn.Module):
+    """A feature extractor that gives back what it is given, for comparing with another library on the same features."""
+
+    num_features = 6
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+def test_the_same_numbers_as_a_public_library() -> None:
+    pytest.importorskip("torchmetrics")
+    from torchmetrics.image.fid import FrechetInceptionDistance
+    from torchmetrics.image.inception import InceptionScore
+    from torchmetrics.image.kid import KernelInceptionDistance
+
+    generator = torch.Generator().manual_seed(1)
+    real = torch.randn(400, 6, generator=generator)
+    fake = 0.5 + 1.5 * torch.randn(300, 6, generator=generator) @ torch.randn(6, 6, generator=generator)
+
+    theirs = FrechetInceptionDistance(feature=Identity(), input_img_size=(6,))
+    theirs.set_dtype(torch.float64)
+    for part, is_real in ((real, True), (fake, False)):
+        theirs.update(part.double(), real=is_real)
+    assert frechet_distance(statistics(real), statistics(fake)) == pytest.approx(theirs.compute().item(), rel=1e-4)
+
+    theirs = KernelInceptionDistance(feature=Identity(), subsets=1, subset_size=300)
+    for part, is_real in ((real[:300], True), (fake, False)):
+        theirs.update(part, real=is_real)
+    assert kernel_distance(real[:300], fake, size=300)[0] == pytest.approx(theirs.compute()[0].item(), rel=1e-4)
+
+    theirs = InceptionScore(feature=Identity(), splits=1)
+    theirs.update(fake)
+    assert inception_score(fake, splits=1)[0] == pytest.approx(theirs.compute()[0].item(), rel=1e-4)
+
+
+def test_scores_do_not_depend_on_the_order_of_images() -> None:
+    real, fake, logits = torch.randn(300, 6), torch.randn(300, 6), torch.randn(300, 10)
+    order = torch.randperm(300)
+    a, b = scores(real, fake, logits), scores(real[order], fake[order], logits[order])
+    for name in ("frechet", "precision", "recall", "density", "coverage"):
+        assert getattr(a, name) == pytest.approx(getattr(b, name), rel=1e-6)
+
+
+def test_evaluate_states_its_protocol() -> None:
+    network = tiny.model("classifier", width=4).eval()
+    net = FeatureNetwork("tiny", weights_hash(network), network.features_and_logits, 1)
+    data = tiny.images(200)
+    quality = evaluate(tiny.model("dcgan").eval(), data, n=100, network=net)
+    assert (quality.n_real, quality.n_fake, quality.n_floor, quality.network) == (100, 100, 100, "tiny")
+    assert quality.floor is not None
+    assert quality.floor.frechet < quality.fake.frechet
+    assert quality.as_dict()["fake"]["frechet"] == quality.fake.frechet
+    title = str(quality.table().title)
+    assert net.hash in title
+    assert "100 samples" in title
+    again = evaluate(tiny.model("dcgan").eval(), data, n=100, network=net)
+    assert again == quality
+
+
+def test_a_missing_network_says_how_to_get_one() -> None:
+    with pytest.raises(UsageError, match="zeuxis train classifier --data bricks"):
+        feature_network(None, "bricks")
+    with pytest.raises(UsageError, match="inception-2015=FILE"):
+        feature_network("inception-2015")
+    with pytest.raises(UsageError, match="neither a folder nor a model"):
+        feature_network("unheard-of")
+
+
+def test_the_shipped_network_knows_digits() -> None:
+    from zeuxis.data import load_data
+    from zeuxis.training.weights import load
+
+    data = load_data("mnist", split="test")
+    model = load("mnist/classifier")
+    guesses = torch.cat([model.classify(part).argmax(1) for part in data.all().split(1000)])
+    assert (guesses == data.labels).double().mean() >= 0.995
