@@ -101,12 +101,13 @@ class StopAt(Dataset):
     """Data that sends this process SIGTERM when a batch is asked for after so many images."""
 
     def __init__(self, data: Dataset, images: int) -> None:
-        super().__init__(data.spec, data.x, data.y)
+        super().__init__(data.spec, data.x, data.y, facts=data.facts)
         object.__setattr__(self, "left", images)
 
     def batch(self, index: torch.Tensor):  # noqa: ANN201
-        object.__setattr__(self, "left", self.left - len(index))
-        if self.left == 0:
+        before = self.left
+        object.__setattr__(self, "left", before - len(index))
+        if before > 0 >= self.left:
             os.kill(os.getpid(), signal.SIGTERM)
         return super().batch(index)
 
