@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 import torch
 from PIL import Image
 
+import tiny
 from zeuxis.cli import COMMANDS, main
 from zeuxis.training.run import Run
 from zeuxis.training.weights import describe, save
@@ -116,7 +116,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("words", "code", "sentence"), BAD, ids=[case[0] for case in BAD])
-def test_bad_input_gets_one_sentence(words: str, code: int, sentence: str, place: Path, capsys, monkeypatch) -> None:  # noqa: ANN001
+def test_bad_input_gets_one_sentence(words: str, code: int, sentence: str, place: Path, capsys, monkeypatch) -> None:
     monkeypatch.chdir(place / "empty")
     monkeypatch.delenv("ZEUXIS_DATA", raising=False)
     try:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import pytest
-import tiny
 import torch
 
+import tiny
 from zeuxis.data.dataset import Spec
 from zeuxis.errors import UsageError
 from zeuxis.gan.dcgan import DCGAN, DCGANConfig
@@ -30,7 +30,7 @@ def count(module: torch.nn.Module) -> int:
 
 
 @pytest.mark.parametrize(("config", "shape", "generator", "discriminator"), NETWORKS)
-def test_parameter_counts_are_the_released_ones(config, shape, generator, discriminator) -> None:  # noqa: ANN001
+def test_parameter_counts_are_the_released_ones(config, shape, generator, discriminator) -> None:
     model = DCGAN(config, Spec("x", shape, 10))
     # The conditional network's count is of the code and maps alone, as the one-hot class adds inputs to each layer.
     extra = 0.26 if config.conditional else 0.005
@@ -139,6 +139,6 @@ def test_settled_statistics_are_the_mean_over_batches() -> None:
         ({"code": 0}, Spec("x", (3, 32, 32)), "choose more"),
     ],
 )
-def test_settings_that_cannot_work_say_what_can(changes, spec, sentence) -> None:  # noqa: ANN001
+def test_settings_that_cannot_work_say_what_can(changes, spec, sentence) -> None:
     with pytest.raises(UsageError, match=sentence):
         DCGAN(DCGANConfig(**changes), spec)

@@ -13,11 +13,11 @@ import threading
 from pathlib import Path
 
 import pytest
-import tiny
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+import tiny
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import DivergenceError, UsageError, ZeuxisError
 from zeuxis.model import Batch, Model, Player
@@ -51,7 +51,7 @@ class Mean(Model):
     def players(self) -> dict[str, Player]:
         return {"mean": Player(self.net, self.config.lr, optimiser="sgd", betas=(0.0, 0.0))}
 
-    def play(self, batch: Batch):  # noqa: ANN201
+    def play(self, batch: Batch):
         error = batch.x.float().flatten(1) / 255 - self.net.weight[:, 0]
         batch.logs["error"] = error.detach().abs().mean()
         loss = error.square().sum(1).mean()
@@ -104,7 +104,7 @@ class StopAt(Dataset):
         super().__init__(data.spec, data.x, data.y, facts=data.facts)
         object.__setattr__(self, "left", images)
 
-    def batch(self, index: torch.Tensor):  # noqa: ANN201
+    def batch(self, index: torch.Tensor):
         before = self.left
         object.__setattr__(self, "left", before - len(index))
         if before > 0 >= self.left:
@@ -293,7 +293,7 @@ def test_a_pickle_under_a_weights_name_is_not_opened(tmp_path: Path) -> None:
     marker = tmp_path / "opened"
 
     class Trap:
-        def __reduce__(self):  # noqa: ANN204
+        def __reduce__(self):
             return Path.touch, (marker,)
 
     torch.save(Trap(), folder / "model.safetensors")
@@ -324,7 +324,7 @@ def test_a_run_is_resumed_with_its_own_settings(tmp_path: Path) -> None:
         ({"select": "frechet"}, World(), "min:FIGURE"),
     ],
 )
-def test_settings_that_cannot_work_name_the_flag(changes, world, sentence) -> None:  # noqa: ANN001
+def test_settings_that_cannot_work_name_the_flag(changes, world, sentence) -> None:
     with pytest.raises(UsageError, match=sentence):
         fit(mean_model(), tiny.images(), training=tiny.training(**changes), world=world, quiet=True)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 
 import pytest
-import tiny
 import torch
 
+import tiny
 from zeuxis.data.dataset import Spec
 from zeuxis.errors import MissingCapability, UsageError, ZeuxisError
 from zeuxis.model import Batch, CanComplete, CanSample, Model, Noise, model_class, require
@@ -61,7 +61,7 @@ def test_a_seed_repeats_bit_for_bit_and_another_does_not(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", tiny.NAMES)
-def test_saved_and_loaded_models_agree(name: str, tmp_path) -> None:  # noqa: ANN001
+def test_saved_and_loaded_models_agree(name: str, tmp_path) -> None:
     model = tiny.model(name).eval()
     model.settle(tiny.data_for(name).all()[:32])
     again = load(save(model, tmp_path / "model"))

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import tiny
 import torch
 from safetensors.torch import load_file
 
+import tiny
 from zeuxis.training.distributed import World, average_gradients, broadcast
 
 SCRIPT = """

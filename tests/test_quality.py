@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 import pytest
-import tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+import tiny
 from zeuxis.errors import UsageError
 from zeuxis.evaluation.features import FeatureNetwork, feature_network, weights_hash
 from zeuxis.evaluation.judge import evaluate

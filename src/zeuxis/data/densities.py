@@ -5,7 +5,7 @@ Each law can be sampled exactly and has an exact, normalised log density:
 - `ring`, `grid`: equal mixtures of isotropic Gaussians (Metz et al., "Unrolled Generative Adversarial Networks", 2017: eight of
   them with standard deviation 0.02 on a circle of radius 2; Dumoulin et al., "Adversarially Learned Inference", 2017: 5 x 5);
 - `moons`, `spiral`: a random point of a curve plus Gaussian noise, $p(x) = \int w(t)\, N(x; c(t), \sigma^2 I)\, dt$. Gauss-Legendre
-  quadrature gives the integral to about ten digits, since nodes lie closer together than $\sigma$;
+  quadrature gives the integral to nine digits, since nodes lie closer together than $\sigma$;
 - `checkerboard`: uniform on the dark squares of a board;
 - `pinwheel`: Gaussians in a circle, twisted by $x = R(\theta(|v|))\, v$. The angle depends on the radius alone, so the twist keeps
   areas and is undone by $v = R(-\theta(|x|))\, x$; the usual pinwheel, whose angle depends on one coordinate, has no such inverse.
@@ -13,7 +13,6 @@ Each law can be sampled exactly and has an exact, normalised log density:
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import math
 from collections.abc import Callable
@@ -225,9 +224,7 @@ def checkerboard(cells: int = 4, extent: float = 4.0) -> Density:
     return Checkerboard("checkerboard", len(dark), 1.1 * extent, corners, side)
 
 
-def pinwheel(
-    arms: int = 5, radius: float = 2.0, radial_std: float = 0.5, tangential_std: float = 0.15, twist: float = 0.6
-) -> Density:
+def pinwheel(arms: int = 5, radius: float = 2.0, radial_std: float = 0.5, tangential_std: float = 0.15, twist: float = 0.6) -> Density:
     """Arms that point outwards and are bent the more the farther out they are."""
     return Pinwheel("pinwheel", arms, radius + 5 * radial_std, radius, radial_std, tangential_std, twist)
 
@@ -299,8 +296,3 @@ def density_of(data: Dataset) -> Density | None:
         0.1
     """
     return density(**data.facts["density"]) if "density" in data.facts else None
-
-
-def settings_of(law: Density) -> dict[str, Any]:
-    """The numbers that define a law, for a record."""
-    return {f.name: value for f in dataclasses.fields(law) if isinstance(value := getattr(law, f.name), int | float | str)}

@@ -1,13 +1,14 @@
 r"""Mode coverage: how many parts of a mixture a model's samples reach, how evenly, and how closely.
 
-Each sample belongs to its nearest centre and is good if it lies within k standard deviations of it. With $q_i$ the share of good samples
-at centre i out of M, a mode is hit if $q_i$ is at least a hundredth of the even share 1/M, and
+Each sample belongs to its nearest centre and is good if it lies within k standard deviations of it. With $q_i$ the share of good
+samples at centre i out of M, a mode is hit if $q_i$ is at least a hundredth of the even share 1/M, and
 
-$$ \mathrm{KL}(q \,\|\, u) = \sum_i q_i \log (M q_i) \in [0, \log M], \qquad \mathrm{KL}(u \,\|\, q) = -\tfrac{1}{M} \sum_i \log (M q_i) , $$
+$$ \mathrm{KL}(q \,\|\, u) = \sum_i q_i \log (M q_i) \in [0, \log M], \qquad
+   \mathrm{KL}(u \,\|\, q) = -\tfrac{1}{M} \sum_i \log (M q_i) , $$
 
 the second infinite if a mode is missed altogether. A two-dimensional Gaussian itself has $1 - e^{-k^2/2}$ within k standard deviations:
-98.9 % for 3. Source: Srivastava et al., "VEEGAN: Reducing Mode Collapse in GANs using Implicit Variational Learning", 2017, which counts
-a mode from one sample on; a share keeps the count from growing with the number of samples.
+98.9 % for 3. Source: Srivastava et al., "VEEGAN: Reducing Mode Collapse in GANs using Implicit Variational Learning", 2017, which
+counts a mode from one sample on; a share keeps the count from growing with the number of samples.
 """
 
 from __future__ import annotations
@@ -51,9 +52,7 @@ class ModeCoverage:
         return f"{self.hit} of {self.modes} modes, {self.good:.1%} good samples, KL of the shares to uniform {self.kl:.4f} nats"
 
 
-def mode_coverage(
-    samples: Float[Tensor, "n dim"], centres: Float[Tensor, "modes dim"], std: float, k: float = 3.0
-) -> ModeCoverage:
+def mode_coverage(samples: Float[Tensor, "n dim"], centres: Float[Tensor, "modes dim"], std: float, k: float = 3.0) -> ModeCoverage:
     """Counts samples near each centre.
 
     Arguments:

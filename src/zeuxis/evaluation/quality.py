@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 
-Features = Float[Tensor, "n d"]
+Features = Float[Tensor, "_ d"]  # sets of different sizes, features of one length
 
 
 def inception_score(logits: Float[Tensor, "n classes"], splits: int = 10, seed: int = 2016) -> tuple[float, float]:
