@@ -25,8 +25,9 @@ from zeuxis.data import load_data
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.evaluation.record import machine, write_record
 from zeuxis.recipes import recipes
-from zeuxis.training.loop import Training, fit
+from zeuxis.training.loop import fit
 from zeuxis.training.order import Order
+from zeuxis.training.settings import Training
 from zeuxis.training.speed import has_bf16, peak_memory
 from zeuxis.training.weights import build
 

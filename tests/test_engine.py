@@ -24,9 +24,10 @@ from zeuxis.model import Batch, Model, Player
 from zeuxis.training import optimisers
 from zeuxis.training.distributed import World
 from zeuxis.training.ema import Average, decay
-from zeuxis.training.loop import Training, fit
+from zeuxis.training.loop import fit
 from zeuxis.training.order import Order
 from zeuxis.training.run import Run
+from zeuxis.training.settings import Training
 from zeuxis.training.speed import faster_products
 from zeuxis.training.start import resume
 from zeuxis.training.weights import describe, load, save

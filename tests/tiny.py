@@ -7,7 +7,7 @@ import torch
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.data.densities import points
 from zeuxis.model import Model, models
-from zeuxis.training.loop import Training
+from zeuxis.training.settings import Training
 from zeuxis.training.weights import build
 
 

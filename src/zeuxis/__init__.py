@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from .errors import ZeuxisError
     from .evaluation.judge import Quality, evaluate
     from .model import Batch, Model, Player, models
-    from .training.loop import Result, Training, fit
+    from .training.loop import Result, fit
     from .training.run import Run
+    from .training.settings import Training
     from .training.start import resume, train
     from .training.weights import load, save, shipped
 
@@ -32,8 +33,9 @@ WHERE = {
     "errors": ("ZeuxisError",),
     "evaluation.judge": ("Quality", "evaluate"),
     "model": ("Batch", "Model", "Player", "models"),
-    "training.loop": ("Result", "Training", "fit"),
+    "training.loop": ("Result", "fit"),
     "training.run": ("Run",),
+    "training.settings": ("Training",),
     "training.start": ("resume", "train"),
     "training.weights": ("load", "save", "shipped"),
 }

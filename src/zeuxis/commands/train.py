@@ -15,7 +15,8 @@ from ..model import Model, model_class, models
 from ..progress import clock
 from ..recipes import recipe_for, recipes
 from ..training.config import to_json
-from ..training.loop import Training, fit
+from ..training.loop import fit
+from ..training.settings import Training
 from ..training.start import Source, resume, start
 from ..training.weights import build
 
@@ -66,7 +67,10 @@ def main(words: Sequence[str]) -> None:
         prog=f"zeuxis train {kind.name}",
         description=about,
         default=arguments(kind)(
-            recipe=base, model=recipe.settings if recipe else kind.Config(), training=recipe.training if recipe else Training(), source=source
+            recipe=base,
+            model=recipe.settings if recipe else kind.Config(),
+            training=recipe.training if recipe else Training(),
+            source=source,
         ),
     )
     if wish.dry_run:

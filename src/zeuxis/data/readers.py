@@ -170,7 +170,8 @@ def image_folder(folder: Path, name: str, labels: Path | None = None) -> Raw | N
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
     if not paths:
         return None
-    numbers, classes = None, []
+    numbers: np.ndarray | None = None
+    classes: list[str] = []
     if labels is not None:
         numbers, classes = from_csv(labels, folder, paths)
     elif all(p.parent != folder for p in paths):
@@ -196,8 +197,8 @@ def from_csv(table: Path, folder: Path, paths: list[Path]) -> tuple[np.ndarray, 
         raise DataError(f"The labels '{table}' name '{unknown[0]}', which is not in '{folder}': give paths relative to it.")
     words = sorted({label for label in given.values() if label}, key=lambda w: (not w.isdigit(), int(w) if w.isdigit() else 0, w))
     numbers = np.full(len(paths), -1, np.int64)
-    for file, label in given.items():
-        numbers[known[file]] = words.index(label) if label else -1
+    for named, label in given.items():
+        numbers[known[named]] = words.index(label) if label else -1
     return numbers, words
 
 

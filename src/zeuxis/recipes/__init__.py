@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UsageError
-from ..training.loop import Training
+from ..training.settings import Training
 
 
 @dataclass(frozen=True)

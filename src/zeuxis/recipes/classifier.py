@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..evaluation.domain import ClassifierConfig
-from ..training.loop import Training
+from ..training.settings import Training
 from . import Recipe
 
 RECIPES = {

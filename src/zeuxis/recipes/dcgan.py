@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..gan.dcgan import DCGANConfig
-from ..training.loop import Training
+from ..training.settings import Training
 from . import Recipe
 
 PAPER = "Radford et al. 2016, section 4 and released code"

@@ -25,57 +25,11 @@ from ..model import Batch, Model, Noise
 from . import optimisers
 from .distributed import World, agree, average_gradients, broadcast, join
 from .ema import Average
-from .optimisers import Schedule
 from .order import Order
-from .report import Report, Track, tracker
+from .report import Report, tracker
 from .run import Run
-from .speed import Machine, Precision, peak_memory, prepare
-
-
-@dataclass(frozen=True)
-class Training:
-    """How long, in what portions and with what care a model is trained."""
-
-    images: int = 1_000_000
-    """Length of the training (images seen)."""
-    batch: int = 128
-    """Images a step, over all processes."""
-    accumulate: int = 1
-    """Portions that a batch is computed in, to save memory (the step is the same but for batch statistics)."""
-    clip: float = 0.0
-    """Largest norm of a player's gradient; 0 does not clip."""
-    average: int = 10_000
-    """Half-life of the averaged weights that samples are drawn from (images); 0 takes the newest weights."""
-    schedule: Schedule = "constant"
-    """How the step size falls to 0: not at all, along a line, along half a cosine."""
-    decay_from: float = 0.5
-    """Fraction of the training at which the step size begins to fall."""
-    warmup: int = 0
-    """Images over which the step size rises from 0."""
-    precision: Precision = "auto"
-    """Of matrix products and convolutions; auto is bf16 where the hardware has it. Losses and statistics are always fp32."""
-    device: str = "auto"
-    """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
-    threads: int = 0
-    """CPU threads of each process; 0 shares the cores out."""
-    compile: bool = False
-    """Compile the networks first (20 to 50 s; pays on GPUs)."""
-    seed: int = 0
-    """Fixes initial weights, order of the data and all noise."""
-    log_every: int = 10_000
-    """Images between reports."""
-    save_minutes: float = 2.0
-    """Minutes between saves; the run is saved at the end as well."""
-    film: int = 100
-    """Frames of the film of its learning; 0 makes none."""
-    hold_out: int = 0
-    """Training images set aside for validation."""
-    validate_every: int = 0
-    """Images between validations; 0 validates at the end only, and only where images were held out."""
-    select: str = ""
-    """Keep the best weights by a validation figure: min:NAME or max:NAME, as in min:frechet."""
-    track: Track = ""
-    """Send figures to tensorboard, wandb or trackio as well."""
+from .settings import Training, check
+from .speed import Machine, peak_memory, prepare
 
 
 @dataclass
@@ -129,22 +83,6 @@ def fit(
     fitting = Fitting(model, data, run, t, world, machine, validate, quiet)
     with interrupts() as stop:
         return fitting.go(stop)
-
-
-def check(t: Training, data: Dataset, world: World) -> None:
-    """Refuses settings that cannot work, with the flag to change."""
-    if len(data) < 1:
-        raise UsageError(f"'{data.spec.name}' has no examples to train on: give a data set with at least one.")
-    for name in ("images", "batch", "accumulate", "log_every"):
-        if getattr(t, name) < 1:
-            raise UsageError(f"--training.{name.replace('_', '-')} must be at least 1, got {getattr(t, name)}.")
-    if t.batch % (t.accumulate * world.size):
-        raise UsageError(
-            f"A batch of {t.batch} cannot be split into {t.accumulate} portions for {world.size} processes: "
-            f"choose a --training.batch that is a multiple of {t.accumulate * world.size}."
-        )
-    if t.select and (t.select[:4] not in ("min:", "max:") or not t.select[4:]):
-        raise UsageError(f"--training.select is '{t.select}', expected min:FIGURE or max:FIGURE, as in min:frechet.")
 
 
 class Fitting:

@@ -21,8 +21,9 @@ from ..recipes import recipe_for
 from .card import card
 from .config import from_json, to_json
 from .distributed import World, join
-from .loop import Result, Training, fit
+from .loop import Result, fit
 from .run import Run
+from .settings import Training
 from .weights import build, describe
 
 
