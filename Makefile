@@ -24,7 +24,7 @@ slow: $(VENV)/.dev ## the slow tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
 smoke: $(VENV)/.core ## a demo of about a minute, in a temporary folder
-	@out=$$(mktemp -d) && $(BIN)/zeuxis demo --images 25600 --n 1000 --out $$out && ls $$out/*/film.webp $$out/*/samples/final.png \
+	@out=$$(mktemp -d) && $(BIN)/zeuxis demo --minutes 0.7 --n 1000 --out $$out && ls $$out/*/film.webp $$out/*/samples/final.png \
 		&& rm -rf $$out
 
 lint: $(VENV)/.dev ## ruff

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from .errors import UsageError, ZeuxisError
 
 COMMANDS = {
-    "demo": "train a small DCGAN on handwritten digits, film it and score it, in minutes",
+    "demo": "train a DCGAN on handwritten digits, film it and score it, in minutes",
     "train": "train a model: zeuxis train MODEL [--recipe NAME] [--data DATA], or --resume RUN",
     "sample": "draw new examples from a run or a shipped model",
     "walk": "walk smoothly from code to code, as a picture or a film",

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import tyro
 
 from ..data import load_data
 from ..evaluation.judge import evaluate
 from ..progress import console
+from ..recipes import recipes
+from ..training.loop import fit
 from ..training.start import train
+from ..training.weights import build
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Demo:
-    """Trains the small DCGAN on MNIST, films its learning, and scores its samples against real digits."""
+    """Trains the authors' DCGAN for MNIST, films its learning, and scores its samples against real digits."""
 
-    images: int = 120_000
-    """Length of the training (images seen); more makes better digits."""
+    minutes: float = 2.5
+    """Length of the training (minutes); the number of images follows from the machine's speed."""
+    images: int = 0
+    """Length of the training (images seen), instead of the minutes."""
     out: str = "runs"
     """Where the numbered run folder goes."""
     n: int = 2_000
@@ -30,13 +36,27 @@ class Demo:
 def main(words: Sequence[str]) -> None:
     wish = tyro.cli(Demo, args=words, prog="zeuxis demo")
     console.print("A generator turns 100 numbers into an image; a discriminator tells its images from real ones; both learn.")
-    every = max(1, wish.images // 12)
+    images = wish.images or round(min(150_000, max(12_800, images_a_second() * 60 * wish.minutes)))
     result = train(
-        "dcgan", "mnist", recipe="mnist-small", out=wish.out, images=wish.images, seed=wish.seed, log_every=every, film=60
+        "dcgan", "mnist", recipe="mnist", out=wish.out, images=images, seed=wish.seed, log_every=max(1, images // 12), film=60
     )
     assert result.run is not None
+    if result.stopped:
+        return
     quality = evaluate(result.model, load_data("mnist", split="test"), n=wish.n, seed=wish.seed)
     console.print(quality.table())
     for name, what in (("samples/final.png", "100 new digits"), ("film.webp", "the film of its learning")):
         console.print(f"{what}: {result.run.path(name)}", markup=False, soft_wrap=True)
     console.print(f"Next: zeuxis walk {result.run} --out walk.webp", markup=False, soft_wrap=True)
+
+
+def images_a_second() -> float:
+    """The machine's speed at this training, from a few steps of a throw-away model."""
+    recipe = recipes()["dcgan/mnist"]
+    data = load_data("mnist")
+    model = build("dcgan", recipe.settings, data.spec)
+    few = dataclasses.replace(recipe.training, images=5 * 128, film=0)
+    fit(model, data, None, dataclasses.replace(few, images=128), quiet=True)
+    began = time.monotonic()
+    fit(model, data, None, few, quiet=True)
+    return few.images / (time.monotonic() - began)
