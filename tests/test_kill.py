@@ -21,7 +21,7 @@ import tiny
 from zeuxis.training.loop import fit
 from zeuxis.training.run import Run
 print("ready", flush=True)
-training = tiny.training(images=16 * 150, save_minutes=0.0, film=20, log_every=64)
+training = tiny.training(images=16 * 60, save_minutes=0.003, film=20, log_every=64)
 fit(tiny.model("dcgan"), tiny.images(), Run(sys.argv[2]), training, quiet=True)
 """
 
@@ -71,6 +71,7 @@ def check_kills(tmp_path: Path, kills: int, sent: int) -> None:
     assert not list(broken.rglob("*.partial"))
 
 
+@pytest.mark.timeout(400)
 def test_two_kills(tmp_path: Path) -> None:
     check_kills(tmp_path, 2, signal.SIGKILL)
 
