@@ -7,14 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import tyro
 
+from ..data.dataset import Dataset
 from ..data.densities import DENSITIES, Mixture, density
+from ..data.labels import labels_of
 from ..errors import UsageError
 from ..evaluation.judge import evaluate
 from ..evaluation.modes import mode_coverage
 from ..evaluation.record import write_record
-from ..model import CanSample, Model, require
+from ..model import CanClassify, CanSample, Model, require
 from ..progress import console
 from ..training.config import from_json
 from ..training.run import Run
@@ -24,7 +27,7 @@ from ..training.weights import build, load, resolve
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Scores samples: Inception-style score, Frechet and kernel distance, precision and recall, density and coverage."""
+    """Scores samples (or a classifier's accuracy): Inception-style score, Frechet and kernel distance, precision and recall, density and coverage."""
 
     model: tyro.conf.Positional[str]
     """A run folder, or a shipped model's name as in mnist/dcgan."""
@@ -55,14 +58,20 @@ def main(words: Sequence[str]) -> None:
     if wish.split not in ("test", "train"):
         raise UsageError(f"--split is '{wish.split}', expected test or train.")
     began = time.monotonic()
-    model = require(load(wish.model, wish.weights), CanSample, "draw samples")
+    model = load(wish.model, wish.weights)
     run = Run.open(resolve(wish.model))
     about = run.read_json("config.json")
     source = from_json(Source, about.get("source", {"data": model.spec.name}), str(run.path("config.json")))
     if wish.data:
         source = Source(wish.data, model.spec.shape[-1], model.spec.shape[0])
     more = {"run": str(run), "training": about.get("training"), "settings": about["settings"], "metrics": run.metrics()[-1:]}
-    figures = points(model, source.data, wish) if source.data in DENSITIES else images(model, source, wish)
+    if source.data in DENSITIES:
+        figures = points(model, source.data, wish)
+    elif isinstance(model, CanClassify) and not isinstance(model, CanSample):
+        figures = accuracy(model, source.load(wish.split))
+        console.print(f"{figures['accuracy']:.2f} % of {figures['images']:,} {wish.split} images, {figures['errors']} errors", markup=False)
+    else:
+        figures = images(require(model, CanSample, "draw samples"), source, wish)
     if wish.record:
         seconds = time.monotonic() - began
         path = write_record(wish.record, figures, seconds=seconds, seed=wish.seed, paper=wish.paper, note=wish.note, **more)
@@ -86,6 +95,15 @@ def images(model: Model, source: Source, wish: Evaluate) -> dict[str, Any]:
         console.print(before.table())
         figures["untrained"] = before.as_dict()
     return figures
+
+
+def accuracy(model: Model, data: Dataset) -> dict[str, Any]:
+    """Images that a classifier gets right, in per cent, and how many it gets wrong."""
+    assert isinstance(model, CanClassify)
+    labels = labels_of(data, "Accuracy")
+    guesses = torch.cat([model.classify(part).argmax(1).cpu() for part in data.all().split(500)])
+    right = int((guesses == labels).sum())
+    return {"accuracy": 100 * right / len(data), "errors": len(data) - right, "images": len(data)}
 
 
 def points(model: Model, name: str, wish: Evaluate) -> dict[str, Any]:
