@@ -19,7 +19,8 @@ from ..evaluation.modes import mode_coverage
 from ..evaluation.record import write_record
 from ..model import CanClassify, CanSample, Model, require
 from ..progress import console
-from ..training.config import from_json
+from ..recipes import recipes
+from ..training.config import from_json, to_json
 from ..training.run import Run
 from ..training.start import Source
 from ..training.weights import build, load, resolve
@@ -27,7 +28,7 @@ from ..training.weights import build, load, resolve
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Scores samples (or a classifier's accuracy): Inception-style score, Frechet and kernel distance, precision and recall, density and coverage."""
+    """Scores samples, or a classifier: Inception-style score, Frechet and kernel distance, precision, recall, density, coverage."""
 
     model: tyro.conf.Positional[str]
     """A run folder, or a shipped model's name as in mnist/dcgan."""
@@ -64,7 +65,7 @@ def main(words: Sequence[str]) -> None:
     source = from_json(Source, about.get("source", {"data": model.spec.name}), str(run.path("config.json")))
     if wish.data:
         source = Source(wish.data, model.spec.shape[-1], model.spec.shape[0])
-    more = {"run": str(run), "training": about.get("training"), "settings": about["settings"], "metrics": run.metrics()[-1:]}
+    more = {"trained by": training_command(about), "training": about.get("training"), "settings": about["settings"], "metrics": run.metrics()[-1:]}
     if source.data in DENSITIES:
         figures = points(model, source.data, wish)
     elif isinstance(model, CanClassify) and not isinstance(model, CanSample):
@@ -76,6 +77,24 @@ def main(words: Sequence[str]) -> None:
         seconds = time.monotonic() - began
         path = write_record(wish.record, figures, seconds=seconds, seed=wish.seed, paper=wish.paper, note=wish.note, **more)
         console.print(f"Record: {path}", markup=False, soft_wrap=True)
+
+
+def training_command(about: dict[str, Any]) -> str:
+    """The command that trains a run with these settings: its recipe and what differs from it."""
+    name = about.get("recipe", "")
+    words = ["zeuxis", "train", str(about["model"])]
+    base: dict[str, Any] = {}
+    if name in recipes():
+        words += ["--recipe", name.split("/", 1)[1]]
+        base = {"training": to_json(recipes()[name].training), "settings": to_json(recipes()[name].settings)}
+    data = about.get("source", {}).get("data", "")
+    if name not in recipes() or data != recipes()[name].data:
+        words += ["--data", data.split("=")[0]]
+    for part, option in (("settings", "model"), ("training", "training")):
+        for key, value in about.get(part, {}).items():
+            if value != base.get(part, {}).get(key, value):
+                words.append(f"--{option}.{key.replace('_', '-')}={value}")
+    return " ".join(words)
 
 
 def images(model: Model, source: Source, wish: Evaluate) -> dict[str, Any]:

@@ -19,11 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import DataError
+from ..errors import DataError, UsageError
 from ..progress import track
 from .images import Encoded, Raw, decode
 
 WORTH_KEEPING = 20_000  # images; fewer are decoded in a few seconds
+FORM = 2  # of decoding: raised when the same source would be decoded to other pixels
 PORTION = 2_000  # rows between two notes of how far it is
 BLOCK = 1 << 20
 
@@ -37,8 +38,6 @@ def decoded(raw: Raw, size: int | None, channels: int | None, limit: int | None,
     images = raw.images
     assert isinstance(images, Encoded)
     n = min(len(images), limit or len(images))
-    if channels is None and size is not None:
-        channels = 3 if any(len(decode(images.read(i), images.where(i))) == 3 for i in sample(n)) else 1
     shape = decode(images.read(0), images.where(0), size, channels).shape
     fits = n * int(np.prod(shape)) <= memory()
     if fits and n < WORTH_KEEPING:
@@ -46,7 +45,7 @@ def decoded(raw: Raw, size: int | None, channels: int | None, limit: int | None,
         for i in track(range(n), n, f"decoding {raw.name}"):
             x[i] = one(images, i, size, channels, shape)
         return torch.from_numpy(x)
-    key = hashlib.sha256(f"{raw.fingerprint} {n} {shape} {size} {channels}".encode()).hexdigest()[:24]
+    key = hashlib.sha256(f"{FORM} {raw.fingerprint} {n} {shape} {size} {channels}".encode()).hexdigest()[:24]
     path = (cache or cache_folder()) / "decoded" / f"{raw.name}-{key}.npy"
     mapped = build(path, images, n, shape, size, channels, raw.name)
     return torch.from_numpy(np.array(mapped)) if fits else mapped
@@ -69,7 +68,9 @@ def one(images: Encoded, i: int, size: int | None, channels: int | None, shape: 
 def memory() -> int:
     """Bytes that a data set may take: ZEUXIS_MEMORY, else half of what is free."""
     given = os.environ.get("ZEUXIS_MEMORY", "")
-    if given.isdigit():
+    if given:
+        if not given.isdecimal():
+            raise UsageError(f"ZEUXIS_MEMORY is '{given}', expected a number of bytes, as in 4000000000.")
         return int(given)
     with contextlib.suppress(ValueError, OSError, AttributeError):
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
@@ -95,9 +96,7 @@ def build(
                     return mapped
                 print(f"The cache '{path}' is damaged and is made again.", file=sys.stderr)
             partial, reached = path.with_suffix(".partial.npy"), path.with_suffix(".reached")
-            done = int(reached.read_text() or 0) if partial.exists() and reached.exists() else 0
-            mode = "r+" if done else "w+"
-            target = np.lib.format.open_memmap(partial, mode, np.uint8, (n, *shape))
+            target, done = begun(partial, reached, (n, *shape))
             for i in track(range(done, n), n - done, f"decoding {name} into the cache"):
                 target[i] = one(images, i, size, channels, shape)
                 if (i + 1) % PORTION == 0:
@@ -120,6 +119,24 @@ def build(
         ) from error
 
 
+def begun(partial: Path, reached: Path, shape: tuple[int, ...]) -> tuple[np.memmap, int]:
+    """The file to decode into, with its room on the disk taken, and the rows that an earlier process wrote into it."""
+    with contextlib.suppress(OSError, ValueError):
+        target, done = np.lib.format.open_memmap(partial, "r+"), int(reached.read_text())
+        if target.shape == shape and target.dtype == np.uint8 and 0 < done <= shape[0]:
+            return target, done
+    reached.unlink(missing_ok=True)
+    target = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
+    if hasattr(os, "posix_fallocate"):  # a full disk is an error here; writing to a mapped hole in it would kill the process
+        try:
+            with open(partial, "r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, partial.stat().st_size)
+        except OSError:
+            partial.unlink()
+            raise
+    return target, 0
+
+
 def note(path: Path, text: str) -> None:
     """Writes a small file whole or not at all."""
     partial = path.with_name(path.name + ".partial")
@@ -140,7 +157,7 @@ def opened(path: Path, about: Path, shape: tuple[int, ...]) -> np.ndarray | None
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
         same = tuple(facts["shape"]) == mapped.shape == shape and mapped.dtype == np.uint8
         return mapped if same and [digest(mapped, i, shape[0]) for i in sample(shape[0])] == facts["rows"] else None
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
 
 

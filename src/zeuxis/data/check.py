@@ -120,6 +120,8 @@ def check(source: str, *, split: Split = "train", labels: str | Path | None = No
         report.fatal = f"'{source}' holds no images: give a data set with at least one."
     elif len(report.sizes) > 1:
         report.fatal = f"The images of '{source}' have {len(report.sizes)} different sizes: bring them to one with --size."
+    elif len(report.channels) > 1:
+        report.fatal = f"Some images of '{source}' are grey and some are in colour: choose --channels 1 or --channels 3."
     elif raw.labels is not None and len(raw.labels) != report.images:
         report.fatal = f"'{source}' has {report.images:,} images and {len(raw.labels):,} labels: give one label an image."
     return report

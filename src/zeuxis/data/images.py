@@ -1,4 +1,4 @@
-"""From encoded images to uint8 NCHW: decode, make grey or RGB, resize the shorter side, crop the centre."""
+"""From encoded images to uint8 NCHW: decode, make grey or RGB, crop the central square, resize it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ..errors import DataError
 
@@ -60,7 +60,10 @@ class Files:
         return len(self.paths)
 
     def read(self, i: int) -> bytes:
-        return self.paths[i].read_bytes()
+        try:
+            return self.paths[i].read_bytes()
+        except OSError as error:
+            raise DataError(f"The image {self.where(i)} cannot be read ({first_line(error)}): replace or remove it.") from error
 
     def where(self, i: int) -> str:
         return f"'{self.paths[i]}'"
@@ -80,17 +83,18 @@ def decode(data: bytes, where: str, size: int | None = None, channels: int | Non
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             picture = Image.open(io.BytesIO(data))
             picture.load()
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"The image {where} cannot be decoded ({first_line(error)}): replace or remove it.") from error
-    except Image.DecompressionBombWarning as error:
+            return prepared(picture, size, channels)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"The image {where} is too large to be safe ({first_line(error)}): make it smaller.") from error
-    return prepared(picture, size, channels)
+    except Exception as error:  # Pillow's decoders raise nearly every type of exception for damaged bytes
+        raise DataError(f"The image {where} cannot be decoded ({first_line(error)}): replace or remove it.") from error
 
 
 def prepared(picture: Image.Image, size: int | None, channels: int | None) -> np.ndarray:
     """A Pillow image as uint8 (C, H, W), resized and cropped to a square and made grey or RGB as asked."""
-    grey = picture.mode in ("1", "L", "LA", "I;16", "I") if channels is None else channels == 1
-    if picture.mode in ("I;16", "I"):
+    deep = picture.mode == "I" or picture.mode.startswith("I;16")
+    grey = deep or picture.mode in ("1", "L", "LA") if channels is None else channels == 1
+    if deep:
         picture = Image.fromarray((np.asarray(picture).astype(np.int64) // 257).clip(0, 255).astype(np.uint8))
     picture = picture.convert("L" if grey else "RGB")
     if size is not None and picture.size != (size, size):
@@ -100,12 +104,11 @@ def prepared(picture: Image.Image, size: int | None, channels: int | None) -> np
 
 
 def square(picture: Image.Image, size: int) -> Image.Image:
-    """Resizes the shorter side to `size` with an antialiasing filter, then crops the centre."""
-    scale = size / min(picture.size)
-    width, height = (max(size, round(side * scale)) for side in picture.size)
-    picture = picture.resize((width, height), Image.Resampling.BICUBIC)
-    left, top = (width - size) // 2, (height - size) // 2
-    return picture.crop((left, top, left + size, top + size))
+    """Resizes the central square with an antialiasing filter; what lies outside it is never resized, however long it is."""
+    width, height = picture.size
+    side = min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    return picture.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
 
 
 def converted(x: np.ndarray, size: int | None, channels: int | None) -> np.ndarray:

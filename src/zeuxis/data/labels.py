@@ -56,18 +56,20 @@ def hold_out(data: Dataset, n: int, seed: int) -> tuple[Dataset, Dataset]:
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(data), generator=generator)
     if data.labels is not None:
-        order = stratified(data.labels[order], order)
+        order = stratified(data.labels[order], order, n)
     held, kept = order[:n], order[n:]
     return data.take(kept.sort().values), data.take(held.sort().values)
 
 
-def stratified(labels: Tensor, order: Tensor) -> Tensor:
-    """Positions reordered so that any beginning has the classes in nearly their proportions."""
-    place = torch.empty(len(labels), dtype=torch.float64)
-    for c in labels.unique():
-        rows = torch.nonzero(labels == c)[:, 0]
-        place[rows] = (torch.arange(len(rows), dtype=torch.float64) + 0.5) / len(rows)
-    return order[place.argsort(stable=True)]
+def stratified(labels: Tensor, order: Tensor, n: int) -> Tensor:
+    """Positions reordered so that the first n have each class within one of its proportion, by largest remainders."""
+    classes, counts = labels.unique(return_counts=True)
+    quota, remainder = counts * n // len(labels), counts * n % len(labels)
+    quota[remainder.argsort(descending=True, stable=True)[: n - int(quota.sum())]] += 1
+    first = torch.zeros(len(labels), dtype=torch.bool)
+    for c, share in zip(classes, quota.tolist(), strict=True):
+        first[torch.nonzero(labels == c)[:share, 0]] = True
+    return torch.cat([order[first], order[~first]])
 
 
 def labels_of(data: Dataset, purpose: str) -> Tensor:

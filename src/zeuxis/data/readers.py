@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
+import math
 import struct
 import zipfile
 import zlib
@@ -22,6 +23,7 @@ from .images import Files, Raw, first_line
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 IMAGE_NAMES = ("images", "image", "img", "x", "X", "data")
+CLASSES = 100_000  # more cannot be classes; a model would be built for each
 LABEL_NAMES = ("labels", "label", "y", "subject", "fine_label", "target")
 
 
@@ -34,10 +36,12 @@ def idx(path: Path) -> np.ndarray:
     if len(data) < 4 or data[:3] != b"\0\0\x08":
         raise DataError(f"'{path}' starts with {data[:4].hex()}, expected 000008 of an IDX file of bytes: fetch it again.")
     dimensions = data[3]
-    shape = struct.unpack(f">{dimensions}I", data[4 : 4 + 4 * dimensions]) if len(data) >= 4 + 4 * dimensions else (0,)
+    if len(data) < 4 + 4 * dimensions:
+        raise DataError(f"'{path}' ends within its header: fetch it again.")
+    shape = struct.unpack(f">{dimensions}I", data[4 : 4 + 4 * dimensions])
     body = data[4 + 4 * dimensions :]
-    if len(body) != int(np.prod(shape)):
-        raise DataError(f"'{path}' holds {len(body):,} bytes and its header promises {int(np.prod(shape)):,}: fetch it again.")
+    if len(body) != math.prod(shape):
+        raise DataError(f"'{path}' holds {len(body):,} bytes and its header promises {math.prod(shape):,}: fetch it again.")
     return np.frombuffer(body, np.uint8).reshape(shape)
 
 
@@ -50,16 +54,19 @@ def idx_folder(folder: Path, split: str, name: str) -> Raw | None:
         found[kind] = next((folder / n for n in names if (folder / n).is_file()), None)
     if found["images"] is None:
         return None
-    labels = None if found["labels"] is None else idx(found["labels"]).astype(np.int64)
-    return Raw(name, idx(found["images"])[:, None], labels, fingerprint=fingerprint([found["images"]]))
+    labels = None if found["labels"] is None else idx(found["labels"])
+    if labels is not None and labels.ndim != 1:
+        raise DataError(f"The labels '{found['labels']}' have shape {labels.shape}, expected (N,): fetch the file again.")
+    x = nchw(idx(found["images"]), str(found["images"]))
+    return Raw(name, x, None if labels is None else labels.astype(np.int64), fingerprint=fingerprint([found["images"]]))
 
 
 def npz(path: Path, name: str) -> Raw:
     """An .npz with an array of images (NHW, NHWC or NCHW, uint8) and perhaps labels."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, zlib.error) as error:
+        with open(path, "rb") as opened, np.lib.npyio.NpzFile(opened, allow_pickle=False) as file:
+            arrays = {key: np.asarray(file[key]) for key in file.files if key in file}
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, zlib.error, MemoryError, NotImplementedError) as error:
         raise DataError(f"'{path}' cannot be read as plain arrays ({first_line(error)}): write it with numpy.savez.") from error
     key = next((k for k in IMAGE_NAMES if k in arrays), next((k for k, v in arrays.items() if v.ndim >= 3), None))
     if key is None:
@@ -74,6 +81,8 @@ def nchw(x: np.ndarray, where: str) -> np.ndarray:
         x = x.astype(np.uint8) * 255
     if x.dtype != np.uint8:
         raise DataError(f"The images of '{where}' are {x.dtype}, expected uint8 from 0 to 255: convert them first.")
+    if 0 in x.shape[1:]:
+        raise DataError(f"The images of '{where}' have shape {x.shape}, expected at least one pixel each.")
     if x.ndim == 3:
         return x[:, None]
     if x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[3] not in (1, 3):
@@ -88,8 +97,11 @@ def checked_labels(labels: Any, path: Path) -> np.ndarray | None:
     if labels is None:
         return None
     labels = np.asarray(labels).reshape(-1)
-    if labels.dtype.kind not in "iub" or (len(labels) and int(labels.min()) < -1):
+    if labels.dtype.kind not in "iub":
         raise DataError(f"The labels of '{path}' are {labels.dtype}, expected whole numbers from 0 (-1: unlabelled).")
+    if len(labels) and not -1 <= int(labels.min()) <= int(labels.max()) < CLASSES:
+        reach = f"from {labels.min()} to {labels.max()}"
+        raise DataError(f"The labels of '{path}' go {reach}, expected whole numbers from 0 to {CLASSES - 1:,} (-1: unlabelled).")
     return labels.astype(np.int64)
 
 
@@ -128,7 +140,10 @@ class Rows:
         group = bisect_right(self.starts, i) - 1
         if self.held[0] != group:
             file, index = self.groups[group]
-            self.held = (group, file.read_row_group(index, columns=[self.column]).column(0).to_pylist())
+            try:
+                self.held = (group, file.read_row_group(index, columns=[self.column]).column(0).to_pylist())
+            except (ValueError, OSError, IndexError) as error:
+                raise DataError(f"The image {self.where(i)} cannot be read ({first_line(error)}): fetch the file again.") from error
         value = self.held[1][i - self.starts[group]]
         data = value.get("bytes") if isinstance(value, dict) else value
         if not isinstance(data, bytes):
@@ -136,7 +151,10 @@ class Rows:
         return data
 
     def where(self, i: int) -> str:
-        return f"in row {i} of '{self.paths[0]}'"
+        group = bisect_right(self.starts, i) - 1
+        file = self.groups[group][0]
+        first = self.starts[next(g for g, (f, _) in enumerate(self.groups) if f is file)]
+        return f"in row {i - first} of '{self.paths[self.files.index(file)]}'"
 
 
 def parquet(paths: list[Path], name: str) -> Raw:
@@ -160,7 +178,7 @@ def parquet(paths: list[Path], name: str) -> Raw:
         if labelled:
             labels = np.concatenate([pq.read_table(p, columns=[labelled]).column(0).to_numpy() for p in paths])
         rows = Rows(paths, column)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, KeyError) as error:
         raise DataError(f"'{paths[0]}' cannot be read as parquet ({first_line(error)}): fetch the file again.") from error
     return Raw(name, rows, checked_labels(labels, paths[0]), fingerprint=fingerprint(paths))
 
@@ -184,7 +202,7 @@ def image_folder(folder: Path, name: str, labels: Path | None = None) -> Raw | N
 def from_csv(table: Path, folder: Path, paths: list[Path]) -> tuple[np.ndarray, list[str]]:
     """Labels of files from a CSV with the columns file and label; files it does not name, or names without one, get -1."""
     try:
-        with open(table, newline="") as file:
+        with open(table, newline="", encoding="utf-8-sig") as file:  # spreadsheets begin a CSV with a byte order mark
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"The labels '{table}' cannot be read ({first_line(error)}): give a CSV with file and label.") from error
@@ -195,7 +213,7 @@ def from_csv(table: Path, folder: Path, paths: list[Path]) -> tuple[np.ndarray, 
     unknown = [f for f in given if f not in known]
     if unknown:
         raise DataError(f"The labels '{table}' name '{unknown[0]}', which is not in '{folder}': give paths relative to it.")
-    words = sorted({label for label in given.values() if label}, key=lambda w: (not w.isdigit(), int(w) if w.isdigit() else 0, w))
+    words = sorted({label for label in given.values() if label}, key=lambda w: (not w.isdecimal(), int(w) if w.isdecimal() else 0, w))
     numbers = np.full(len(paths), -1, np.int64)
     for named, label in given.items():
         numbers[known[named]] = words.index(label) if label else -1

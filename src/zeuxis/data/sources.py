@@ -13,7 +13,7 @@ import torch
 from ..errors import DataError, MissingExtra, UsageError
 from .cache import decoded
 from .dataset import Dataset, Spec
-from .images import Raw, converted, first_line
+from .images import Files, Raw, converted, first_line
 from .readers import idx_folder, image_folder, mat, npz, parquet
 
 Split = Literal["train", "test"]
@@ -67,6 +67,8 @@ def load_data(
     if channels not in (None, 1, 3):
         raise UsageError(f"--channels must be 1 (grey) or 3 (RGB), got {channels}.")
     raw = open_source(source, split, None if labels is None else Path(labels))
+    if labels is not None and not isinstance(raw.images, Files):
+        raise UsageError(f"--labels {labels} is for a folder of images, and '{source}' is none: leave it out.")
     if len(raw.images) == 0:
         raise DataError(f"'{source}' holds no images: give a data set with at least one.")
     if raw.labels is not None and len(raw.labels) != len(raw.images):
@@ -78,30 +80,34 @@ def load_data(
         x = torch.from_numpy(array if array.flags.writeable and array.flags.c_contiguous else array.copy())
     else:
         x = decoded(raw, size, channels, limit, cache)
-    y = None if y is None else y[:limit]
-    classes = max(len(raw.class_names), int(raw.labels.max()) + 1) if raw.labels is not None else 0
+    y = None if y is None or int(y.max()) < 0 else y[:limit]
+    classes = max(len(raw.class_names), int(raw.labels.max()) + 1) if raw.labels is not None and y is not None else 0
     names = tuple(raw.class_names) if len(raw.class_names) == classes else tuple(str(i) for i in range(classes))
     return Dataset(Spec(raw.name, tuple(x.shape[1:]), classes, names), x, y)
 
 
 def open_source(source: str, split: Split, labels: Path | None = None) -> Raw:
     """What the source holds, before images are decoded."""
-    name, _, place = source.partition("=")
-    if place:
+    name, equals, place = source.partition("=")
+    if equals and not Path(source).exists():
         if name not in BUILT_IN:
             raise UsageError(f"'{name}' in --data {source} is no built-in set: {', '.join(BUILT_IN)} can be given a place.")
-        return named(open_path(Path(place), split, name, labels), name)
+        if not place:
+            raise UsageError(f"--data {source} gives '{name}' no place: write {name}=PATH, or {name} alone.")
+        return named(open_path(Path(place).expanduser(), split, name, labels), name)
     if name in BUILT_IN:
         root = os.environ.get("ZEUXIS_DATA")
         for folder in (SHIPPED / name, *([Path(root) / name] if root else [])):
             if folder.is_dir():
                 return named(open_path(folder, split, name, labels), name)
         return named(from_hub(BUILT_IN[name][1], split, BUILT_IN[name][2], name), name)
-    path = Path(source)
+    if not source:
+        raise UsageError("--data is empty: give a path, a Hub id, or a built-in name.")
+    path = Path(source).expanduser()
     if path.exists():
         return open_path(path, split, path.stem or path.resolve().name, labels)
-    near = difflib.get_close_matches(source, BUILT_IN, 1)
-    if source.count("/") == 1 and not source.startswith((".", "/", "~")) and not near and not path.suffix:
+    near = difflib.get_close_matches(source, BUILT_IN, 1) if "/" not in source else []
+    if source.count("/") == 1 and not source.startswith((".", "/", "~")) and not path.suffix:
         return from_hub(source, split, None, source.split("/")[1])
     hint = f"did you mean {near[0]}?" if near else f"give a path, a Hub id, or one of {', '.join(BUILT_IN)}."
     raise DataError(f"There is no data set '{source}': {hint}")
@@ -110,7 +116,8 @@ def open_source(source: str, split: Split, labels: Path | None = None) -> Raw:
 def named(raw: Raw, name: str) -> Raw:
     """A built-in set's own name and classes."""
     raw.name = name
-    raw.class_names = BUILT_IN[name][0] if raw.labels is not None else ()
+    if not isinstance(raw.images, Files):  # a folder's labels number its own sub-folders, in alphabetical order
+        raw.class_names = BUILT_IN[name][0] if raw.labels is not None else ()
     return raw
 
 
@@ -129,6 +136,9 @@ def open_path(path: Path, split: Split, name: str, labels: Path | None = None) -
         return parquet(tables, name)
     if (matrix := path / f"{split}_32x32.mat").is_file():
         return mat(matrix, name)
+    other = "test" if split == "train" else "train"
+    if (path / other).is_dir() and not (path / split).is_dir():
+        raise DataError(f"'{path}' holds a folder '{other}' and none named '{split}': add it, or give '{path / other}'.")
     part = path / split if (path / split).is_dir() else path
     if (folder := image_folder(part, name, labels)) is not None:
         return folder
@@ -148,8 +158,11 @@ class HubImages:
         return len(self.rows)  # type: ignore[arg-type]
 
     def read(self, i: int) -> bytes:
-        value = self.rows[i][self.column]  # type: ignore[index]
-        return value["bytes"] if value["bytes"] is not None else Path(value["path"]).read_bytes()
+        try:
+            value = self.rows[i][self.column]  # type: ignore[index]
+            return value["bytes"] if value["bytes"] is not None else Path(value["path"]).read_bytes()
+        except (OSError, TypeError, ValueError) as error:
+            raise DataError(f"The image {self.where(i)} cannot be read ({first_line(error)}): leave the row out.") from error
 
     def where(self, i: int) -> str:
         return f"in row {i} of '{self.name}'"
@@ -163,7 +176,7 @@ def from_hub(identity: str, split: Split, configuration: str | None, name: str) 
         raise MissingExtra("datasets", "data", f"Reading '{name}' from the Hub") from error
     local = f"--data {name}=FOLDER" if name in BUILT_IN else "--data with a folder, a parquet file or an .npz"
     try:
-        rows = datasets.load_dataset(identity, configuration, split=split, trust_remote_code=False)
+        rows = datasets.load_dataset(identity, configuration, split=split)
     except Exception as error:
         reason = first_line(error)
         raise DataError(f"'{identity}' could not be had from the Hub ({reason}): connect, or give a copy with {local}.") from error

@@ -37,7 +37,7 @@ def machine() -> str:
 def command() -> str:
     """The command line that runs, as one would type it."""
     program = Path(sys.argv[0]).name
-    return shlex.join(["zeuxis" if program in ("zeuxis", "__main__.py") else f"python {program}", *sys.argv[1:]]).replace("'", "")
+    return shlex.join([*(["zeuxis"] if program in ("zeuxis", "__main__.py") else ["python", program]), *sys.argv[1:]])
 
 
 def write_record(
