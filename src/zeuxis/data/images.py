@@ -80,6 +80,7 @@ def decode(data: bytes, where: str, size: int | None = None, channels: int | Non
     """
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             picture = Image.open(io.BytesIO(data))
             picture.load()

@@ -65,7 +65,7 @@ def npz(path: Path, name: str) -> Raw:
     """An .npz with an array of images (NHW, NHWC or NCHW, uint8) and perhaps labels."""
     try:
         with open(path, "rb") as opened, np.lib.npyio.NpzFile(opened, allow_pickle=False) as file:
-            arrays = {key: np.asarray(file[key]) for key in file.files if key in file}
+            arrays = {key: np.asarray(file[key]) for key in file.files}
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, zlib.error, MemoryError, NotImplementedError) as error:
         raise DataError(f"'{path}' cannot be read as plain arrays ({first_line(error)}): write it with numpy.savez.") from error
     key = next((k for k in IMAGE_NAMES if k in arrays), next((k for k, v in arrays.items() if v.ndim >= 3), None))
