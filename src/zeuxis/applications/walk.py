@@ -23,7 +23,7 @@ def straight(a: Float[Tensor, "code"], b: Float[Tensor, "code"], t: float) -> Fl
 
 
 def great_circle(a: Float[Tensor, "code"], b: Float[Tensor, "code"], t: float) -> Float[Tensor, "code"]:
-    """The point a fraction t of the way from a to b at constant angular speed, its length going evenly from |a| to |b|.
+    """The point a fraction t of the way from a to b at constant angular speed, its length going evenly from that of a to that of b.
 
     Example:
         >>> import torch

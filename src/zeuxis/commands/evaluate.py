@@ -65,7 +65,8 @@ def main(words: Sequence[str]) -> None:
     source = from_json(Source, about.get("source", {"data": model.spec.name}), str(run.path("config.json")))
     if wish.data:
         source = Source(wish.data, model.spec.shape[-1], model.spec.shape[0])
-    more = {"trained by": training_command(about), "training": about.get("training"), "settings": about["settings"], "metrics": run.metrics()[-1:]}
+    more = {"trained by": training_command(about), "training": about.get("training"), "settings": about["settings"]}
+    more["metrics"] = run.metrics()[-1:]
     if source.data in DENSITIES:
         figures = points(model, source.data, wish)
     elif isinstance(model, CanClassify) and not isinstance(model, CanSample):

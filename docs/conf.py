@@ -1,0 +1,86 @@
+"""Sphinx: furo, MyST, docstrings in the house's sections, tables of models and results made from the code and the records."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from zeuxis.model import CanClassify, CanDecode, CanEncode, CanFeature, CanLogProb, CanSample, has, models
+
+project, author, copyright = "zeuxis", "the zeuxis authors", "2026, the zeuxis authors"
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "myst_parser"]
+html_theme, html_title = "furo", "zeuxis"
+myst_enable_extensions = ["dollarmath", "colon_fence"]
+exclude_patterns = ["_build", "_generated/parts"]
+napoleon_custom_sections = [("Arguments", "params_style")]
+napoleon_use_rtype = False
+autodoc_default_options = {"members": True, "member-order": "bysource", "exclude-members": "forward, training"}
+autodoc_typehints = "none"
+suppress_warnings = ["myst.header"]
+HERE = Path(__file__).parent
+
+
+def maths(app, what, name, obj, options, lines) -> None:
+    """Dollar signs in docstrings become reST maths; fenced blocks become code blocks."""
+    text = "\n".join(lines)
+    text = re.sub(r"\$\$(.+?)\$\$", lambda m: "\n\n.. math::\n\n   " + " ".join(m[1].split()) + "\n\n", text, flags=re.S)
+    text = re.sub(r"(?<![\w$])\$([^$\n]+?(?:\n[^$\n]+?)?)\$(?!\w)", lambda m: ":math:`" + " ".join(m[1].split()) + "`", text)
+    text = re.sub(r"```(\w*)\n(.+?)```", lambda m: "\n::\n\n" + re.sub(r"(?m)^", "   ", m[2]) + "\n", text, flags=re.S)
+    text = re.sub(r"(?<![`:])`([^`\n]+)`(?![`_])", r"``\1``", text)
+    text = re.sub(r"(?<=[ (,])\*(?=\w)", r"\\*", text)  # as in (N, *shape)
+    text = text.replace(":math:``", ":math:`").replace("``:math:", "`:math:")
+    lines[:] = text.split("\n")
+
+
+def table_of_models() -> str:
+    verbs = {
+        "sample": CanSample,
+        "decode": CanDecode,
+        "encode": CanEncode,
+        "log_prob": CanLogProb,
+        "classify": CanClassify,
+        "features": CanFeature,
+    }
+    rows = ["| model | paper | can |", "| --- | --- | --- |"]
+    for name, kind in sorted(models().items()):
+        rows.append(f"| `{name}` | {kind.paper} | {', '.join(v for v, what in verbs.items() if has(kind, what))} |")
+    return "\n".join(rows) + "\n"
+
+
+def flat(figures: dict, prefix: str = "") -> dict[str, float]:
+    """Figures of a record as name and number."""
+    found = {}
+    for key, value in figures.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{key} ")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            found[prefix + key] = value
+    return found
+
+
+def table_of_results() -> str:
+    parts = []
+    for path in sorted((HERE.parent / "results").glob("*.json")):
+        record = json.loads(path.read_text())
+        trained = record.get("trained by", "")
+        lines = [f"## {path.stem}", "", f"Measured by `{record['command']}`" + (f", trained by `{trained}`" if trained else "") + "."]
+        lines += [f"Seed {record['seed']}, {record['seconds']:,.0f} s, {record['machine']}, {record['date']}.", ""]
+        if record["paper"]:
+            lines += [f"Published: {record['paper']}.", ""]
+        if record["note"]:
+            lines += [f"Note: {record['note']}.", ""]
+        lines += ["| figure | value |", "| --- | --- |"]
+        lines += [f"| {name} | {value:.5g} |" for name, value in flat(record["figures"]).items()]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def setup(app) -> None:
+    app.connect("autodoc-process-docstring", maths)
+    made = HERE / "_generated"
+    made.mkdir(exist_ok=True)
+    (made / "models.md").write_text("# Models\n\n" + table_of_models())
+    (made / "results.md").write_text(
+        "# Records\n\nEvery figure has a record under `results/`, written by the program that measured it.\n\n" + table_of_results()
+    )
