@@ -75,6 +75,7 @@ def test_cifar10_from_a_place(shared: Path, monkeypatch: pytest.MonkeyPatch) -> 
     few = load_data("cifar10", limit=100)
     labels = few.labels
     assert few.spec.shape == (3, 32, 32) and few.spec.classes == 10 and labels is not None
+    assert few.spec.class_names[int(labels[0])] == "frog"
     test = load_data(f"cifar10={shared}/cifar10", split="test", limit=20)
     assert test.spec == few.spec and not torch.equal(test.all(), few.all()[:20])
 

@@ -122,6 +122,7 @@ def build(
 def begun(partial: Path, reached: Path, shape: tuple[int, ...]) -> tuple[np.memmap, int]:
     """The file to decode into, with its room on the disk taken, and the rows that an earlier process wrote into it."""
     with contextlib.suppress(OSError, ValueError):
+        np.lib.format.open_memmap(partial, "r")  # opened for writing, a file that was cut short would be filled up with zeros
         target, done = np.lib.format.open_memmap(partial, "r+"), int(reached.read_text())
         if target.shape == shape and target.dtype == np.uint8 and 0 < done <= shape[0]:
             return target, done
