@@ -81,7 +81,7 @@ def film_times(frames: int, first: int, total: int, clock: Literal["linear", "lo
         return [total]
     if clock == "linear":
         return sorted({round(i * total / (frames - 1)) for i in range(frames)})
-    return sorted({0, *(round(first * (total / first) ** (i / max(1, frames - 2))) for i in range(frames - 1))})
+    return sorted({0, total, *(round(first * (total / first) ** (i / max(1, frames - 2))) for i in range(frames - 1))})
 
 
 def write_film(frames: list[Path], path: Path, seconds: float = 8.0, hold: float = 2.0) -> Path:
