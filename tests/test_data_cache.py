@@ -93,7 +93,7 @@ def test_batches_of_mapped_data(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     assert torch.equal(batch, x[index]) and labels is not None and labels.tolist() == [1, 0, 1, 1]
     kept, held = hold_out(data, 20, seed=0)
     assert held.rows is not None and torch.equal(held.batch(torch.tensor([3, 1]))[0], x[held.rows[[3, 1]]])
-    assert torch.equal(torch.cat([kept.all(), held.all()]).double().mean(0), x[torch.cat([kept.rows, held.rows])].double().mean(0))
+    assert kept.rows is not None and torch.equal(kept.all(), x[kept.rows])
     batch += 1
     assert torch.equal(data.batch(index)[0], x[index])
 
