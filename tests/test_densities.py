@@ -124,6 +124,14 @@ def test_a_stray_sample_does_not_make_a_mode() -> None:
     assert (found.hit, found.reached) == (1, 2)
 
 
+def test_a_fog_hits_no_mode() -> None:
+    """Some points of a wide Gaussian fall near every centre by chance; that is not coverage."""
+    law = density("ring")
+    assert isinstance(law, Mixture)
+    fog = mode_coverage(torch.randn(100_000, 2), law.centres, law.std)
+    assert (fog.hit, fog.reached) == (0, 8) and fog.good < 0.01
+
+
 def test_mode_coverage_without_a_good_sample_and_mistakes() -> None:
     centres = torch.tensor([[0.0, 0.0], [10.0, 0.0]])
     lost = mode_coverage(torch.full((10, 2), 5.0), centres, 0.1)

@@ -11,7 +11,7 @@ $$ \mathrm{KL}(p' \,\|\, q') = \sum_i p'_i \log \frac{p'_i}{q'_i}, \qquad
    \mathrm{JS} = \tfrac12 \mathrm{KL}(p' \,\|\, m) + \tfrac12 \mathrm{KL}(q' \,\|\, m), \quad m = \tfrac12 (p' + q') , $$
 
 are lower bounds of the divergences between the laws themselves, finite even where the model misses a mode, and zero if q = p but for the
-noise of a finite sample (about cells that carry mass / 2n).
+noise of n samples, about $A / (8 \pi n h^2)$ on an area A (0.011 nats at 100,000 samples of the checkerboard, less for other laws).
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def divergences(samples: Float[Tensor, "n 2"], law: Density, square: Square | No
     """Lower bounds of the divergences between a law and the one that samples come from (formula above).
 
     Arguments:
-        samples: Points of the model; 100,000 keep the noise below 0.03 nats for the widest laws.
+        samples: Points of the model; the noise falls as one over their number.
         law: The law of the data.
         square: Where cells are counted; by default the law's own square.
 
@@ -229,7 +229,7 @@ class DensityPicture:
         left, top, right, bottom = (4 * edge for edge in box)  # drawn four times as large and reduced, for smooth lines
         sheet = Image.new("RGB", (right - left, bottom - top), NIGHT)
         draw, width, height = ImageDraw.Draw(sheet), sheet.width - 1, sheet.height - 1
-        high = max(1.0, *(kl for _, kl, _ in self.curve))
+        high = 1.3 * max(1.0, *(kl for _, kl, _ in self.curve))
         low = min(0.1, *(js for _, _, js in self.curve)) / 1.3
 
         def at(images: int, value: float) -> tuple[float, float]:

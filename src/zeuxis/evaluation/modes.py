@@ -1,7 +1,8 @@
 r"""Mode coverage: how many parts of a mixture a model's samples reach, how evenly, and how closely.
 
-Each sample belongs to its nearest centre and is good if it lies within k standard deviations of it. With $q_i$ the share of good
-samples at centre i out of M, a mode is hit if $q_i$ is at least a hundredth of the even share 1/M, and
+Each sample belongs to its nearest centre and is good if it lies within k standard deviations of it. A mode out
+of M is hit if the good samples at it are at least a hundredth of its even share 1/M of all samples, so that a fog over the plane hits
+nothing. With $q_i$ the share of mode i among the good samples,
 
 $$ \mathrm{KL}(q \,\|\, u) = \sum_i q_i \log (M q_i) \in [0, \log M], \qquad
    \mathrm{KL}(u \,\|\, q) = -\tfrac{1}{M} \sum_i \log (M q_i) , $$
@@ -28,7 +29,7 @@ class ModeCoverage:
 
     Arguments:
         modes: Modes there are.
-        hit: Modes with at least a hundredth of the even share of good samples.
+        hit: Modes at which lie at least n / 100 M of the n samples, good ones.
         reached: Modes with at least one good sample.
         good: Share of samples within k standard deviations of a centre.
         good4: Share within 4.
@@ -80,7 +81,7 @@ def mode_coverage(samples: Float[Tensor, "n dim"], centres: Float[Tensor, "modes
     relative = shares * modes
     return ModeCoverage(
         modes=modes,
-        hit=int((relative >= 0.01).sum()),
+        hit=int((counts * modes >= 0.01 * len(samples)).sum()),
         reached=int((counts > 0).sum()),
         good=good.double().mean().item(),
         good4=(distance <= 4 * std).double().mean().item(),
