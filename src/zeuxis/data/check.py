@@ -46,18 +46,18 @@ class Report:
         """What one should look at, worst first."""
         found = list(self.corrupt[:10])
         if len(self.corrupt) > 10:
-            found.append(f"{len(self.corrupt) - 10:,} more images cannot be decoded.")
+            found.append(f"Further images that cannot be decoded: {len(self.corrupt) - 10:,}.")
         if len(self.sizes) > 1:
             found.append(f"Images have {len(self.sizes)} different sizes: train with --size.")
         if len(self.channels) > 1:
             found.append("Some images are grey and some are in colour: train with --channels 1 or 3.")
         if self.duplicates:
-            found.append(f"{self.duplicates:,} images equal an earlier one in every pixel.")
+            found.append(f"Images that equal an earlier one in every pixel: {self.duplicates:,}.")
         if self.constant:
-            found.append(f"{self.constant:,} images are of a single colour.")
+            found.append(f"Images of a single colour: {self.constant:,}.")
         few = [c for c, k in self.classes.items() if k < 2 and c != "unlabelled"]
         if few:
-            found.append(f"{len(few)} classes have a single image ({', '.join(few[:5])}).")
+            found.append(f"Classes with a single image: {len(few)} ({', '.join(few[:5])}).")
         return found
 
     def __str__(self) -> str:
@@ -114,7 +114,7 @@ def check(source: str, *, split: Split = "train", labels: str | Path | None = No
             known = 0 <= label < len(raw.class_names)
             report.classes["unlabelled" if label < 0 else raw.class_names[label] if known else str(label)] = count
     if report.corrupt:
-        more = f" and {len(report.corrupt) - 1:,} more images are corrupt too" if len(report.corrupt) > 1 else ""
+        more = f"; further corrupt images: {len(report.corrupt) - 1:,}" if len(report.corrupt) > 1 else ""
         report.fatal = report.corrupt[0].rstrip(".") + f"{more}."
     elif not report.images:
         report.fatal = f"'{source}' holds no images: give a data set with at least one."

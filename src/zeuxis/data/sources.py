@@ -67,8 +67,6 @@ def load_data(
     if channels not in (None, 1, 3):
         raise UsageError(f"--channels must be 1 (grey) or 3 (RGB), got {channels}.")
     raw = open_source(source, split, None if labels is None else Path(labels))
-    if labels is not None and not isinstance(raw.images, Files):
-        raise UsageError(f"--labels {labels} is for a folder of images, and '{source}' is none: leave it out.")
     if len(raw.images) == 0:
         raise DataError(f"'{source}' holds no images: give a data set with at least one.")
     if raw.labels is not None and len(raw.labels) != len(raw.images):
@@ -88,6 +86,14 @@ def load_data(
 
 def open_source(source: str, split: Split, labels: Path | None = None) -> Raw:
     """What the source holds, before images are decoded."""
+    raw = found(source, split, labels)
+    if labels is not None and not isinstance(raw.images, Files):
+        raise UsageError(f"--labels {labels} is for a folder of images, and '{source}' is none: leave it out.")
+    return raw
+
+
+def found(source: str, split: Split, labels: Path | None) -> Raw:
+    """What a name, a place or a Hub id stands for."""
     name, equals, place = source.partition("=")
     if equals and not Path(source).exists():
         if name not in BUILT_IN:
@@ -130,8 +136,8 @@ def open_path(path: Path, split: Split, name: str, labels: Path | None = None) -
         if reader is None:
             raise DataError(f"'{path}' has the ending '{path.suffix}', expected .npz, .mat, .parquet or a folder.")
         return reader(path, name)
-    if (found := idx_folder(path, split, name)) is not None:
-        return found
+    if (digits := idx_folder(path, split, name)) is not None:
+        return digits
     if tables := sorted({*path.glob(f"{split}*.parquet"), *path.glob(f"data/{split}*.parquet")}):
         return parquet(tables, name)
     if (matrix := path / f"{split}_32x32.mat").is_file():
