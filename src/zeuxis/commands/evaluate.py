@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import tyro
 
+from ..applications.density import divergences
 from ..data.dataset import Dataset
 from ..data.densities import DENSITIES, Mixture, density
 from ..data.labels import labels_of
@@ -127,11 +128,16 @@ def accuracy(model: Model, data: Dataset) -> dict[str, Any]:
 
 
 def points(model: Model, name: str, wish: Evaluate) -> dict[str, Any]:
-    """Mode coverage of points in the plane."""
+    """Divergences of points in the plane from their law, and mode coverage where the law has modes."""
     law = density(name)
-    if not isinstance(law, Mixture):
-        raise UsageError(f"The law '{name}' has no modes to count: evaluate on ring or grid, or look at the film.")
+    require(model, CanSample, "draw samples")
     assert isinstance(model, CanSample)
-    found = mode_coverage(model.sample(wish.n), law.centres, law.std)
-    console.print(str(found), markup=False)
-    return vars(found)
+    samples = model.sample(wish.n, generator=torch.Generator().manual_seed(wish.seed)).cpu()
+    found = divergences(samples, law)
+    console.print(f"KL(data || model) {found.kl:.4f}, Jensen-Shannon {found.js:.4f} nats", markup=False)
+    figures = vars(found)
+    if isinstance(law, Mixture):
+        covered = mode_coverage(samples, law.centres, law.std)
+        console.print(str(covered), markup=False)
+        figures = vars(covered) | figures
+    return figures

@@ -16,12 +16,13 @@ complete file. `state.safetensors` alone decides where a resumed run goes on; wh
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,18 @@ class Run:
                 f"The disk of '{self.folder}' has {free / 1e6:,.0f} MB free and this run needs {needed / 1e6:,.0f} MB: "
                 "make room or choose another folder with --out."
             )
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps a second process from training in the same folder; the hold ends with its process, however that ends."""
+        import fcntl
+
+        with open(self.path(".lock"), "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise ZeuxisError(f"Another process is training in '{self.folder}': wait for it, or stop it first.") from error
+            yield
 
     def write_json(self, name: str, values: dict[str, Any]) -> None:
         self.write(name, json.dumps(values, indent=2) + "\n")

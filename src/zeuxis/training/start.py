@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from pathlib import Path
@@ -149,21 +150,22 @@ def carry_out(model: Model, data: Dataset, run: Run | None, training: Training, 
             markup=False,
             soft_wrap=True,
         )
-    result = fit(model, data, run, training, validate, world)
-    result.run = run
-    if run is not None:
-        finish(result, run, data, training)
+    with run.held() if run is not None else contextlib.nullcontext():
+        result = fit(model, data, run, training, validate, world)
+        result.run = run
+        if run is not None:
+            finish(result, run)
     return result
 
 
-def finish(result: Result, run: Run, data: Dataset, training: Training) -> None:
+def finish(result: Result, run: Run) -> None:
     """Samples, film and card of a run that ended or was stopped."""
     frames = [path for _, path in run.frames()]
     if frames:
         began = time.monotonic()
         write_film(frames, run.path("film.webp"))
         result.figures["film seconds"] = time.monotonic() - began
-    if isinstance(result.model, CanSample) and len(data.spec.shape) == 3:
+    if isinstance(result.model, CanSample) and len(result.model.spec.shape) == 3:
         picture = grid(result.model.sample(100, generator=torch.Generator().manual_seed(1)).cpu(), 10, smallest=320)
         run.write("samples/final.png", lambda path: picture.save(path, "PNG"))
     run.write("README.md", card(run, result))
