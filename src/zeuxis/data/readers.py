@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, MissingExtra
+from . import matlab
 from .images import Files, Raw, first_line
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -66,7 +67,7 @@ def npz(path: Path, name: str) -> Raw:
     try:
         with open(path, "rb") as opened, np.lib.npyio.NpzFile(opened, allow_pickle=False) as file:
             arrays = {key: np.asarray(file[key]) for key in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, zlib.error, MemoryError, NotImplementedError) as error:
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, zlib.error, MemoryError, RuntimeError) as error:
         raise DataError(f"'{path}' cannot be read as plain arrays ({first_line(error)}): write it with numpy.savez.") from error
     key = next((k for k in IMAGE_NAMES if k in arrays), next((k for k, v in arrays.items() if v.ndim >= 3), None))
     if key is None:
@@ -108,16 +109,17 @@ def checked_labels(labels: Any, path: Path) -> np.ndarray | None:
 def mat(path: Path, name: str) -> Raw:
     """SVHN's cropped digits: X of shape (32, 32, 3, N) and y, in which 10 means the digit 0."""
     try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise MissingExtra("scipy", "data", "Reading .mat files") from error
-    try:
-        file = loadmat(path, variable_names=["X", "y"])
-        x, y = np.asarray(file["X"]), np.asarray(file["y"]).reshape(-1)
-    except (OSError, ValueError, KeyError, TypeError, NotImplementedError, zlib.error) as error:
+        file = matlab.arrays(path, ("X", "y"))
+        if missing := [key for key in ("X", "y") if key not in file]:
+            raise ValueError(f"it holds no array '{missing[0]}'")
+    except (OSError, ValueError, MemoryError) as error:
         raise DataError(f"'{path}' cannot be read as SVHN's X and y ({first_line(error)}): fetch the file again.") from error
-    if x.ndim != 4 or x.dtype != np.uint8 or x.shape[3] != len(y):
+    x, y = file["X"], file["y"].reshape(-1)
+    if x.ndim != 4 or x.shape[2:] != (3, len(y)) or x.dtype != np.uint8:
         raise DataError(f"'{path}' has X of shape {x.shape} and {x.dtype}, expected uint8 (32, 32, 3, {len(y)}).")
+    if not np.isin(y, np.arange(11)).all():
+        reach = f"from {y.min():g} to {y.max():g}"
+        raise DataError(f"'{path}' has labels {reach}, expected whole numbers from 0 to 10 (10: the digit 0).")
     return Raw(name, np.ascontiguousarray(x.transpose(3, 2, 0, 1)), y.astype(np.int64) % 10, fingerprint=fingerprint([path]))
 
 

@@ -1,0 +1,123 @@
+"""MATLAB files of version 5 to 7, read without trusting them: plain arrays of real numbers, and nothing else.
+
+SVHN comes as such files. SciPy reads them with compiled code that a damaged file can crash, and with it the process; this reader
+answers any bytes with arrays or a `ValueError`, and of a compressed array it compares the checksum.
+
+A file is a header of 128 bytes and then elements: a tag (type, bytes) and data padded to 8 bytes; up to 4 bytes of data fit into the
+tag's second half. An array is an element that holds others: flags, dimensions, name, numbers in column-major order. A compressed
+element holds one such array under zlib. Source: MathWorks, "MAT-File Format", chapter 1 (level 5).
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import numpy as np
+
+STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}  # type of an element
+NUMBERS = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}  # class of an array
+INT8, INT32, UINT32, MATRIX, COMPRESSED = 1, 5, 6, 14, 15
+COMPLEX = 0x800
+MOST_DEFLATED = 1032  # bytes that one byte of zlib's format can at most stand for
+
+
+def arrays(path: Path, names: Collection[str]) -> dict[str, np.ndarray]:
+    """The arrays of these names that the file holds.
+
+    Arguments:
+        path: A .mat file of version 5, 6 or 7.
+        names: The arrays wanted; all others are passed over.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is damaged or of another version, or a wanted array holds no real numbers; the message says which.
+    """
+    data = memoryview(path.read_bytes())
+    mark = bytes(data[124:128])
+    if b"HDF\r\n" in bytes(data[:2048]):
+        raise ValueError("it is of version 7.3, expected 5 to 7: save it with -v7")
+    if mark not in (b"\0\1IM", b"\1\0MI"):
+        raise ValueError("it has no header of a MATLAB file of version 5 to 7")
+    order = "<" if mark.endswith(b"IM") else ">"
+    found: dict[str, np.ndarray] = {}
+    for body in matrices(data[128:], order):
+        name, values = matrix(body, order, names)
+        if values is not None:
+            found[name] = values
+    return found
+
+
+def matrices(data: memoryview, order: str) -> Iterator[memoryview]:
+    """The bytes of each array of a file, decompressed if need be."""
+    at = 0
+    while at < len(data):
+        kind, body, at = element(data, at, order)
+        if kind == COMPRESSED:
+            yield inflated(body, order)
+        elif kind == MATRIX:
+            yield body
+        else:
+            raise ValueError(f"an element has the type {kind}, expected an array")
+
+
+def element(data: memoryview, at: int, order: str) -> tuple[int, memoryview, int]:
+    """The element at a position: its type, its bytes, and where the next one begins."""
+    if at + 8 > len(data):
+        raise ValueError("it ends within an element")
+    kind, size = struct.unpack_from(order + "II", data, at)
+    start, padding = at + 8, 0 if kind == COMPRESSED else -size % 8
+    if kind >> 16:  # a small element: its size is in the upper half of the type
+        kind, size, start = kind & 0xFFFF, kind >> 16, at + 4
+        padding = 4 - size
+    if padding < 0 or start + size > len(data):
+        raise ValueError(f"it ends within an element of {size:,} bytes")
+    return kind, data[start : start + size], start + size + padding
+
+
+def inflated(data: memoryview, order: str) -> memoryview:
+    """The array under zlib, of exactly the size its tag promises; the checksum at the end must agree."""
+    stream = zlib.decompressobj()
+    try:
+        head = stream.decompress(data, 8)
+        kind, size = struct.unpack(order + "II", head)
+        if kind != MATRIX or not 0 < size <= MOST_DEFLATED * len(data):
+            raise ValueError("a compressed element holds no array")
+        body = stream.decompress(stream.unconsumed_tail, size)
+        stream.decompress(stream.unconsumed_tail, 64)  # padding, and the checksum
+    except (zlib.error, struct.error) as error:
+        raise ValueError(f"a compressed array is damaged: {error}") from error
+    if len(body) != size or not stream.eof:
+        raise ValueError("a compressed array is cut short")
+    return memoryview(body)
+
+
+def matrix(body: memoryview, order: str, names: Collection[str]) -> tuple[str, np.ndarray | None]:
+    """An array's name, and its numbers if the name is wanted."""
+    kind, flags, at = element(body, 0, order)
+    if kind != UINT32 or len(flags) != 8:
+        raise ValueError("an array has no flags")
+    (word,) = struct.unpack_from(order + "I", flags)
+    group = word & 0xFF
+    if not 1 <= group <= 15:  # functions and objects, which have other parts
+        return "", None
+    kind, sizes, at = element(body, at, order)
+    kind_of_name, letters, at = element(body, at, order)
+    if kind != INT32 or kind_of_name != INT8:
+        raise ValueError("an array has no dimensions or no name")
+    name = bytes(letters).decode("latin-1")
+    if name not in names:
+        return name, None
+    if group not in NUMBERS or word & COMPLEX:
+        raise ValueError(f"'{name}' holds no real numbers")
+    kind, values, _ = element(body, at, order)
+    shape = np.frombuffer(sizes, order + "i4").tolist()
+    if kind not in STORED or not np.can_cast(STORED[kind], NUMBERS[group]):
+        raise ValueError(f"'{name}' is stored as the type {kind}, expected numbers of its own type")
+    flat = np.frombuffer(values, order + STORED[kind])
+    if not 1 <= len(shape) <= 32 or min(shape) < 0 or math.prod(shape) != len(flat):
+        raise ValueError(f"'{name}' holds {len(flat):,} numbers and its dimensions are {shape}")
+    return name, flat.astype(NUMBERS[group], copy=False).reshape(shape, order="F")
