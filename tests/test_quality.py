@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
 
 import pytest
 import torch
@@ -20,7 +21,9 @@ from zeuxis.evaluation.quality import (
     frechet_distance,
     inception_score,
     kernel_distance,
+    merged,
     neighbour_radius,
+    neighbourhoods,
     precision_recall,
     scores,
     statistics,
@@ -70,6 +73,16 @@ def test_statistics_are_unbiased_and_order_does_not_matter() -> None:
     torch.testing.assert_close(statistics(x[torch.randperm(50)]).covariance, found.covariance)
 
 
+@given(st.lists(st.integers(2, 40), min_size=2, max_size=5), st.floats(-1e4, 1e4))
+@settings(max_examples=25, deadline=None)
+def test_statistics_of_parts_are_those_of_the_whole(sizes: list[int], offset: float) -> None:
+    x = torch.randn(sum(sizes), 3, generator=torch.Generator().manual_seed(len(sizes))).double() + offset
+    found, whole = reduce(merged, map(statistics, x.split(sizes))), statistics(x)
+    assert found.n == whole.n
+    torch.testing.assert_close(found.mean, whole.mean)
+    torch.testing.assert_close(found.covariance, whole.covariance, rtol=1e-6, atol=1e-6)
+
+
 def test_kernel_distance_of_one_law_is_zero_within_its_error() -> None:
     x, y = torch.randn(2, 3000, 16)
     mean, spread = kernel_distance(x, y, subsets=50, size=500)
@@ -102,7 +115,7 @@ def test_precision_and_recall_of_like_and_of_distant_sets() -> None:
 
 def test_radius_is_the_kth_neighbour_and_blocks_do_not_matter() -> None:
     x = torch.tensor([[0.0], [1.0], [3.0], [7.0]])
-    assert neighbour_radius(x, 2).tolist() == [3.0, 2.0, 3.0, 6.0]
+    assert neighbour_radius(x, 2).tolist() == pytest.approx([3.0, 2.0, 3.0, 6.0])
     y = torch.randn(100, 4)
     torch.testing.assert_close(neighbour_radius(y, 3, block=7), neighbour_radius(y, 3))
     z = torch.randn(90, 4)
@@ -110,11 +123,36 @@ def test_radius_is_the_kth_neighbour_and_blocks_do_not_matter() -> None:
     assert density_coverage(y, z, block=11) == density_coverage(y, z)
 
 
+def test_neighbourhoods_by_hand() -> None:
+    real, fake = torch.tensor([[0.0], [1.0], [2.0], [10.0]]), torch.tensor([[0.5], [3.5], [30.0]])
+    # Nearest neighbours: real balls reach 1, 1, 1, 8; fake balls reach 3, 3, 26.5. In the balls of 0, 1 lies 0.5; of 10, 3.5.
+    precision, recall, density, coverage = neighbourhoods(real, fake, 1, 1)
+    assert (precision, recall) == (pytest.approx(2 / 3), 1.0)  # 10 lies within 26.5 of 30
+    assert (density, coverage) == (pytest.approx(3 / 3), pytest.approx(3 / 4))
+
+
+@given(st.integers(0, 1000), st.floats(-1e5, 1e5))
+@settings(max_examples=20, deadline=None)
+def test_neighbourhoods_stay_when_both_sets_are_moved_or_shuffled(seed: int, offset: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    x, y = torch.randn(2, 60, 4, generator=generator).double()
+    found, order = neighbourhoods(x, y, 3, 5), torch.randperm(60, generator=generator)
+    assert neighbourhoods(x + offset, y + offset, 3, 5) == pytest.approx(found, abs=1e-12)
+    assert neighbourhoods(x[order], y, 3, 5) == pytest.approx(found, abs=1e-12)
+    assert neighbourhoods(x, y[order], 3, 5) == pytest.approx(found, abs=1e-12)
+
+
+def test_copies_of_a_point_lie_in_each_others_balls_of_radius_zero() -> None:
+    x = torch.randn(30, 64).repeat(6, 1) + 50  # each point six times: balls of the third neighbour have radius 0
+    assert precision_recall(x, x) == (1.0, 1.0)
+    assert precision_recall(x, x + 1e-2) == (0.0, 0.0)
+
+
 def test_too_few_samples_are_refused() -> None:
     for call in (
         lambda: inception_score(torch.randn(5, 3)),
         lambda: statistics(torch.randn(1, 3)),
-        lambda: kernel_distance(torch.randn(1, 3), torch.randn(9, 3)),
+        lambda: kernel_distance(torch.randn(5, 3), torch.randn(9, 3), size=6),
         lambda: precision_recall(torch.randn(3, 3), torch.randn(9, 3)),
     ):
         with pytest.raises(UsageError):

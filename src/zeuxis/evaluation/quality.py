@@ -66,6 +66,22 @@ def statistics(features: Features) -> Statistics:
     return Statistics(mean, centred.T @ centred / (len(x) - 1), len(x))
 
 
+def merged(a: Statistics, b: Statistics) -> Statistics:
+    """Statistics of two sets taken together, so that a set larger than memory is worked off in parts (Chan et al. 1979).
+
+    Example:
+        >>> import torch
+        >>> from functools import reduce
+        >>> x = torch.randn(1000, 3)
+        >>> torch.allclose(reduce(merged, map(statistics, x.split(300))).covariance, statistics(x).covariance)
+        True
+    """
+    n, shift = a.n + b.n, b.mean - a.mean
+    between = torch.outer(shift, shift) * (a.n * b.n / n)
+    within = (a.n - 1) * a.covariance + (b.n - 1) * b.covariance
+    return Statistics(a.mean + shift * (b.n / n), (within + between) / (n - 1), n)
+
+
 def frechet_distance(a: Statistics, b: Statistics) -> float:
     r"""The Fréchet distance between two Gaussians.
 
@@ -90,62 +106,111 @@ def kernel_distance(x: Features, y: Features, subsets: int = 100, size: int = 10
     Arguments:
         x: Features of one set.
         y: Features of the other.
-        subsets: How many subsets.
-        size: Samples of each set in a subset, without replacement; no more than the smaller set has.
+        subsets: How many subsets; sets of just `size` samples have one only, and no spread.
+        size: Samples of each set in a subset, without replacement.
         seed: Fixes the subsets.
+
+    Example:
+        >>> import torch
+        >>> mean, spread = kernel_distance(torch.randn(500, 4), torch.randn(500, 4), subsets=10, size=200)
+        >>> abs(mean) < 0.2
+        True
     """
-    m = min(size, len(x), len(y))
-    if m < 2:
-        raise UsageError(f"The kernel distance needs at least 2 samples of each set, got {len(x)} and {len(y)}.")
+    if not 2 <= size <= min(len(x), len(y)):
+        raise UsageError(f"Subsets of {size} samples cannot be drawn from sets of {len(x)} and {len(y)}: ask for 2 up to the smaller one.")
     generator, d = torch.Generator().manual_seed(seed), x.shape[1]
     x, y = x.double().cpu(), y.double().cpu()
     found = []
-    for _ in range(subsets if m < max(len(x), len(y)) else 1):
-        a = x[torch.randperm(len(x), generator=generator)[:m]]
-        b = y[torch.randperm(len(y), generator=generator)[:m]]
+    for _ in range(subsets if size < max(len(x), len(y)) else 1):
+        a = x[torch.randperm(len(x), generator=generator)[:size]]
+        b = y[torch.randperm(len(y), generator=generator)[:size]]
         aa, bb, ab = ((p @ q.T / d + 1) ** 3 for p, q in ((a, a), (b, b), (a, b)))
-        within = (aa.sum() - aa.trace() + bb.sum() - bb.trace()) / (m * (m - 1))
+        within = (aa.sum() - aa.trace() + bb.sum() - bb.trace()) / (size * (size - 1))
         found.append(within - 2 * ab.mean())
     values = torch.stack(found)
     return values.mean().item(), values.std(correction=0).item()
 
 
-def neighbour_radius(x: Features, k: int, block: int = 2048) -> Float[Tensor, "n"]:
-    """Distance of each point to its k-th neighbour in its own set, itself not counted."""
-    if len(x) <= k:
-        raise UsageError(f"A {k}-th neighbour needs more than {k} samples, got {len(x)}.")
+def squared_distances(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
+    """Squared Euclidean distances by one product, in the type given; noise below zero is cut off."""
+    return (-2 * a @ b.T).add_(b.square().sum(1)).add_(a.square().sum(1, keepdim=True)).clamp_(min=0)
+
+
+def neighbour_radius(x: Features, k: int, block: int = 512) -> Float[Tensor, "n"]:
+    """Distance of each point to its k-th neighbour in its own set, itself not counted; float64.
+
+    Example:
+        >>> import torch
+        >>> neighbour_radius(torch.tensor([[0.0], [1.0], [3.0], [7.0]]), 2).round(decimals=6).tolist()
+        [3.0, 2.0, 3.0, 6.0]
+    """
+    return squared_radii(near_zero(x)[0], (k,), block)[0].sqrt()
+
+
+def near_zero(x: Features, *others: Features) -> list[Tensor]:
+    """Sets moved by the mean of the first: distances stay, and lose no digits to a common offset."""
+    centre = x.double().cpu().mean(0)
+    return [part.double().cpu() - centre for part in (x, *others)]
+
+
+def squared_radii(x: Float[Tensor, "n d"], ks: tuple[int, ...], block: int) -> list[Float[Tensor, "n"]]:
+    """Squared distances of each point to its k-th neighbours, for several k at once."""
+    if len(x) <= max(ks):
+        raise UsageError(f"A {max(ks)}-th neighbour needs more than {max(ks)} samples, got {len(x)}.")
     parts = []
     for start in range(0, len(x), block):
-        distances = torch.cdist(x[start : start + block], x)
+        distances = squared_distances(x[start : start + block], x)
         rows = torch.arange(len(distances))
         distances[rows, start + rows] = torch.inf
-        parts.append(distances.kthvalue(k, 1).values)
-    return torch.cat(parts)
+        parts.append(distances.topk(max(ks), largest=False).values)
+    near = torch.cat(parts)
+    return [near[:, k - 1] for k in ks]
 
 
-def precision_recall(real: Features, fake: Features, k: int = 3, block: int = 2048) -> tuple[float, float]:
-    """Share of fake samples inside the real set's k-neighbour balls, and share of real ones inside the fake set's."""
-    return inside(fake, real, k, block), inside(real, fake, k, block)
+def neighbourhoods(real: Features, fake: Features, k: int, k_density: int, block: int = 512) -> tuple[float, float, float, float]:
+    """Precision and recall with the k-th neighbour, density and coverage with another, in one pass over all distances.
 
-
-def inside(points: Features, others: Features, k: int, block: int = 2048) -> float:
-    """Share of points that lie in the ball of at least one of the others."""
-    points, others = points.float().cpu(), others.float().cpu()
-    radius = neighbour_radius(others, k, block)
-    hits = [(torch.cdist(part, others) <= radius).any(1) for part in points.split(block)]
-    return torch.cat(hits).double().mean().item()
-
-
-def density_coverage(real: Features, fake: Features, k: int = 5, block: int = 2048) -> tuple[float, float]:
-    """Mean number of real balls a fake sample lies in, over k (1 for like sets, may be more), and share of real balls that hold one."""
-    real, fake = real.float().cpu(), fake.float().cpu()
-    radius = neighbour_radius(real, k, block)
-    count, covered = 0, torch.zeros(len(real), dtype=torch.bool)
-    for part in fake.split(block):
-        within = torch.cdist(part, real) <= radius
-        count += int(within.sum())
+    Distances are float64 and worked off by blocks of rows: memory grows with the number of points and not with its square.
+    """
+    real, fake = near_zero(real, fake)
+    slack = 1e-12 * real.square().sum(1).mean()  # rounding; without it a point might miss the ball of radius 0 that its copies have
+    real_radius, wide = (radius + slack for radius in squared_radii(real, (k, k_density), block))
+    fake_radius = squared_radii(fake, (k,), block)[0] + slack
+    hits, count = 0, 0
+    recalled, covered = (torch.zeros(len(real), dtype=torch.bool) for _ in range(2))
+    for part, radius in zip(fake.split(block), fake_radius.split(block), strict=True):
+        distances = squared_distances(part, real)
+        hits += int((distances <= real_radius).any(1).sum())
+        recalled |= (distances <= radius[:, None]).any(0)
+        within = distances <= wide
+        count += int(within.count_nonzero())
         covered |= within.any(0)
-    return count / (k * len(fake)), covered.double().mean().item()
+    n, m = len(real), len(fake)
+    return hits / m, int(recalled.sum()) / n, count / (k_density * m), int(covered.sum()) / n
+
+
+def precision_recall(real: Features, fake: Features, k: int = 3, block: int = 512) -> tuple[float, float]:
+    """Share of fake samples inside the real set's k-neighbour balls, and share of real ones inside the fake set's.
+
+    Example:
+        >>> import torch
+        >>> x = torch.randn(100, 4)
+        >>> precision_recall(x, x), precision_recall(x, x + 100)
+        ((1.0, 1.0), (0.0, 0.0))
+    """
+    return neighbourhoods(real, fake, k, k, block)[:2]
+
+
+def density_coverage(real: Features, fake: Features, k: int = 5, block: int = 512) -> tuple[float, float]:
+    """Mean number of real balls a fake sample lies in, over k (1 for like sets, may be more), and share of real balls that hold one.
+
+    Example:
+        >>> import torch
+        >>> x = torch.randn(100, 4)
+        >>> density_coverage(x, x)[1], density_coverage(x, x + 100)
+        (1.0, (0.0, 0.0))
+    """
+    return neighbourhoods(real, fake, k, k, block)[2:]
 
 
 @dataclass(frozen=True)
@@ -158,6 +223,7 @@ class Scores:
         frechet: Fréchet distance of the features.
         kernel: Kernel distance of the features, mean over subsets.
         kernel_spread: Its standard deviation over the subsets.
+        kernel_size: Samples of each set in a subset: 1,000, or all of the smaller set.
         precision: Share of samples near real images.
         recall: Share of real images near samples.
         density: Precision that outliers do not inflate.
@@ -169,6 +235,7 @@ class Scores:
     frechet: float
     kernel: float
     kernel_spread: float
+    kernel_size: int
     precision: float
     recall: float
     density: float
@@ -177,10 +244,11 @@ class Scores:
 
 def scores(real: Features, fake: Features, logits: Float[Tensor, "m classes"]) -> Scores:
     """Every score at once, from features of real and generated images and the logits of the generated ones."""
+    size = min(1000, len(real), len(fake))
     return Scores(
         *inception_score(logits, splits=min(10, len(logits))),
         frechet_distance(statistics(real), statistics(fake)),
-        *kernel_distance(real, fake),
-        *precision_recall(real, fake),
-        *density_coverage(real, fake),
+        *kernel_distance(real, fake, size=size),
+        size,
+        *neighbourhoods(real, fake, k=3, k_density=5),
     )
