@@ -24,7 +24,7 @@ from ..progress import track
 from .images import Encoded, Raw, decode
 
 WORTH_KEEPING = 20_000  # images; fewer are decoded in a few seconds
-FORM = 2  # of decoding: raised when the same source would be decoded to other pixels
+FORM = 3  # of decoding: raised when the same source would be decoded to other pixels
 PORTION = 2_000  # rows between two notes of how far it is
 BLOCK = 1 << 20
 
@@ -38,17 +38,38 @@ def decoded(raw: Raw, size: int | None, channels: int | None, limit: int | None,
     images = raw.images
     assert isinstance(images, Encoded)
     n = min(len(images), limit or len(images))
-    shape = decode(images.read(0), images.where(0), size, channels).shape
-    fits = n * int(np.prod(shape)) <= memory()
-    if fits and n < WORTH_KEEPING:
-        x = np.empty((n, *shape), np.uint8)
-        for i in track(range(n), n, f"decoding {raw.name}"):
-            x[i] = one(images, i, size, channels, shape)
-        return torch.from_numpy(x)
+    i = 0
+    try:
+        shape = decode(images.read(0), images.where(0), size, channels).shape
+        fits = n * int(np.prod(shape)) <= memory()
+        if fits and n < WORTH_KEEPING:
+            x = np.empty((n, *shape), np.uint8)
+            for i in track(range(n), n, f"decoding {raw.name}"):
+                x[i] = one(images, i, size, channels, shape)
+            return torch.from_numpy(x)
+    except DataError as error:
+        raise refused(error, images, i, n) from error
     key = hashlib.sha256(f"{FORM} {raw.fingerprint} {n} {shape} {size} {channels}".encode()).hexdigest()[:24]
     path = (cache or cache_folder()) / "decoded" / f"{raw.name}-{key}.npy"
     mapped = build(path, images, n, shape, size, channels, raw.name)
     return torch.from_numpy(np.array(mapped)) if fits else mapped
+
+
+def refused(error: DataError, images: Encoded, i: int, n: int) -> DataError:
+    """The error of image i, and how many further ones are corrupt where that is known in a few seconds."""
+    if n >= WORTH_KEEPING or readable(images, i):
+        return error
+    more = sum(not readable(images, k) for k in range(i + 1, n))
+    return DataError(f"{str(error).rstrip('.')}; further corrupt images: {more:,}.") if more else error
+
+
+def readable(images: Encoded, i: int) -> bool:
+    """Whether image i can be decoded."""
+    try:
+        decode(images.read(i), images.where(i))
+    except DataError:
+        return False
+    return True
 
 
 def sample(n: int) -> list[int]:
@@ -66,12 +87,15 @@ def one(images: Encoded, i: int, size: int | None, channels: int | None, shape: 
 
 
 def memory() -> int:
-    """Bytes that a data set may take: ZEUXIS_MEMORY, else half of what is free."""
+    """Bytes that a data set may take: ZEUXIS_MEMORY, else half of what can be had without swapping."""
     given = os.environ.get("ZEUXIS_MEMORY", "")
     if given:
         if not given.isdecimal():
             raise UsageError(f"ZEUXIS_MEMORY is '{given}', expected a number of bytes, as in 4000000000.")
         return int(given)
+    with contextlib.suppress(OSError, StopIteration, ValueError):
+        facts = Path("/proc/meminfo").read_text().splitlines()
+        return int(next(fact.split()[1] for fact in facts if fact.startswith("MemAvailable:"))) * 1024 // 2
     with contextlib.suppress(ValueError, OSError, AttributeError):
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     return 4 << 30

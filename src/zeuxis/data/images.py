@@ -10,9 +10,14 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import DataError
+
+# What Pillow may take bytes for, whatever their file is called: most common first. Its other formats are slower to rule out, and one
+# of them, EPS, would be handed to a PostScript interpreter.
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+UPRIGHT = 0x0112  # the EXIF tag of a camera's orientation
 
 
 @runtime_checkable
@@ -73,7 +78,7 @@ def decode(data: bytes, where: str, size: int | None = None, channels: int | Non
     """One image as uint8 (C, H, W).
 
     Arguments:
-        data: A PNG, JPEG, WebP or other file that Pillow reads.
+        data: A PNG, JPEG, WebP, BMP, GIF, TIFF or PPM file; a photograph is turned upright, and a film gives its first picture.
         where: Its origin, for the error sentence.
         size: Side of the square to bring it to (pixels), or None.
         channels: 1 or 3, or None for what the file has (grey stays grey, all else becomes RGB).
@@ -82,11 +87,15 @@ def decode(data: bytes, where: str, size: int | None = None, channels: int | Non
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(data))
+            picture = Image.open(io.BytesIO(data), formats=FORMATS)
             picture.load()
-            return prepared(picture, size, channels)
+            turned = picture.format in ("JPEG", "MPO") and picture.getexif().get(UPRIGHT, 1) != 1
+            return prepared(ImageOps.exif_transpose(picture) if turned else picture, size, channels)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"The image {where} is too large to be safe ({first_line(error)}): make it smaller.") from error
+    except UnidentifiedImageError as error:
+        known = "PNG, JPEG, WebP, BMP, GIF, TIFF or PPM"
+        raise DataError(f"The image {where} cannot be decoded (it is no {known} file): replace or remove it.") from error
     except Exception as error:  # Pillow's decoders raise nearly every type of exception for damaged bytes
         raise DataError(f"The image {where} cannot be decoded ({first_line(error)}): replace or remove it.") from error
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
+import json
 import math
 import struct
 import zipfile
@@ -182,7 +183,18 @@ def parquet(paths: list[Path], name: str) -> Raw:
         rows = Rows(paths, column)
     except (pa.ArrowException, OSError, KeyError) as error:
         raise DataError(f"'{paths[0]}' cannot be read as parquet ({first_line(error)}): fetch the file again.") from error
-    return Raw(name, rows, checked_labels(labels, paths[0]), fingerprint=fingerprint(paths))
+    names = class_names(schema.metadata, labelled) if labelled else ()
+    return Raw(name, rows, checked_labels(labels, paths[0]), names, fingerprint(paths))
+
+
+def class_names(metadata: dict[bytes, bytes] | None, column: str) -> tuple[str, ...]:
+    """The names of classes that parquet files of the Hub carry along, or none."""
+    try:
+        names = json.loads((metadata or {})[b"huggingface"])["info"]["features"][column]["names"]
+    except (KeyError, TypeError, ValueError):
+        return ()
+    whole = isinstance(names, list) and len(names) < CLASSES and all(isinstance(n, str) for n in names)
+    return tuple(names) if whole else ()
 
 
 def image_folder(folder: Path, name: str, labels: Path | None = None) -> Raw | None:
@@ -210,8 +222,13 @@ def from_csv(table: Path, folder: Path, paths: list[Path]) -> tuple[np.ndarray, 
         raise DataError(f"The labels '{table}' cannot be read ({first_line(error)}): give a CSV with file and label.") from error
     if not rows or "file" not in rows[0] or "label" not in rows[0]:
         raise DataError(f"The labels '{table}' need a first line `file,label` and a line for each labelled image.")
-    given = {row["file"]: (row["label"] or "").strip() for row in rows}
-    known = {str(p.relative_to(folder)): i for i, p in enumerate(paths)}
+    given: dict[str, str] = {}
+    for row in rows:
+        label = (row["label"] or "").strip()
+        if given.setdefault(row["file"], label) != label:
+            other = f"'{given[row['file']]}' and '{label}'"
+            raise DataError(f"The labels '{table}' give '{row['file']}' two labels, {other}: leave one of the lines out.")
+    known = {p.relative_to(folder).as_posix(): i for i, p in enumerate(paths)}
     unknown = [f for f in given if f not in known]
     if unknown:
         raise DataError(f"The labels '{table}' name '{unknown[0]}', which is not in '{folder}': give paths relative to it.")

@@ -138,7 +138,9 @@ def open_path(path: Path, split: Split, name: str, labels: Path | None = None) -
         return reader(path, name)
     if (digits := idx_folder(path, split, name)) is not None:
         return digits
-    if tables := sorted({*path.glob(f"{split}*.parquet"), *path.glob(f"data/{split}*.parquet")}):
+    if tables := sorted(path.glob(f"{split}*.parquet")) or sorted(path.glob(f"*/{split}*.parquet")):
+        if len(places := sorted({table.parent.name for table in tables})) > 1:
+            raise DataError(f"'{path}' holds the data sets {', '.join(places)}: give one of them, as in '{tables[0].parent}'.")
         return parquet(tables, name)
     if (matrix := path / f"{split}_32x32.mat").is_file():
         return mat(matrix, name)
