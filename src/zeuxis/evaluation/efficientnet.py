@@ -24,6 +24,10 @@ from ..errors import ZeuxisError
 # repeats, kernel, stride of the first, expansion, channels out
 STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320))
 SIDE = 224
+NORMALISED: tuple[tuple[str, str], ...] = (
+    *(("_conv_stem", "_bn0"), ("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1")),
+    *(("_project_conv", "_bn2"), ("_conv_head", "_bn1")),
+)
 
 
 class SameConv2d(nn.Conv2d):

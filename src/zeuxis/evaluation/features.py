@@ -11,11 +11,13 @@ from pathlib import Path
 import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..errors import UsageError
+from ..errors import UsageError, ZeuxisError
 from ..progress import track
 
 Forward = Callable[[Tensor], tuple[Tensor, Tensor]]
+Pairs = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class FeatureNetwork:
         parts = x.split(self.batch)
         found = [self.forward(part) for part in track(parts, len(parts), what)]
         features, logits = (torch.cat([pair[i].float().cpu() for pair in found]) for i in (0, 1))
+        if not (features.isfinite().all() and logits.isfinite().all()):
+            raise ZeuxisError(f"The network '{self.name}' gives numbers that are not finite for these images: take other weights.")
         return features, logits
 
 
@@ -86,24 +90,49 @@ def feature_network(wish: str | None, data: str = "") -> FeatureNetwork:
         wish = own
     name, _, place = wish.partition("=")
     if name == "inception-2015":
-        from .inception import load_inception
+        from .inception import NORMALISED, load_inception
 
-        return frozen(name, load_inception(file_of(name, place)), 3, 50)
+        return frozen(name, load_inception(file_of(name, place)), NORMALISED)
     if name == "efficientnet-lite0":
-        from .efficientnet import load_efficientnet
+        from .efficientnet import NORMALISED, load_efficientnet
 
-        return frozen(name, load_efficientnet(file_of(name, place or os.environ.get("ZEUXIS_EFFICIENTNET", ""))), 3, 50)
-    model = load(wish)
+        return frozen(name, load_efficientnet(file_of(name, place or os.environ.get("ZEUXIS_EFFICIENTNET", ""))), NORMALISED)
+    model = load(wish, device=fastest())
     if not hasattr(model, "features_and_logits"):
         raise UsageError(f"'{wish}' is a {model.name} and no classifier: give a run of zeuxis train classifier.")
+    digest = weights_hash(model)
+    if model.channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     forward: Forward = model.features_and_logits  # type: ignore[assignment]
-    return FeatureNetwork(wish, weights_hash(model), forward, model.spec.shape[0])
+    return FeatureNetwork(wish, digest, forward, model.spec.shape[0])
 
 
-def frozen(name: str, module: nn.Module, channels: int, batch: int) -> FeatureNetwork:
-    """A loaded module as a feature network."""
-    module.eval().requires_grad_(False)
-    return FeatureNetwork(name, weights_hash(module), lambda x: module(x), channels, batch)
+def frozen(name: str, module: nn.Module, normalised: Pairs) -> FeatureNetwork:
+    """A loaded network for RGB images as a feature network, made faster without changing what it computes."""
+    digest = weights_hash(module)  # of the weights as they are in the file
+    device = fastest()
+    folded(module.eval().requires_grad_(False), normalised).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return FeatureNetwork(name, digest, lambda x: module(x.to(device)), 3, 50)
+
+
+def folded(module: nn.Module, normalised: Pairs) -> nn.Module:
+    """Writes each normalisation into the convolution before it, in place: a third faster on a CPU, equal to rounding.
+
+    Arguments:
+        module: A network in eval mode.
+        normalised: Names of attributes (convolution, its normalisation), looked for in every part of the network.
+    """
+    for part in list(module.modules()):
+        for conv, norm in normalised:
+            if isinstance(getattr(part, norm, None), nn.BatchNorm2d) and hasattr(part, conv):
+                setattr(part, conv, fuse_conv_bn_eval(getattr(part, conv), getattr(part, norm)))
+                setattr(part, norm, nn.Identity())
+    return module
+
+
+def fastest() -> str:
+    """Where networks run: a GPU if there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def file_of(name: str, place: str) -> Path:

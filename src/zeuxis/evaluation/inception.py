@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from ..errors import ZeuxisError
 
 SIDE, CLASSES, LENGTH = 299, 1008, 2048
+NORMALISED: tuple[tuple[str, str], ...] = (("conv", "bn"),)
 
 
 def resize(x: Float[Tensor, "n c height width"], side: int = SIDE) -> Float[Tensor, "n c side2 side2"]:

@@ -1,6 +1,7 @@
 """One call that scores a model's samples, with what a reader needs beside each score: network, numbers, floor.
 
-The floor is the score of real images against other real images, in the same numbers: no model can be expected to do better.
+The floor is the score of real images against other real images: one half of the set stands in the samples' place, as many as there
+are samples, and both columns compare with the same other half. No model can be expected to do better.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from rich.table import Table
 from ..data.dataset import Dataset
 from ..errors import UsageError
 from ..model import CanSample, Model, require
+from .cache import cached_features
 from .features import FeatureNetwork, feature_network
 from .quality import Scores, scores
 
@@ -38,6 +40,8 @@ class Quality:
         network: The feature network's name.
         network_hash: The first digits of the hash of its weights.
         data: The data set.
+        split: The part of it that was compared with, or "" if the caller did not say.
+        features: Length of the feature vectors.
         n_real: Real images.
         n_fake: Samples.
         n_floor: Real images in the place of samples, for the floor.
@@ -49,6 +53,8 @@ class Quality:
     network: str
     network_hash: str
     data: str
+    split: str
+    features: int
     n_real: int
     n_fake: int
     n_floor: int
@@ -60,11 +66,17 @@ class Quality:
 
     def table(self) -> Table:
         """The scores as a table that names network and numbers."""
-        network = f"{self.network} ({self.network_hash})"
-        title = f"{self.data}: {self.n_fake:,} samples, {self.n_real:,} real images, features of {network}"
-        table = Table("", "samples", f"real against real ({self.n_floor:,})" if self.floor else "", title=title, title_justify="left")
+        network, real = f"{self.network} ({self.network_hash})", f"{self.n_real:,} real {self.split}".rstrip()
+        title = f"{self.data}: {self.n_fake:,} samples, {real} images, features of {network}"
+        notes = [f"Kernel distance: subsets of {self.fake.kernel_size:,}."]
+        if min(self.n_real, self.n_fake) <= self.features:
+            notes.append(f"No more images than features ({self.features:,}): the Fréchet distance is far too high, floor included.")
+        caption = " ".join(notes)
+        table = Table("", "samples", title=title, title_justify="left", caption=caption, caption_justify="left")
+        if self.floor:
+            table.add_column(f"real against real ({self.n_floor:,})")
         for key, name in TITLES.items():
-            table.add_row(name, shown(self.fake, key), shown(self.floor, key) if self.floor else "")
+            table.add_row(name, *(shown(column, key) for column in (self.fake, self.floor) if column))
         return table
 
 
@@ -83,6 +95,7 @@ def evaluate(
     network: str | FeatureNetwork | None = None,
     seed: int = 0,
     floor: bool = True,
+    split: str = "",
 ) -> Quality:
     """Scores n samples of a model against real images.
 
@@ -90,10 +103,12 @@ def evaluate(
         model: Anything that can sample images.
         data: Real images, as a rule the test set. Half of them stand in the samples' place for the floor; the samples are scored
             against the other half, so that both columns compare with the same images.
-        n: Samples, and at most as many real images in each place.
+        n: Samples, and as many real images in each place; no more than half of the real images, since scores of unequal numbers
+            do not compare. The result says how many there were.
         network: A feature network or its name; by default the data set's own.
         seed: Fixes the codes and the choice of images.
         floor: Whether to score real images too.
+        split: Which part of the data set `data` is, to be printed.
 
     Example:
         >>> import zeuxis
@@ -112,10 +127,11 @@ def evaluate(
     half = min(n, len(data) // 2)
     if half < 20:
         raise UsageError(f"'{data.spec.name}' has {len(data)} images, too few to compare with: give at least 40.")
-    real, _ = net.features(data.batch(order[:half])[0], "features of real images")
-    samples = model.sample(n, generator=torch.Generator().manual_seed(seed)).cpu()
+    real, _ = cached_features(net, data.batch(order[:half])[0], "features of real images")
+    samples = model.sample(half, generator=torch.Generator().manual_seed(seed)).cpu()
     found = scores(real, *net.features(samples, "features of samples"))
     other = None
     if floor:
-        other = scores(real, *net.features(data.batch(order[half : 2 * half])[0], "features of more real images"))
-    return Quality(found, other, net.name, net.hash, data.spec.name, half, n, half if floor else 0, seed)
+        other = scores(real, *cached_features(net, data.batch(order[half : 2 * half])[0], "features of more real images"))
+    length = real.shape[1]
+    return Quality(found, other, net.name, net.hash, data.spec.name, split, length, half, half, half if floor else 0, seed)
