@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 T = TypeVar("T")
 console = Console(stderr=True, highlight=False)
@@ -26,14 +27,33 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
-def bar(*extra: str) -> Progress:
-    """A rich bar with done/total, time spent and time left; `extra` are further text columns."""
-    columns = [TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), *map(TextColumn, extra)]
+def rate(speed: float) -> str:
+    """Items a second, as people write them.
+
+    Example:
+        >>> rate(5231.4), rate(2.04)
+        ('5,231/s', '2.0/s')
+    """
+    return f"{speed:,.{0 if speed >= 10 else 1}f}/s"
+
+
+class Speed(ProgressColumn):
+    """Items a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else rate(speed))
+
+
+def bar(*extra: str | ProgressColumn) -> Progress:
+    """A rich bar with done/total, time spent and time left; `extra` are further columns."""
+    more = [TextColumn(column) if isinstance(column, str) else column for column in extra]
+    columns = [TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), *more]
     return Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console, transient=False)
 
 
 def track(items: Iterable[T], total: int, what: str, every: float = 10.0) -> Iterator[T]:
-    """Passes items through and shows how far it is.
+    """Passes items through and shows how far it is, how fast, and how long it will take.
 
     Arguments:
         items: What is worked through.
@@ -42,7 +62,7 @@ def track(items: Iterable[T], total: int, what: str, every: float = 10.0) -> Ite
         every: Seconds between plain lines when standard error is no terminal; work that ends sooner prints nothing.
     """
     if console.is_terminal:
-        with bar() as shown:
+        with bar(Speed()) as shown:
             yield from shown.track(items, total=total, description=what)
         return
     start = said = time.monotonic()
@@ -51,4 +71,6 @@ def track(items: Iterable[T], total: int, what: str, every: float = 10.0) -> Ite
         now = time.monotonic()
         if now - said >= every and done < total:
             said = now
-            print(f"{what}: {done} of {total}, {clock((now - start) * (total - done) / done)} left", file=sys.stderr, flush=True)
+            speed = done / (now - start)
+            left = clock((total - done) / speed)
+            print(f"{what}: {done:,} of {total:,}, {rate(speed)}, {left} left", file=sys.stderr, flush=True)

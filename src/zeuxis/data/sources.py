@@ -182,12 +182,13 @@ def from_hub(identity: str, split: Split, configuration: str | None, name: str) 
         import datasets
     except ImportError as error:
         raise MissingExtra("datasets", "data", f"Reading '{name}' from the Hub") from error
-    local = f"--data {name}=FOLDER" if name in BUILT_IN else "--data with a folder, a parquet file or an .npz"
+    forms = "parquet, IDX, .mat, .npz or image files"
+    local = f"--data {name}=FOLDER with {forms}" if name in BUILT_IN else f"--data PATH of {forms}"
     try:
         rows = datasets.load_dataset(identity, configuration, split=split)
     except Exception as error:
         reason = first_line(error)
-        raise DataError(f"'{identity}' could not be had from the Hub ({reason}): connect, or give a copy with {local}.") from error
+        raise DataError(f"'{identity}' could not be had from the Hub ({reason}): connect, or give a copy as {local}.") from error
     image = next((c for c, f in rows.features.items() if isinstance(f, datasets.Image)), None)
     if image is None:
         raise DataError(f"'{identity}' has the columns {', '.join(rows.features)} and none of them holds images.")

@@ -1,0 +1,38 @@
+"""Progress: items pass through unchanged, and a plain line says how far, how fast and how long."""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from zeuxis import progress
+
+
+def test_a_plain_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "console", Console(file=io.StringIO(), force_terminal=False))
+    ticks = iter(float(t) for t in range(0, 1000, 2))
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    assert list(progress.track(range(5), 5, "decoding", every=6)) == list(range(5))
+    assert capsys.readouterr().err == "decoding: 3 of 5, 0.5/s, 0:04 left\n"
+    ticks = iter([0.0, 0.001, 20.0, 20.001])
+    assert list(progress.track("abc", 12_000, "reading")) == list("abc")
+    assert re.fullmatch(r"reading: 2 of 12,000, 0.1/s, [\d:]+ left\n", capsys.readouterr().err)
+
+
+def test_short_work_says_nothing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "console", Console(file=io.StringIO(), force_terminal=False))
+    assert list(progress.track("abc", 3, "decoding")) == list("abc") and capsys.readouterr().err == ""
+
+
+def test_a_terminal_sees_a_bar_with_its_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(progress, "console", Console(file=shown, force_terminal=True, width=120))
+    slow = (time.sleep(0.002) or i for i in range(300))
+    assert list(progress.track(slow, 300, "decoding")) == list(range(300))
+    text = re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", shown.getvalue())
+    assert "decoding" in text and "300/300" in text and re.search(r" \d{2,3}/s", text)
