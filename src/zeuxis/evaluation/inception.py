@@ -8,7 +8,12 @@ It is the TensorFlow graph "inception-2015-12-05" with its particulars, since sc
 - logits are features times weights without the bias, as the Inception score's own code has it (the bias moves scores by about 0.3);
 - there are 1008 classes, of which 1000 are in use.
 
-The weights are the user's to supply, as safetensors with the names of the widely used PyTorch port `pt_inception-2015-12-05`.
+The weights are the user's to supply, as safetensors with the names of the widely used PyTorch port `pt_inception-2015-12-05`:
+`Conv2d_1a_3x3.conv.weight`, `Conv2d_1a_3x3.bn.running_mean`, `Mixed_5b.branch1x1.conv.weight`, ..., `fc.weight` (1008, 2048) and
+`fc.bias`. A `.pth` of it is converted once, by a program that opens no pickled objects:
+
+    tensors = torch.load("pt_inception-2015-12-05.pth", weights_only=True)
+    safetensors.torch.save_file({k: v.contiguous() for k, v in tensors.items()}, "inception-2015.safetensors")
 
 Sources: Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2015; Salimans et al. 2016; Heusel et al. 2017.
 """

@@ -1,0 +1,94 @@
+"""The classifier whose features score samples: how training moves its images, what it learns, what it refuses."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import tiny
+from zeuxis.data.dataset import Dataset, Spec
+from zeuxis.errors import UsageError
+from zeuxis.evaluation.domain import Classifier, ClassifierConfig
+from zeuxis.evaluation.features import feature_network
+from zeuxis.model import Batch, Noise
+from zeuxis.training.loop import fit
+from zeuxis.training.weights import build, save
+
+GREY, COLOUR = Spec("grey", (1, 28, 28), 4), Spec("colour", (3, 32, 32), 4)
+
+
+def moved(spec: Spec, x: torch.Tensor, **changes: float) -> torch.Tensor:
+    config = ClassifierConfig(width=4, **changes)  # type: ignore[arg-type]
+    return Classifier(config, spec).moved(Batch(x, None, Noise(3, 0, slice(0, len(x)), len(x))))
+
+
+def corners(n: int, spec: Spec) -> Dataset:
+    """Dim noise with one bright quarter, whose place is the label."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(0, 60, (n, *spec.shape), dtype=torch.uint8, generator=generator)
+    y, half = torch.arange(n) % 4, spec.shape[1] // 2
+    for image, place in zip(x, y.tolist(), strict=True):
+        row, column = divmod(place, 2)
+        image[:, row * half + 4 : row * half + half - 4, column * half + 4 : column * half + half - 4] = 250
+    return Dataset(spec, x, y)
+
+
+def test_images_stay_where_no_movement_is_asked() -> None:
+    x = torch.randint(0, 256, (16, 1, 28, 28), dtype=torch.uint8)
+    torch.testing.assert_close(moved(GREY, x, shift=0, turn=0, scale=0), x.float() / 127.5 - 1, atol=1e-4, rtol=0)
+
+
+def test_colour_images_are_as_they_were_or_mirrored() -> None:
+    x = torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8)
+    y, plain = moved(COLOUR, x, shift=0), x.float() / 127.5 - 1
+    same = (y - plain).abs().amax((1, 2, 3)) < 1e-4
+    mirrored = (y - plain.flip(3)).abs().amax((1, 2, 3)) < 1e-4
+    assert bool((same ^ mirrored).all())
+    assert 16 < int(mirrored.sum()) < 48
+
+
+@pytest.mark.parametrize("spec", [GREY, COLOUR], ids=["grey", "colour"])
+def test_shifts_reach_the_limit_and_no_further(spec: Spec) -> None:
+    side, middle = spec.shape[1], spec.shape[1] // 2
+    x = torch.zeros(200, *spec.shape, dtype=torch.uint8)
+    x[:, :, middle - 1 : middle + 1, middle - 1 : middle + 1] = 255  # its centre is the image's, where mirroring leaves it
+    mass = (moved(spec, x, shift=3, turn=0, scale=0) + 1).sum(1)
+    places = torch.arange(side) + 0.5 - side / 2
+    for centre in ((mass.sum(2) * places).sum(1) / mass.sum((1, 2)), (mass.sum(1) * places).sum(1) / mass.sum((1, 2))):
+        assert 2.5 < centre.abs().max() < 3 + 1e-3
+        assert centre.abs().min() < 0.5
+
+
+@pytest.mark.parametrize("spec", [GREY, COLOUR], ids=["grey", "colour"])
+def test_it_learns_and_its_features_serve_by_the_name_of_its_folder(spec: Spec, tmp_path) -> None:
+    data = corners(256, spec)
+    # Mirroring would exchange the quarters' labels, so colour images tell rows only.
+    labels = data.y if spec is GREY else data.y // 2
+    data = Dataset(spec, data.x, labels)
+    model = build("classifier", ClassifierConfig(width=4, features=16, depth=1), spec)
+    fit(model, data, training=tiny.training(images=1_500, batch=32), quiet=True)
+    model.settle(data.batch_of(256))
+    model.eval()
+    probabilities = model.classify(data.all())
+    torch.testing.assert_close(probabilities.sum(1), torch.ones(256))
+    assert (probabilities.argmax(1) == labels).double().mean() > 0.95
+    network = feature_network(str(save(model, tmp_path / "run")))
+    features, logits = network.features(data.all())
+    assert features.shape == (256, 16)
+    torch.testing.assert_close(logits.softmax(1), probabilities, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(features, model.features(data.all()), atol=1e-4, rtol=1e-3)
+
+
+def test_images_without_labels_are_refused() -> None:
+    model = tiny.model("classifier", width=4)
+    x = torch.zeros(4, 1, 28, 28, dtype=torch.uint8)
+    for y in (None, torch.tensor([0, 1, -1, 2])):
+        with pytest.raises(UsageError, match="a label for every image"):
+            next(model.play(Batch(x, y, Noise(0, 0, slice(0, 4), 4))))
+    with pytest.raises(UsageError, match="2 or more classes"):
+        Classifier(ClassifierConfig(), Spec("bare", (1, 28, 28)))
+
+
+def test_a_model_that_is_no_classifier_is_no_feature_network(tmp_path) -> None:
+    with pytest.raises(UsageError, match="is a dcgan and no classifier"):
+        feature_network(str(save(tiny.model("dcgan"), tmp_path / "run")))
