@@ -145,6 +145,8 @@ def test_scores_say_split_numbers_and_what_the_numbers_do_to_them() -> None:
     assert "far too high" in str(table.caption)
     assert "subsets of 40" in str(table.caption)
     assert [str(column.header) for column in table.columns] == ["", "samples", "real against real (40)"]
+    kernel = next(text for text in table.columns[1].cells if text == f"{1000 * quality.fake.kernel:.3f}")  # one subset, no spread
+    assert "±" not in kernel
     without = evaluate(tiny.model("dcgan").eval(), tiny.images(80), n=40, network=net, floor=False)
     assert without.floor is None
     assert without.fake == quality.fake

@@ -81,10 +81,10 @@ class Quality:
 
 
 def shown(found: Scores, key: str) -> str:
-    """One score as text, with its spread if it has one."""
+    """One score as text, with its spread if it has one; a single subset has none."""
     value, spread = getattr(found, key), getattr(found, f"{key}_spread", None)
     factor = 1000 if key == "kernel" else 1
-    return f"{factor * value:.3f}" + ("" if spread is None else f" ± {factor * spread:.3f}")
+    return f"{factor * value:.3f}" + (f" ± {factor * spread:.3f}" if spread else "")
 
 
 def evaluate(
