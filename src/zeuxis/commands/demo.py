@@ -43,7 +43,7 @@ def main(words: Sequence[str]) -> None:
     assert result.run is not None
     if result.stopped:
         return
-    quality = evaluate(result.model, load_data("mnist", split="test"), n=wish.n, seed=wish.seed)
+    quality = evaluate(result.model, load_data("mnist", split="test"), n=wish.n, seed=wish.seed, split="test")
     console.print(quality.table())
     for name, what in (("samples/final.png", "100 new digits"), ("film.webp", "the film of its learning")):
         console.print(f"{what}: {result.run.path(name)}", markup=False, soft_wrap=True)

@@ -38,7 +38,7 @@ class Evaluate:
     split: str = "test"
     """Which part of the data: test or train."""
     n: int = 10_000
-    """Samples, and at most as many real images."""
+    """Samples, and as many real images; no more than half of the real images there are."""
     network: str = ""
     """Feature network: a name, NAME=PATH, or a run folder of a classifier; by default the data set's own."""
     seed: int = 0
@@ -105,13 +105,13 @@ def images(model: Model, source: Source, wish: Evaluate) -> dict[str, Any]:
     if data.spec.shape != model.spec.shape:
         raise UsageError(f"'{data.spec.name}' has images of shape {data.spec.shape} and the model makes {model.spec.shape}.")
     network = wish.network or None
-    quality = evaluate(model, data, n=wish.n, network=network, seed=wish.seed)
+    quality = evaluate(model, data, n=wish.n, network=network, seed=wish.seed, split=wish.split)
     console.print(quality.table())
     figures: dict[str, Any] = {"trained": quality.as_dict()}
     if wish.untrained:
         fresh = build(model.name, model.config, model.spec, wish.seed).eval()
         fresh.settle(data.batch_of(512))
-        before = evaluate(fresh, data, n=wish.n, network=network, seed=wish.seed, floor=False)
+        before = evaluate(fresh, data, n=wish.n, network=network, seed=wish.seed, floor=False, split=wish.split)
         console.print("Before training:")
         console.print(before.table())
         figures["untrained"] = before.as_dict()
