@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from zeuxis.data import load_data
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.evaluation.record import machine, write_record
-from zeuxis.recipes import recipes
+from zeuxis.gan.dcgan import DCGANConfig
 from zeuxis.training.loop import fit
 from zeuxis.training.order import Order
 from zeuxis.training.settings import Training
@@ -92,9 +92,9 @@ def plain(data: Dataset, side: int, channels: int, halvings: int) -> Callable[[i
     return steps
 
 
-def ours(data: Dataset, name: str) -> Callable[[int], None]:
+def ours(data: Dataset, channels: int) -> Callable[[int], None]:
     """The same game by zeuxis."""
-    model = build("dcgan", recipes()[name].settings, data.spec)
+    model = build("dcgan", DCGANConfig(layout="strided", channels=channels), data.spec)
 
     def steps(n: int) -> None:
         training = Training(images=n * BATCH, batch=BATCH, film=0, log_every=10**12)
@@ -150,10 +150,10 @@ def main() -> None:
     began, figures = time.monotonic(), {}
     print(machine())
     for name, source, side, channels, halvings in (
-        ("dcgan/mnist-small", load_data("mnist"), 7, 64, 2),
-        ("dcgan/cifar10-small", colour(), 4, 64, 3),
+        ("dcgan 28x28x1", load_data("mnist"), 7, 64, 2),
+        ("dcgan 32x32x3", colour(), 4, 64, 3),
     ):
-        script, system = plain(source, side, channels, halvings), ours(source, name)
+        script, system = plain(source, side, channels, halvings), ours(source, channels)
         times = interleaved({"plain": lambda s=script: s(n), "zeuxis": lambda s=system: s(n)}, rounds)
         rate = product_rate(has_bf16(torch.device("cpu")), 5)
         slow, fast = (statistics.median(times[key]) / n for key in ("plain", "zeuxis"))

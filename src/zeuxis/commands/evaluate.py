@@ -135,7 +135,7 @@ def points(model: Model, name: str, wish: Evaluate) -> dict[str, Any]:
     samples = model.sample(wish.n, generator=torch.Generator().manual_seed(wish.seed)).cpu()
     found = divergences(samples, law)
     console.print(f"KL(data || model) {found.kl:.4f}, Jensen-Shannon {found.js:.4f} nats", markup=False)
-    figures = vars(found)
+    figures: dict[str, Any] = {"divergence": vars(found)}
     if isinstance(law, Mixture):
         covered = mode_coverage(samples, law.centres, law.std)
         console.print(str(covered), markup=False)

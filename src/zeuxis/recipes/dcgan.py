@@ -28,9 +28,9 @@ RECIPES = {
     "dcgan/mnist-small": Recipe(
         model="dcgan",
         data="mnist",
-        settings=DCGANConfig(layout="strided", channels=64),
+        settings=DCGANConfig(channels=48, weight_decay=2.5e-5),
         training=Training(images=1_500_000, schedule="linear", decay_from=0.5),
-        note="one million weights, no hidden dense layer: the network that ships with zeuxis, for laptops",
+        note="the same network at three eighths of its width, 1.9 million weights: the one that ships with zeuxis, for laptops",
     ),
     "dcgan/cifar10": Recipe(
         model="dcgan",
