@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -40,10 +41,13 @@ def train(folder: Path, processes: int, name: str, accumulate: int) -> tuple[dic
     folder.mkdir()
     words = ["-c", SCRIPT, str(Path(__file__).parent), name, str(folder), str(accumulate)]
     workers = []
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     for rank in range(processes):
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         if processes > 1:
-            address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(29500 + os.getpid() % 2000)}
+            address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
             environment |= address | {"RANK": str(rank), "WORLD_SIZE": str(processes), "LOCAL_RANK": str(rank)}
         workers.append(subprocess.Popen([sys.executable, *words], env=environment, stdout=subprocess.PIPE, text=True))
     said = [worker.communicate(timeout=200)[0].strip() for worker in workers]

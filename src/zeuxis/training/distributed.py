@@ -53,6 +53,12 @@ def join() -> World:
     return world
 
 
+def meet() -> None:
+    """Waits until every process is here, so that none takes the group down under another's feet."""
+    if active():
+        dist.barrier()
+
+
 def leave() -> None:
     """Ends the process group, if there is one."""
     if dist.is_available() and dist.is_initialized():

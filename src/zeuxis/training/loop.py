@@ -23,7 +23,7 @@ from ..data.dataset import Dataset
 from ..errors import DivergenceError, UsageError, ZeuxisError
 from ..model import Batch, Model, Noise
 from . import optimisers
-from .distributed import World, agree, average_gradients, broadcast, join
+from .distributed import World, agree, average_gradients, broadcast, join, meet
 from .ema import Average
 from .order import Order
 from .report import Report, tracker
@@ -82,7 +82,9 @@ def fit(
     broadcast(model)
     fitting = Fitting(model, data, run, t, world, machine, validate, quiet)
     with interrupts() as stop:
-        return fitting.go(stop)
+        result = fitting.go(stop)
+    meet()
+    return result
 
 
 class Fitting:

@@ -21,7 +21,7 @@ from ..progress import console
 from ..recipes import recipe_for
 from .card import card
 from .config import from_json, to_json
-from .distributed import World, join
+from .distributed import World, join, meet
 from .loop import Result, fit
 from .run import Run
 from .settings import Training
@@ -155,6 +155,7 @@ def carry_out(model: Model, data: Dataset, run: Run | None, training: Training, 
         result.run = run
         if run is not None:
             finish(result, run)
+    meet()
     return result
 
 
