@@ -10,16 +10,10 @@ import torch
 import tiny
 from zeuxis.data.dataset import Spec
 from zeuxis.errors import MissingCapability, UsageError, ZeuxisError
-from zeuxis.model import Batch, CanComplete, CanSample, Model, Noise, model_class, require
+from zeuxis.model import CanComplete, CanSample, Model, Noise, model_class, require
 from zeuxis.training.config import from_json, to_json
 from zeuxis.training.loop import fit
 from zeuxis.training.weights import load, save
-
-
-def batch(name: str, n: int = 16) -> Batch:
-    data = tiny.data_for(name)
-    x, y = data.batch(torch.arange(n))
-    return Batch(x, y, Noise(0, 0, slice(0, n), n))
 
 
 @pytest.mark.parametrize("name", tiny.NAMES)
@@ -27,7 +21,7 @@ def test_gradients_reach_every_parameter_of_the_player_and_no_other(name: str) -
     model = tiny.model(name).train()
     players = model.players()
     seen = set()
-    for player, loss in model.play(batch(name)):
+    for player, loss in model.play(tiny.batch(name)):
         loss.backward()
         own = {id(p) for p in players[player].module.parameters()}
         for key, p in model.named_parameters():

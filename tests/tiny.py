@@ -6,7 +6,8 @@ import torch
 
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.data.densities import points
-from zeuxis.model import Model, models
+from zeuxis.model import Batch, Model, Noise, models
+from zeuxis.training.order import Streams
 from zeuxis.training.settings import Training
 from zeuxis.training.weights import build
 
@@ -20,7 +21,12 @@ def images(n: int = 64, side: int = 28, channels: int = 1, classes: int = 10) ->
 
 def settings(name: str) -> dict:
     """Settings that make a model of this name small."""
-    return {"dcgan": {"layout": "strided", "channels": 4, "code": 8}, "planar": {}, "classifier": {}}.get(name, {})
+    small: dict[str, dict] = {
+        "dcgan": {"layout": "strided", "channels": 4, "code": 8},
+        "improved-gan": {"width": 16, "generator_width": 16, "code": 8},
+        "infogan": {"width": 0.05, "noise": 6},
+    }
+    return small.get(name, {})
 
 
 def data_for(name: str) -> Dataset:
@@ -36,6 +42,21 @@ def model(name: str, seed: int = 0, **changes: object) -> Model:
 def training(**changes: object) -> Training:
     """A short training on one thread in float32."""
     return Training(**{"images": 64, "batch": 16, "film": 0, "log_every": 10**9, "precision": "fp32", "threads": 1, **changes})
+
+
+def few(n: int = 64, labelled: int = 16) -> Dataset:
+    """Random images of which the first so many are labelled."""
+    data = images(n)
+    assert data.y is not None
+    return Dataset(data.spec, data.x, torch.where(torch.arange(n) < labelled, data.y, -1))
+
+
+def batch(name: str, n: int = 16) -> Batch:
+    """A first batch, as the loop would make it in a single process."""
+    data = data_for(name)
+    x, y = data.batch(torch.arange(n))
+    streams = Streams(data, 0)
+    return Batch(x, y, Noise(0, 0, slice(0, n), n), more=lambda kind, k: data.batch(streams.rows(kind, k, 0)))
 
 
 NAMES = sorted(models())

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from .data.dataset import Spec
+from .data.dataset import Dataset, Spec
 from .errors import MissingCapability, UsageError
 
 FAMILIES = ("gan", "vae", "autoregressive", "rl", "evaluation")
@@ -53,9 +53,19 @@ class Noise:
         """Standard normal numbers, shape (local batch, *shape)."""
         return torch.randn(self.total, *shape, generator=self.generator, device=self.device)[self.rows]
 
+    def of(self, total: int) -> Noise:
+        """The same source of numbers for a batch of another global size, such as that of the labelled examples."""
+        other = Noise.__new__(Noise)
+        other.generator, other.device, other.total = self.generator, self.device, total
+        other.rows = slice(self.rows.start * total // self.total, self.rows.stop * total // self.total)
+        return other
+
     def integers(self, high: int, *shape: int) -> Tensor:
         """Integers uniform in 0..high-1, shape (local batch, *shape)."""
         return torch.randint(high, (self.total, *shape), generator=self.generator, device=self.device)[self.rows]
+
+
+More = Callable[[Literal["any", "labelled"], int], tuple[Tensor, Tensor | None]]
 
 
 @dataclass
@@ -68,6 +78,8 @@ class Batch:
         noise: Random numbers for this step.
         images: Images seen before this step by all processes together.
         progress: Fraction of the training that lies behind, in [0, 1].
+        more: Draws further examples and labels from an independently shuffled stream: `more("labelled", n)` only labelled ones,
+            `more("any", n)` any; n counts the examples of all processes, of which this process gets its share.
         logs: Figures worth watching beside the losses, by name; `play` adds to it and the loop averages and writes them.
     """
 
@@ -76,6 +88,7 @@ class Batch:
     noise: Noise
     images: int = 0
     progress: float = 0.0
+    more: More | None = None
     logs: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -87,7 +100,7 @@ class Player:
         module: The network this player trains.
         lr: Step size.
         betas: Decay rates of Adam's (and Adamax's) first and second moments.
-        eps: Added to the root of the second moment.
+        eps: Added to the root of the second moment; with "adam-root" to the moment inside the root, as Lasagne had it.
         weight_decay: L2 penalty, added to the gradient.
         optimiser: Which rule moves the parameters.
     """
@@ -97,7 +110,7 @@ class Player:
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0
-    optimiser: Literal["adam", "adamax", "sgd"] = "adam"
+    optimiser: Literal["adam", "adam-root", "adamax", "sgd"] = "adam"
 
 
 class Model(nn.Module):
@@ -128,6 +141,9 @@ class Model(nn.Module):
     def play(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
         """One step of the paper's algorithm: yields (player, loss) turn by turn."""
         raise TypeError(f"{type(self).__name__} must define play(batch).")
+
+    def begin(self, data: Dataset, seed: int) -> None:
+        """Called once before the first step of a new training: set what starts from the data."""
 
     def settle(self, x: Tensor | None = None) -> None:
         """Called before a model is saved or used: compute whatever evaluation needs beside the weights (batch statistics)."""
@@ -196,6 +212,44 @@ class CanFeature(Protocol):
     """Describes examples by feature vectors (n, features), for scores and linear probes."""
 
     def features(self, x: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Code:
+    """One of a model's latents that may mean something, and its place in z.
+
+    Arguments:
+        name: What tables and pictures call it, as in "category" or "continuous 2".
+        kind: "categorical", a one-hot vector of `size` classes, or "continuous", one number.
+        start: Its first column in the z that `prior` draws and `decode` takes.
+        size: Its columns.
+        low: The least value of a continuous code under the prior.
+        high: The greatest.
+    """
+
+    name: str
+    kind: Literal["categorical", "continuous"]
+    start: int
+    size: int = 1
+    low: float = -1.0
+    high: float = 1.0
+
+
+@runtime_checkable
+class HasCodes(Protocol):
+    """Names its latents, reads them from examples, and can vary each with everything else fixed."""
+
+    def codes(self) -> tuple[Code, ...]:
+        """The latents in their order."""
+        ...
+
+    def infer(self, x: Tensor) -> list[Tensor]:
+        """For each code in order what examples say of it: class probabilities (n, size), or the mean (n, 1)."""
+        ...
+
+    def prior(self, n: int, *, generator: torch.Generator | None = None) -> Tensor: ...
+
+    def decode(self, z: Tensor) -> Tensor: ...
 
 
 def models() -> dict[str, type[Model]]:

@@ -57,9 +57,11 @@ def main(words: Sequence[str]) -> None:
     found = recipe_for(kind.name, name or "", option(words, "--data") or "")
     base, recipe = found if found else ("", None)
     rest = without(words[1:], "--recipe")
-    source = Source(recipe.data if recipe else "mnist", recipe.size if recipe else None)
-    if (data := option(words, "--data")) and recipe and data.split("=")[0] != recipe.data and "--size" not in rest:
-        source = dataclasses.replace(source, size=None)
+    source = Source()
+    if recipe:
+        source = Source(recipe.data, recipe.size, labels_per_class=recipe.labels_per_class)
+    if (data := option(words, "--data")) and recipe and data.split("=")[0] != recipe.data:  # the recipe's choices fit its own data
+        source = Source()
     about = f"Trains {kind.name}: {kind.paper}." + (f" Starts from the recipe {base}; others: --recipe NAME." if base else "")
     wish = tyro.cli(
         arguments(kind),

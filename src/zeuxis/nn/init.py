@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
 from torch import nn
 
 
@@ -12,3 +17,17 @@ def normal_(module: nn.Module, std: float = 0.02) -> None:
             nn.init.normal_(part.weight, 0.0, std)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
+
+
+@contextmanager
+def first_pass(module: nn.Module) -> Iterator[None]:
+    """One batch run inside sets, layer by layer, what layers take from data at the start (those with `initialising`)."""
+    layers: list[Any] = [part for part in module.modules() if hasattr(part, "initialising")]
+    for layer in layers:
+        layer.initialising = True
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for layer in layers:
+            layer.initialising = False

@@ -30,6 +30,7 @@ class BatchNorm(nn.Module):
         features: Channels of a (N, C, H, W) input, or units of a (N, C) input.
         affine: Whether there is a gain and a bias; gain starts at N(1, 0.02), bias at 0.
         eps: Added to the variance.
+        gain: Whether there is a gain beside the bias.
 
     Example:
         >>> import torch
@@ -41,10 +42,10 @@ class BatchNorm(nn.Module):
     mean: Tensor
     variance: Tensor
 
-    def __init__(self, features: int, affine: bool = True, eps: float = 1e-8) -> None:
+    def __init__(self, features: int, affine: bool = True, eps: float = 1e-8, gain: bool = True) -> None:
         super().__init__()
         self.eps = eps
-        self.gain = nn.Parameter(torch.ones(features).normal_(1, 0.02)) if affine else None
+        self.gain = nn.Parameter(torch.ones(features).normal_(1, 0.02)) if affine and gain else None
         self.bias = nn.Parameter(torch.zeros(features)) if affine else None
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("variance", torch.ones(features))
@@ -71,8 +72,10 @@ class BatchNorm(nn.Module):
         # Around the mean and not as a difference of squares: the latter cancels digits that one process would keep.
         variance = (SumOverProcesses.apply((wide - mean).square().sum(axes)) / count).view(shape)
         y = (wide - mean) * torch.rsqrt(variance + self.eps)
-        if self.gain is not None and self.bias is not None:
-            y = y * self.gain.view(shape) + self.bias.view(shape)
+        if self.gain is not None:
+            y = y * self.gain.view(shape)
+        if self.bias is not None:
+            y = y + self.bias.view(shape)
         return y.to(x.dtype)
 
 

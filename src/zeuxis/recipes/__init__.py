@@ -25,6 +25,7 @@ class Recipe:
         settings: The model's config.
         training: The training's settings.
         size: Side that images are brought to (pixels), None for the data's own.
+        labels_per_class: Labels to keep in each class, None for all.
         source: Where the settings come from.
         target: The published figure, in words; empty where there is none.
         note: What differs from the source, and for whom the recipe is.
@@ -35,6 +36,7 @@ class Recipe:
     settings: Any
     training: Training
     size: int | None = None
+    labels_per_class: int | None = None
     source: str = ""
     target: str = ""
     note: str = ""

@@ -115,3 +115,18 @@ class SumOverProcesses(torch.autograd.Function):
         total = gradients[0].contiguous().clone()
         dist.all_reduce(total)
         return total
+
+
+def gather_rows(x: Tensor) -> tuple[Tensor, slice]:
+    """The rows of every process in order, and which of them are this process's; gradients flow back to their owners."""
+    rank, size = dist.get_rank(), dist.get_world_size()
+    own = slice(rank * len(x), (rank + 1) * len(x))
+    padded = torch.cat([x.new_zeros(own.start, *x.shape[1:]), x, x.new_zeros((size - 1 - rank) * len(x), *x.shape[1:])])
+    return SumOverProcesses.apply(padded), own
+
+
+def mean_over_batch(x: Tensor) -> Tensor:
+    """The mean over the rows of the global batch, differentiable in every process."""
+    if not active():
+        return x.mean(0)
+    return SumOverProcesses.apply(x.mean(0)) / dist.get_world_size()

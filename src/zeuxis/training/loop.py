@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ from ..model import Batch, Model, Noise
 from . import optimisers
 from .distributed import World, agree, average_gradients, broadcast, join, meet
 from .ema import Average
-from .order import Order
+from .order import Order, Streams
 from .report import Report, tracker
 from .run import Run
 from .settings import Training, check
@@ -79,6 +80,8 @@ def fit(
         for module in model.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if run is None or not run.path("state.safetensors").exists():
+        model.begin(data, t.seed)
     broadcast(model)
     fitting = Fitting(model, data, run, t, world, machine, validate, quiet)
     with interrupts() as stop:
@@ -107,7 +110,7 @@ class Fitting:
         self.players = model.players()
         self.optimisers = {name: optimisers.make(player) for name, player in self.players.items()}
         self.average = Average(model, t.average, t.batch)
-        self.order = Order(len(data), t.batch, t.seed)
+        self.order, self.streams = Order(len(data), t.batch, t.seed), Streams(data, t.seed)
         self.steps = -(-t.images // t.batch)
         self.step, self.seconds, self.best = 0, 0.0, float("nan")
         self.sums: list[tuple[int, str, Tensor]] = []
@@ -171,7 +174,8 @@ class Fitting:
             x, y = self.data.batch(index)
             x, y = x.to(self.machine.device), None if y is None else y.to(self.machine.device)
             noise = Noise(self.t.seed, self.images + portion * share, mine, share, self.machine.device)
-            batch = Batch(x, y, noise, self.images, progress)
+            more = partial(self.more, self.step * self.t.accumulate + portion)
+            batch = Batch(x, y, noise, self.images, progress, more)
             plays.append((self.model.play(batch), batch))
         scale = optimisers.factor(progress, self.images, self.t.schedule, self.t.decay_from, self.t.warmup)
         while (player := self.turn(plays)) is not None:
@@ -180,6 +184,11 @@ class Fitting:
         for _, batch in plays:
             for name, value in batch.logs.items():
                 self.logs.setdefault(name, []).append(value.detach())
+
+    def more(self, portion: int, kind: Literal["any", "labelled"], n: int) -> tuple[Tensor, Tensor | None]:
+        """This process's share of n further examples."""
+        x, y = self.data.batch(self.streams.rows(kind, n, portion)[self.world.rows(n)])
+        return x.to(self.machine.device), None if y is None else y.to(self.machine.device)
 
     def turn(self, plays: list[tuple[Iterator[tuple[str, Tensor]], Batch]]) -> str | None:
         """Gradients of the next turn over all portions; the player's name, None when the game is over."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
+
+from ..data.dataset import Dataset
+from ..errors import UsageError
 
 
 class Order:
@@ -41,3 +46,34 @@ class Order:
             generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
             self.shuffled = {epoch: torch.randperm(self.size, generator=generator)}
         return self.shuffled[epoch]
+
+
+class Streams:
+    """Further streams of examples beside the batch, each shuffled by itself.
+
+    Arguments:
+        data: The data set.
+        seed: The run's seed.
+    """
+
+    def __init__(self, data: Dataset, seed: int) -> None:
+        self.data, self.seed = data, seed
+        self.orders: dict[tuple[str, int], Order] = {}
+        self.labelled: Tensor | None = None
+
+    def rows(self, kind: Literal["any", "labelled"], n: int, portion: int) -> Tensor:
+        """Positions in the data set of the n examples of the stream's portion with this number."""
+        if self.labelled is None:
+            labels = self.data.labels
+            self.labelled = torch.empty(0, dtype=torch.int64) if labels is None else torch.nonzero(labels.cpu() >= 0)[:, 0]
+        if kind == "labelled" and not len(self.labelled):
+            name = self.data.spec.name
+            raise UsageError(
+                f"'{name}' has no labelled example: give labels with --labels FILE.csv or keep some with --labels-per-class 10."
+            )
+        key = (kind, n)
+        if key not in self.orders:
+            size = len(self.data) if kind == "any" else len(self.labelled)
+            self.orders[key] = Order(size, n, self.seed + (104_729 if kind == "any" else 1_299_709))
+        rows = self.orders[key].rows(portion)
+        return rows if kind == "any" else self.labelled[rows]

@@ -12,7 +12,7 @@ import torch
 
 from ..applications.film import write_film
 from ..applications.pictures import grid
-from ..data import hold_out, load_data
+from ..data import few_labels, hold_out, load_data
 from ..data.dataset import Dataset
 from ..data.densities import DENSITIES, points
 from ..errors import UsageError
@@ -42,6 +42,10 @@ class Source:
     """A CSV of file and label for an image folder."""
     limit: int | None = None
     """Use only this many images."""
+    labels_per_class: int | None = None
+    """Keep only so many labels in each class, for learning from few; None keeps all there are."""
+    label_seed: int = 0
+    """Fixes which labels are kept."""
 
     def load(self, split: str = "train") -> Dataset:
         """The data set; the test split of points in the plane is drawn with another seed."""
@@ -66,6 +70,8 @@ def train(
     settings: Any = None,
     training: Training | None = None,
     size: int | None = None,
+    labels_per_class: int | None = None,
+    label_seed: int = 0,
     **changes: Any,
 ) -> Result:
     """Trains a model in a new run folder; the result's `model` is ready to use and its `run` is the folder.
@@ -78,6 +84,8 @@ def train(
         settings: The model's config, instead of the recipe's.
         training: Training settings, instead of the recipe's.
         size: Side that images are brought to (pixels).
+        labels_per_class: Labels to keep in each class; by default the recipe's choice, or all if `data` is a `Dataset`.
+        label_seed: Fixes which.
         changes: Single training settings, as in `images=100_000`.
 
     Example:
@@ -97,7 +105,8 @@ def train(
         known = ", ".join(f.name for f in dataclasses.fields(Training))
         raise UsageError(f"Training has no setting {str(error).split()[-1]}: the settings are {known}.") from error
     wanted = data if isinstance(data, str) and data else base.data if base else "mnist"
-    source = Source(wanted, size or (base.size if base else None))
+    few = labels_per_class or (base.labels_per_class if base and not isinstance(data, Dataset) else None)
+    source = Source(wanted, size or (base.size if base else None), labels_per_class=few, label_seed=label_seed)
     return start(model, settings, training, source, out, name, data if isinstance(data, Dataset) else None)
 
 
@@ -113,7 +122,7 @@ def start(
         run = Run.create(out, f"{model}-{data.spec.name}-seed{training.seed}")
         about = describe(built) | {"training": to_json(training), "source": to_json(source), "recipe": recipe}
         run.write_json("config.json", about)
-    return carry_out(built, data, run, training, world)
+    return carry_out(built, data, run, training, world, source)
 
 
 def resume(folder: str | Path, images: int | None = None, given: Dataset | None = None) -> Result:
@@ -127,12 +136,13 @@ def resume(folder: str | Path, images: int | None = None, given: Dataset | None 
         training = dataclasses.replace(training, images=images)
         run.write_json("config.json", about | {"training": to_json(training)})
     kind = model_class(str(about["model"]))
-    data = given if given is not None else from_json(Source, about["source"], where).load()
+    source = from_json(Source, about["source"], where)
+    data = given if given is not None else source.load()
     built = build(kind.name, from_json(kind.Config, about["settings"], where), data.spec, training.seed)
-    return carry_out(built, data, run, training, join())
+    return carry_out(built, data, run, training, join(), source)
 
 
-def carry_out(model: Model, data: Dataset, run: Run | None, training: Training, world: World) -> Result:
+def carry_out(model: Model, data: Dataset, run: Run | None, training: Training, world: World, source: Source) -> Result:
     """The training itself, and what is made of it at the end."""
     validate = None
     if training.hold_out:
@@ -142,10 +152,14 @@ def carry_out(model: Model, data: Dataset, run: Run | None, training: Training, 
         validate = validation_of(model, held)
     elif training.select or training.validate_every:
         raise UsageError("Validation needs images that are not trained on: set some aside with --training.hold-out 5000.")
+    if source.labels_per_class is not None:  # after holding out, so that the held-out images keep their labels
+        data = few_labels(data, source.labels_per_class, source.label_seed)
     if run is not None:
         weights = sum(p.numel() for p in model.parameters())
+        known = len(data) if data.labels is None else int((data.labels >= 0).sum())
+        labelled = f", {known:,} of them labelled" if known < len(data) else ""
         console.print(
-            f"{model.name}: {weights:,} weights ({weights * 4 / 1e6:.1f} MB) learn from {len(data):,} examples "
+            f"{model.name}: {weights:,} weights ({weights * 4 / 1e6:.1f} MB) learn from {len(data):,} examples{labelled} "
             f"({data.nbytes / 1e6:.1f} MB) in {run}",
             markup=False,
             soft_wrap=True,

@@ -41,7 +41,11 @@ def accuracy(model: Model, held: Dataset) -> dict[str, float]:
     assert isinstance(model, CanClassify)
     assert held.labels is not None
     guesses = torch.cat([model.classify(part).argmax(1).cpu() for part in held.all().split(1000)])
-    return {"accuracy": 100 * (guesses == held.labels.cpu()).float().mean().item()}
+    labels = held.labels.cpu()
+    known = labels >= 0
+    if not known.any():
+        raise UsageError("None of the images held out has a label: hold out more, or train without --training.hold-out.")
+    return {"accuracy": 100 * (guesses == labels)[known].float().mean().item()}
 
 
 def likelihood(model: Model, held: Dataset) -> dict[str, float]:

@@ -1,0 +1,287 @@
+r"""Improved GAN: stable training, and a classifier from a handful of labels.
+
+**Few labels** (section 5). The discriminator tells K classes and a further one, "generated". Fixing the logit of the latter at 0
+leaves K outputs $l_k$; with $Z(x) = \sum_k e^{l_k(x)}$ the probability that x is real is $D(x) = Z / (Z + 1)$, and
+
+$$ L_D = \mathbb{E}_{x, y}[-\log p(y | x, \text{real})]
+   + \tfrac{u}{2}\, \mathbb{E}_x[-\log D(x)] + \tfrac{u}{2}\, \mathbb{E}_z[-\log(1 - D(G(z)))] . $$
+
+Unlabelled images thus teach where the classes lie, and generated ones where nothing does.
+
+**Feature matching** (3.1). The generator makes the mean of an intermediate layer f agree, on images as on samples; the released code
+takes the mean square (digits) or mean absolute difference (photographs) over the features where the paper writes the squared norm:
+
+$$ L_G = \lVert \mathbb{E}_x f(x) - \mathbb{E}_z f(G(z)) \rVert . $$
+
+It gives good classifiers. **Minibatch discrimination** (3.2, with $L_G = \mathbb{E}_z \log(1 - D(G(z)))$ and three generator steps for
+each of the discriminator's) gives good pictures; each is bad at what the other is good at. **Historical averaging** (3.3),
+**one-sided label smoothing** (3.4) and **virtual batch normalisation** (3.5) are switches as well, and so are labels: without them
+K = 1 and the game is the ordinary one.
+
+Source: Salimans, Goodfellow, Zaremba, Cheung, Radford and Chen, "Improved Techniques for Training GANs", 2016, and the code released
+with it. Departures: pixels of colour images are divided by 127.5 where the CIFAR-10 code divides by 128; layers start from 500 random
+images, where the code for photographs took labelled ones; the average of the weights is bias-corrected from the first step on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from ..data.dataset import Dataset, Spec
+from ..errors import UsageError
+from ..model import Batch, Model, Noise, Player
+from ..nn.history import History
+from ..nn.init import first_pass
+from ..nn.norm import BatchNorm, settle_statistics
+from ..training.distributed import mean_over_batch
+from .improved_nets import ConvDiscriminator, ConvGenerator, DenseDiscriminator, DenseGenerator, Jitter
+from .losses import frozen
+
+
+@dataclass(frozen=True)
+class ImprovedGANConfig:
+    """Settings of an Improved GAN; the defaults are the paper's for digits."""
+
+    layout: Literal["auto", "dense", "conv"] = "auto"
+    """Networks: `dense` (any examples; the digits of table 1), `conv` (images of 28 or 32 pixels: the nine-layer classifier);
+    `auto` takes conv for colour images of 32 pixels, else dense."""
+    supervised: bool = True
+    """Learn classes from the labels there are; without, the discriminator only tells real from generated."""
+    generator: Literal["squared", "absolute", "saturating", "non-saturating"] = "squared"
+    """What the generator minimises: feature matching by mean square (digits) or mean absolute difference (photographs), or an
+    adversarial loss: log(1 - D), which goes with minibatch discrimination, or -log D."""
+    generator_steps: int = 1
+    """Steps of the generator for each of the discriminator's (3 with minibatch discrimination)."""
+    minibatch: int = 0
+    """Kernels of minibatch discrimination, each of 5 dimensions (100 in the paper's code); 0 is none."""
+    history: float = 0.0
+    """Weight of historical averaging in both players' losses; 0 is none. The paper does not give one."""
+    smoothing: float = 1.0
+    """Target for real images, below 1 for one-sided label smoothing (0.75 in the paper's code for ImageNet)."""
+    virtual: int = 0
+    """Examples in the reference batch of the generator's virtual batch normalisation; 0 is batch normalisation."""
+    unlabelled: float = 1.0
+    """Weight u of the unlabelled and the generated images in the discriminator's loss."""
+    entropy: float = 0.0
+    """Weight of the entropy of the classes given to unlabelled images, pushed down (0 in the paper)."""
+    labelled: int = 0
+    """Labelled images a step; 0 takes as many as unlabelled ones."""
+    code: int = 100
+    """Numbers in a code, uniform on (0, 1)."""
+    width: int = 0
+    """The discriminator's units of the first hidden layer (dense, 1000) or channels of the first convolutions (conv, 96); 0 takes
+    those. Later layers keep their proportion."""
+    generator_width: int = 0
+    """The generator's hidden units (dense, 500) or channels of the first maps (conv, 512); 0 takes those."""
+    lr: float = 3e-3
+    """Step size of the discriminator."""
+    generator_lr: float = 0.0
+    """Step size of the generator; 0 is the discriminator's."""
+    beta1: float = 0.5
+    """Adam's decay of the first moment."""
+    beta2: float = 0.999
+    """Adam's decay of the second moment."""
+    eps: float = 1e-8
+    """Adam's epsilon."""
+    eps_in_root: bool = True
+    """Whether epsilon stands inside the root, as the authors' Adam had it; outside, the published step size diverges."""
+
+
+class ImprovedGAN(Model):
+    """The two players, their game, and the discriminator as a classifier.
+
+    Example:
+        >>> from zeuxis.data.dataset import Spec
+        >>> model = ImprovedGAN(ImprovedGANConfig(width=20), Spec("tiny", (1, 28, 28), 10)).eval()
+        >>> model.classify(torch.zeros(2, 1, 28, 28, dtype=torch.uint8)).shape
+        torch.Size([2, 10])
+    """
+
+    name: ClassVar[str] = "improved-gan"
+    Config: ClassVar[type] = ImprovedGANConfig
+    paper: ClassVar[str] = "Salimans et al.: Improved Techniques for Training GANs, 2016"
+    channels_last: ClassVar[bool] = True
+    reference: Tensor
+
+    def __init__(self, config: ImprovedGANConfig, spec: Spec) -> None:
+        super().__init__(config, spec)
+        c, dense = config, check(config, spec)
+        classes = spec.classes if c.supervised else 1
+        self.discriminator: DenseDiscriminator | ConvDiscriminator
+        self.generator: DenseGenerator | ConvGenerator
+        if dense:
+            w = c.width or 1000
+            self.generator = DenseGenerator(c.code, c.generator_width or 500, spec.shape, c.virtual)
+            self.discriminator = DenseDiscriminator(spec.size, (w, w // 2, w // 4, w // 4, w // 4), classes, c.minibatch)
+        else:
+            w = c.width or 96
+            self.generator = ConvGenerator(c.code, c.generator_width or 512, spec.shape, c.virtual)
+            self.discriminator = ConvDiscriminator(spec.shape, (w, 2 * w), classes, c.minibatch, self.matches)
+        self.unit = dense
+        self.register_buffer("reference", torch.rand(c.virtual, c.code))
+        self.histories = nn.ModuleDict({name: History(getattr(self, name)) for name in ("discriminator", "generator")} if c.history else {})
+
+    @property
+    def matches(self) -> bool:
+        """Whether the generator matches features."""
+        return self.config.generator in ("squared", "absolute")
+
+    def players(self) -> dict[str, Player]:
+        c = self.config
+        kind: Literal["adam", "adam-root"] = "adam-root" if c.eps_in_root else "adam"
+        rate = {"discriminator": c.lr, "generator": c.generator_lr or c.lr}
+        return {name: Player(getattr(self, name), lr, (c.beta1, c.beta2), c.eps, optimiser=kind) for name, lr in rate.items()}
+
+    @torch.no_grad()
+    def begin(self, data: Dataset, seed: int) -> None:
+        """Sets the lengths and biases of normalised weights from 500 images, with the noise of training."""
+        rows = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:500]
+        x = self.scale(data.batch(rows)[0].to(self.device))
+        noise = Noise(seed, -1, slice(0, len(x)), len(x), x.device)
+        with first_pass(self):
+            self.discriminator(x, Jitter(noise))
+            self.generator(noise.of(128).uniform(self.config.code) if not self.config.virtual else self.reference)
+
+    def play(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
+        c, noise, x = self.config, batch.noise, self.scale(batch.x)
+
+        with torch.no_grad():
+            fake = self.generate(noise.uniform(c.code))
+        # One pass over all parts: no layer but minibatch discrimination, which is told the parts, lets one example see another.
+        if c.supervised:
+            some = noise.of(c.labelled or noise.total)
+            labelled, y = self.labelled(batch, some.total)
+            sizes = [len(labelled), len(x), len(fake)]
+            _, logits = self.discriminator(torch.cat([labelled, x, fake]), Jitter(some, noise, noise), sizes)
+            on_labelled, on_real, on_fake = logits.split(sizes)
+        else:
+            sizes = [len(x), len(fake)]
+            on_real, on_fake = self.discriminator(torch.cat([x, fake]), Jitter(noise, noise), sizes)[1].split(sizes)
+        real, generated = on_real.logsumexp(1), on_fake.logsumexp(1)
+        loss = c.unlabelled / 2 * (F.softplus(real) - c.smoothing * real + F.softplus(generated)).mean()
+        batch.logs |= {"D(x)": real.detach().sigmoid().mean(), "D(G(z))": generated.detach().sigmoid().mean()}
+        if c.supervised:
+            loss = loss + F.cross_entropy(on_labelled, y)
+            if c.entropy:
+                loss = loss - c.entropy * (on_real.softmax(1) * on_real.log_softmax(1)).sum(1).mean()
+        yield "discriminator", loss + self.past("discriminator", batch)
+
+        for _ in range(c.generator_steps):
+            with frozen(self.discriminator):
+                loss = self.generator_loss(batch)
+            yield "generator", loss + self.past("generator", batch)
+
+    def generator_loss(self, batch: Batch) -> Tensor:
+        """One of the generator's objectives, through a discriminator that stands still."""
+        noise, weights = batch.noise, self.discriminator.weights()
+        features, logits = self.discriminator(self.generate(noise.uniform(self.config.code)), Jitter(noise), weights=weights)
+        if not self.matches:
+            real = logits.logsumexp(1)
+            return (F.softplus(-real) if self.config.generator == "non-saturating" else -F.softplus(real)).mean()
+        assert batch.more is not None
+        other, _ = batch.more("any", noise.total)
+        with torch.no_grad():
+            wanted = mean_over_batch(self.discriminator(self.scale(other), Jitter(noise), weights=weights)[0])
+        difference = mean_over_batch(features) - wanted
+        distance = (difference.square() if self.config.generator == "squared" else difference.abs()).mean()
+        batch.logs["feature distance"] = distance.detach()
+        return distance
+
+    def labelled(self, batch: Batch, n: int) -> tuple[Tensor, Tensor]:
+        """Scaled labelled images and their classes."""
+        assert batch.more is not None
+        x, y = batch.more("labelled", n)
+        if y is None:
+            raise UsageError(f"'{self.spec.name}' has no labels: give them, or train with --model.no-supervised.")
+        return self.scale(x), y
+
+    def past(self, player: str, batch: Batch) -> Tensor:
+        """The term of historical averaging."""
+        if not self.config.history:
+            return torch.zeros((), device=batch.x.device)
+        history = self.histories[player]
+        assert isinstance(history, History)
+        return self.config.history * history.distance(getattr(self, player), batch.images)
+
+    def generate(self, z: Tensor) -> Tensor:
+        """Scaled images for codes; the reference codes of virtual batch normalisation go in front and are left out again."""
+        n = self.config.virtual
+        return self.generator(torch.cat([self.reference, z]))[n:] if n else self.generator(z)
+
+    def scale(self, x: Tensor) -> Tensor:
+        """uint8 pixels to the generator's range: [0, 1] for the dense networks, else [-1, 1]."""
+        if self.unit:
+            return x.float() / 255
+        return (x.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+
+    @torch.no_grad()
+    def settle(self, x: Tensor | None = None) -> None:
+        """Sets the generator's statistics used after training, over seeded codes."""
+        if any(isinstance(part, BatchNorm) for part in self.generator.modules()):
+            with settle_statistics(self.generator):
+                for part in self.prior(2_000, generator=torch.Generator().manual_seed(0)).split(100):
+                    self.generator(part)
+
+    def prior(self, n: int, *, generator: torch.Generator | None = None) -> Float[Tensor, "n code"]:
+        """n codes, uniform on (0, 1)."""
+        device = generator.device if generator is not None else self.device
+        return torch.rand(n, self.config.code, generator=generator, device=device).to(self.device)
+
+    @torch.no_grad()
+    def decode(self, z: Float[Tensor, "n code"]) -> UInt8[Tensor, "n *shape"]:
+        """Images for these codes."""
+        out = [self.generate(part.to(self.device)) for part in z.split(256)]
+        images = [(h * 255 if self.unit else (h + 1) * 127.5).round().clamp(0, 255).byte().contiguous() for h in out]
+        return torch.cat(images) if images else torch.empty(0, *self.spec.shape, dtype=torch.uint8, device=self.device)
+
+    def sample(self, n: int, *, generator: torch.Generator | None = None) -> UInt8[Tensor, "n *shape"]:
+        """n new images."""
+        return self.decode(self.prior(n, generator=generator))
+
+    @torch.no_grad()
+    def judged(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Features and logits of raw images, without noise, in hundreds.
+
+        Minibatch discrimination counts the neighbours in a batch, so its last batch is filled up with the first images.
+        """
+        if not len(x):
+            raise UsageError("There are no images to judge: give at least one.")
+        rows = torch.arange(-(-len(x) // 100) * 100 if self.config.minibatch else len(x)) % len(x)
+        found = [self.discriminator(self.scale(x[part].to(self.device))) for part in rows.split(100)]
+        features, logits = zip(*found, strict=True)
+        return torch.cat(features)[: len(x)], torch.cat(logits)[: len(x)]
+
+    def features(self, x: UInt8[Tensor, "n *shape"]) -> Float[Tensor, "n features"]:
+        """The layer that feature matching compares."""
+        return self.judged(x)[0]
+
+    def classify(self, x: UInt8[Tensor, "n *shape"]) -> Float[Tensor, "n classes"]:
+        """Class probabilities, given that an image is real."""
+        if not self.config.supervised:
+            raise UsageError("This model was trained without labels and knows no classes: train one with labels.")
+        return self.judged(x)[1].softmax(1)
+
+
+def check(c: ImprovedGANConfig, spec: Spec) -> bool:
+    """Refuses settings that cannot work; returns whether the networks are dense."""
+    dense = c.layout == "dense" or (c.layout == "auto" and spec.shape != (3, 32, 32))
+    if not dense and (len(spec.shape) != 3 or spec.shape[1] != spec.shape[2] or spec.shape[1] not in (28, 32)):
+        raise UsageError(f"The layout conv is for images of 28 or 32 pixels, and '{spec.name}' has {spec.shape}: add --size 32.")
+    if c.supervised and spec.classes < 2:
+        raise UsageError(f"'{spec.name}' has no labels of two or more classes: give some with --labels, or add --model.no-supervised.")
+    if not 0.5 < c.smoothing <= 1:
+        raise UsageError(f"--model.smoothing is the target for real images, above 0.5 and at most 1, got {c.smoothing}.")
+    if (
+        min(c.code, c.generator_steps) < 1
+        or min(c.minibatch, c.virtual, c.labelled, c.width, c.generator_width) < 0
+        or 0 < min(c.width or 4, c.generator_width or 4) < 4
+    ):
+        raise UsageError("Sizes and counts of --model must be positive, and widths at least 4.")
+    return dense

@@ -1,0 +1,195 @@
+"""The networks of Improved GAN: dense for digits, the nine-layer classifier and its generator for small images.
+
+Every discriminator gives two things for a batch: the features that feature matching compares, and K logits (the generated class has
+logit 0 and no unit). The batch may hold several parts one after another (labelled, real, generated): the layers see each example
+alone, except minibatch discrimination, which takes the parts apart.
+
+Source: Salimans et al., "Improved Techniques for Training GANs", 2016, and its released code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..model import Noise
+from ..nn.minibatch import MinibatchDiscrimination
+from ..nn.norm import BatchNorm
+from ..nn.virtual_batch_norm import VirtualBatchNorm
+from ..nn.weight_norm import WeightNorm
+
+
+class Jitter:
+    """The noise inside a discriminator, drawn part by part of a batch that holds several.
+
+    Arguments:
+        sources: For each part its source of numbers; the part has as many examples as the source's rows.
+    """
+
+    def __init__(self, *sources: Noise) -> None:
+        self.sources = sources
+
+    def add(self, h: Tensor, std: float) -> Tensor:
+        """h plus Gaussian noise."""
+        parts = [source.normal(*h.shape[1:]) for source in self.sources]
+        return torch.add(h, parts[0] if len(parts) == 1 else torch.cat(parts), alpha=std)
+
+    def drop(self, h: Tensor, rate: float) -> Tensor:
+        """h with each element dropped with this probability and the others scaled up."""
+        parts = [source.uniform(*h.shape[1:]) for source in self.sources]
+        kept = (parts[0] if len(parts) == 1 else torch.cat(parts)) >= rate
+        return h * kept.to(h.dtype).mul_(1 / (1 - rate))
+
+
+def norm_of(features: int, virtual: int) -> nn.Module:
+    """Batch normalisation with a bias and no gain, as the authors had it, or virtual batch normalisation."""
+    return VirtualBatchNorm(features, virtual) if virtual else BatchNorm(features, gain=False, eps=1e-6)
+
+
+class DenseGenerator(nn.Module):
+    """Code (N, code) to pixels in [0, 1]: two hidden layers of softplus units.
+
+    Arguments:
+        code: Length of a code.
+        hidden: Units of each hidden layer.
+        shape: Shape of an example.
+        virtual: Examples in the reference batch of virtual batch normalisation; 0 for batch normalisation.
+    """
+
+    def __init__(self, code: int, hidden: int, shape: tuple[int, ...], virtual: int = 0) -> None:
+        super().__init__()
+        self.shape = shape
+        size = torch.Size(shape).numel()
+        self.hidden = nn.ModuleList([nn.Linear(code, hidden, bias=False), nn.Linear(hidden, hidden, bias=False)])
+        self.norm = nn.ModuleList(norm_of(hidden, virtual) for _ in self.hidden)
+        self.last = WeightNorm(nn.Linear(hidden, size), gain=True, start=0)
+        for layer in (*self.hidden, self.last.layer):
+            nn.init.xavier_uniform_(layer.weight)
+
+    def forward(self, z: Tensor) -> Tensor:
+        h = z
+        for layer, norm in zip(self.hidden, self.norm, strict=True):
+            h = F.softplus(norm(layer(h)))
+        return torch.sigmoid(self.last(h).float()).view(-1, *self.shape)
+
+
+class DenseDiscriminator(nn.Module):
+    """Pixels to features (N, 250) and logits (N, K): five hidden layers, Gaussian noise before every layer.
+
+    Arguments:
+        size: Numbers in an example.
+        widths: Units of the hidden layers.
+        classes: Logits.
+        minibatch: Kernels of minibatch discrimination; 0 for none.
+        noise: Standard deviations of the noise at the input and inside.
+    """
+
+    def __init__(self, size: int, widths: Sequence[int], classes: int, minibatch: int = 0, noise: tuple[float, float] = (0.3, 0.5)) -> None:
+        super().__init__()
+        self.noise = noise
+        before = [size, *widths]
+        self.hidden = nn.ModuleList(WeightNorm(nn.Linear(a, b), weight_std=0.1) for a, b in pairwise(before))
+        self.minibatch = MinibatchDiscrimination(before[-1], minibatch) if minibatch else None
+        self.last = WeightNorm(nn.Linear(before[-1] + minibatch, classes), gain=True, weight_std=0.1)
+
+    def layers(self) -> list[WeightNorm]:
+        """Every layer with normalised weights."""
+        return [part for part in self.modules() if isinstance(part, WeightNorm)]
+
+    def weights(self) -> list[Tensor]:
+        """The normalised weights, for passes that share them."""
+        return [layer.weight() for layer in self.layers()]
+
+    def forward(
+        self, x: Tensor, jitter: Jitter | None = None, parts: Sequence[int] = (), weights: list[Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        h = x.flatten(1)
+        w: Sequence[Tensor | None] = weights or [None] * (len(self.hidden) + 1)
+        for i, layer in enumerate(self.hidden):
+            h = F.relu(layer(jitter.add(h, self.noise[i > 0]) if jitter else h, w[i]))
+        features = h
+        if jitter:
+            h = jitter.add(h, self.noise[1])
+        if self.minibatch is not None:
+            h = torch.cat([self.minibatch(part) for part in h.split(list(parts) or len(h))])
+        return features.float(), self.last(h, w[-1]).float()
+
+
+class ConvGenerator(nn.Module):
+    """Code to image in [-1, 1]: a dense layer to 4x4 maps and 5x5 transposed convolutions, each doubling the side.
+
+    Arguments:
+        code: Length of a code.
+        width: Channels of the first maps, halved at each step.
+        shape: Shape of an image of 28 or 32 pixels; 28 is the middle of 32.
+        virtual: Examples in the reference batch of virtual batch normalisation; 0 for batch normalisation.
+    """
+
+    def __init__(self, code: int, width: int, shape: tuple[int, ...], virtual: int = 0) -> None:
+        super().__init__()
+        maps, crop = [width, width // 2, width // 4], 4 if shape[1] == 28 else 2
+        self.dense = nn.Linear(code, width * 16, bias=False)
+        self.dense_norm = norm_of(width * 16, virtual)
+        self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 5, 2, 2, 1, bias=False) for a, b in pairwise(maps))
+        self.norm = nn.ModuleList(norm_of(c, virtual) for c in maps[1:])
+        self.last = WeightNorm(nn.ConvTranspose2d(maps[-1], shape[0], 5, 2, crop, 1), gain=True, start=0.1)
+        for layer in (self.dense, *self.up):
+            nn.init.normal_(layer.weight, 0.0, 0.05)
+
+    def forward(self, z: Tensor) -> Tensor:
+        h = F.relu(self.dense_norm(self.dense(z)))
+        h = h.unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2)  # in the order of channels-last memory
+        for layer, norm in zip(self.up, self.norm, strict=True):
+            h = F.relu(norm(layer(h)))
+        return torch.tanh(self.last(h).float())
+
+
+class ConvDiscriminator(nn.Module):
+    """Image to features and logits: the nine-layer network, 3x3 convolutions with weight normalisation and leaky ReLU.
+
+    Arguments:
+        shape: Shape of an image of 28 or 32 pixels.
+        widths: Channels of the first three and of the other layers.
+        classes: Logits.
+        minibatch: Kernels of minibatch discrimination; 0 for none.
+        drop: Drop pixels at the input, as the authors did for feature matching, instead of adding Gaussian noise of 0.2.
+    """
+
+    def __init__(self, shape: tuple[int, ...], widths: tuple[int, int], classes: int, minibatch: int = 0, drop: bool = True) -> None:
+        super().__init__()
+        self.drop = drop
+        a, b = widths
+        pad = 3 if shape[1] == 28 else 1
+        table = [(shape[0], a, 3, 1, pad), (a, a, 3, 1, 1), (a, a, 3, 2, 1), (a, b, 3, 1, 1), (b, b, 3, 1, 1), (b, b, 3, 2, 1)]
+        table += [(b, b, 3, 1, 0), (b, b, 1, 1, 0), (b, b, 1, 1, 0)]
+        self.hidden = nn.ModuleList(WeightNorm(nn.Conv2d(i, o, k, s, p)) for i, o, k, s, p in table)
+        self.minibatch = MinibatchDiscrimination(b, minibatch) if minibatch else None
+        self.last = WeightNorm(nn.Linear(b + minibatch, classes), gain=True, start=0.1)
+
+    def layers(self) -> list[WeightNorm]:
+        """Every layer with normalised weights."""
+        return [part for part in self.modules() if isinstance(part, WeightNorm)]
+
+    def weights(self) -> list[Tensor]:
+        """The normalised weights, for passes that share them."""
+        return [layer.weight() for layer in self.layers()]
+
+    def forward(
+        self, x: Tensor, jitter: Jitter | None = None, parts: Sequence[int] = (), weights: list[Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        h = x
+        w: Sequence[Tensor | None] = weights or [None] * (len(self.hidden) + 1)
+        if jitter:
+            h = jitter.drop(h, 0.2) if self.drop else jitter.add(h, 0.2)
+        for i, layer in enumerate(self.hidden):
+            h = F.leaky_relu(layer(h, w[i]), 0.2)
+            if jitter and i in (2, 5):
+                h = jitter.drop(h, 0.5)
+        features = h = h.float().mean([2, 3])
+        if self.minibatch is not None:
+            h = torch.cat([self.minibatch(part) for part in h.split(list(parts) or len(h))])
+        return features, self.last(h, w[-1]).float()

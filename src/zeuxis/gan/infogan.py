@@ -1,0 +1,363 @@
+r"""InfoGAN: a generator whose codes mean something, found without a label.
+
+The code is split: incompressible noise z, and a structured part c of categorical and continuous codes with a known law. A plain GAN
+may ignore c; here the generator also maximises a lower bound on the mutual information of c and the image it makes of it,
+
+$$ \min_{G, Q} \max_D \; V(D, G) - \lambda L_I(G, Q), \qquad
+   L_I = \mathbb{E}_{c,\, x \sim G(z, c)}[\log Q(c | x)] + H(c) \;\le\; I(c; G(z, c)) , $$
+
+where Q, a second head on the discriminator's layers, reads the code back from the image. Nothing says what a code should stand for,
+but what is easily read back tends to be what images differ in: the class of a digit, its slant, its width.
+
+For a categorical code Q is a softmax; for a continuous one a Gaussian around its reading, of deviation 1 as in the released code or
+learned. What is reported is the bound itself in nats, with $H = \log K$ for K classes and $\log 2$ for a code uniform on (-1, 1).
+
+Source: Chen, Duan, Houthooft, Schulman, Sutskever and Abbeel, "InfoGAN: Interpretable Representation Learning by Information
+Maximizing Generative Adversarial Nets", 2016, and the MNIST experiment released with it. As there, both players maximise the bound,
+so that the layers shared by D and Q learn the codes as well. Departures: losses from logits; the networks' statistics are averaged
+over many batches for use after training. The paper's text has a slope of 0.1 in the leaky ReLU, its code 0.01; the text is the default.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from ..data.dataset import Spec
+from ..errors import UsageError
+from ..model import Batch, Code, Model, Player
+from ..nn.init import normal_
+from ..nn.norm import BatchNorm, settle_statistics
+from .losses import discriminator_loss, frozen, generator_loss
+
+
+@dataclass(frozen=True)
+class InfoGANConfig:
+    """Settings of an InfoGAN; the defaults are the paper's for MNIST."""
+
+    layout: Literal["auto", "mnist", "colour", "faces", "chairs"] = "auto"
+    """Networks of the paper's appendix C: `mnist` (28 pixels), `colour` (SVHN, CelebA, 32 pixels), `faces` (32 pixels, grey),
+    `chairs` (64 pixels); `auto` takes the one of that image size."""
+    noise: int = 62
+    """Incompressible numbers of a code, uniform on (-1, 1)."""
+    categorical: tuple[int, ...] = (10,)
+    """Classes of each categorical code."""
+    continuous: int = 2
+    """Continuous codes, uniform on (-1, 1)."""
+    info: float = 1.0
+    """Weight of the information about categorical codes."""
+    info_continuous: float = 1.0
+    """Weight of the information about continuous codes."""
+    std: Literal["fixed", "learned"] = "fixed"
+    """Deviation of the Gaussian that reads a continuous code: 1, or an output of Q."""
+    inform_generator: bool = True
+    """Whether the generator maximises the information; without, Q reads what a plain GAN does with its codes (the paper's control)."""
+    slope: float = 0.1
+    """Slope of the leaky ReLU below 0 (0.01 in the released code)."""
+    width: float = 1.0
+    """All channels and hidden units relative to the paper's."""
+    lr: float = 2e-4
+    """Step size of the discriminator and of Q."""
+    generator_lr: float = 1e-3
+    """Step size of the generator."""
+    beta1: float = 0.5
+    """Adam's decay of the first moment."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A pair of networks as a table.
+
+    Arguments:
+        pixels: Side of the images they are for.
+        dense: Units of the generator's dense layer before the maps, and of the discriminator's after them; 0 for none.
+        side: Side of the generator's first maps.
+        up: (channels, stride, normalised) of the generator's maps, the first made by a matrix product, the image left out.
+        down: (channels, stride) of the discriminator's maps, all but the first normalised.
+        reader: Units of Q's own layer; 0 where Q shares every layer with D.
+        signed: Whether pixels lie in [-1, 1] behind a tanh instead of in [0, 1] behind a sigmoid.
+        last: Stride of the layer that makes the image.
+    """
+
+    pixels: int
+    dense: int
+    side: int
+    up: tuple[tuple[int, int, bool], ...]
+    down: tuple[tuple[int, int], ...]
+    reader: int
+    signed: bool = False
+    last: int = 2
+
+
+TABLE = {
+    "mnist": Layout(28, 1024, 7, ((128, 0, True), (64, 2, True)), ((64, 2), (128, 2)), 128),
+    "colour": Layout(
+        32, 0, 2, ((448, 0, True), (256, 2, True), (128, 2, False), (64, 2, False)), ((64, 2), (128, 2), (256, 2)), 128, signed=True
+    ),
+    "faces": Layout(32, 1024, 8, ((128, 0, True), (64, 2, True)), ((64, 2), (128, 2)), 0),
+    "chairs": Layout(
+        64,
+        1024,
+        8,
+        ((256, 0, True), (256, 1, True), (256, 1, True), (128, 2, True), (64, 2, True)),
+        ((64, 2), (128, 2), (256, 2), (256, 1), (256, 1)),
+        0,
+    ),
+}
+
+
+def convolution(inside: int, out: int, stride: int, up: bool) -> nn.Module:
+    """A 4x4 layer that keeps the side (stride 1) or halves or doubles it (stride 2)."""
+    if stride == 1:
+        return nn.Conv2d(inside, out, 4, 1, "same")
+    return nn.ConvTranspose2d(inside, out, 4, 2, 1) if up else nn.Conv2d(inside, out, 4, 2, 1)
+
+
+class Generator(nn.Module):
+    """Code (N, code) to image (N, C, H, W)."""
+
+    def __init__(self, table: Layout, code: int, channels: int, width: float) -> None:
+        super().__init__()
+        self.table = table
+        wide = lambda n: max(2, round(n * width))  # noqa: E731
+        maps = [wide(c) for c, _, _ in table.up]
+        units = [code, *([wide(table.dense)] if table.dense else []), maps[0] * table.side**2]
+        self.dense = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(units))
+        self.dense_norm = nn.ModuleList(BatchNorm(n, eps=1e-5) for n in units[1:])
+        self.up = nn.ModuleList(
+            convolution(a, b, stride, up=True) for a, b, (_, stride, _) in zip(maps[:-1], maps[1:], table.up[1:], strict=True)
+        )
+        self.norm = nn.ModuleList(
+            BatchNorm(c, eps=1e-5) if normalised else nn.Identity() for c, (_, _, normalised) in zip(maps[1:], table.up[1:], strict=True)
+        )
+        self.last = convolution(maps[-1], channels, table.last, up=True)
+
+    def forward(self, z: Tensor) -> Tensor:
+        h = z
+        for layer, norm in zip(self.dense, self.dense_norm, strict=True):
+            h = F.relu(norm(layer(h)))
+        h = h.unflatten(1, (self.table.side, self.table.side, -1)).permute(0, 3, 1, 2)  # in the order of channels-last memory
+        for layer, norm in zip(self.up, self.norm, strict=True):
+            h = F.relu(norm(layer(h)))
+        h = self.last(h).float()
+        return torch.tanh(h) if self.table.signed else torch.sigmoid(h)
+
+
+class Discriminator(nn.Module):
+    """Image to the logit of being real, and to Q's reading of the code; they share all layers but the last.
+
+    Arguments:
+        table: The layers.
+        shape: Shape of an image.
+        outputs: Numbers that Q gives: logits of categorical codes, then mean and log variance of each continuous one.
+        width: Channels and units relative to the table.
+        slope: Slope of the leaky ReLU below 0.
+    """
+
+    def __init__(self, table: Layout, shape: tuple[int, ...], outputs: int, width: float, slope: float) -> None:
+        super().__init__()
+        self.slope = slope
+        wide = lambda n: max(2, round(n * width))  # noqa: E731
+        maps = [shape[0], *(wide(c) for c, _ in table.down)]
+        self.conv = nn.ModuleList(
+            convolution(a, b, stride, up=False) for a, b, (_, stride) in zip(maps[:-1], maps[1:], table.down, strict=True)
+        )
+        self.conv_norm = nn.ModuleList([nn.Identity(), *(BatchNorm(c, eps=1e-5) for c in maps[2:])])
+        side = table.pixels // math.prod(stride for _, stride in table.down)
+        units = maps[-1] * side**2
+        self.dense: nn.Module = nn.Identity()
+        if table.dense:
+            self.dense = nn.Sequential(nn.Linear(units, wide(table.dense)), BatchNorm(wide(table.dense), eps=1e-5), nn.LeakyReLU(slope))
+            units = wide(table.dense)
+        self.last = nn.Linear(units, 1)
+        self.reader: nn.Module = nn.Identity()
+        if table.reader:
+            own = wide(table.reader)
+            self.reader = nn.Sequential(nn.Linear(units, own), BatchNorm(own, eps=1e-5), nn.LeakyReLU(slope))
+            units = own
+        self.read = nn.Linear(units, outputs)
+
+    def trunk(self, x: Tensor) -> Tensor:
+        """The shared layers, (N, units)."""
+        h = x
+        for layer, norm in zip(self.conv, self.conv_norm, strict=True):
+            h = F.leaky_relu(norm(layer(h)), self.slope)
+        return self.dense(h.permute(0, 2, 3, 1).flatten(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The logit of being real, (N,)."""
+        return self.last(self.trunk(x)).squeeze(1)
+
+    def both(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The logit of being real (N,), and Q's outputs (N, outputs)."""
+        h = self.trunk(x)
+        return self.last(h).squeeze(1), self.read(self.reader(h)).float()
+
+
+class InfoGAN(Model):
+    """The three players' game (D and Q move together), the generator as a sampler, and Q as a reader of codes.
+
+    Example:
+        >>> from zeuxis.data.dataset import Spec
+        >>> model = InfoGAN(InfoGANConfig(width=0.1), Spec("tiny", (1, 28, 28))).eval()
+        >>> [code.name for code in model.codes()], model.prior(1).shape
+        (['category', 'continuous 1', 'continuous 2'], torch.Size([1, 74]))
+        >>> [reading.shape for reading in model.infer(model.sample(3))]
+        [torch.Size([3, 10]), torch.Size([3, 1]), torch.Size([3, 1])]
+    """
+
+    name: ClassVar[str] = "infogan"
+    Config: ClassVar[type] = InfoGANConfig
+    paper: ClassVar[str] = "Chen et al.: InfoGAN, Interpretable Representation Learning by Information Maximizing GANs, 2016"
+    channels_last: ClassVar[bool] = True
+
+    def __init__(self, config: InfoGANConfig, spec: Spec) -> None:
+        super().__init__(config, spec)
+        c, table = config, layout(config, spec)
+        outputs = sum(c.categorical) + 2 * c.continuous
+        self.generator = Generator(table, c.noise + sum(c.categorical) + c.continuous, spec.shape[0], c.width)
+        self.discriminator = Discriminator(table, spec.shape, outputs, c.width, c.slope)
+        self.signed = table.signed
+        normal_(self)
+
+    def players(self) -> dict[str, Player]:
+        c = self.config
+        rate = {"discriminator": c.lr, "generator": c.generator_lr}
+        return {name: Player(getattr(self, name), lr, (c.beta1, 0.999)) for name, lr in rate.items()}
+
+    def play(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
+        x = self.scale(batch.x)
+
+        z = self.draw(batch)
+        with torch.no_grad():
+            fake = self.generator(z)
+        on_real, (on_fake, reading) = self.discriminator(x), self.discriminator.both(fake)
+        batch.logs |= {"D(x)": on_real.detach().float().sigmoid().mean(), "D(G(z))": on_fake.detach().float().sigmoid().mean()}
+        yield "discriminator", discriminator_loss(on_real, on_fake) - self.information(reading, z, batch)
+
+        z = self.draw(batch)
+        with frozen(self.discriminator):
+            on_fake, reading = self.discriminator.both(self.generator(z))
+            loss = generator_loss(on_fake)
+            if self.config.inform_generator:
+                loss = loss - self.information(reading, z)
+        yield "generator", loss
+
+    def information(self, reading: Tensor, z: Tensor, batch: Batch | None = None) -> Tensor:
+        """The weighted bound on the information about all codes (nats); the bounds by themselves go to the batch's logs."""
+        c, found, start = self.config, torch.zeros((), device=z.device), 0
+        for code in self.codes():
+            value = z[:, code.start : code.start + code.size]
+            if code.kind == "categorical":
+                bound = math.log(code.size) + (value * reading[:, start : start + code.size].log_softmax(1)).sum(1).mean()
+                found, start = found + c.info * bound, start + code.size
+            else:
+                mean, log_variance = reading[:, start : start + 1], reading[:, start + 1 : start + 2]
+                # A variance below exp(-6) would let the likelihood of a perfectly read code grow without end.
+                log_variance = torch.zeros_like(mean) if c.std == "fixed" else log_variance.clamp(-6, 3)
+                nats = 0.5 * (math.log(2 * math.pi) + log_variance + (value - mean).square() / log_variance.exp())
+                bound = math.log(code.high - code.low) - nats.mean()
+                found, start = found + c.info_continuous * bound, start + 2
+            if batch is not None:
+                batch.logs[f"information on {code.name}"] = bound.detach()
+        return found
+
+    def codes(self) -> tuple[Code, ...]:
+        """The structured part of z, after the noise."""
+        c, start, found = self.config, self.config.noise, []
+        for i, size in enumerate(c.categorical, 1):
+            found.append(Code("category" if len(c.categorical) == 1 else f"category {i}", "categorical", start, size))
+            start += size
+        for i in range(1, c.continuous + 1):
+            found.append(Code(f"continuous {i}", "continuous", start))
+            start += 1
+        return tuple(found)
+
+    def draw(self, batch: Batch) -> Tensor:
+        """Codes for one turn, (local batch, code)."""
+        c, noise = self.config, batch.noise
+        parts = [noise.uniform(c.noise, low=-1, high=1)]
+        parts += [F.one_hot(noise.integers(size), size).float() for size in c.categorical]
+        return torch.cat([*parts, noise.uniform(c.continuous, low=-1, high=1)], 1)
+
+    def prior(self, n: int, *, generator: torch.Generator | None = None) -> Float[Tensor, "n code"]:
+        """n codes: noise, one-hot categories, continuous codes."""
+        c = self.config
+        device = generator.device if generator is not None else self.device
+        uniform = lambda k: torch.rand(n, k, generator=generator, device=device) * 2 - 1  # noqa: E731
+        parts = [uniform(c.noise)]
+        for size in c.categorical:
+            parts.append(F.one_hot(torch.randint(size, (n,), generator=generator, device=device), size).float())
+        return torch.cat([*parts, uniform(c.continuous)], 1).to(self.device)
+
+    def scale(self, x: Tensor) -> Tensor:
+        """uint8 pixels to the generator's range."""
+        x = x.float() / 127.5 - 1 if self.signed else x.float() / 255
+        return x.contiguous(memory_format=torch.channels_last)
+
+    @torch.no_grad()
+    def settle(self, x: Tensor | None = None) -> None:
+        """Sets the statistics used after training: of the generator over seeded codes, of D and Q over images x."""
+        with settle_statistics(self.generator):
+            for part in self.prior(8 * 128, generator=torch.Generator().manual_seed(0)).split(128):
+                self.generator(part)
+        if x is not None and len(x):
+            with settle_statistics(self.discriminator):
+                for part in x.split(128):
+                    self.discriminator.both(self.scale(part.to(self.device)))
+
+    @torch.no_grad()
+    def decode(self, z: Float[Tensor, "n code"]) -> UInt8[Tensor, "n channels height width"]:
+        """Images for these codes."""
+        out = [self.generator(part.to(self.device)) for part in z.split(256)]
+        images = [((h + 1) * 127.5 if self.signed else h * 255).round().clamp(0, 255).byte().contiguous() for h in out]
+        return torch.cat(images) if images else torch.empty(0, *self.spec.shape, dtype=torch.uint8, device=self.device)
+
+    def sample(self, n: int, *, generator: torch.Generator | None = None) -> UInt8[Tensor, "n channels height width"]:
+        """n new images."""
+        return self.decode(self.prior(n, generator=generator))
+
+    @torch.no_grad()
+    def infer(self, x: UInt8[Tensor, "n channels height width"]) -> list[Tensor]:
+        """For each code what Q reads from images: class probabilities (n, classes), or the mean (n, 1)."""
+        parts = [self.discriminator.both(self.scale(part.to(self.device)))[1] for part in x.split(256)]
+        reading, found, start = torch.cat(parts), [], 0
+        for code in self.codes():
+            if code.kind == "categorical":
+                found.append(reading[:, start : start + code.size].softmax(1))
+            else:
+                found.append(reading[:, start : start + 1])
+            start += code.size if code.kind == "categorical" else 2
+        return found
+
+    @torch.no_grad()
+    def features(self, x: UInt8[Tensor, "n channels height width"]) -> Float[Tensor, "n features"]:
+        """The last layer that D and Q share."""
+        return torch.cat([self.discriminator.trunk(self.scale(part.to(self.device))).float() for part in x.split(256)])
+
+
+def layout(config: InfoGANConfig, spec: Spec) -> Layout:
+    """The table for these settings and this image size."""
+    kind = config.layout
+    if kind == "auto":
+        side, channels = spec.shape[-1], spec.shape[0]
+        kind = {28: "mnist", 32: "faces" if channels == 1 else "colour", 64: "chairs"}.get(side, "mnist")
+    table = TABLE[kind]
+    if len(spec.shape) != 3 or spec.shape[1:] != (table.pixels, table.pixels):
+        sides = ", ".join(f"{t.pixels} ({name})" for name, t in TABLE.items())
+        raise UsageError(f"InfoGAN's networks are for images of {sides} pixels, and '{spec.name}' has {spec.shape}: choose --size.")
+    if config.noise < 0 or config.continuous < 0 or min(config.categorical, default=2) < 2:
+        raise UsageError("Codes need a number of at least 0 and categories at least 2 classes: change --model.categorical.")
+    if not config.categorical and not config.continuous:
+        raise UsageError("InfoGAN needs a code to inform about: give --model.categorical 10 or --model.continuous 1.")
+    if config.width <= 0:
+        raise UsageError(f"--model.width is relative to the paper's networks and must be above 0, got {config.width}.")
+    return table

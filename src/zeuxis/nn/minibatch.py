@@ -1,0 +1,72 @@
+r"""Minibatch discrimination: the discriminator sees how close each example lies to the others of its batch.
+
+A generator that collapses makes a batch of look-alikes; judged one by one they may pass, together they are found out. From features
+$f(x_i) \in \mathbb{R}^A$ and a kernel tensor $T \in \mathbb{R}^{A \times B \times C}$,
+
+$$ M_i = f(x_i)\, T, \qquad c_b(x_i, x_j) = e^{-\lVert M_{i,b} - M_{j,b} \rVert_1}, \qquad
+   o(x_i)_b = \sum_{j \ne i} c_b(x_i, x_j) + \beta_b , $$
+
+and the layer's output is $[f(x_i), o(x_i)]$. The paper's sum includes $j = i$, a constant 1; as in the released code it is left out
+here. So are two details of that code: $T = \theta\, e^{s} / \lVert\theta\rVert$ with the norm over $A$, and a first pass over data that
+divides the distances of kernel b by half the mean distance to the nearest neighbour and sets $\beta_b$ so that $o_b$ has mean 0.
+Real and generated batches go through it apart. Under several processes the batch is the global one.
+
+Source: Salimans et al., "Improved Techniques for Training GANs", 2016, section 3.2 and released code.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..training.distributed import active, gather_rows
+
+
+class MinibatchDiscrimination(nn.Module):
+    """Appends to each example's features its closeness to the rest of the batch.
+
+    Arguments:
+        features: Length A of the feature vectors.
+        kernels: Number B of closeness features.
+        dimensions: Dimension C of the space in which each kernel measures distance.
+
+    Example:
+        >>> import torch
+        >>> layer = MinibatchDiscrimination(8, kernels=3, dimensions=2)
+        >>> layer(torch.ones(5, 8))[:, 8:].detach()[0]  # identical examples: each is close to the other 4
+        tensor([4., 4., 4.])
+    """
+
+    def __init__(self, features: int, kernels: int = 100, dimensions: int = 5) -> None:
+        super().__init__()
+        self.theta = nn.Parameter(torch.randn(features, kernels, dimensions) * 0.05)
+        self.scale = nn.Parameter(torch.zeros(kernels, dimensions))
+        self.bias = nn.Parameter(torch.zeros(kernels))
+        self.initialising = False
+
+    def forward(self, f: Float[Tensor, "n features"]) -> Float[Tensor, "n more"]:
+        everyone, own = gather_rows(f) if active() else (f, slice(0, len(f)))
+        distance = self.distances(everyone)
+        if self.initialising:
+            distance = self.adapt(distance)
+        o = torch.exp(-distance).sum(2).T[own] + self.bias
+        return torch.cat([f, o.to(f.dtype)], 1)
+
+    def distances(self, f: Tensor) -> Tensor:
+        """L1 distances (B, n, n) of all pairs in each kernel's space, infinite to oneself."""
+        kernel = self.theta * (self.scale.exp() / self.theta.norm(dim=0))
+        with torch.autocast(f.device.type, enabled=False):
+            m = torch.einsum("na,abc->bnc", f.float(), kernel.float())
+            distance = torch.cdist(m, m, p=1.0)
+        return distance.masked_fill(torch.eye(len(f), dtype=torch.bool, device=f.device), torch.inf)
+
+    @torch.no_grad()
+    def adapt(self, distance: Tensor) -> Tensor:
+        """Sets scale and bias from the distances in a first batch; returns the scaled distances."""
+        unit = 0.5 * distance.amin(2).mean(1)
+        unit = torch.where(unit > 1e-6, unit, 1.0)
+        self.scale.sub_(unit.log()[:, None])
+        distance = distance / unit[:, None, None]
+        self.bias.copy_(-torch.exp(-distance).sum(2).mean(1))
+        return distance

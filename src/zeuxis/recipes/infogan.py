@@ -1,0 +1,96 @@
+"""InfoGAN on digits, house numbers, faces and chairs (appendix C of the paper)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..gan.infogan import InfoGANConfig
+from ..training.settings import Training
+from . import Recipe
+
+PAPER = "Chen et al. 2016"
+MNIST = Training(images=640_000, batch=128, average=10_000)  # 5,000 updates of both players, the length of the released code
+LONG = Training(images=3_000_000, batch=128, average=20_000)
+FACES = InfoGANConfig(noise=128, categorical=(), continuous=5, std="learned", info_continuous=0.1)
+CHAIRS = InfoGANConfig(noise=128, categorical=(20, 20, 20), continuous=1, std="learned")
+AZIMUTH = replace(FACES, lr=2e-4, generator_lr=5e-4, info_continuous=0.2)
+ELEVATION = replace(FACES, lr=4e-4, generator_lr=3e-4, info_continuous=0.1)
+LIGHTING = replace(FACES, lr=8e-4, generator_lr=3e-4, info_continuous=0.1)
+
+RECIPES = {
+    "infogan/mnist": Recipe(
+        model="infogan",
+        data="mnist",
+        settings=InfoGANConfig(),
+        training=MNIST,
+        source=f"{PAPER}, sections 7.1 and 7.2, and the released code's length",
+        target="the categorical code read as a digit's class: 5 % error; information on it near log 10 = 2.303 nats",
+        note="twenty minutes on one core",
+    ),
+    "infogan/mnist-control": Recipe(
+        model="infogan",
+        data="mnist",
+        settings=InfoGANConfig(inform_generator=False),
+        training=MNIST,
+        source=f"{PAPER}, figure 1: a plain GAN beside which Q is trained",
+        target="information on the categorical code near 0",
+    ),
+    "infogan/svhn": Recipe(
+        model="infogan",
+        data="svhn",
+        settings=InfoGANConfig(noise=124, categorical=(10, 10, 10, 10), continuous=4),
+        training=LONG,
+        size=32,
+        source=f"{PAPER}, appendix C.2 (the text of section 7.2 has two continuous codes)",
+        target="one continuous code for the lighting, a categorical one for the context of the digit",
+    ),
+    "infogan/celeba": Recipe(
+        model="infogan",
+        data="celeba",
+        settings=InfoGANConfig(noise=128, categorical=(10,) * 10, continuous=0),
+        training=LONG,
+        size=32,
+        source=f"{PAPER}, appendix C.3",
+        target="categorical codes for azimuth, glasses, hair and emotion",
+        note="give your own folder of faces with --data",
+    ),
+    "infogan/heads": Recipe(
+        model="infogan",
+        data="heads",
+        settings=replace(FACES, lr=2e-4, generator_lr=5e-4),
+        training=Training(images=1_000_000, batch=128, average=20_000),
+        source=f"{PAPER}, appendix C.4, on heads that zeuxis renders",
+        target="for each of azimuth, elevation, lighting and width one code",
+    ),
+    **{
+        f"infogan/heads-{factor}": Recipe(
+            model="infogan",
+            data="heads",
+            settings=settings,
+            training=Training(images=1_000_000, batch=128, average=20_000),
+            source=f"{PAPER}, table 5: the settings with which the authors found {factor}",
+            target=f"one code for {factor}",
+        )
+        for factor, settings in {"azimuth": AZIMUTH, "elevation": ELEVATION, "lighting": LIGHTING}.items()
+    },
+    "infogan/chairs-rotation": Recipe(
+        model="infogan",
+        data="chairs",
+        settings=replace(CHAIRS, info=1.0, info_continuous=10.0),
+        training=LONG,
+        size=64,
+        source=f"{PAPER}, appendix C.5 and table 7",
+        target="the continuous code turns the chair",
+        note="give your own folder of chairs with --data",
+    ),
+    "infogan/chairs-width": Recipe(
+        model="infogan",
+        data="chairs",
+        settings=replace(CHAIRS, info=2.0, info_continuous=0.05),
+        training=LONG,
+        size=64,
+        source=f"{PAPER}, appendix C.5 and table 7",
+        target="the continuous code widens the chair",
+        note="give your own folder of chairs with --data",
+    ),
+}

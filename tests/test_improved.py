@@ -1,0 +1,356 @@
+"""Improved GAN: each technique against its formula, and the game as a whole."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import tiny
+from zeuxis.data.dataset import Dataset, Spec
+from zeuxis.errors import UsageError
+from zeuxis.gan.improved import ImprovedGAN, ImprovedGANConfig
+from zeuxis.gan.improved_nets import ConvDiscriminator, ConvGenerator, DenseDiscriminator, Jitter
+from zeuxis.model import Batch, Noise
+from zeuxis.nn.history import History
+from zeuxis.nn.init import first_pass
+from zeuxis.nn.minibatch import MinibatchDiscrimination
+from zeuxis.nn.virtual_batch_norm import VirtualBatchNorm
+from zeuxis.nn.weight_norm import WeightNorm
+from zeuxis.training.loop import fit
+from zeuxis.training.optimisers import RootAdam
+from zeuxis.training.weights import build
+
+
+def test_the_generated_class_needs_no_unit() -> None:
+    logits, y = torch.randn(64, 10, dtype=torch.float64) * 3, torch.randint(10, (64,))
+    whole = torch.cat([logits, torch.zeros(64, 1, dtype=torch.float64)], 1).log_softmax(1)
+    lse = logits.logsumexp(1)
+    z = logits.exp().sum(1)
+    torch.testing.assert_close(lse.sigmoid(), z / (z + 1))
+    torch.testing.assert_close(-F.logsigmoid(lse), -whole[:, :10].logsumexp(1))  # -log p(real)
+    torch.testing.assert_close(F.softplus(lse), -whole[:, 10])  # -log p(generated)
+    given_real = whole[:, :10] - whole[:, :10].logsumexp(1, keepdim=True)
+    torch.testing.assert_close(F.cross_entropy(logits, y), F.nll_loss(given_real, y))
+
+
+def loss_by_hand(model: ImprovedGAN, batch: Batch) -> torch.Tensor:
+    """The discriminator's loss as K + 1 classes with a last logit of 0, noise switched off."""
+    assert batch.more is not None
+    x, y = batch.more("labelled", 16)
+    whole = lambda h: torch.cat([model.discriminator(h)[1], torch.zeros(len(h), 1)], 1).log_softmax(1)  # noqa: E731
+    z = Noise(0, 0, slice(0, 16), 16).uniform(model.config.code)
+    labelled, real, fake = whole(model.scale(x)), whole(model.scale(batch.x)), whole(model.generator(z))
+    on_real = labelled[:, :10] - labelled[:, :10].logsumexp(1, keepdim=True)
+    return F.nll_loss(on_real, y) - 0.5 * real[:, :10].logsumexp(1).mean() - 0.5 * fake[:, 10].mean()
+
+
+def test_the_discriminators_loss_is_that_of_k_plus_1_classes() -> None:
+    model = tiny.model("improved-gan").train()
+    model.discriminator.noise = (0.0, 0.0)
+    with torch.no_grad():
+        expected = loss_by_hand(model, tiny.batch("improved-gan"))
+    assert next(model.play(tiny.batch("improved-gan")))[1].item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", [nn.Linear(6, 4), nn.Conv2d(6, 4, 3, 2, 1), nn.ConvTranspose2d(6, 4, 5, 2, 2, 1)])
+def test_the_first_pass_gives_mean_zero_and_the_wished_deviation(kind: nn.Module) -> None:
+    for start in (1.0, 0.1):
+        layer = WeightNorm(kind, start=start)
+        x = torch.randn(300, 6) * 5 + 2 if isinstance(kind, nn.Linear) else torch.randn(40, 6, 8, 8) * 5 + 2
+        with first_pass(layer):
+            layer(x)
+        y = layer(x)
+        std, mean = torch.std_mean(y, [0, *range(2, y.ndim)], correction=0)
+        torch.testing.assert_close(mean, torch.zeros(4), atol=1e-5, rtol=0)
+        torch.testing.assert_close(std, torch.full((4,), start), atol=1e-4, rtol=1e-3)
+
+
+def test_normalised_weights_have_the_length_of_their_gain() -> None:
+    for kind, axes in ((nn.Linear(6, 4), [1]), (nn.Conv2d(6, 4, 3), [1, 2, 3]), (nn.ConvTranspose2d(6, 4, 3), [0, 2, 3])):
+        layer = WeightNorm(kind, gain=True)
+        layer.length.data.copy_(torch.tensor([1.0, 2.0, 3.0, 4.0]))
+        torch.testing.assert_close(layer.weight().square().sum(axes).sqrt(), layer.length.data, rtol=1e-3, atol=1e-3)
+
+
+def test_a_unit_without_variance_keeps_its_length() -> None:
+    layer = WeightNorm(nn.Linear(3, 2))
+    with first_pass(layer):
+        layer(torch.ones(10, 3))
+    assert torch.isfinite(layer(torch.randn(4, 3))).all()
+    assert torch.equal(layer.length, torch.ones(2))
+
+
+def test_every_hidden_layer_starts_normalised() -> None:
+    data = tiny.images(500)
+    model = build("improved-gan", ImprovedGANConfig(width=32, generator_width=16), data.spec)
+    assert isinstance(model, ImprovedGAN)
+    seen: list[torch.Tensor] = []
+    model.begin(data, 0)
+    for layer in model.discriminator.layers():
+        layer.register_forward_hook(lambda module, given, out: seen.append(out.detach()))
+    rows = torch.randperm(500, generator=torch.Generator().manual_seed(0))[:500]
+    noise = Noise(0, -1, slice(0, 500), 500)
+    model.discriminator(model.scale(data.batch(rows)[0]), Jitter(noise))
+    assert len(seen) == 6
+    for out in seen:
+        std, mean = torch.std_mean(out, 0, correction=0)
+        assert mean.abs().max() < 0.01
+        assert (std - 1).abs().max() < 0.01
+
+
+def test_minibatch_discrimination_is_its_formula() -> None:
+    layer = MinibatchDiscrimination(6, kernels=4, dimensions=3).double()
+    nn.init.normal_(layer.scale)
+    nn.init.normal_(layer.bias)
+    f = torch.randn(5, 6, dtype=torch.float64)
+    tensor = layer.theta * layer.scale.exp() / layer.theta.norm(dim=0)
+    m = torch.einsum("na,abc->nbc", f, tensor)
+    o = torch.stack([sum(torch.exp(-(m[i] - m[j]).abs().sum(1)) for j in range(5) if j != i) + layer.bias for i in range(5)])
+    out = layer(f)
+    assert out.shape == (5, 10)
+    torch.testing.assert_close(out, torch.cat([f, o], 1), rtol=1e-5, atol=1e-5)  # distances are taken in float32
+    assert torch.allclose(MinibatchDiscrimination(6, 4, 3)(torch.ones(7, 6))[:, 6:], torch.full((7, 4), 6.0))
+
+
+def test_minibatch_discrimination_has_the_gradient_of_its_formula() -> None:
+    layer, f = MinibatchDiscrimination(5, kernels=3, dimensions=2), torch.randn(6, 5, requires_grad=True)
+    weights = torch.randn(6, 8)
+
+    def plain(x: torch.Tensor) -> torch.Tensor:
+        m = torch.einsum("na,abc->nbc", x, layer.theta * layer.scale.exp() / layer.theta.norm(dim=0))
+        o = torch.exp(-(m[:, None] - m[None]).abs().sum(3)).sum(1) - 1 + layer.bias
+        return torch.cat([x, o], 1)
+
+    moved = (f, layer.theta, layer.scale, layer.bias)
+    mine = torch.autograd.grad((layer(f) * weights).sum(), moved)
+    theirs = torch.autograd.grad((plain(f) * weights).sum(), moved)
+    for a, b in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_minibatch_discrimination_starts_from_data() -> None:
+    layer, f = MinibatchDiscrimination(6, kernels=4, dimensions=3), torch.randn(50, 6) * 100
+    assert layer(f)[:, 6:].abs().max() < 1e-3  # far apart: no neighbour counts
+    with first_pass(layer):
+        layer(f)
+    distance = layer.distances(f)
+    torch.testing.assert_close(distance.amin(2).mean(1), torch.full((4,), 2.0), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(layer(f)[:, 6:].mean(0), torch.zeros(4), atol=1e-4, rtol=0)
+
+
+def test_virtual_batch_norm_looks_at_no_companion() -> None:
+    norm, reference, x = VirtualBatchNorm(3, 8), torch.randn(8, 3, 5, 5) * 3 + 1, torch.randn(6, 3, 5, 5)
+    together = norm(torch.cat([reference, x]))
+    for i in range(6):
+        torch.testing.assert_close(norm(torch.cat([reference, x[i : i + 1]]))[8], together[8 + i])
+    std, mean = torch.std_mean(together[:8], [0, 2, 3], correction=0)
+    torch.testing.assert_close(mean, norm.bias, atol=1e-5, rtol=0)
+    torch.testing.assert_close(std, norm.gain, atol=1e-4, rtol=1e-4)
+
+
+def test_virtual_batch_norm_is_its_formula() -> None:
+    norm, r, x = VirtualBatchNorm(2, 4), torch.randn(4, 2), torch.randn(1, 2)
+    m = x / 5 + 4 / 5 * r.mean(0)
+    q = x.square() / 5 + 4 / 5 * r.square().mean(0)
+    expected = norm.gain * (x - m) / (1e-5 + q - m.square()).sqrt() + norm.bias
+    torch.testing.assert_close(norm(torch.cat([r, x]))[4:], expected)
+    y = norm(torch.cat([r.requires_grad_(), x]))[4:].sum()
+    assert torch.autograd.grad(y, r)[0].abs().min() > 0  # the reference's statistics carry gradients
+
+
+def orbit(weight: float, steps: int = 2000) -> float:
+    """Distance from the equilibrium (1, 1) of the paper's toy game after simultaneous gradient descent with historical averaging."""
+    players = {name: nn.Linear(1, 1, bias=False) for name in "xy"}
+    players["x"].weight.data.fill_(1.5)
+    players["y"].weight.data.fill_(1.5)
+    histories = {name: History(player) for name, player in players.items()}
+    for step in range(steps):
+        x, y = players["x"].weight.squeeze(), players["y"].weight.squeeze()
+        value = (torch.where(x < 0, x, x.square()) - 1) * (y - 1)
+        gradients = {}
+        for name, sign in (("x", 1), ("y", -1)):
+            loss = sign * value + weight * histories[name].distance(players[name], step)
+            gradients[name] = torch.autograd.grad(loss, players[name].weight, retain_graph=True)[0]
+        with torch.no_grad():
+            for name, player in players.items():
+                player.weight -= 0.02 * gradients[name]
+    return sum((player.weight.item() - 1) ** 2 for player in players.values()) ** 0.5
+
+
+def test_historical_averaging_ends_the_orbit() -> None:
+    assert orbit(0.0) > 0.4
+    assert orbit(1.0) < 0.15
+
+
+def test_the_history_is_the_mean_of_the_past() -> None:
+    player = nn.Linear(3, 2)
+    history, seen = History(player), []
+    for step in range(5):
+        nn.init.normal_(player.weight)
+        seen.append(player.weight.detach().clone())
+        distance = history.distance(player, step)
+        assert history.distance(player, step).item() == distance.item(), "the same step must not count twice"
+        torch.testing.assert_close(distance, (player.weight - torch.stack(seen).mean(0)).square().sum())
+    assert int(history.steps) == 5
+
+
+@pytest.mark.parametrize("alpha", [1.0, 0.75])
+def test_smoothing_is_one_sided(alpha: float) -> None:
+    """With a target below 1 for real images only, the optimal discriminator is alpha p_data / (p_data + p_model)."""
+    real, fake = torch.tensor([0.7, 0.3]), torch.tensor([0.2, 0.8])
+    a = torch.zeros(2, requires_grad=True)
+    optimiser = torch.optim.LBFGS([a], max_iter=200)
+
+    def closure() -> torch.Tensor:
+        optimiser.zero_grad()
+        loss = (real * (F.softplus(a) - alpha * a) + fake * F.softplus(a)).sum()
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
+    torch.testing.assert_close(a.detach().sigmoid(), alpha * real / (real + fake), atol=1e-3, rtol=0)
+
+
+def test_epsilon_stands_inside_the_root() -> None:
+    p, q = (torch.ones(3, requires_grad=True) for _ in range(2))
+    optimiser = RootAdam([p], 0.1, (0.5, 0.999), 1e-2, 0.0)
+    m = v = torch.zeros(3)
+    for t in range(1, 6):
+        g = torch.tensor([1e-3, 0.1, 10.0]) * t
+        p.grad = g.clone()
+        optimiser.step()
+        m, v = 0.5 * m + 0.5 * g, 0.999 * v + 0.001 * g.square()
+        q = q - 0.1 * (m / (1 - 0.5**t)) / (v / (1 - 0.999**t) + 1e-2).sqrt()
+    torch.testing.assert_close(p, q)
+
+
+@pytest.mark.parametrize(("kind", "power"), [("squared", 2), ("absolute", 1)])
+def test_feature_matching_compares_means(kind: str, power: int) -> None:
+    model = tiny.model("improved-gan", generator=kind).train()
+    model.discriminator.noise = (0.0, 0.0)
+    batch = tiny.batch("improved-gan")
+    play = model.play(batch)
+    next(play)
+    _, loss = next(play)
+    noise = Noise(0, 0, slice(0, 16), 16)
+    noise.uniform(model.config.code)  # the codes of the discriminator's turn
+    for _ in range(3):
+        noise.normal(784)
+    assert loss.item() >= 0
+    assert batch.logs["feature distance"].item() == loss.item()
+    with torch.no_grad():
+        real = model.discriminator(model.scale(batch.more("any", 16)[0]))[0].mean(0)
+        assert real.shape == (16 // 4 * 1,) or real.ndim == 1
+        same = (real - real).abs().pow(power).mean()
+    assert same == 0
+
+
+def test_more_draws_labelled_examples_only() -> None:
+    data = tiny.few(64, labelled=8)
+    model = build("improved-gan", ImprovedGANConfig(**tiny.settings("improved-gan")), data.spec)
+    seen = []
+
+    class Watching(ImprovedGAN):
+        def labelled(self, batch: Batch, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+            x, y = super().labelled(batch, n)
+            seen.append(y)
+            return x, y
+
+    model.__class__ = Watching
+    fit(model, data, training=tiny.training(images=64), quiet=True)
+    y = torch.cat(seen)
+    assert (y >= 0).all()
+    assert y.bincount(minlength=10)[:8].min() >= 6, "64 draws from 8 labelled images show each 8 times"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"generator": "saturating", "minibatch": 5, "generator_steps": 3},
+        {"generator": "non-saturating", "supervised": False, "smoothing": 0.75},
+        {"virtual": 8},
+        {"history": 0.1},
+        {"entropy": 0.1, "labelled": 4, "eps_in_root": False},
+        {"layout": "conv", "width": 4, "generator_width": 8},
+        {"layout": "conv", "width": 4, "generator_width": 8, "virtual": 4, "minibatch": 3, "generator": "saturating"},
+    ],
+    ids=lambda changes: " ".join(changes),
+)
+def test_every_switch_trains_samples_and_reloads(changes: dict, tmp_path) -> None:
+    model = tiny.model("improved-gan", **changes)
+    before = [p.detach().clone() for p in model.parameters()]
+    fit(model, tiny.data_for("improved-gan"), training=tiny.training(images=48), quiet=True)
+    assert sum(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)) == len(before)
+    model.eval().settle()
+    assert model.sample(3).shape == (3, 1, 28, 28)
+    if model.config.supervised:
+        p = model.classify(tiny.images(30).all())
+        torch.testing.assert_close(p.sum(1), torch.ones(30))
+    else:
+        with pytest.raises(UsageError, match="without labels"):
+            model.classify(tiny.images(3).all())
+
+
+def test_full_sizes_are_the_papers() -> None:
+    def weights(layout: str, shape: tuple[int, ...], **changes: object) -> dict[str, int]:
+        with torch.device("meta"):
+            model = ImprovedGAN(ImprovedGANConfig(layout=layout, **changes), Spec("x", shape, 10))
+        return {name: sum(p.numel() for p in player.module.parameters()) for name, player in model.players().items()}
+
+    rounded = lambda counts: {name: round(n / 1e6, 2) for name, n in counts.items()}  # noqa: E731
+    assert rounded(weights("dense", (1, 28, 28))) == {"discriminator": 1.54, "generator": 0.69}
+    assert rounded(weights("conv", (3, 32, 32))) == {"discriminator": 1.41, "generator": 4.93}
+    assert rounded(weights("conv", (3, 32, 32), minibatch=100)) == {"discriminator": 1.5, "generator": 4.93}
+    assert rounded(weights("conv", (3, 32, 32), width=64)) == {"discriminator": 0.63, "generator": 4.93}
+
+
+def test_shapes_on_the_way_are_the_papers() -> None:
+    seen = []
+    net = ConvDiscriminator((3, 32, 32), (6, 12), 10)
+    for layer in net.layers():
+        layer.register_forward_hook(lambda module, given, out: seen.append(tuple(out.shape[1:])))
+    net(torch.zeros(2, 3, 32, 32))
+    assert seen == [(6, 32, 32)] * 2 + [(6, 16, 16)] + [(12, 16, 16)] * 2 + [(12, 8, 8)] + [(12, 6, 6)] * 3 + [(10,)]
+    assert ConvGenerator(5, 16, (1, 28, 28))(torch.rand(2, 5)).shape == (2, 1, 28, 28)
+    assert ConvGenerator(5, 16, (3, 32, 32))(torch.rand(2, 5)).shape == (2, 3, 32, 32)
+    assert DenseDiscriminator(784, (8, 4, 2, 2, 2), 10)(torch.zeros(3, 1, 28, 28))[0].shape == (3, 2)
+
+
+def test_parts_of_a_batch_are_kept_apart_by_minibatch_discrimination() -> None:
+    net = DenseDiscriminator(784, (8, 4, 4, 4, 4), 10, minibatch=3)
+    a, b = torch.rand(5, 1, 28, 28), torch.rand(7, 1, 28, 28)
+    apart = torch.cat([net(a)[1], net(b)[1]])
+    torch.testing.assert_close(net(torch.cat([a, b]), parts=[5, 7])[1], apart)
+    assert not torch.allclose(net(torch.cat([a, b]))[1], apart)
+
+
+def test_flat_examples_can_be_classified() -> None:
+    x = torch.randint(0, 256, (40, 1, 1, 13), dtype=torch.uint8)
+    data = Dataset(Spec("table", (1, 1, 13), 3), x, torch.arange(40) % 3)
+    model = build("improved-gan", ImprovedGANConfig(width=8, generator_width=8), data.spec)
+    fit(model, data, training=tiny.training(images=32), quiet=True)
+    assert model.classify(x).shape == (40, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "spec", "sentence"),
+    [
+        ({"layout": "conv"}, Spec("x", (1, 20, 20), 10), "28 or 32 pixels"),
+        ({}, Spec("x", (1, 28, 28)), "no labels"),
+        ({"smoothing": 0.3}, Spec("x", (1, 28, 28), 10), "above 0.5"),
+        ({"code": 0}, Spec("x", (1, 28, 28), 10), "must be positive"),
+        ({"width": 2}, Spec("x", (1, 28, 28), 10), "at least 4"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(changes: dict, spec: Spec, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        ImprovedGAN(ImprovedGANConfig(**changes), spec)
+
+
+def test_data_without_labels_say_so() -> None:
+    data = tiny.few(32, labelled=0)
+    model = build("improved-gan", ImprovedGANConfig(**tiny.settings("improved-gan")), data.spec)
+    with pytest.raises(UsageError, match="no labelled example"):
+        fit(model, data, training=tiny.training(images=16), quiet=True)
