@@ -28,7 +28,8 @@ torch.set_default_dtype(torch.float64)
 torch.Tensor.float = torch.Tensor.double
 world = join()
 torch.manual_seed(world.rank)  # processes that start apart must be brought together
-model = tiny.model(name, seed=world.rank)
+name, _, change = name.partition(" ")
+model = tiny.model(name, seed=world.rank, **({"minibatch": 4, "history": 0.1, "generator": "saturating"} if change else {}))
 run = Run(folder) if world.writes else None
 data = tiny.images(64) if name != "planar" else tiny.data_for(name)
 fit(model, data, run, tiny.training(images=96, batch=16, accumulate=accumulate, average=40, clip=1.0), world=world, quiet=True)
@@ -55,10 +56,11 @@ def train(folder: Path, processes: int, name: str, accumulate: int) -> tuple[dic
     return load_file(folder / "state.safetensors"), said
 
 
-@pytest.mark.parametrize(("name", "accumulate"), [("dcgan", 1), ("dcgan", 2), ("planar", 1), ("classifier", 2)])
+CASES = [("dcgan", 1), ("dcgan", 2), ("planar", 1), ("classifier", 2), ("improved-gan", 1), ("improved-gan minibatch", 2), ("infogan", 1)]
+
+
+@pytest.mark.parametrize(("name", "accumulate"), CASES)
 def test_two_processes_are_one(name: str, accumulate: int, tmp_path: Path) -> None:
-    if name not in tiny.NAMES:
-        pytest.skip(f"there is no model {name}")
     one, _ = train(tmp_path / "one", 1, name, accumulate)
     two, said = train(tmp_path / "two", 2, name, accumulate)
     assert one.keys() == two.keys()

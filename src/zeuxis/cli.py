@@ -19,6 +19,7 @@ COMMANDS = {
     "arithmetic": "add and subtract the codes of chosen samples",
     "film": "make the film of a run's learning: .webp, .gif or .mp4",
     "evaluate": "score a model's samples against real images",
+    "ablation": "Improved GAN with one technique left out at a time",
     "data": "look at a data set before training on it: zeuxis data check PATH",
     "list": "what there is: models, recipes, data, shipped models, runs",
 }

@@ -46,7 +46,7 @@ class MinibatchDiscrimination(nn.Module):
         self.initialising = False
 
     def forward(self, f: Float[Tensor, "n features"]) -> Float[Tensor, "n more"]:
-        everyone, own = gather_rows(f) if active() else (f, slice(0, len(f)))
+        everyone, own = gather_rows(f) if active() and not self.initialising else (f, slice(0, len(f)))
         distance = self.distances(everyone)
         if self.initialising:
             distance = self.adapt(distance)

@@ -1,0 +1,179 @@
+"""The steps of Improved GAN and InfoGAN on digits against the plain scripts a competent user would write.
+
+    python benchmarks/improved.py [--quick]
+
+Interleaved in one process run, printed as ratios of medians, with the share of the machine's own rate of matrix products.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
+from torch.utils.data import DataLoader, TensorDataset
+
+from dcgan import interleaved, product_rate
+from zeuxis.data import few_labels, load_data
+from zeuxis.data.dataset import Dataset
+from zeuxis.evaluation.record import machine, write_record
+from zeuxis.gan.infogan import InfoGANConfig
+from zeuxis.model import Model
+from zeuxis.recipes import recipes
+from zeuxis.training.loop import fit
+from zeuxis.training.settings import Training
+from zeuxis.training.speed import has_bf16
+from zeuxis.training.weights import build
+
+
+class Noisy(nn.Module):
+    """Gaussian noise while training."""
+
+    def __init__(self, std: float) -> None:
+        super().__init__()
+        self.std = std
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.std * torch.randn_like(x)
+
+
+def plain_improved(data: Dataset, batch: int) -> Callable[[int], None]:
+    """The semi-supervised game on digits: three passes of D, a matching step of G, float32, default Adam."""
+    widths = [784, 1000, 500, 250, 250, 250]
+    layers: list[nn.Module] = []
+    for i, (a, b) in enumerate(itertools.pairwise(widths)):
+        layers += [Noisy(0.5 if i else 0.3), weight_norm(nn.Linear(a, b)), nn.ReLU()]
+    body, head = nn.Sequential(*layers), nn.Sequential(Noisy(0.5), weight_norm(nn.Linear(250, 10)))
+    hidden = [nn.Linear(100, 500), nn.BatchNorm1d(500), nn.Softplus(), nn.Linear(500, 500), nn.BatchNorm1d(500), nn.Softplus()]
+    g = nn.Sequential(*hidden, weight_norm(nn.Linear(500, 784)), nn.Sigmoid())
+    x, y = data.all().float().flatten(1) / 255, data.labels
+    assert y is not None
+    labelled, classes = x[y >= 0], y[y >= 0]
+    adam_d = torch.optim.Adam([*body.parameters(), *head.parameters()], 1e-3, (0.5, 0.999))
+    adam_g = torch.optim.Adam(g.parameters(), 1e-3, (0.5, 0.999))
+    loader = DataLoader(TensorDataset(x), batch, shuffle=True, drop_last=True)
+
+    def steps(n: int) -> None:
+        one, two = iter(loader), iter(loader)
+        for _ in range(n):
+            some = torch.randint(len(labelled), (batch,))
+            (real,), (other,) = next(one), next(two)
+            fake = g(torch.rand(batch, 100)).detach()
+            on_labelled, on_real, on_fake = (head(body(part)) for part in (labelled[some], real, fake))
+            r, f = on_real.logsumexp(1), on_fake.logsumexp(1)
+            loss = F.cross_entropy(on_labelled, classes[some]) + 0.5 * (F.softplus(r) - r).mean() + 0.5 * F.softplus(f).mean()
+            adam_d.zero_grad()
+            loss.backward()
+            adam_d.step()
+            loss = (body(g(torch.rand(batch, 100))).mean(0) - body(other).mean(0).detach()).square().mean()
+            adam_g.zero_grad()
+            loss.backward()
+            adam_g.step()
+            loss.item()
+
+    return steps
+
+
+def plain_infogan(data: Dataset, batch: int) -> Callable[[int], None]:
+    """The MNIST game of InfoGAN: float32, default layouts and Adam, both networks' gradients in both turns."""
+    g = nn.Sequential(
+        *(nn.Linear(74, 1024), nn.BatchNorm1d(1024), nn.ReLU(), nn.Linear(1024, 6272), nn.BatchNorm1d(6272), nn.ReLU()),
+        *(nn.Unflatten(1, (128, 7, 7)), nn.ConvTranspose2d(128, 64, 4, 2, 1), nn.BatchNorm2d(64), nn.ReLU()),
+        *(nn.ConvTranspose2d(64, 1, 4, 2, 1), nn.Sigmoid()),
+    )
+    trunk = nn.Sequential(
+        *(nn.Conv2d(1, 64, 4, 2, 1), nn.LeakyReLU(0.1), nn.Conv2d(64, 128, 4, 2, 1), nn.BatchNorm2d(128), nn.LeakyReLU(0.1)),
+        *(nn.Flatten(), nn.Linear(6272, 1024), nn.BatchNorm1d(1024), nn.LeakyReLU(0.1)),
+    )
+    d, q = nn.Linear(1024, 1), nn.Sequential(nn.Linear(1024, 128), nn.BatchNorm1d(128), nn.LeakyReLU(0.1), nn.Linear(128, 14))
+    adam_d = torch.optim.Adam([*trunk.parameters(), *d.parameters(), *q.parameters()], 2e-4, (0.5, 0.999))
+    adam_g = torch.optim.Adam(g.parameters(), 1e-3, (0.5, 0.999))
+    loader = DataLoader(TensorDataset(data.all().float() / 255), batch, shuffle=True, drop_last=True)
+    bce = F.binary_cross_entropy_with_logits
+
+    def code() -> tuple[Tensor, Tensor, Tensor]:
+        c, u = torch.randint(10, (batch,)), torch.rand(batch, 2) * 2 - 1
+        return torch.cat([torch.rand(batch, 62) * 2 - 1, F.one_hot(c, 10).float(), u], 1), c, u
+
+    def information(reading: Tensor, c: Tensor, u: Tensor) -> Tensor:
+        return F.cross_entropy(reading[:, :10], c) + 0.5 * (reading[:, 10:12] - u).square().sum(1).mean()
+
+    def steps(n: int) -> None:
+        batches = iter(loader)
+        for _ in range(n):
+            (x,) = next(batches)
+            z, c, u = code()
+            h_real, h_fake = trunk(x), trunk(g(z).detach())
+            loss = bce(d(h_real), torch.ones(batch, 1)) + bce(d(h_fake), torch.zeros(batch, 1)) + information(q(h_fake), c, u)
+            adam_d.zero_grad()
+            loss.backward()
+            adam_d.step()
+            z, c, u = code()
+            h = trunk(g(z))
+            loss = bce(d(h), torch.ones(batch, 1)) + information(q(h), c, u)
+            adam_g.zero_grad()
+            loss.backward()
+            adam_g.step()
+            loss.item()
+
+    return steps
+
+
+def ours(model: Model, data: Dataset, batch: int) -> Callable[[int], None]:
+    """The same game by zeuxis."""
+
+    def steps(n: int) -> None:
+        fit(model, data, None, Training(images=n * batch, batch=batch, film=0, log_every=10**12), quiet=True)
+
+    return steps
+
+
+def operations(parts: dict[str, tuple[float, float]]) -> float:
+    """Operations of a step on one image from (multiply-adds forward, forward passes counted with their gradients)."""
+    return sum(2 * macs * passes for macs, passes in parts.values())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="few repetitions, no record")
+    parser.add_argument("--record", default="results/speed-improved.json", help="where the figures go")
+    wish = parser.parse_args()
+    rounds, n = (2, 4) if wish.quick else (7, 30)
+    began, figures = time.monotonic(), {}
+    data = few_labels(load_data("mnist"), 10, 0)
+    settings = recipes()["improved-gan/mnist"].settings
+    print(machine())
+    # Passes: D sees labelled, real and generated images with both gradients (3 each, less the first layer's input gradient), then
+    # one generated batch forward and to the input, and one real batch forward; G is run once without and once with gradients.
+    dense = {"D": (1.54e6, 9 + 3), "D's first layer": (0.784e6, -3), "G": (0.69e6, 1 + 3)}
+    convolutional = {"D": (13.2e6, 6 + 2), "G": (13.1e6, 1 + 3)}
+    cases = (
+        ("improved-gan, batch 100", settings, "improved-gan", 100, plain_improved, dense, n),
+        ("improved-gan, batch 500", settings, "improved-gan", 500, plain_improved, dense, max(2, n // 4)),
+        ("infogan, batch 128", InfoGANConfig(), "infogan", 128, plain_infogan, convolutional, max(2, n // 6)),
+    )
+    for name, config, model, batch, script, parts, count in cases:
+        if model == "improved-gan":  # as many labelled images as the plain script takes
+            config = type(config)(**{**vars(config), "labelled": 0})
+        slow, fast = script(data, batch), ours(build(model, config, data.spec), data, batch)
+        times = interleaved({"plain": lambda s=slow, c=count: s(c), "zeuxis": lambda s=fast, c=count: s(c)}, rounds)
+        rate = product_rate(has_bf16(torch.device("cpu")), 5)
+        plain, own = (statistics.median(times[key]) / count for key in ("plain", "zeuxis"))
+        ratio = statistics.median(a / b for a, b in zip(times["plain"], times["zeuxis"], strict=True))
+        share = batch * operations(parts) / own / rate
+        figures[name] = {"plain ms": 1e3 * plain, "zeuxis ms": 1e3 * own, "ratio": ratio, "share of product rate": share}
+        print(f"{name}: a step {1e3 * plain:.0f} ms plain, {1e3 * own:.0f} ms zeuxis: {ratio:.2f} times as fast; ", end="")
+        print(f"{share:.0%} of the machine's {rate / 1e9:.0f} GFLOP/s")
+    if not wish.quick:
+        print("record:", write_record(wish.record, figures, seconds=time.monotonic() - began, seed=0, note="ratios of medians"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
