@@ -1,0 +1,170 @@
+"""InfoGAN: the bound on information, who moves what, and the networks of the paper."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+import tiny
+from zeuxis.data.dataset import Dataset, Spec
+from zeuxis.errors import UsageError
+from zeuxis.gan.infogan import InfoGAN, InfoGANConfig
+from zeuxis.training.loop import fit
+from zeuxis.training.weights import build
+
+
+def information(model: InfoGAN, reading: torch.Tensor, z: torch.Tensor) -> dict[str, float]:
+    batch = tiny.batch("infogan")
+    model.information(reading, z, batch)
+    return {key: value.item() for key, value in batch.logs.items()}
+
+
+def test_a_blind_reader_knows_nothing_and_a_perfect_one_the_entropy() -> None:
+    model = tiny.model("infogan")
+    z = model.prior(1000, generator=torch.Generator().manual_seed(0))
+    blind = information(model, torch.zeros(1000, 14), z)
+    assert blind["information on category"] == pytest.approx(0, abs=1e-5)
+    perfect = torch.zeros(1000, 14)
+    perfect[:, :10], perfect[:, 10], perfect[:, 12] = 50 * z[:, 6:16], z[:, 16], z[:, 17]
+    found = information(model, perfect, z)
+    assert found["information on category"] == pytest.approx(math.log(10), abs=1e-5)
+    assert found["information on continuous 1"] == pytest.approx(math.log(2) - 0.5 * math.log(2 * math.pi), abs=1e-5)
+
+
+def test_a_learned_deviation_gives_the_gaussian_bound() -> None:
+    model = tiny.model("infogan", categorical=(), continuous=1, std="learned")
+    z = torch.zeros(2000, 7)
+    z[:, 6] = torch.rand(2000) * 2 - 1
+    sigma = 0.1
+    reading = torch.stack([z[:, 6] + sigma * torch.randn(2000), torch.full((2000,), 2 * math.log(sigma))], 1)
+    found = information(model, reading, z)["information on continuous 1"]
+    assert found == pytest.approx(math.log(2) - 0.5 * math.log(2 * math.pi * math.e * sigma**2), abs=0.05)
+    sure = torch.stack([z[:, 6], torch.full((2000,), -100.0)], 1)
+    assert information(model, sure, z)["information on continuous 1"] < 3.0, "certainty must be bounded"
+
+
+def test_information_reaches_the_generator_and_the_shared_layers() -> None:
+    model = tiny.model("infogan").train()
+    z = model.prior(16)
+    loss = model.information(model.discriminator.both(model.generator(z))[1], z)
+    loss.backward()
+    for name, p in model.named_parameters():
+        if name.startswith("discriminator.last"):
+            assert p.grad is None
+        else:
+            assert p.grad is not None, name
+            assert p.grad.abs().sum() > 0, name
+
+
+def test_the_control_leaves_the_generator_uninformed() -> None:
+    losses = {}
+    for inform in (True, False):
+        torch.manual_seed(0)
+        model = tiny.model("infogan", inform_generator=inform).train()
+        losses[inform] = [loss.item() for _, loss in model.play(tiny.batch("infogan"))]
+    assert losses[True][0] == losses[False][0]
+    assert losses[True][1] != losses[False][1]
+    assert losses[False][1] == pytest.approx(math.log(2), abs=0.3), "the adversarial loss alone"
+
+
+def test_codes_come_from_their_laws() -> None:
+    model = tiny.model("infogan", categorical=(3, 5), continuous=2)
+    z = model.prior(5000, generator=torch.Generator().manual_seed(0))
+    assert [(c.name, c.start, c.size) for c in model.codes()] == [
+        ("category 1", 6, 3),
+        ("category 2", 9, 5),
+        ("continuous 1", 14, 1),
+        ("continuous 2", 15, 1),
+    ]
+    for start, size in ((6, 3), (9, 5)):
+        one_hot = z[:, start : start + size]
+        assert torch.equal(one_hot.sum(1), torch.ones(5000))
+        assert (one_hot.mean(0) - 1 / size).abs().max() < 0.03
+    for column in (0, 14, 15):
+        assert z[:, column].min() >= -1
+        assert z[:, column].max() <= 1
+        assert abs(z[:, column].var().item() - 1 / 3) < 0.02
+    batch = tiny.batch("infogan")
+    drawn = model.draw(batch)
+    assert drawn.shape == (16, 16)
+    assert torch.equal(drawn[:, 6:9].sum(1), torch.ones(16))
+
+
+def sizes(shape: tuple[int, ...], **changes: object) -> dict[str, float]:
+    with torch.device("meta"):
+        model = InfoGAN(InfoGANConfig(**changes), Spec("x", shape))
+    return {name: round(sum(p.numel() for p in player.module.parameters()) / 1e6, 2) for name, player in model.players().items()}
+
+
+def test_full_sizes_are_the_papers() -> None:
+    assert sizes((1, 28, 28)) == {"generator": 6.65, "discriminator": 6.69}
+    assert sizes((3, 32, 32), noise=124, categorical=(10,) * 4, continuous=4) == {"generator": 2.8, "discriminator": 1.19}
+    assert sizes((3, 32, 32), noise=128, categorical=(10,) * 10, continuous=0) == {"generator": 2.91, "discriminator": 1.2}
+    assert sizes((1, 32, 32), noise=128, categorical=(), continuous=5) == {"generator": 8.68, "discriminator": 8.54}
+    chairs = sizes((3, 64, 64), noise=128, categorical=(20,) * 3, continuous=1)
+    assert chairs["generator"] == pytest.approx(19.8, abs=0.2)
+    assert chairs["discriminator"] == pytest.approx(19.6, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "inputs", "outputs"),
+    [
+        ({}, 74, 14),
+        ({"noise": 124, "categorical": (10,) * 4, "continuous": 4}, 168, 48),
+        ({"noise": 128, "categorical": (10,) * 10, "continuous": 0}, 228, 100),
+        ({"noise": 128, "categorical": (), "continuous": 5}, 133, 10),
+        ({"noise": 128, "categorical": (20,) * 3, "continuous": 1}, 189, 62),
+    ],
+)
+def test_codes_have_the_papers_length(changes: dict, inputs: int, outputs: int) -> None:
+    with torch.device("meta"):
+        model = InfoGAN(InfoGANConfig(width=0.05, **changes), Spec("x", (1, 28, 28)))
+    assert model.generator.dense[0].in_features == inputs
+    assert model.discriminator.read.out_features == outputs
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 32, 32), (3, 64, 64)])
+def test_every_layout_trains_and_samples(shape: tuple[int, ...]) -> None:
+    x = torch.randint(0, 256, (32, *shape), dtype=torch.uint8)
+    data = Dataset(Spec("tiny", shape), x)
+    model = build("infogan", InfoGANConfig(width=0.03, noise=4, categorical=(3,), continuous=1, std="learned"), data.spec)
+    fit(model, data, training=tiny.training(images=32), quiet=True)
+    model.eval().settle(x)
+    assert isinstance(model, InfoGAN)
+    assert model.sample(3).shape == (3, *shape)
+    category, number = model.infer(x)
+    torch.testing.assert_close(category.sum(1), torch.ones(32))
+    assert number.shape == (32, 1)
+
+
+def test_it_learns_a_code_for_what_images_differ_in() -> None:
+    """Two kinds of images, bright on the left or on the right: the category of two must tell them apart without a label."""
+    kind = torch.arange(256) % 2
+    x = torch.zeros(256, 1, 28, 28, dtype=torch.uint8)
+    x[kind == 0, :, :, :14] = 200
+    x[kind == 1, :, :, 14:] = 200
+    data = Dataset(Spec("halves", (1, 28, 28)), x)
+    model = build("infogan", InfoGANConfig(width=0.1, noise=4, categorical=(2,), continuous=0, generator_lr=2e-3, lr=1e-3), data.spec)
+    fit(model, data, training=tiny.training(images=32 * 150, batch=32, average=200), quiet=True)
+    model.eval().settle(x)
+    assert isinstance(model, InfoGAN)
+    guess = model.infer(x)[0].argmax(1)
+    agreement = (guess == kind).float().mean().item()
+    assert max(agreement, 1 - agreement) > 0.95
+
+
+@pytest.mark.parametrize(
+    ("changes", "shape", "sentence"),
+    [
+        ({}, (1, 20, 20), "choose --size"),
+        ({"layout": "chairs"}, (1, 28, 28), "choose --size"),
+        ({"categorical": (1,)}, (1, 28, 28), "at least 2 classes"),
+        ({"categorical": (), "continuous": 0}, (1, 28, 28), "needs a code"),
+        ({"width": 0.0}, (1, 28, 28), "above 0"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(changes: dict, shape: tuple[int, ...], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        InfoGAN(InfoGANConfig(**changes), Spec("x", shape))
