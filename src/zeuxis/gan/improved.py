@@ -73,6 +73,11 @@ class ImprovedGANConfig:
     """Weight of the entropy of the classes given to unlabelled images, pushed down (0 in the paper)."""
     labelled: int = 0
     """Labelled images a step; 0 takes as many as unlabelled ones."""
+    generated: int = 0
+    """Generated images a step; 0 takes as many as unlabelled ones."""
+    reuse: bool = False
+    """Match the features that the discriminator's turn gave, with the images generated there, instead of drawing both anew: one
+    pass of each network less."""
     code: int = 100
     """Numbers in a code, uniform on (0, 1)."""
     width: int = 0
@@ -152,43 +157,52 @@ class ImprovedGAN(Model):
     def play(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
         c, noise, x = self.config, batch.noise, self.scale(batch.x)
 
-        with torch.no_grad():
-            fake = self.generate(noise.uniform(c.code))
+        draws = noise.of(c.generated or noise.total)
+        with torch.set_grad_enabled(c.reuse):
+            fake = self.generate(draws.uniform(c.code))
         # One pass over all parts: no layer but minibatch discrimination, which is told the parts, lets one example see another.
+        parts, sources = [x, fake.detach()], [noise, draws]
         if c.supervised:
-            some = noise.of(c.labelled or noise.total)
-            labelled, y = self.labelled(batch, some.total)
-            sizes = [len(labelled), len(x), len(fake)]
-            _, logits = self.discriminator(torch.cat([labelled, x, fake]), Jitter(some, noise, noise), sizes)
-            on_labelled, on_real, on_fake = logits.split(sizes)
-        else:
-            sizes = [len(x), len(fake)]
-            on_real, on_fake = self.discriminator(torch.cat([x, fake]), Jitter(noise, noise), sizes)[1].split(sizes)
+            labelled, y = self.labelled(batch, c.labelled or noise.total)
+            parts, sources = [*parts, labelled], [*sources, noise.of(c.labelled or noise.total)]
+        sizes = [len(part) for part in parts]
+        features, logits = self.discriminator(torch.cat(parts), Jitter(*sources), sizes)
+        on_real, on_fake, *on_labelled = logits.split(sizes)
         real, generated = on_real.logsumexp(1), on_fake.logsumexp(1)
-        loss = c.unlabelled / 2 * (F.softplus(real) - c.smoothing * real + F.softplus(generated)).mean()
+        loss = c.unlabelled / 2 * ((F.softplus(real) - c.smoothing * real).mean() + F.softplus(generated).mean())
         batch.logs |= {"D(x)": real.detach().sigmoid().mean(), "D(G(z))": generated.detach().sigmoid().mean()}
         if c.supervised:
-            loss = loss + F.cross_entropy(on_labelled, y)
+            loss = loss + F.cross_entropy(on_labelled[0], y)
             if c.entropy:
                 loss = loss - c.entropy * (on_real.softmax(1) * on_real.log_softmax(1)).sum(1).mean()
         yield "discriminator", loss + self.past("discriminator", batch)
 
-        for _ in range(c.generator_steps):
+        wanted = mean_over_batch(features[: len(x)].detach()) if c.reuse and self.matches else None
+        for step in range(c.generator_steps):
             with frozen(self.discriminator):
-                loss = self.generator_loss(batch)
+                fake = fake if c.reuse and not step else self.generate(draws.uniform(c.code))
+                loss = self.generator_loss(fake, draws, batch, wanted)
             yield "generator", loss + self.past("generator", batch)
 
-    def generator_loss(self, batch: Batch) -> Tensor:
-        """One of the generator's objectives, through a discriminator that stands still."""
-        noise, weights = batch.noise, self.discriminator.weights()
-        features, logits = self.discriminator(self.generate(noise.uniform(self.config.code)), Jitter(noise), weights=weights)
+    def generator_loss(self, fake: Tensor, draws: Noise, batch: Batch, wanted: Tensor | None = None) -> Tensor:
+        """One of the generator's objectives, through a discriminator that stands still.
+
+        Arguments:
+            fake: Generated images.
+            draws: Where their noise inside the discriminator comes from.
+            batch: Gives further real images whose features are matched.
+            wanted: The mean features to match instead.
+        """
+        weights = self.discriminator.weights()
+        features, logits = self.discriminator(fake, Jitter(draws), weights=weights)
         if not self.matches:
             real = logits.logsumexp(1)
             return (F.softplus(-real) if self.config.generator == "non-saturating" else -F.softplus(real)).mean()
-        assert batch.more is not None
-        other, _ = batch.more("any", noise.total)
-        with torch.no_grad():
-            wanted = mean_over_batch(self.discriminator(self.scale(other), Jitter(noise), weights=weights)[0])
+        if wanted is None:
+            assert batch.more is not None
+            other, _ = batch.more("any", batch.noise.total)
+            with torch.no_grad():
+                wanted = mean_over_batch(self.discriminator(self.scale(other), Jitter(batch.noise), weights=weights)[0])
         difference = mean_over_batch(features) - wanted
         distance = (difference.square() if self.config.generator == "squared" else difference.abs()).mean()
         batch.logs["feature distance"] = distance.detach()
@@ -280,7 +294,7 @@ def check(c: ImprovedGANConfig, spec: Spec) -> bool:
         raise UsageError(f"--model.smoothing is the target for real images, above 0.5 and at most 1, got {c.smoothing}.")
     if (
         min(c.code, c.generator_steps) < 1
-        or min(c.minibatch, c.virtual, c.labelled, c.width, c.generator_width) < 0
+        or min(c.minibatch, c.virtual, c.labelled, c.generated, c.width, c.generator_width) < 0
         or 0 < min(c.width or 4, c.generator_width or 4) < 4
     ):
         raise UsageError("Sizes and counts of --model must be positive, and widths at least 4.")
