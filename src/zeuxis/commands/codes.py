@@ -1,0 +1,82 @@
+"""zeuxis codes: what a model's codes mean, read from images and compared with labels, known factors, or slant and width."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import tyro
+
+from ..errors import UsageError
+from ..evaluation.code_report import describe_codes
+from ..evaluation.record import write_record
+from ..model import HasCodes, require
+from ..progress import console
+from ..training.config import from_json
+from ..training.run import Run
+from ..training.start import Source
+from ..training.weights import load, resolve
+from .evaluate import training_command
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Reads every code from real images: errors of a category as a classifier, correlations of a continuous code, and how far the
+    codes are disentangled where the factors of the images are known."""
+
+    model: tyro.conf.Positional[str]
+    """A run folder of a model with codes."""
+    data: str = ""
+    """Images to read codes from, as --data of train takes them; by default the run's own data set."""
+    split: str = "test"
+    """Which part of the data: test or train."""
+    n: int = 0
+    """Images to look at; 0 means all there are."""
+    fix: int = 10_000
+    """Training images on which the maps from categories to classes are fixed; 0 fixes them on the images looked at."""
+    drawn: int = 10_000
+    """Images drawn from the model to see what chosen codes do to slant and width; 0 for none."""
+    seed: int = 0
+    """Fixes the choice of images and the drawn codes."""
+    weights: str = ""
+    """Which file of the folder to take the weights from."""
+    record: str = ""
+    """Write the figures with command, seed, machine and time to this JSON file."""
+    paper: str = ""
+    """The published figure, for the record."""
+    note: str = ""
+    """What a reader of the record must know."""
+
+
+def main(words: Sequence[str]) -> None:
+    wish = tyro.cli(Codes, args=words, prog="zeuxis codes")
+    if wish.split not in ("test", "train"):
+        raise UsageError(f"--split is '{wish.split}', expected test or train.")
+    if min(wish.n, wish.fix, wish.drawn) < 0:
+        raise UsageError(f"--n, --fix and --drawn count images, got {wish.n}, {wish.fix} and {wish.drawn}: give 0 or more.")
+    began = time.monotonic()
+    model = load(wish.model, wish.weights)
+    coded = require(model, HasCodes, "say what its codes mean")
+    run = Run.open(resolve(wish.model))
+    about = run.read_json("config.json")
+    source = from_json(Source, about.get("source", {"data": model.spec.name}), str(run.path("config.json")))
+    if wish.data:
+        source = Source(wish.data, model.spec.shape[-1], model.spec.shape[0])
+    data = source.load(wish.split)
+    shuffled = torch.Generator().manual_seed(wish.seed)
+    if 0 < wish.n < len(data):
+        data = data.take(torch.randperm(len(data), generator=shuffled)[: wish.n])
+    fix = None
+    if wish.fix and wish.split == "test" and data.labels is not None and any(code.kind == "categorical" for code in coded.codes()):
+        whole = source.load("train")
+        fix = whole.take(torch.randperm(len(whole), generator=shuffled)[: wish.fix])
+    report = describe_codes(model, data, fix=fix, drawn=wish.drawn, seed=wish.seed, split=wish.split)
+    console.print(report.table())
+    if wish.record:
+        more = {"trained by": training_command(about), "training": about.get("training"), "settings": about["settings"]}
+        more["metrics"] = run.metrics()[-1:]
+        seconds, figures = time.monotonic() - began, report.as_dict()
+        path = write_record(wish.record, figures, seconds=seconds, seed=wish.seed, paper=wish.paper, note=wish.note, **more)
+        console.print(f"Record: {path}", markup=False, soft_wrap=True)

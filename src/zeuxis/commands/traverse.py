@@ -1,0 +1,69 @@
+"""zeuxis traverse: each of a model's codes varied with everything else fixed, as a sheet of pictures or as a film."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from ..applications.film import write_film
+from ..applications.pictures import save
+from ..applications.traverse import arranged, find, sheet, sweep
+from ..errors import UsageError
+from ..model import HasCodes, require
+from ..training.weights import load
+
+
+@dataclass(frozen=True)
+class Traverse:
+    """Varies a code along each row and leaves everything else as it is, so that one sees what the code means."""
+
+    model: tyro.conf.Positional[str]
+    """A run folder of a model with codes."""
+    out: str = "traverse.png"
+    """A sheet with one panel a code (.png), or a film in which each continuous code goes there and back (.webp, .gif, .mp4)."""
+    code: str = ""
+    """Vary only this code, as in "continuous 1"."""
+    rows: int = 10
+    """Random codes that the rows begin with; in a film, samples in a panel."""
+    columns: int = 10
+    """Values of a continuous code; a categorical one has a column for each category."""
+    low: float | None = None
+    """Least value of a continuous code; by default of a range twice as wide as the prior's, -2 for a code on (-1, 1)."""
+    high: float | None = None
+    """Its greatest value."""
+    separate: bool = False
+    """Write one picture a code, named after it, instead of one sheet."""
+    frames: int = 60
+    """Frames of a film."""
+    seconds: float = 0.0
+    """Length of the film (seconds); 0 means 25 images a second."""
+    seed: int = 0
+    """Fixes the random codes."""
+    weights: str = ""
+    """Which file of the folder to take the weights from."""
+
+
+def main(words: Sequence[str]) -> None:
+    wish = tyro.cli(Traverse, args=words, prog="zeuxis traverse")
+    model = require(load(wish.model, wish.weights), HasCodes, "vary its codes")
+    codes = [find(model.codes(), wish.code)] if wish.code else list(model.codes())
+    if not codes:
+        raise UsageError(f"'{wish.model}' was trained without codes: train it with --model.continuous or --model.categorical.")
+    out = Path(wish.out)
+    if out.suffix.lower() in (".webp", ".gif", ".mp4"):
+        swept = [code for code in codes if code.kind == "continuous"] or codes
+        with tempfile.TemporaryDirectory() as folder:
+            pictures = sweep(model, swept, wish.rows, wish.frames, wish.low, wish.high, wish.seed)
+            paths = [save(picture, Path(folder) / f"{i:06}.png") for i, picture in enumerate(pictures)]
+            print(write_film(paths, out, wish.seconds or len(paths) / 25, hold=0))
+        return
+    panels = [sheet(model, code, wish.rows, wish.columns, wish.low, wish.high, wish.seed) for code in codes]
+    if wish.separate:
+        for code, panel in zip(codes, panels, strict=True):
+            print(save(panel, out.with_name(f"{out.stem}-{code.name.replace(' ', '-')}{out.suffix}")))
+    else:
+        print(save(arranged(panels), out))
