@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from zeuxis.model import CanClassify, CanDecode, CanEncode, CanFeature, CanLogProb, CanSample, has, models
+from zeuxis.model import CanClassify, CanDecode, CanEncode, CanFeature, CanLogProb, CanSample, HasCodes, has, models
 
 project, author, copyright = "zeuxis", "the zeuxis authors", "2026, the zeuxis authors"
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "myst_parser"]
@@ -41,6 +41,7 @@ def table_of_models() -> str:
         "log_prob": CanLogProb,
         "classify": CanClassify,
         "features": CanFeature,
+        "codes": HasCodes,
     }
     rows = ["| model | paper | can |", "| --- | --- | --- |"]
     for name, kind in sorted(models().items()):

@@ -21,6 +21,7 @@ from ..model import (
     CanFeature,
     CanLogProb,
     CanSample,
+    HasCodes,
     has,
     models,
 )
@@ -36,6 +37,7 @@ VERBS = {
     "complete": CanComplete,
     "classify": CanClassify,
     "features": CanFeature,
+    "codes": HasCodes,
 }
 
 
