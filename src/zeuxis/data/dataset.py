@@ -8,7 +8,7 @@ the plane are float32 of shape (N, 2).
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -43,13 +43,28 @@ class Spec:
         return cls(data["name"], tuple(data["shape"]), data["classes"], tuple(data["class_names"]))
 
 
+@runtime_checkable
+class Rows(Protocol):
+    """What can stand in an array's place: examples that are made when their rows are read."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray: ...
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Examples and, if there are any, labels.
 
     Arguments:
         spec: Name, shape and classes.
-        x: Examples, (N, *shape): a tensor, or a memory-mapped array.
+        x: Examples, (N, *shape): a tensor, a memory-mapped array, or examples made when read.
         y: Labels (N,), int64, -1 where an example is unlabelled; None without labels.
         rows: The rows of `x` that this data set consists of, None for all. Splits share one array.
 
@@ -61,7 +76,7 @@ class Dataset:
     """
 
     spec: Spec
-    x: Tensor | np.ndarray
+    x: Tensor | np.ndarray | Rows
     y: Tensor | None = None
     rows: Tensor | None = None
     facts: dict[str, Any] = field(default_factory=dict)

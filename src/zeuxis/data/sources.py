@@ -13,6 +13,7 @@ import torch
 from ..errors import DataError, MissingExtra, UsageError
 from .cache import decoded
 from .dataset import Dataset, Spec
+from .faces import heads
 from .images import Files, Raw, converted, first_line
 from .readers import idx_folder, image_folder, mat, npz, parquet
 
@@ -66,6 +67,8 @@ def load_data(
             raise UsageError(f"{name} must be at least 1, got {value}.")
     if channels not in (None, 1, 3):
         raise UsageError(f"--channels must be 1 (grey) or 3 (RGB), got {channels}.")
+    if source == "heads":
+        return rendered_heads(split, size, channels, limit)
     raw = open_source(source, split, None if labels is None else Path(labels))
     if len(raw.images) == 0:
         raise DataError(f"'{source}' holds no images: give a data set with at least one.")
@@ -82,6 +85,14 @@ def load_data(
     classes = max(len(raw.class_names), int(raw.labels.max()) + 1) if raw.labels is not None and y is not None else 0
     names = tuple(raw.class_names) if len(raw.class_names) == classes else tuple(str(i) for i in range(classes))
     return Dataset(Spec(raw.name, tuple(x.shape[1:]), classes, names), x, y)
+
+
+def rendered_heads(split: Split, size: int | None, channels: int | None, limit: int | None) -> Dataset:
+    """The built-in heads: 200,000 for training and 10,000 of another seed for tests, rendered as they are read."""
+    if channels == 3:
+        raise UsageError("--data heads is grey: leave out --channels 3.")
+    full, seed = (200_000, 0) if split == "train" else (10_000, 1)
+    return heads(min(full, limit or full), seed, size or 32)
 
 
 def open_source(source: str, split: Split, labels: Path | None = None) -> Raw:
@@ -112,10 +123,10 @@ def found(source: str, split: Split, labels: Path | None) -> Raw:
     path = Path(source).expanduser()
     if path.exists():
         return open_path(path, split, path.stem or path.resolve().name, labels)
-    near = difflib.get_close_matches(source, BUILT_IN, 1) if "/" not in source else []
+    near = difflib.get_close_matches(source, [*BUILT_IN, "heads"], 1) if "/" not in source else []
     if source.count("/") == 1 and not source.startswith((".", "/", "~")) and not path.suffix:
         return from_hub(source, split, None, source.split("/")[1])
-    hint = f"did you mean {near[0]}?" if near else f"give a path, a Hub id, or one of {', '.join(BUILT_IN)}."
+    hint = f"did you mean {near[0]}?" if near else f"give a path, a Hub id, or one of {', '.join([*BUILT_IN, 'heads'])}."
     raise DataError(f"There is no data set '{source}': {hint}")
 
 
@@ -203,6 +214,7 @@ def describe_sources() -> list[tuple[str, str, str]]:
     """Name, origin and note of each kind of data, for `zeuxis list`."""
     rows = [("mnist", "comes with zeuxis", "70,000 digits, 28x28")]
     rows += [(name, f"Hub ({BUILT_IN[name][1]}), ZEUXIS_DATA/{name}, or {name}=PATH", "") for name in BUILT_IN if name != "mnist"]
+    rows += [("heads", "rendered by zeuxis", "200,000 heads of known azimuth, elevation, lighting and width, 32x32")]
     rows += [("owner/name", "Hub", "any set with a column of images")]
     rows += [("PATH", "your own", "a folder of images, IDX, parquet, .npz or .mat")]
     return rows
