@@ -244,7 +244,7 @@ def test_points_are_trained_filmed_and_counted(tmp_path: Path) -> None:
     folder = next((tmp_path / "runs").iterdir())
     done = run(f"evaluate {folder} --n 500 --record record.json", tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "of 8 modes" in done.stderr
+    assert "of 8 modes" in done.stdout
     record = json.loads((tmp_path / "record.json").read_text())
     assert record["figures"]["modes"] == 8
     assert record["command"].startswith("zeuxis evaluate")

@@ -24,6 +24,7 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 if TYPE_CHECKING:
     from .data import Dataset, Spec, check, few_labels, hold_out, load_data
     from .errors import ZeuxisError
+    from .evaluation.classification import classify
     from .evaluation.judge import Quality, evaluate
     from .model import Batch, Model, Player, models
     from .training.loop import Result, fit
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 WHERE = {
     "data": ("Dataset", "Spec", "check", "few_labels", "hold_out", "load_data"),
     "errors": ("ZeuxisError",),
+    "evaluation.classification": ("classify",),
     "evaluation.judge": ("Quality", "evaluate"),
     "model": ("Batch", "Model", "Player", "models"),
     "training.loop": ("Result", "fit"),
@@ -57,6 +59,7 @@ __all__ = [
     "Training",
     "ZeuxisError",
     "check",
+    "classify",
     "evaluate",
     "few_labels",
     "fit",

@@ -20,6 +20,7 @@ COMMANDS = {
     "traverse": "vary each code of a model with everything else fixed, as a picture or a film",
     "film": "make the film of a run's learning: .webp, .gif or .mp4",
     "evaluate": "score a model's samples against real images",
+    "classify": "the class of images, or the errors on a set, by one model or several: zeuxis classify RUN IMAGE ...",
     "codes": "measure what a model's codes mean: errors, correlations, disentanglement",
     "ablation": "Improved GAN with one technique left out at a time",
     "data": "look at a data set before training on it: zeuxis data check PATH",

@@ -12,7 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 T = TypeVar("T")
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False)  # what is going on
+out = Console(highlight=False)  # what was asked for
 
 
 def clock(seconds: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -84,8 +85,8 @@ def enlarged(x: UInt8[Tensor, "channels height width"], side: int) -> Image.Imag
     return one.resize((one.width * factor, one.height * factor), Image.Resampling.NEAREST)
 
 
-def numbered(x: UInt8[Tensor, "n channels height width"], columns: int = 8) -> Image.Image:
-    """Images in a grid, each with its number beneath."""
+def numbered(x: UInt8[Tensor, "n channels height width"], columns: int = 8, texts: Sequence[str] = ()) -> Image.Image:
+    """Images in a grid, each with its number beneath, or with a text of its own."""
     parts = [enlarged(one, 48) for one in x]
     width, height, strip = parts[0].width + 4, parts[0].height, 14
     sheet = Image.new("RGB", (columns * width, -(-len(parts) // columns) * (height + strip)), (16, 16, 16))
@@ -93,7 +94,7 @@ def numbered(x: UInt8[Tensor, "n channels height width"], columns: int = 8) -> I
     for i, part in enumerate(parts):
         left, top = i % columns * width, i // columns * (height + strip)
         sheet.paste(part, (left + 2, top))
-        draw.text((left + 4, top + height), str(i), fill=(220, 220, 220), font=ImageFont.load_default(11))
+        draw.text((left + 4, top + height), texts[i] if texts else str(i), fill=(220, 220, 220), font=ImageFont.load_default(11))
     return sheet
 
 

@@ -16,7 +16,7 @@ from ..evaluation.features import feature_network
 from ..evaluation.judge import Quality, evaluate
 from ..evaluation.record import write_record
 from ..gan.improved import ImprovedGANConfig
-from ..progress import console
+from ..progress import console, out
 from ..recipes import recipe_for
 from ..training.run import Run
 from ..training.start import Source, resume, start
@@ -83,13 +83,13 @@ def main(words: Sequence[str]) -> None:
         trained(folder, replace(settings, **ROWS[row][0]), training, source, name)
         found[row] = evaluate(load(folder_of(folder)), test, n=wish.n, network=network, seed=wish.seed, split="test")
         console.print(f"{row}: score {found[row].fake.score:.2f}, Fréchet distance {found[row].fake.frechet:.1f}", markup=False)
-    console.print(table(found))
+    out.print(table(found))
     if wish.record:
         figures = {row: quality.as_dict() for row, quality in found.items()}
         paper = "Inception scores of table 3: " + ", ".join(f"{name} {score}" for _, name, score in ROWS.values())
         seconds = time.monotonic() - began
         path = write_record(wish.record, figures, seconds=seconds, seed=wish.seed, paper=paper, note=wish.note, training=vars(training))
-        console.print(f"Record: {path}", markup=False, soft_wrap=True)
+        out.print(f"Record: {path}", markup=False, soft_wrap=True)
 
 
 def folder_of(place: Path) -> Path:

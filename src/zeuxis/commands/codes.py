@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..evaluation.code_report import describe_codes
 from ..evaluation.record import write_record
 from ..model import HasCodes, require
-from ..progress import console
+from ..progress import out
 from ..training.config import from_json
 from ..training.run import Run
 from ..training.start import Source
@@ -73,10 +73,10 @@ def main(words: Sequence[str]) -> None:
         whole = source.load("train")
         fix = whole.take(torch.randperm(len(whole), generator=shuffled)[: wish.fix])
     report = describe_codes(model, data, fix=fix, drawn=wish.drawn, seed=wish.seed, split=wish.split)
-    console.print(report.table())
+    out.print(report.table())
     if wish.record:
         more = {"trained by": training_command(about), "training": about.get("training"), "settings": about["settings"]}
         more["metrics"] = run.metrics()[-1:]
         seconds, figures = time.monotonic() - began, report.as_dict()
         path = write_record(wish.record, figures, seconds=seconds, seed=wish.seed, paper=wish.paper, note=wish.note, **more)
-        console.print(f"Record: {path}", markup=False, soft_wrap=True)
+        out.print(f"Record: {path}", markup=False, soft_wrap=True)

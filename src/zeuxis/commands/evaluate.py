@@ -5,21 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import tyro
 
 from ..applications.density import divergences
-from ..data.dataset import Dataset
 from ..data.densities import DENSITIES, Mixture, density
-from ..data.labels import labels_of
 from ..errors import UsageError
+from ..evaluation.classification import score
 from ..evaluation.judge import evaluate
 from ..evaluation.modes import mode_coverage
 from ..evaluation.record import write_record
 from ..model import CanClassify, CanSample, Model, require
-from ..progress import console
+from ..progress import out
 from ..recipes import recipes
 from ..training.config import from_json, to_json
 from ..training.run import Run
@@ -29,7 +28,8 @@ from ..training.weights import build, load, resolve
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Scores samples, or a classifier: Inception-style score, Frechet and kernel distance, precision, recall, density, coverage."""
+    """Scores samples (Inception-style score, Frechet and kernel distance, precision, recall, density, coverage) and classifiers (errors and
+    what was taken for what)."""
 
     model: tyro.conf.Positional[str]
     """A run folder, or a shipped model's name as in mnist/dcgan."""
@@ -37,6 +37,8 @@ class Evaluate:
     """Real images to compare with, as --data of train takes them; by default the run's own data set."""
     split: str = "test"
     """Which part of the data: test or train."""
+    only: Literal["both", "samples", "classification"] = "both"
+    """Of a model that both draws and classifies, judge only its samples or only its classes."""
     n: int = 10_000
     """Samples, and as many real images; no more than half of the real images there are."""
     network: str = ""
@@ -70,15 +72,19 @@ def main(words: Sequence[str]) -> None:
     more["metrics"] = run.metrics()[-1:]
     if source.data in DENSITIES:
         figures = points(model, source.data, wish)
-    elif isinstance(model, CanClassify) and not isinstance(model, CanSample):
-        figures = accuracy(model, source.load(wish.split))
-        console.print(f"{figures['accuracy']:.2f} % of {figures['images']:,} {wish.split} images, {figures['errors']} errors", markup=False)
     else:
-        figures = images(require(model, CanSample, "draw samples"), source, wish)
+        figures = {}
+        classifies = isinstance(model, CanClassify) and getattr(model.config, "supervised", True)
+        if wish.only == "classification" or (classifies and wish.only == "both"):
+            found, _ = score(model, source.load(wish.split), split=wish.split)
+            out.print(found.confusion())
+            figures = {"classification": found.as_dict()} if isinstance(model, CanSample) else found.as_dict()
+        if wish.only == "samples" or (wish.only == "both" and not (classifies and not isinstance(model, CanSample))):
+            figures |= images(require(model, CanSample, "draw samples"), source, wish)
     if wish.record:
         seconds = time.monotonic() - began
         path = write_record(wish.record, figures, seconds=seconds, seed=wish.seed, paper=wish.paper, note=wish.note, **more)
-        console.print(f"Record: {path}", markup=False, soft_wrap=True)
+        out.print(f"Record: {path}", markup=False, soft_wrap=True)
 
 
 def training_command(about: dict[str, Any]) -> str:
@@ -89,9 +95,14 @@ def training_command(about: dict[str, Any]) -> str:
     if name in recipes():
         words += ["--recipe", name.split("/", 1)[1]]
         base = {"training": to_json(recipes()[name].training), "settings": to_json(recipes()[name].settings)}
-    data = about.get("source", {}).get("data", "")
+    source = about.get("source", {})
+    data = source.get("data", "")
     if name not in recipes() or data != recipes()[name].data:
         words += ["--data", data.split("=")[0]]
+    given = {"size": recipes()[name].size, "labels_per_class": recipes()[name].labels_per_class} if name in recipes() else {}
+    for key in ("size", "channels", "labels", "limit", "labels_per_class", "label_seed"):
+        if source.get(key) and source[key] != given.get(key):
+            words.append(f"--{key.replace('_', '-')}={source[key]}")
     for part, option in (("settings", "model"), ("training", "training")):
         for key, value in about.get(part, {}).items():
             if value != base.get(part, {}).get(key, value):
@@ -106,25 +117,16 @@ def images(model: Model, source: Source, wish: Evaluate) -> dict[str, Any]:
         raise UsageError(f"'{data.spec.name}' has images of shape {data.spec.shape} and the model makes {model.spec.shape}.")
     network = wish.network or None
     quality = evaluate(model, data, n=wish.n, network=network, seed=wish.seed, split=wish.split)
-    console.print(quality.table())
+    out.print(quality.table())
     figures: dict[str, Any] = {"trained": quality.as_dict()}
     if wish.untrained:
         fresh = build(model.name, model.config, model.spec, wish.seed).eval()
         fresh.settle(data.batch_of(512))
         before = evaluate(fresh, data, n=wish.n, network=network, seed=wish.seed, floor=False, split=wish.split)
-        console.print("Before training:")
-        console.print(before.table())
+        out.print("Before training:")
+        out.print(before.table())
         figures["untrained"] = before.as_dict()
     return figures
-
-
-def accuracy(model: Model, data: Dataset) -> dict[str, Any]:
-    """Images that a classifier gets right, in per cent, and how many it gets wrong."""
-    assert isinstance(model, CanClassify)
-    labels = labels_of(data, "Accuracy")
-    guesses = torch.cat([model.classify(part).argmax(1).cpu() for part in data.all().split(500)])
-    right = int((guesses == labels).sum())
-    return {"accuracy": 100 * right / len(data), "errors": len(data) - right, "images": len(data)}
 
 
 def points(model: Model, name: str, wish: Evaluate) -> dict[str, Any]:
@@ -134,10 +136,10 @@ def points(model: Model, name: str, wish: Evaluate) -> dict[str, Any]:
     assert isinstance(model, CanSample)
     samples = model.sample(wish.n, generator=torch.Generator().manual_seed(wish.seed)).cpu()
     found = divergences(samples, law)
-    console.print(f"KL(data || model) {found.kl:.4f}, Jensen-Shannon {found.js:.4f} nats", markup=False)
+    out.print(f"KL(data || model) {found.kl:.4f}, Jensen-Shannon {found.js:.4f} nats", markup=False)
     figures: dict[str, Any] = {"divergence": vars(found)}
     if isinstance(law, Mixture):
         covered = mode_coverage(samples, law.centres, law.std)
-        console.print(str(covered), markup=False)
+        out.print(str(covered), markup=False)
         figures = vars(covered) | figures
     return figures

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from ..data import describe_sources
@@ -25,6 +24,7 @@ from ..model import (
     has,
     models,
 )
+from ..progress import out
 from ..recipes import recipes
 from ..training.run import Run
 from ..training.weights import shipped
@@ -51,25 +51,24 @@ class List:
 
 def main(words: Sequence[str]) -> None:
     wish = tyro.cli(List, args=words, prog="zeuxis list")
-    console = Console(highlight=False)
     table = Table("model", "paper", "can", title="models: zeuxis train MODEL", title_justify="left")
     for name, kind in sorted(models().items()):
         able = [verb for verb, what in VERBS.items() if has(kind, what)]
         table.add_row(name, kind.paper, ", ".join(able))
-    console.print(table)
+    out.print(table)
     table = Table("recipe", "data", "images", "for", title="recipes: zeuxis train MODEL --recipe NAME", title_justify="left")
     for name, recipe in recipes().items():
         table.add_row(name, recipe.data, f"{recipe.training.images:,}", recipe.target or recipe.note or recipe.source)
-    console.print(table)
+    out.print(table)
     table = Table("data", "where", "note", title="data: --data NAME, NAME=PATH or PATH", title_justify="left")
     for row in describe_sources():
         table.add_row(*row)
     table.add_row(", ".join(DENSITIES), "computed", "points in the plane, for the density picture")
-    console.print(table)
+    out.print(table)
     table = Table("model", title="shipped: zeuxis sample NAME", title_justify="left")
     for name in shipped():
         table.add_row(name)
-    console.print(table)
+    out.print(table)
     table = Table("run", "model", "images saved", title=f"runs in '{wish.runs}'", title_justify="left")
     for folder in sorted(Path(wish.runs).glob("*/config.json")):
         run = Run(folder.parent)
@@ -77,4 +76,4 @@ def main(words: Sequence[str]) -> None:
             table.add_row(str(run), str(run.read_json("config.json").get("model")), f"{run.saved_images():,}")
         except ZeuxisError:
             table.add_row(str(run), "damaged", "")
-    console.print(table)
+    out.print(table)

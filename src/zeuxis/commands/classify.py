@@ -1,0 +1,186 @@
+"""zeuxis classify: the class of images or of a whole set, by one model or the mean of several."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+from PIL import Image
+from rich.table import Column, Table
+
+from ..applications.pictures import numbered, save
+from ..data.dataset import Dataset
+from ..data.images import Files, decode
+from ..errors import UsageError
+from ..evaluation.classification import agreeing, classify, score
+from ..evaluation.record import write_record
+from ..progress import out
+from ..training.run import Run
+from ..training.start import Source
+from ..training.weights import load, resolve, shipped
+from .evaluate import training_command
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
+LIGHT_ON_DARK = ("mnist", "fashion-mnist")
+
+
+@dataclass(frozen=True)
+class Classify:
+    """Gives images their class with its probability, or a labelled set its errors and confusion table. Several models are an ensemble:
+    zeuxis classify RUN RUN ... IMAGE ..., or zeuxis classify RUN RUN ... --data mnist."""
+
+    words: tyro.conf.Positional[tuple[str, ...]]
+    """One or more run folders or shipped models (as mnist/improved-gan), then image files or folders of them."""
+    data: str = ""
+    """Classify a data set instead of image files, as --data of train takes it: its errors, with a table of what was taken for what."""
+    split: str = "test"
+    """Which part of it: test or train."""
+    labels: str | None = None
+    """A CSV of file and label, for a folder given as --data."""
+    n: int = 0
+    """Use only the first so many images of --data; 0 means all."""
+    top: int = 1
+    """Classes shown for each image, likeliest first."""
+    invert: bool = False
+    """Turn images into their negative first: models of digits know light strokes on dark."""
+    csv: str = ""
+    """Write class and all probabilities of each image to this file."""
+    mistakes: str = ""
+    """Draw the images of --data that are classified wrongly, surest first, each with what it is and what it was taken for."""
+    weights: str = ""
+    """Which file of the folders to take the weights from."""
+    record: str = ""
+    """Write the figures of --data with command, machine and time to this JSON file."""
+    paper: str = ""
+    """The published figure, for the record."""
+    note: str = ""
+    """What a reader of the record must know."""
+
+
+def main(words: Sequence[str]) -> None:
+    wish = tyro.cli(Classify, args=words, prog="zeuxis classify")
+    if wish.split not in ("test", "train"):
+        raise UsageError(f"--split is '{wish.split}', expected test or train.")
+    if wish.n < 0 or wish.top < 1:
+        raise UsageError(f"--n must be 0 or more and --top 1 or more, got {wish.n} and {wish.top}.")
+    began = time.monotonic()
+    names = [word for word in wish.words if is_model(word)]
+    files = [word for word in wish.words if not is_model(word)]
+    if not names:
+        known = ", ".join(name for name in shipped())
+        given = f", got only '{wish.words[0]}'" if wish.words else ""
+        raise UsageError(f"Name the model first, a run folder or one of {known}{given}.")
+    if bool(files) == bool(wish.data):
+        raise UsageError("Give either image files after the model, or a set with --data." + (" Got both." if files else ""))
+    for option in ("record", "mistakes"):
+        if getattr(wish, option) and not wish.data:
+            raise UsageError(f"--{option} needs a labelled set: give one with --data.")
+    models = agreeing([load(name, wish.weights) for name in names])
+    classes = models[0].spec.class_names or tuple(str(k) for k in range(models[0].spec.classes))
+    if wish.data:
+        about = [Run.open(resolve(name)).read_json("config.json") for name in names]
+        shape = models[0].spec.shape
+        side, channels = (shape[-1], shape[0]) if len(shape) == 3 else (None, None)
+        data = Source(wish.data, side, channels, labels=wish.labels, limit=wish.n or None).load(wish.split)
+        found, chances = score(models, data, split=wish.split)
+        out.print(found.confusion())
+        if wish.mistakes:
+            out.print(str(save(mistaken(data, chances, classes), wish.mistakes)), markup=False, soft_wrap=True)
+        where = [str(i) for i in range(len(data))]
+        if wish.record:
+            more = {"trained by": [training_command(a) for a in about]}
+            seconds = time.monotonic() - began
+            path = write_record(wish.record, found.as_dict(), seconds=seconds, seed=0, paper=wish.paper, note=wish.note, **more)
+            out.print(f"Record: {path}", markup=False, soft_wrap=True)
+    else:
+        paths = spread(files)
+        x = read(paths, models[0].spec.shape, wish.invert)
+        chances, where = classify(models, x), [str(p) for p in paths]
+        out.print(listing(where, chances, classes, wish.top))
+        if models[0].spec.name in LIGHT_ON_DARK and not wish.invert and (bright := rim(x)):
+            out.print(f"Images with a bright background: {bright}; the model knows light on dark, so try --invert.", markup=False)
+    if wish.csv:
+        print(written(wish.csv, where, chances, classes))
+
+
+def is_model(word: str) -> bool:
+    """Whether a word names a run folder, a saved model or one that ships with zeuxis."""
+    return (Path(word) / "config.json").is_file() or (word in shipped() and not Path(word).exists())
+
+
+def spread(words: Sequence[str]) -> list[Path]:
+    """The image files named, with folders replaced by the images in them."""
+    paths: list[Path] = []
+    for word in words:
+        path = Path(word)
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
+            if not inside:
+                raise UsageError(f"The folder '{word}' holds neither a model nor images ({', '.join(ENDINGS)}).")
+            paths += inside
+        elif path.is_file():
+            paths.append(path)
+        else:
+            raise UsageError(f"There is no '{word}': give image files, folders of them, or models.")
+    return paths
+
+
+def read(paths: Sequence[Path], shape: tuple[int, ...], invert: bool) -> torch.Tensor:
+    """Image files in the shape the model was trained on."""
+    if len(shape) != 3 or shape[1] != shape[2]:
+        raise UsageError(f"The model knows examples of shape {shape}, which are no square images: give data of its kind with --data.")
+    files = Files(paths)
+    x = torch.from_numpy(np.stack([decode(files.read(i), files.where(i), shape[-1], shape[0]) for i in range(len(files))]))
+    return 255 - x if invert else x
+
+
+def rim(x: torch.Tensor) -> int:
+    """How many images are brighter along their border than halfway."""
+    border = torch.ones(x.shape[-2:], dtype=torch.bool)
+    border[1:-1, 1:-1] = False
+    return int((x[..., border].float().mean((1, 2)) > 127).sum())
+
+
+def listing(where: Sequence[str], chances: torch.Tensor, classes: Sequence[str], top: int) -> Table:
+    """One row an image: its likeliest classes with their probabilities."""
+    top = min(top, len(classes))
+    head = [Column("image", overflow="fold")]
+    for i in range(top):
+        head += [Column("class" if i == 0 else f"{i + 1}.", no_wrap=True), Column("probability" if i == 0 else "", justify="right")]
+    table = Table(*head)
+    for name, row in zip(where, chances, strict=True):
+        values, index = row.topk(top)
+        cells = [cell for k, p in zip(index.tolist(), values.tolist(), strict=True) for cell in (classes[k], f"{p:.1%}")]
+        table.add_row(name, *cells)
+    return table
+
+
+def mistaken(data: Dataset, chances: torch.Tensor, classes: Sequence[str], most: int = 120) -> Image.Image:
+    """A sheet of wrongly classified images, surest first."""
+    assert data.labels is not None
+    labels = data.labels.cpu()
+    sure, guess = chances.max(1)
+    wrong = torch.nonzero((guess != labels) & (labels >= 0))[:, 0]
+    if not len(wrong):
+        raise UsageError("No image was classified wrongly: there is no picture of mistakes to draw.")
+    wrong = wrong[sure[wrong].argsort(descending=True)][:most]
+    texts = [f"{classes[int(labels[i])][:4]} > {classes[int(guess[i])][:4]}" for i in wrong.tolist()]
+    return numbered(data.batch(wrong)[0].cpu(), 12, texts)
+
+
+def written(out: str, where: Sequence[str], chances: torch.Tensor, classes: Sequence[str]) -> Path:
+    """The CSV file with every image's class and probabilities."""
+    text = io.StringIO()
+    sheet = csv.writer(text)
+    sheet.writerow(["image", "class", *classes])
+    for name, row in zip(where, chances, strict=True):
+        sheet.writerow([name, classes[int(row.argmax())], *(f"{p:.6f}" for p in row.tolist())])
+    path = Path(out)
+    return Run(path.parent).write(path.name, text.getvalue())

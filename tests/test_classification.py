@@ -1,0 +1,162 @@
+"""Ensembles, confusion tables and the commands that print them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import tiny
+from zeuxis.cli import main
+from zeuxis.data.dataset import Dataset, Spec
+from zeuxis.errors import DataError, MissingCapability, UsageError
+from zeuxis.evaluation.classification import classify, score
+from zeuxis.training.weights import save
+
+
+def oracle(table: list[list[float]], spec: Spec | None = None) -> SimpleNamespace:
+    """A classifier that looks the class probabilities of an image up by its first pixel."""
+    chances = torch.tensor(table)
+    found = spec or Spec("tiny", (1, 2, 2), chances.shape[1])
+    return SimpleNamespace(name="oracle", spec=found, classify=lambda x: chances[x[:, 0, 0, 0].long()])
+
+
+def four(labels: list[int], classes: int = 2) -> Dataset:
+    """Images told apart by their first pixel."""
+    x = torch.arange(len(labels), dtype=torch.uint8)[:, None, None, None].expand(-1, 1, 2, 2).contiguous()
+    return Dataset(Spec("tiny", (1, 2, 2), classes), x, torch.tensor(labels))
+
+
+A, B = [[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.45, 0.55]], [[0.3, 0.7], [0.8, 0.2], [0.1, 0.9], [0.9, 0.1]]
+
+
+def test_an_ensemble_is_the_mean_of_its_members_probabilities() -> None:
+    data = four([0, 0, 1, 0])
+    mean = classify([oracle(A), oracle(B)], data.all())
+    torch.testing.assert_close(mean, (torch.tensor(A) + torch.tensor(B)).double() / 2)
+    torch.testing.assert_close(classify([oracle(B), oracle(A)], data.all(), batch=3), mean)
+    found, chances = score([oracle(A), oracle(B)], data)
+    assert torch.equal(chances, mean)
+    assert (found.members, found.errors, found.images) == ((2, 1), 0, 4)
+    assert (found.mean, found.accuracy) == (1.5, 100.0)
+    assert found.deviation == pytest.approx(0.5**0.5)
+
+
+def test_a_confusion_table_has_true_classes_as_rows_and_leaves_the_unlabelled_out() -> None:
+    found, chances = score(oracle(A), four([0, 0, 1, -1]), split="test")
+    assert found.table == ((1, 1), (0, 1))
+    assert len(chances) == 4
+    assert str(found) == "tiny: 66.67 % of 3 test images, 1 errors"
+    assert found.as_dict()["confusion"] == found.table
+
+
+def test_models_that_do_not_go_together_are_refused() -> None:
+    other = oracle([[0.2, 0.3, 0.5]] * 4)
+    data = four([0, 1, 0, 1])
+    with pytest.raises(UsageError, match="do not go together"):
+        classify([oracle(A), other], data.all())
+    with pytest.raises(UsageError, match="at least one"):
+        classify([], data.all())
+    with pytest.raises(UsageError, match="trained on"):
+        classify(oracle(A), torch.zeros(2, 1, 3, 3, dtype=torch.uint8))
+    with pytest.raises(UsageError, match="at least one"):
+        classify(oracle(A), data.all()[:0])
+    with pytest.raises(MissingCapability, match="cannot classify"):
+        classify(tiny.model("dcgan"), tiny.images().all())
+    with pytest.raises(UsageError, match="give data of the same classes"):
+        score(other, data)
+    with pytest.raises(DataError, match="No image of 'tiny' has a label"):
+        score(oracle(A), four([-1, -1, -1, -1]))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two models of digits, one of something else, images and labelled arrays."""
+    at = tmp_path_factory.mktemp("classify")
+    for seed in (0, 1):
+        save(tiny.model("improved-gan", seed), at / f"run{seed}")
+    save(tiny.model("improved-gan", supervised=False), at / "unsupervised")
+    save(tiny.model("dcgan"), at / "dcgan")
+    data = tiny.images(60)
+    np.savez(at / "set.npz", images=data.all().numpy(), labels=data.labels.numpy())
+    (at / "pictures").mkdir()
+    for i in range(3):
+        Image.fromarray(data.all()[i, 0].numpy()).resize((60, 40)).save(at / "pictures" / f"{i}.png")
+    return at
+
+
+def test_image_files_of_any_size_are_classified(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    sheet = tmp_path / "classes.csv"
+    assert main(["classify", *(str(folder / f"run{i}") for i in (0, 1)), str(folder / "pictures"), "--top", "2", "--csv", str(sheet)]) == 0
+    assert "2.png" in capsys.readouterr().out.replace("\n", "")
+    rows = list(csv.reader(sheet.open()))
+    assert rows[0][:3] == ["image", "class", "0"]
+    assert len(rows) == 4
+    for _, name, *chances in rows[1:]:
+        assert sum(map(float, chances)) == pytest.approx(1, abs=1e-4)
+        assert int(name) == int(np.argmax([float(c) for c in chances]))
+
+
+def test_a_negative_is_classified_as_its_original(folder: Path, tmp_path: Path) -> None:
+    x = tiny.images(1).all()[0, 0].numpy()
+    for name, array in (("a", x), ("b", 255 - x)):
+        Image.fromarray(array).save(tmp_path / f"{name}.png")
+        words = ["classify", str(folder / "run0"), str(tmp_path / f"{name}.png"), "--csv", str(tmp_path / f"{name}.csv")]
+        assert main(words + (["--invert"] if name == "b" else [])) == 0
+    assert [row[1:] for row in csv.reader((tmp_path / "a.csv").open())] == [row[1:] for row in csv.reader((tmp_path / "b.csv").open())]
+
+
+def test_a_set_gives_a_confusion_table_a_record_and_its_mistakes(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = ["classify", str(folder / "run0"), str(folder / "run1"), "--data", str(folder / "set.npz")]
+    record, picture = tmp_path / "record.json", tmp_path / "wrong.png"
+    assert main([*words, "--record", str(record), "--mistakes", str(picture)]) == 0
+    out = capsys.readouterr().out
+    assert "by the mean of 2 models" in out.replace("\n", " ").replace("  ", " ")
+    figures = json.loads(record.read_text())["figures"]
+    assert len(figures["members"]) == 2
+    assert sum(map(sum, figures["confusion"])) == figures["images"] == 60
+    assert figures["errors"] == 60 - sum(figures["confusion"][k][k] for k in range(10))
+    assert Image.open(picture).width > 100
+
+
+def test_evaluate_gives_classes_and_samples_or_only_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["evaluate", str(folder / "run0"), "--data", str(folder / "set.npz"), "--network", "mnist/classifier", "--n", "20"]
+    assert main([*words, "--only", "classification"]) == 0
+    only = capsys.readouterr().out
+    assert "taken for" in only
+    assert "Frechet" not in only and "Fréchet" not in only
+    assert main([*words, "--only", "samples"]) == 0
+    assert "taken for" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("classify", "Name the model first"),
+        ("classify {0}/pictures", "Name the model first"),
+        ("classify {0}/run0", "Give either image files"),
+        ("classify {0}/run0 {0}/pictures --data mnist", "Got both"),
+        ("classify {0}/run0 {0}/absent.png", "There is no"),
+        ("classify {0}/run0 {0}/set.npz", "cannot be decoded"),
+        ("classify {0}/dcgan {0}/pictures", "cannot classify"),
+        ("classify {0}/unsupervised {0}/pictures", "trained without labels"),
+        ("classify {0}/run0 {0}/pictures --record r.json", "needs a labelled set"),
+        ("classify {0}/run0 {0}/pictures --top 0", "--top 1 or more"),
+        ("classify {0}/run0 --data heads", "needs labels"),
+        ("classify {0}/run0 --data {0}/set.npz --split dev", "expected test or train"),
+        ("evaluate {0}/dcgan --data {0}/set.npz --only classification", "cannot classify"),
+    ],
+)
+def test_what_cannot_be_classified_is_said_in_a_sentence(
+    words: str, sentence: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.format(folder).split()) in (1, 2)
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert len(error.splitlines()) == 1
