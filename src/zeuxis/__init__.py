@@ -24,6 +24,7 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 if TYPE_CHECKING:
     from .data import Dataset, Spec, check, few_labels, hold_out, load_data
     from .errors import ZeuxisError
+    from .estimator import FewLabelClassifier as FewLabelClassifier
     from .evaluation.classification import classify
     from .evaluation.judge import Quality, evaluate
     from .model import Batch, Model, Player, models
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 WHERE = {
     "data": ("Dataset", "Spec", "check", "few_labels", "hold_out", "load_data"),
     "errors": ("ZeuxisError",),
+    "estimator": ("FewLabelClassifier",),
     "evaluation.classification": ("classify",),
     "evaluation.judge": ("Quality", "evaluate"),
     "model": ("Batch", "Model", "Player", "models"),
@@ -47,7 +49,7 @@ WHERE = {
 }
 HOME = {name: module for module, names in WHERE.items() for name in names}
 
-__all__ = [
+__all__ = [  # without FewLabelClassifier, so that importing everything does not ask for scikit-learn
     "Batch",
     "Dataset",
     "Model",

@@ -226,14 +226,15 @@ class ImprovedGAN(Model):
 
     def generate(self, z: Tensor) -> Tensor:
         """Scaled images for codes; the reference codes of virtual batch normalisation go in front and are left out again."""
-        n = self.config.virtual
+        n, z = self.config.virtual, z.to(next(self.generator.parameters()).dtype)
         return self.generator(torch.cat([self.reference, z]))[n:] if n else self.generator(z)
 
     def scale(self, x: Tensor) -> Tensor:
         """uint8 pixels to the generator's range: [0, 1] for the dense networks, else [-1, 1]."""
+        x = x.to(next(self.parameters()).dtype)
         if self.unit:
-            return x.float() / 255
-        return (x.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+            return x / 255
+        return (x / 127.5 - 1).contiguous(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def settle(self, x: Tensor | None = None) -> None:

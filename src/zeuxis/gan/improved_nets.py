@@ -189,7 +189,7 @@ class ConvDiscriminator(nn.Module):
             h = F.leaky_relu(layer(h, w[i]), 0.2)
             if jitter and i in (2, 5):
                 h = jitter.drop(h, 0.5)
-        features = h = h.float().mean([2, 3])
+        features = h = h.mean([2, 3], dtype=torch.promote_types(h.dtype, torch.float32))
         if self.minibatch is not None:
             h = torch.cat([self.minibatch(part) for part in h.split(list(parts) or len(h))])
         return features, self.last(h, w[-1]).float()
