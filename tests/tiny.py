@@ -24,6 +24,7 @@ def settings(name: str) -> dict:
     small: dict[str, dict] = {
         "dcgan": {"layout": "strided", "channels": 4, "code": 8},
         "improved-gan": {"width": 16, "generator_width": 16, "code": 8},
+        "improved-gan-128": {"width": 0.03, "code": 8, "virtual": 4, "kernels": 3, "dimensions": 2},
         "infogan": {"width": 0.05, "noise": 6},
     }
     return small.get(name, {})
@@ -31,7 +32,9 @@ def settings(name: str) -> dict:
 
 def data_for(name: str) -> Dataset:
     """Data that a model of this name learns from."""
-    return points("ring", 256, 0) if name == "planar" else images()
+    if name == "planar":
+        return points("ring", 256, 0)
+    return images(side=128, channels=3) if name == "improved-gan-128" else images()
 
 
 def model(name: str, seed: int = 0, **changes: object) -> Model:

@@ -9,7 +9,7 @@ $$ M_i = f(x_i)\, T, \qquad c_b(x_i, x_j) = e^{-\lVert M_{i,b} - M_{j,b} \rVert_
 and the layer's output is $[f(x_i), o(x_i)]$. The paper's sum includes $j = i$, a constant 1; as in the released code it is left out
 here. So are two details of that code: $T = \theta\, e^{s} / \lVert\theta\rVert$ with the norm over $A$, and a first pass over data that
 divides the distances of kernel b by half the mean distance to the nearest neighbour and sets $\beta_b$ so that $o_b$ has mean 0.
-Real and generated batches go through it apart. Under several processes the batch is the global one.
+Real and generated batches go through it apart. Under several processes the batch is the global one while training.
 
 Source: Salimans et al., "Improved Techniques for Training GANs", 2016, section 3.2 and released code.
 """
@@ -46,7 +46,7 @@ class MinibatchDiscrimination(nn.Module):
         self.initialising = False
 
     def forward(self, f: Float[Tensor, "n features"]) -> Float[Tensor, "n more"]:
-        everyone, own = gather_rows(f) if active() and not self.initialising else (f, slice(0, len(f)))
+        everyone, own = gather_rows(f) if active() and self.training and not self.initialising else (f, slice(0, len(f)))
         distance = self.distances(everyone)
         if self.initialising:
             distance = self.adapt(distance)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..gan.improved import ImprovedGANConfig
+from ..gan.improved128 import ImprovedGAN128Config
 from ..training.settings import Training
 from . import Recipe
 
@@ -171,5 +172,15 @@ RECIPES = {
         size=32,
         labels_per_class=100,
         source=f"{PAPER}, section 6.3; settings of the released script for minibatch discrimination",
+    ),
+    "improved-gan-128/imagenet": Recipe(
+        model="improved-gan-128",
+        data="imagenet",
+        settings=ImprovedGAN128Config(),
+        training=Training(images=64_000_000, batch=64, average=100_000),
+        size=128,
+        source=f"{PAPER}, section 6.4; settings of the released code, which trains until it is stopped",
+        target="pictures only: fur, eyes and noses, with wrong anatomy",
+        note="for GPUs, days; give the folder of ImageNet's images with --data",
     ),
 }
