@@ -110,6 +110,19 @@ BAD = [
     ("evaluate {0}/model --data {0}/good.npz", 2, "no feature network for 'good'"),
     ("evaluate {0}/model --data {0}/good.npz --network inception-2015={0}/none.safetensors", 1, "none.safetensors"),
     ("evaluate {0}/model --data {0}/good.npz --split half", 2, "expected test or train"),
+    ("train improved-gan --data {0}/mixed --size 28", 2, "has no labels of two or more classes"),
+    ("train improved-gan --labels-per-class 7000", 1, "ask for fewer labels a class"),
+    ("train improved-gan --labels-per-class 0", 2, "At least one label a class"),
+    ("train improved-gan --limit 64 --model.smoothing 0.3", 2, "--model.smoothing"),
+    ("train improved-gan --limit 64 --model.layout conv --size 30", 2, "--size 32"),
+    ("train improved-gan-128 --data mnist --limit 64", 2, "--size 128"),
+    ("train infogan --limit 64 --model.categorical 1", 2, "at least 2 classes"),
+    ("train infogan --data {0}/good.npz --size 30", 2, "choose --size"),
+    ("codes {0}/model", 1, "cannot say what its codes mean"),
+    ("traverse {0}/model", 1, "cannot"),
+    ("ablation --rows everything", 2, "the rows are all, no-virtual"),
+    ("ablation --data heads", 2, "give mnist, cifar10 or svhn"),
+    ("ablation --images -1", 2, "positive length"),
     ("data count x", 2, "it can check"),
     ("data check {0}/corrupt", 1, "cannot be decoded"),
 ]
@@ -236,6 +249,21 @@ def test_two_processes_by_torchrun(tmp_path: Path) -> None:
     assert len(folders) == 1
     assert Run(folders[0]).saved_images() == 64
     assert done.stdout.count("64 of 64 images") == 1
+
+
+def test_an_ablation_is_a_table_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    words = "ablation --data mnist --rows all no-labels --images 100 --width 8 --generator-width 16 --n 100 --record record.json"
+    done = run(words, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "-L" in done.stdout and "real images" in done.stdout
+    figures = json.loads((tmp_path / "record.json").read_text())["figures"]
+    assert list(figures) == ["all", "no-labels"]
+    assert figures["all"] != figures["no-labels"]
+    again = run(words, tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "learn from" not in again.stderr
+    scores = [f["all"]["fake"]["score"] for f in (figures, json.loads((tmp_path / "record.json").read_text())["figures"])]
+    assert scores[1] == pytest.approx(scores[0], rel=1e-6)
 
 
 def test_points_are_trained_filmed_and_counted(tmp_path: Path) -> None:

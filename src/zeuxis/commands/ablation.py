@@ -17,7 +17,7 @@ from ..evaluation.judge import Quality, evaluate
 from ..evaluation.record import write_record
 from ..gan.improved import ImprovedGANConfig
 from ..progress import console, out
-from ..recipes import recipe_for
+from ..recipes import recipes
 from ..training.run import Run
 from ..training.start import Source, resume, start
 from ..training.weights import load
@@ -69,10 +69,10 @@ def main(words: Sequence[str]) -> None:
     if not wish.rows or wish.images < 0:
         raise UsageError("An ablation needs a row and a positive length: give --rows and --images.")
     began, found = time.monotonic(), {}
-    base = recipe_for("improved-gan", f"{wish.data.split('=')[0]}-pictures")
-    if base is None:
-        raise UsageError(f"There is no recipe improved-gan/{wish.data}-pictures: give mnist, cifar10 or svhn.")
-    name, recipe = base
+    name = f"improved-gan/{wish.data.split('=')[0]}-pictures"
+    if name not in recipes():
+        raise UsageError(f"There is no recipe {name}: give mnist, cifar10 or svhn.")
+    recipe = recipes()[name]
     settings = replace(recipe.settings, virtual=100, smoothing=0.75, width=wish.width, generator_width=wish.generator_width)
     training = replace(recipe.training, seed=wish.seed, images=wish.images or recipe.training.images)
     source = Source(wish.data, recipe.size, labels_per_class=recipe.labels_per_class, label_seed=wish.seed)
