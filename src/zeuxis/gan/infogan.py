@@ -64,6 +64,8 @@ class InfoGANConfig:
     """Slope of the leaky ReLU below 0 (0.01 in the released code)."""
     width: float = 1.0
     """All channels and hidden units relative to the paper's."""
+    dense: float = 0.0
+    """Units of the dense layers, in which most weights lie, relative to the paper's; 0 takes `width`."""
     lr: float = 2e-4
     """Step size of the discriminator and of Q."""
     generator_lr: float = 1e-3
@@ -121,15 +123,19 @@ def convolution(inside: int, out: int, stride: int, up: bool) -> nn.Module:
     return nn.ConvTranspose2d(inside, out, 4, 2, 1) if up else nn.Conv2d(inside, out, 4, 2, 1)
 
 
+def scaled(n: int, by: float) -> int:
+    """A number of channels or units, made smaller or larger."""
+    return max(2, round(n * by))
+
+
 class Generator(nn.Module):
     """Code (N, code) to image (N, C, H, W)."""
 
-    def __init__(self, table: Layout, code: int, channels: int, width: float) -> None:
+    def __init__(self, table: Layout, code: int, channels: int, width: float, dense: float) -> None:
         super().__init__()
         self.table = table
-        wide = lambda n: max(2, round(n * width))  # noqa: E731
-        maps = [wide(c) for c, _, _ in table.up]
-        units = [code, *([wide(table.dense)] if table.dense else []), maps[0] * table.side**2]
+        maps = [scaled(c, width) for c, _, _ in table.up]
+        units = [code, *([scaled(table.dense, dense)] if table.dense else []), maps[0] * table.side**2]
         self.dense = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(units))
         self.dense_norm = nn.ModuleList(BatchNorm(n, eps=1e-5) for n in units[1:])
         self.up = nn.ModuleList(
@@ -158,15 +164,15 @@ class Discriminator(nn.Module):
         table: The layers.
         shape: Shape of an image.
         outputs: Numbers that Q gives: logits of categorical codes, then mean and log variance of each continuous one.
-        width: Channels and units relative to the table.
+        width: Channels relative to the table.
+        dense: Units relative to the table.
         slope: Slope of the leaky ReLU below 0.
     """
 
-    def __init__(self, table: Layout, shape: tuple[int, ...], outputs: int, width: float, slope: float) -> None:
+    def __init__(self, table: Layout, shape: tuple[int, ...], outputs: int, width: float, dense: float, slope: float) -> None:
         super().__init__()
         self.slope = slope
-        wide = lambda n: max(2, round(n * width))  # noqa: E731
-        maps = [shape[0], *(wide(c) for c, _ in table.down)]
+        maps = [shape[0], *(scaled(c, width) for c, _ in table.down)]
         self.conv = nn.ModuleList(
             convolution(a, b, stride, up=False) for a, b, (_, stride) in zip(maps[:-1], maps[1:], table.down, strict=True)
         )
@@ -175,12 +181,13 @@ class Discriminator(nn.Module):
         units = maps[-1] * side**2
         self.dense: nn.Module = nn.Identity()
         if table.dense:
-            self.dense = nn.Sequential(nn.Linear(units, wide(table.dense)), BatchNorm(wide(table.dense), eps=1e-5), nn.LeakyReLU(slope))
-            units = wide(table.dense)
+            own = scaled(table.dense, dense)
+            self.dense = nn.Sequential(nn.Linear(units, own), BatchNorm(own, eps=1e-5), nn.LeakyReLU(slope))
+            units = own
         self.last = nn.Linear(units, 1)
         self.reader: nn.Module = nn.Identity()
         if table.reader:
-            own = wide(table.reader)
+            own = scaled(table.reader, width)
             self.reader = nn.Sequential(nn.Linear(units, own), BatchNorm(own, eps=1e-5), nn.LeakyReLU(slope))
             units = own
         self.read = nn.Linear(units, outputs)
@@ -223,8 +230,8 @@ class InfoGAN(Model):
         super().__init__(config, spec)
         c, table = config, layout(config, spec)
         outputs = sum(c.categorical) + 2 * c.continuous
-        self.generator = Generator(table, c.noise + sum(c.categorical) + c.continuous, spec.shape[0], c.width)
-        self.discriminator = Discriminator(table, spec.shape, outputs, c.width, c.slope)
+        self.generator = Generator(table, c.noise + sum(c.categorical) + c.continuous, spec.shape[0], c.width, c.dense or c.width)
+        self.discriminator = Discriminator(table, spec.shape, outputs, c.width, c.dense or c.width, c.slope)
         self.signed = table.signed
         normal_(self)
 
@@ -358,6 +365,7 @@ def layout(config: InfoGANConfig, spec: Spec) -> Layout:
         raise UsageError("Codes need a number of at least 0 and categories at least 2 classes: change --model.categorical.")
     if not config.categorical and not config.continuous:
         raise UsageError("InfoGAN needs a code to inform about: give --model.categorical 10 or --model.continuous 1.")
-    if config.width <= 0:
-        raise UsageError(f"--model.width is relative to the paper's networks and must be above 0, got {config.width}.")
+    if config.width <= 0 or config.dense < 0:
+        given = f"got {config.width} and {config.dense}"
+        raise UsageError(f"--model.width and --model.dense are relative to the paper's networks and must be above 0, {given}.")
     return table
