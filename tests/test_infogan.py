@@ -10,7 +10,7 @@ import torch
 import tiny
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import UsageError
-from zeuxis.gan.infogan import InfoGAN, InfoGANConfig
+from zeuxis.gan.infogan import InfoGAN, InfoGANConfig, factorised
 from zeuxis.training.loop import fit
 from zeuxis.training.weights import build
 
@@ -168,3 +168,21 @@ def test_it_learns_a_code_for_what_images_differ_in() -> None:
 def test_settings_that_cannot_work_are_refused(changes: dict, shape: tuple[int, ...], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         InfoGAN(InfoGANConfig(**changes), Spec("x", shape))
+
+
+def test_a_factorised_copy_of_its_own_rank_is_the_model_and_one_of_lower_rank_is_smaller() -> None:
+    torch.manual_seed(0)
+    model = tiny.model("infogan", width=0.1).eval()
+    for layer in (model.generator.dense[1], model.discriminator.dense[0]):
+        rows, columns = layer.weight.shape
+        layer.weight.data = torch.randn(rows, 20) @ torch.randn(20, columns) * 0.02
+    x = tiny.images(200).all()
+    model.settle(x)
+    z = model.prior(20, generator=torch.Generator().manual_seed(1))
+    whole, small = factorised(model, 20, x), factorised(model, 3, x)
+    assert isinstance(whole.generator.dense[1], torch.nn.Sequential)
+    assert (whole.decode(z).float() - model.decode(z).float()).abs().max() <= 1
+    torch.testing.assert_close(whole.infer(x)[0], model.infer(x)[0], atol=1e-3, rtol=1e-3)
+    count = [sum(p.numel() for p in m.parameters()) for m in (model, whole, small)]
+    assert count[2] < 0.3 * count[0]
+    assert small.sample(2).shape == (2, 1, 28, 28)

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import ClassVar, Literal
 
@@ -64,8 +64,9 @@ class InfoGANConfig:
     """Slope of the leaky ReLU below 0 (0.01 in the released code)."""
     width: float = 1.0
     """All channels and hidden units relative to the paper's."""
-    dense: float = 0.0
-    """Units of the dense layers, in which most weights lie, relative to the paper's; 0 takes `width`."""
+    rank: int = 0
+    """Makes each wide dense layer, in which most weights lie, a product of two through so many numbers, as `factorised` does with a
+    trained model; 0 leaves them whole."""
     lr: float = 2e-4
     """Step size of the discriminator and of Q."""
     generator_lr: float = 1e-3
@@ -128,15 +129,22 @@ def scaled(n: int, by: float) -> int:
     return max(2, round(n * by))
 
 
+def linear(inside: int, out: int, rank: int) -> nn.Linear | nn.Sequential:
+    """A dense layer, or two through `rank` numbers where that takes fewer weights."""
+    if not rank or rank * (inside + out) >= inside * out:
+        return nn.Linear(inside, out)
+    return nn.Sequential(nn.Linear(inside, rank, bias=False), nn.Linear(rank, out))
+
+
 class Generator(nn.Module):
     """Code (N, code) to image (N, C, H, W)."""
 
-    def __init__(self, table: Layout, code: int, channels: int, width: float, dense: float) -> None:
+    def __init__(self, table: Layout, code: int, channels: int, width: float, rank: int) -> None:
         super().__init__()
         self.table = table
         maps = [scaled(c, width) for c, _, _ in table.up]
-        units = [code, *([scaled(table.dense, dense)] if table.dense else []), maps[0] * table.side**2]
-        self.dense = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(units))
+        units = [code, *([scaled(table.dense, width)] if table.dense else []), maps[0] * table.side**2]
+        self.dense = nn.ModuleList(linear(a, b, rank) for a, b in pairwise(units))
         self.dense_norm = nn.ModuleList(BatchNorm(n, eps=1e-5) for n in units[1:])
         self.up = nn.ModuleList(
             convolution(a, b, stride, up=True) for a, b, (_, stride, _) in zip(maps[:-1], maps[1:], table.up[1:], strict=True)
@@ -164,12 +172,12 @@ class Discriminator(nn.Module):
         table: The layers.
         shape: Shape of an image.
         outputs: Numbers that Q gives: logits of categorical codes, then mean and log variance of each continuous one.
-        width: Channels relative to the table.
-        dense: Units relative to the table.
+        width: Channels and units relative to the table.
+        rank: Numbers through which the dense layer goes; 0 for a whole one.
         slope: Slope of the leaky ReLU below 0.
     """
 
-    def __init__(self, table: Layout, shape: tuple[int, ...], outputs: int, width: float, dense: float, slope: float) -> None:
+    def __init__(self, table: Layout, shape: tuple[int, ...], outputs: int, width: float, rank: int, slope: float) -> None:
         super().__init__()
         self.slope = slope
         maps = [shape[0], *(scaled(c, width) for c, _ in table.down)]
@@ -181,8 +189,8 @@ class Discriminator(nn.Module):
         units = maps[-1] * side**2
         self.dense: nn.Module = nn.Identity()
         if table.dense:
-            own = scaled(table.dense, dense)
-            self.dense = nn.Sequential(nn.Linear(units, own), BatchNorm(own, eps=1e-5), nn.LeakyReLU(slope))
+            own = scaled(table.dense, width)
+            self.dense = nn.Sequential(linear(units, own, rank), BatchNorm(own, eps=1e-5), nn.LeakyReLU(slope))
             units = own
         self.last = nn.Linear(units, 1)
         self.reader: nn.Module = nn.Identity()
@@ -230,8 +238,8 @@ class InfoGAN(Model):
         super().__init__(config, spec)
         c, table = config, layout(config, spec)
         outputs = sum(c.categorical) + 2 * c.continuous
-        self.generator = Generator(table, c.noise + sum(c.categorical) + c.continuous, spec.shape[0], c.width, c.dense or c.width)
-        self.discriminator = Discriminator(table, spec.shape, outputs, c.width, c.dense or c.width, c.slope)
+        self.generator = Generator(table, c.noise + sum(c.categorical) + c.continuous, spec.shape[0], c.width, c.rank)
+        self.discriminator = Discriminator(table, spec.shape, outputs, c.width, c.rank, c.slope)
         self.signed = table.signed
         normal_(self)
 
@@ -351,6 +359,28 @@ class InfoGAN(Model):
         return torch.cat([self.discriminator.trunk(self.scale(part.to(self.device))).float() for part in x.split(256)])
 
 
+@torch.no_grad()
+def factorised(model: InfoGAN, rank: int, x: Tensor) -> InfoGAN:
+    """A copy whose wide dense layers are replaced by their best approximation of this rank, with few of the weights.
+
+    Arguments:
+        model: A trained model.
+        rank: Singular values that are kept.
+        x: Raw images, over which the statistics of the normalisations are set anew.
+    """
+    small = InfoGAN(replace(model.config, rank=rank), model.spec).to(model.device).eval()
+    tensors = dict(model.state_dict())
+    for name, part in small.named_modules():
+        if isinstance(part, nn.Sequential) and len(part) == 2 and f"{name}.weight" in tensors:
+            u, s, v = torch.linalg.svd(tensors.pop(f"{name}.weight").float(), full_matrices=False)
+            root = s[:rank].sqrt()
+            tensors |= {f"{name}.0.weight": root[:, None] * v[:rank], f"{name}.1.weight": u[:, :rank] * root}
+            tensors[f"{name}.1.bias"] = tensors.pop(f"{name}.bias")
+    small.load_state_dict(tensors)
+    small.settle(x)
+    return small.requires_grad_(False)
+
+
 def layout(config: InfoGANConfig, spec: Spec) -> Layout:
     """The table for these settings and this image size."""
     kind = config.layout
@@ -365,7 +395,7 @@ def layout(config: InfoGANConfig, spec: Spec) -> Layout:
         raise UsageError("Codes need a number of at least 0 and categories at least 2 classes: change --model.categorical.")
     if not config.categorical and not config.continuous:
         raise UsageError("InfoGAN needs a code to inform about: give --model.categorical 10 or --model.continuous 1.")
-    if config.width <= 0 or config.dense < 0:
-        given = f"got {config.width} and {config.dense}"
-        raise UsageError(f"--model.width and --model.dense are relative to the paper's networks and must be above 0, {given}.")
+    if config.width <= 0 or config.rank < 0:
+        given = f"got {config.width} and {config.rank}"
+        raise UsageError(f"--model.width must be above 0 and --model.rank at least 0, {given}.")
     return table

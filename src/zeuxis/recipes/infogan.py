@@ -27,13 +27,6 @@ RECIPES = {
         target="the categorical code read as a digit's class: 5 % error; information on it near log 10 = 2.303 nats",
         note="twenty minutes on one core",
     ),
-    "infogan/mnist-small": Recipe(
-        model="infogan",
-        data="mnist",
-        settings=InfoGANConfig(dense=0.1875),
-        training=MNIST,
-        note="the same with narrower dense layers, 2.8 million weights: the one that ships with zeuxis, for laptops",
-    ),
     "infogan/mnist-control": Recipe(
         model="infogan",
         data="mnist",
