@@ -193,6 +193,35 @@ class CanLogProb(Protocol):
     def log_prob(self, x: Tensor) -> LogProb: ...
 
 
+@dataclass(frozen=True)
+class Bound:
+    """One-sample estimates of the evidence lower bound, split in two (nats).
+
+    Arguments:
+        distortion: -log p(x | z) for each image, (n,).
+        rate: What each group of code numbers costs beyond the prior, log q(z | x) - log p(z) or its expectation, (n, groups).
+    """
+
+    distortion: Tensor
+    rate: Tensor
+
+    @property
+    def nats(self) -> Tensor:
+        """The bound on log p(x) for each image, (n,)."""
+        return -(self.distortion + self.rate.sum(1))
+
+
+@runtime_checkable
+class CanBound(Protocol):
+    """Bounds the likelihood by codes it infers; `log_weights` sharpens the bound with further codes."""
+
+    def bound(self, x: Tensor, *, generator: torch.Generator | None = None) -> Bound: ...
+
+    def log_weights(self, x: Tensor, k: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """log p(x, z) - log q(z | x) for k codes of each image, (n, k), in nats."""
+        ...
+
+
 @runtime_checkable
 class CanClassify(Protocol):
     """Tells which class an example belongs to: probabilities (n, classes)."""
