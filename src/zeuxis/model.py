@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -241,6 +241,28 @@ class CanFeature(Protocol):
     """Describes examples by feature vectors (n, features), for scores and linear probes."""
 
     def features(self, x: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class CanScan(Protocol):
+    """Knows the exact law of every number of an image given those before it, in the order row, column, channel.
+
+    A number is one of `levels` values: level k of 256 is the pixel k itself, level k of two is the pixel 0 or 255.
+    """
+
+    levels: int
+
+    def scan(self, n: int, y: Tensor | None = None) -> Generator[Tensor, Tensor, None]:
+        """Yields log-probabilities (n, levels) of the next number of n images, and is sent the levels (n,) it was given, as int64.
+
+        What has been computed is kept, so that a pass over all numbers costs about as much as one parallel pass. The generator ends
+        when the last number has been sent. `y` are the classes (n,) of a conditional model.
+        """
+        ...
+
+    def conditionals(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The same laws for given images by one parallel pass: log-probabilities (n, C, H, W, levels)."""
+        ...
 
 
 @dataclass(frozen=True)
