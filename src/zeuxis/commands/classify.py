@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import tyro
 from PIL import Image
@@ -17,7 +16,7 @@ from rich.table import Column, Table
 
 from ..applications.pictures import numbered, save
 from ..data.dataset import Dataset
-from ..data.images import Files, decode
+from ..data.images import read, spread
 from ..errors import UsageError
 from ..evaluation.classification import agreeing, classify, score
 from ..evaluation.record import write_record
@@ -27,7 +26,6 @@ from ..training.start import Source
 from ..training.weights import load, resolve, shipped
 from .evaluate import training_command
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
 LIGHT_ON_DARK = ("mnist", "fashion-mnist")
 
 
@@ -113,32 +111,6 @@ def main(words: Sequence[str]) -> None:
 def is_model(word: str) -> bool:
     """Whether a word names a run folder, a saved model or one that ships with zeuxis."""
     return (Path(word) / "config.json").is_file() or (word in shipped() and not Path(word).exists())
-
-
-def spread(words: Sequence[str]) -> list[Path]:
-    """The image files named, with folders replaced by the images in them."""
-    paths: list[Path] = []
-    for word in words:
-        path = Path(word)
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
-            if not inside:
-                raise UsageError(f"The folder '{word}' holds neither a model nor images ({', '.join(ENDINGS)}).")
-            paths += inside
-        elif path.is_file():
-            paths.append(path)
-        else:
-            raise UsageError(f"There is no '{word}': give image files, folders of them, or models.")
-    return paths
-
-
-def read(paths: Sequence[Path], shape: tuple[int, ...], invert: bool) -> torch.Tensor:
-    """Image files in the shape the model was trained on."""
-    if len(shape) != 3 or shape[1] != shape[2]:
-        raise UsageError(f"The model knows examples of shape {shape}, which are no square images: give data of its kind with --data.")
-    files = Files(paths)
-    x = torch.from_numpy(np.stack([decode(files.read(i), files.where(i), shape[-1], shape[0]) for i in range(len(files))]))
-    return 255 - x if invert else x
 
 
 def rim(x: torch.Tensor) -> int:

@@ -1,4 +1,4 @@
-"""From encoded images to uint8 NCHW: decode, make grey or RGB, crop the central square, resize it."""
+"""From encoded images to uint8 NCHW: find the files, decode, make grey or RGB, crop the central square, resize it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ..errors import DataError
+from ..errors import DataError, UsageError
 
 # What Pillow may take bytes for, whatever their file is called: most common first. Its other formats are slower to rule out, and one
 # of them, EPS, would be handed to a PostScript interpreter.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
 UPRIGHT = 0x0112  # the EXIF tag of a camera's orientation
 
 
@@ -72,6 +74,32 @@ class Files:
 
     def where(self, i: int) -> str:
         return f"'{self.paths[i]}'"
+
+
+def spread(words: Sequence[str]) -> list[Path]:
+    """The image files named, with folders replaced by the images in them."""
+    paths: list[Path] = []
+    for word in words:
+        path = Path(word)
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
+            if not inside:
+                raise UsageError(f"The folder '{word}' holds neither a model nor images ({', '.join(ENDINGS)}).")
+            paths += inside
+        elif path.is_file():
+            paths.append(path)
+        else:
+            raise UsageError(f"There is no '{word}': give image files, folders of them, or models.")
+    return paths
+
+
+def read(paths: Sequence[Path], shape: tuple[int, ...], invert: bool = False) -> torch.Tensor:
+    """Image files as uint8 (n, C, H, W) in the shape that a model was trained on, or their negatives."""
+    if len(shape) != 3 or shape[1] != shape[2]:
+        raise UsageError(f"The model knows examples of shape {shape}, which are no square images: give data of its kind with --data.")
+    files = Files(paths)
+    x = torch.from_numpy(np.stack([decode(files.read(i), files.where(i), shape[-1], shape[0]) for i in range(len(files))]))
+    return 255 - x if invert else x
 
 
 def decode(data: bytes, where: str, size: int | None = None, channels: int | None = None) -> np.ndarray:
