@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -16,7 +18,7 @@ from PIL import Image
 from ..data.dataset import Dataset
 from ..errors import UsageError, ZeuxisError
 from ..model import CanSample, Model
-from .pictures import grid, with_clock
+from .pictures import grid, save, with_clock
 
 Format = Literal["webp", "gif", "mp4"]
 
@@ -116,6 +118,13 @@ def write_film(frames: list[Path], path: Path, seconds: float = 8.0, hold: float
     finally:
         partial.unlink(missing_ok=True)
     return path
+
+
+def film_of(pictures: Iterable[Image.Image], path: Path, seconds: float = 0.0) -> Path:
+    """Writes pictures of one size as a film that comes round; 0 seconds means 25 pictures a second."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [save(picture, Path(folder) / f"{i:06}.png") for i, picture in enumerate(pictures)]
+        return write_film(paths, path, seconds or len(paths) / 25, hold=0)
 
 
 def mp4(frames: list[Path], path: Path, each: int, hold: float) -> None:

@@ -106,9 +106,9 @@ def captioned(picture: Image.Image, text: str) -> Image.Image:
     return sheet
 
 
-def arranged(panels: Sequence[Image.Image], gap: int = 8) -> Image.Image:
-    """Panels side by side in rows, as square as can be; each column and row as wide and high as its largest panel."""
-    columns = math.ceil(math.sqrt(len(panels)))
+def arranged(panels: Sequence[Image.Image], gap: int = 8, columns: int = 0) -> Image.Image:
+    """Panels side by side in rows, as square as can be without `columns`; each column and row as wide and high as its largest panel."""
+    columns = columns or math.ceil(math.sqrt(len(panels)))
     rows = [panels[i : i + columns] for i in range(0, len(panels), columns)]
     widths = [max(row[i].width for row in rows if i < len(row)) for i in range(columns)]
     heights = [max(panel.height for panel in row) for row in rows]

@@ -10,11 +10,18 @@ $z = \bar z_a - \bar z_b + \bar z_c$.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import UsageError
+
+
+def circular(model: Any) -> bool:
+    """Whether walks between a model's codes follow great circles: its prior is normal, as it is unless its settings say otherwise."""
+    return getattr(model.config, "prior", "normal") == "normal"
 
 
 def straight(a: Float[Tensor, "code"], b: Float[Tensor, "code"], t: float) -> Float[Tensor, "code"]:
@@ -30,6 +37,8 @@ def great_circle(a: Float[Tensor, "code"], b: Float[Tensor, "code"], t: float) -
         >>> great_circle(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), 0.5)
         tensor([0.7071, 0.7071])
     """
+    if not (a.any() and b.any()):  # the origin lies in no direction
+        return straight(a, b, t)
     unit_a, unit_b = a / a.norm(), b / b.norm()
     angle = torch.acos((unit_a @ unit_b).clamp(-1, 1))
     if angle.sin().abs() < 1e-6:

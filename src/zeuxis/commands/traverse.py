@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
-from ..applications.film import write_film
+from ..applications.film import film_of
 from ..applications.pictures import save
 from ..applications.traverse import arranged, find, sheet, sweep
 from ..errors import UsageError
@@ -56,10 +55,7 @@ def main(words: Sequence[str]) -> None:
     out = Path(wish.out)
     if out.suffix.lower() in (".webp", ".gif", ".mp4"):
         swept = [code for code in codes if code.kind == "continuous"] or codes
-        with tempfile.TemporaryDirectory() as folder:
-            pictures = sweep(model, swept, wish.rows, wish.frames, wish.low, wish.high, wish.seed)
-            paths = [save(picture, Path(folder) / f"{i:06}.png") for i, picture in enumerate(pictures)]
-            print(write_film(paths, out, wish.seconds or len(paths) / 25, hold=0))
+        print(film_of(sweep(model, swept, wish.rows, wish.frames, wish.low, wish.high, wish.seed), out, wish.seconds))
         return
     panels = [sheet(model, code, wish.rows, wish.columns, wish.low, wish.high, wish.seed) for code in codes]
     if wish.separate:

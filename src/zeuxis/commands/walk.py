@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,9 @@ from pathlib import Path
 import torch
 import tyro
 
-from ..applications.film import write_film
+from ..applications.film import film_of
 from ..applications.pictures import grid, save
-from ..applications.walk import walk
+from ..applications.walk import circular, walk
 from ..errors import UsageError
 from ..model import CanDecode, require
 from ..training.weights import load
@@ -46,16 +45,13 @@ def main(words: Sequence[str]) -> None:
         raise UsageError(f"A walk needs at least 2 codes and 1 walk, got {wish.codes} and {wish.walks}: give more.")
     model = require(load(wish.model, wish.weights), CanDecode, "walk between codes")
     generator = torch.Generator().manual_seed(wish.seed)
-    circle = getattr(model.config, "prior", "normal") == "normal"
+    circle = circular(model)
     if Path(wish.out).suffix.lower() in (".webp", ".gif", ".mp4"):
         steps = wish.steps or 24
         ways = [walk(model.prior(wish.codes, generator=generator), steps, circle, closed=True) for _ in range(wish.walks)]
         images = [model.decode(way) for way in ways]
-        with tempfile.TemporaryDirectory() as folder:
-            paths = []
-            for i, together in enumerate(zip(*images, strict=True)):
-                paths.append(save(grid(torch.stack(together).cpu(), smallest=256), Path(folder) / f"{i:06}.png"))
-            print(write_film(paths, Path(wish.out), wish.seconds or len(paths) / 25, hold=0))
+        pictures = (grid(torch.stack(together).cpu(), smallest=256) for together in zip(*images, strict=True))
+        print(film_of(pictures, Path(wish.out), wish.seconds))
         return
     steps = wish.steps or 10
     way = walk(model.prior(wish.codes, generator=generator), steps, circle)
