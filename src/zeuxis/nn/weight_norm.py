@@ -9,6 +9,8 @@ few real examples sets $g$ and the bias so that every pre-activation has mean 0 
 with $t = \theta x / \lVert\theta\rVert$, $g = s / \sigma(t)$ and $b = -\mu(t)\, s / \sigma(t)$. A unit without variance (a pixel that
 is always black) keeps its length.
 
+An autoregressive layer has a mask: the direction is what the mask lets through, so that masked weights do not count in its length.
+
 Source: Salimans and Kingma, "Weight Normalization", 2016; Salimans et al., "Improved Techniques for Training GANs", 2016, released code.
 """
 
@@ -27,6 +29,7 @@ class WeightNorm(nn.Module):
         gain: Whether the length is trained; otherwise it stays what the first pass made it.
         start: Standard deviation of the output that the first pass aims at; 0 leaves the layer out of it.
         weight_std: The direction is drawn from N(0, weight_std).
+        mask: Ones and zeros in the shape of the weight, for an autoregressive layer.
 
     Example:
         >>> import torch
@@ -40,9 +43,18 @@ class WeightNorm(nn.Module):
     """
 
     length: Tensor
+    mask: Tensor | None
 
-    def __init__(self, layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d, gain: bool = False, start: float = 1.0, weight_std: float = 0.05):
+    def __init__(
+        self,
+        layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d,
+        gain: bool = False,
+        start: float = 1.0,
+        weight_std: float = 0.05,
+        mask: Tensor | None = None,
+    ) -> None:
         super().__init__()
+        self.register_buffer("mask", mask, persistent=False)
         self.layer, self.start, self.initialising = layer, start, False
         self.axis = 1 if isinstance(layer, nn.ConvTranspose2d) else 0
         nn.init.normal_(layer.weight, 0.0, weight_std)
@@ -56,7 +68,7 @@ class WeightNorm(nn.Module):
 
     def weight(self) -> Tensor:
         """The normalised weight, shaped as the layer's."""
-        theta = self.layer.weight
+        theta = self.layer.weight if self.mask is None else self.layer.weight * self.mask
         others = [i for i in range(theta.ndim) if i != self.axis]
         shape = [-1 if i == self.axis else 1 for i in range(theta.ndim)]
         scale = self.length * torch.rsqrt(theta.square().sum(others) + 1e-6)

@@ -19,6 +19,11 @@ from torch import Tensor, nn
 from ..nn.weight_norm import WeightNorm
 
 
+def wide(x: Tensor) -> Tensor:
+    """At least float32: what autocast made bfloat16 goes into no loss as it is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def dense(inside: int, out: int, start: float = 1.0) -> WeightNorm:
     """A dense layer with weight normalisation and a trained gain."""
     return WeightNorm(nn.Linear(inside, out), gain=True, start=start)

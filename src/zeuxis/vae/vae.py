@@ -33,7 +33,7 @@ from ..errors import UsageError
 from ..model import Batch, Bound, LogProb, Model, Noise, Player
 from ..nn.init import first_pass
 from ..training.distributed import mean_over_batch
-from .networks import ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder, dense
+from .networks import ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder, dense, wide
 
 
 @dataclass(frozen=True)
@@ -142,12 +142,12 @@ class VAE(Model):
         n, k = eps.shape[:2]
         h = self.encoder(self.scaled(x))
         z, rate = self.infer(h, eps, expected)
-        out = self.decoder(z.flatten(0, 1)).float().unflatten(0, (n, k))
+        out = wide(self.decoder(z.flatten(0, 1))).unflatten(0, (n, k))
         return -self.log_likelihood(x[:, None], out).flatten(2).sum(2), rate
 
     def infer(self, h: Tensor, eps: Tensor, expected: bool) -> tuple[Tensor, Tensor]:
         """Codes (n, k, latent) from the encoder's features, and what each of their numbers costs: the KL divergence or its sample."""
-        mean, log_std = self.mean(h).float()[:, None], self.log_std(h).float()[:, None]
+        mean, log_std = wide(self.mean(h))[:, None], wide(self.log_std(h))[:, None]
         z = mean + log_std.exp() * eps
         if expected:
             return z, normal_kl(mean, log_std).expand_as(z)
@@ -208,7 +208,7 @@ class VAE(Model):
         """Mean images for these codes; of binary ones the probability that a pixel is 1, as its brightness."""
         images = []
         for part in z.split(500):
-            out = self.decoder(part.to(self.device)).float()
+            out = wide(self.decoder(part.to(self.device)))
             mean = torch.sigmoid(out) * 255 if self.binary else centred(out) * 256 - 0.5
             images.append(mean.round().clamp(0, 255).byte().contiguous())
         return torch.cat(images) if images else torch.empty(0, *self.spec.shape, dtype=torch.uint8, device=self.device)

@@ -1,0 +1,155 @@
+r"""Inverse autoregressive flows: posteriors richer than a Gaussian, drawn in one pass.
+
+A chain starts from a diagonal Gaussian, $z_0 = \mu_0 + \sigma_0 \epsilon$, and each step reads a shift and a scale for every number
+of the code from the numbers before it,
+
+$$ z_t = \sigma_t \odot z_{t-1} + (1 - \sigma_t) \odot m_t, \qquad \sigma_t = \mathrm{sigmoid}(s_t), \quad
+   (m_t, s_t) = \mathrm{AutoregressiveNN}(z_{t-1}, h) . $$
+
+Since $\partial z_t / \partial z_{t-1}$ is triangular with $\sigma_t$ on its diagonal,
+
+$$ \log q(z_T | x) = -\sum_i \Big[ \tfrac12 \epsilon_i^2 + \tfrac12 \log 2\pi + \sum_{t=0}^{T} \log \sigma_{t,i} \Big] . $$
+
+All numbers move at once; only the inverse would need one pass a number, and training never asks for it. The order is reversed after
+each step, so that every number comes to depend on every other.
+
+Two networks are here: a dense one (MADE) for codes that are vectors, and a convolutional one for codes that are maps, whose masks order
+positions and, within a position, maps. Both use weight normalisation over what the masks let through.
+
+Sources: Kingma, Salimans, Jozefowicz, Chen, Sutskever and Welling, "Improving Variational Inference with Inverse Autoregressive Flow",
+2016, section 4 and its released code; Germain et al., "MADE", 2015. The released convolutional step is
+$z_t = (z_{t-1} - m_t / 10) / \exp(s_t / 10)$ instead of the gate; `affine` below.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..nn.weight_norm import WeightNorm
+from .networks import dense, wide
+
+
+def dense_mask(before: Tensor, after: Tensor, strict: bool) -> Float[Tensor, "out inside"]:
+    """Ones where a unit may see a unit of the layer before: of a degree below its own (strict), or at most its own.
+
+    Example:
+        >>> dense_mask(torch.tensor([0, 1]), torch.tensor([0, 1]), strict=True).tolist()
+        [[0.0, 0.0], [1.0, 0.0]]
+    """
+    return (before[None] < after[:, None] if strict else before[None] <= after[:, None]).float()
+
+
+def degrees(units: int, size: int) -> Tensor:
+    """Degrees 0 to size - 2 spread evenly over hidden units: a unit of degree d sees the numbers up to d."""
+    return torch.arange(units) * max(1, size - 1) // units
+
+
+def conv_mask(inside: int, out: int, size: int, strict: bool) -> Float[Tensor, "out inside 3 3"]:
+    """The mask of a 3x3 convolution over maps in groups: positions to the right and below come before, and so do lower groups.
+
+    Arguments:
+        inside: Maps that come in, a multiple of the groups.
+        out: Maps that go out, likewise.
+        size: Groups, the number of maps of the code.
+        strict: Whether a map may not see its own group at its own position.
+    """
+    mask = torch.zeros(out, inside, 3, 3)
+    mask[:, :, 1, 2] = 1
+    mask[:, :, 2] = 1
+    groups = lambda n: torch.arange(n) * size // n  # noqa: E731
+    mask[:, :, 1, 1] = dense_mask(groups(inside), groups(out), strict)
+    return mask
+
+
+class DenseStep(nn.Module):
+    """MADE: shift and scale of every number of a code from the numbers before it and from a context.
+
+    Arguments:
+        size: Numbers in a code.
+        width: Units of each hidden layer.
+        layers: Hidden layers, at least one.
+        context: Numbers in the context, which every hidden unit of the first layer sees.
+    """
+
+    def __init__(self, size: int, width: int, layers: int, context: int) -> None:
+        super().__init__()
+        before = [torch.arange(size), *(degrees(width, size) for _ in range(layers))]
+        self.hidden = nn.ModuleList(
+            WeightNorm(nn.Linear(len(a), len(b)), gain=True, mask=dense_mask(a, b, strict=False)) for a, b in pairwise(before)
+        )
+        self.context = dense(context, width)
+        last = dense_mask(before[-1], torch.arange(size), strict=True)
+        self.shift, self.scale = (WeightNorm(nn.Linear(width, size), gain=True, start=0.1, mask=last) for _ in range(2))
+
+    def forward(self, z: Float[Tensor, "*#n size"], h: Float[Tensor, "*#n context"]) -> tuple[Tensor, Tensor]:
+        first, *others = self.hidden
+        out = F.elu(first(z) + self.context(h))
+        for layer in others:
+            out = F.elu(layer(out))
+        return self.shift(out), self.scale(out)
+
+
+class ConvStep(nn.Module):
+    """Shift and scale of every number of maps of codes, by masked 3x3 convolutions.
+
+    Arguments:
+        size: Maps of the code.
+        width: Maps of the hidden layers and of the context, a multiple of `size`.
+        layers: Hidden layers; none makes the step linear, without context.
+        scaled: Whether there is a scale beside the shift.
+    """
+
+    def __init__(self, size: int, width: int, layers: int, scaled: bool = True) -> None:
+        super().__init__()
+        before = [size, *[width] * layers]
+        self.hidden = nn.ModuleList(masked(a, b, size, strict=False) for a, b in pairwise(before))
+        self.shift = masked(before[-1], size, size, strict=True)
+        self.scale = masked(before[-1], size, size, strict=True) if scaled else None
+
+    def forward(self, z: Float[Tensor, "n size h w"], h: Float[Tensor, "n width h w"]) -> tuple[Tensor, Tensor | None]:
+        out = z
+        for i, layer in enumerate(self.hidden):
+            out = F.elu(layer(out) + h if i == 0 else layer(out))
+        return self.shift(out), None if self.scale is None else self.scale(out)
+
+
+def masked(inside: int, out: int, size: int, strict: bool) -> WeightNorm:
+    """A 3x3 convolution with the mask of its groups."""
+    return WeightNorm(nn.Conv2d(inside, out, 3, 1, 1), gain=True, mask=conv_mask(inside, out, size, strict))
+
+
+def gated(z: Tensor, shift: Tensor, scale: Tensor, bias: float) -> tuple[Tensor, Tensor]:
+    """The paper's step: the moved code and log of its scale, number by number; `bias` opens the gate at the start."""
+    s = wide(scale) + bias
+    gate = torch.sigmoid(s)
+    return gate * z + (1 - gate) * wide(shift), F.logsigmoid(s)
+
+
+def affine(z: Tensor, shift: Tensor, scale: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The released code's step: the moved code and log of its scale, number by number."""
+    moved = z - 0.1 * wide(shift)
+    if scale is None:
+        return moved, torch.zeros_like(z)
+    s = 0.1 * wide(scale)
+    return moved * torch.exp(-s), -s
+
+
+def lower(below: Float[Tensor, "*#n pairs"], y: Float[Tensor, "*#n size"]) -> Float[Tensor, "*#n size"]:
+    r"""Linear IAF: $z = L y$ with a unit lower triangular L whose entries below the diagonal are given row by row.
+
+    Its determinant is 1, so that q(z) = q(y): a Gaussian with any covariance.
+
+    Example:
+        >>> lower(torch.tensor([[2.0]]), torch.tensor([[1.0, 3.0]]))
+        tensor([[1., 5.]])
+    """
+    size = y.shape[-1]
+    rows, columns = torch.tril_indices(size, size, -1, device=y.device)
+    matrix = y.new_zeros(*below.shape[:-1], size, size)
+    matrix[..., rows, columns] = below
+    return y + (matrix @ y[..., None])[..., 0]
