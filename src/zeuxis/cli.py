@@ -18,6 +18,10 @@ COMMANDS = {
     "walk": "walk smoothly from code to code, as a picture or a film",
     "arithmetic": "add and subtract the codes of chosen samples",
     "traverse": "vary each code of a model with everything else fixed, as a picture or a film",
+    "reconstruct": "what a model's codes keep of images, drawn and measured",
+    "interpolate": "the way from one image to another: zeuxis interpolate RUN a.png b.png",
+    "attributes": "find directions among codes for what is known of images, and measure them",
+    "edit": "change images along attributes: zeuxis edit RUN me.png --attribute smiling=+2",
     "film": "make the film of a run's learning: .webp, .gif or .mp4",
     "evaluate": "score a model's samples against real images",
     "classify": "the class of images, or the errors on a set, by one model or several: zeuxis classify RUN IMAGE ...",
@@ -31,7 +35,7 @@ COMMANDS = {
 def overview() -> str:
     """What `zeuxis --help` prints."""
     lines = [f"zeuxis {version('zeuxis')}: generative models, faithful, fast and measured", "", "usage: zeuxis COMMAND ...", ""]
-    lines += [f"  {name:<11}{text}" for name, text in COMMANDS.items()]
+    lines += [f"  {name:<13}{text}" for name, text in COMMANDS.items()]
     lines += ["", "zeuxis COMMAND --help teaches a command's options. Start with: zeuxis demo"]
     return "\n".join(lines)
 

@@ -25,7 +25,7 @@ from .distributed import World, join, meet
 from .loop import Result, fit
 from .run import Run
 from .settings import Training
-from .weights import build, describe
+from .weights import build, describe, resolve
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +59,15 @@ class Source:
             labels=self.labels,
             limit=self.limit,
         )
+
+
+def source_of(name: str | Path, model: Model, data: str = "") -> Source:
+    """Where a run's own data set lies, or another one brought to the size and channels of its images."""
+    if data:
+        return Source(data, model.spec.shape[-1], model.spec.shape[0]) if len(model.spec.shape) == 3 else Source(data)
+    run = Run.open(resolve(name))
+    about = run.read_json("config.json")
+    return from_json(Source, about.get("source", {"data": model.spec.name}), str(run.path("config.json")))
 
 
 def train(

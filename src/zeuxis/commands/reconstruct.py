@@ -1,0 +1,76 @@
+"""zeuxis reconstruct: what a model's codes keep of images, drawn and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import tyro
+
+from ..applications.pictures import save
+from ..applications.reconstruct import autoencoder, columns_of, decoded, encoded, fidelity, pairs, squared_errors
+from ..data.images import read, spread
+from ..errors import UsageError
+from ..progress import out
+from ..training.start import source_of
+from ..training.weights import load
+
+
+@dataclass(frozen=True)
+class Reconstruct:
+    """Encodes images and decodes their codes: a sheet of originals with their reconstructions, and the mean squared error. Give image
+    files, or look at a data set: zeuxis reconstruct RUN IMAGE ..., or zeuxis reconstruct RUN [--data DATA]."""
+
+    model: tyro.conf.Positional[str]
+    """A run folder of a model that encodes and decodes images."""
+    images: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Image files or folders of them; none for a data set."""
+    data: str = ""
+    """A data set, as --data of train takes it; by default the run's own."""
+    split: str = "test"
+    """Which part of it: test or train."""
+    n: int = 1000
+    """Images of the data set that the error is measured on; 0 means all."""
+    shown: int = 32
+    """How many of them are drawn."""
+    out: str = "reconstructions.png"
+    """Where the sheet goes."""
+    invert: bool = False
+    """Turn image files into their negative first: models of digits know light strokes on dark."""
+    seed: int = 0
+    """Fixes the choice of images."""
+    weights: str = ""
+    """Which file of the folder to take the weights from."""
+
+
+def main(words: Sequence[str]) -> None:
+    wish = tyro.cli(Reconstruct, args=words, prog="zeuxis reconstruct")
+    if wish.split not in ("test", "train"):
+        raise UsageError(f"--split is '{wish.split}', expected test or train.")
+    if wish.n < 0 or wish.shown < 1:
+        raise UsageError(f"--n must be 0 or more and --shown 1 or more, got {wish.n} and {wish.shown}.")
+    if wish.images and wish.data:
+        raise UsageError("Give either image files after the model, or a set with --data. Got both.")
+    model = autoencoder(load(wish.model, wish.weights), "reconstruct images")
+    if wish.images:
+        paths = spread(wish.images)
+        x = read(paths, model.spec.shape, wish.invert)
+        y = decoded(model, encoded(model, x))
+        errors = squared_errors(x, y)
+        for path, error in zip(paths, errors.tolist(), strict=True):
+            out.print(f"{path}: mean squared error {error:.5f}", markup=False, soft_wrap=True)
+        if len(x) > 1:
+            out.print(f"mean of {len(x):,} images: {errors.mean().item():.5f}")
+        picture = columns_of([("original", x[:, None]), ("reconstruction", y[:, None])]) if len(x) < 5 else pairs(x, y)
+    else:
+        data = source_of(wish.model, model, wish.data).load(wish.split)
+        if data.spec.shape != model.spec.shape:
+            raise UsageError(f"'{data.spec.name}' has images of shape {data.spec.shape} and the model knows {model.spec.shape}.")
+        if 0 < wish.n < len(data):
+            data = data.take(torch.randperm(len(data), generator=torch.Generator().manual_seed(wish.seed))[: wish.n])
+        found = fidelity(model, data)
+        out.print(f"{data.spec.name}, {found.images:,} {wish.split} images: {found}", markup=False, soft_wrap=True)
+        x = data.batch_of(wish.shown)
+        picture = pairs(x, decoded(model, encoded(model, x)))
+    out.print(str(save(picture, wish.out)), markup=False, soft_wrap=True)
