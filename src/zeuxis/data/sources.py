@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..errors import DataError, MissingExtra, UsageError
+from .binarised import static
 from .cache import decoded
 from .dataset import Dataset, Spec
 from .faces import heads
@@ -30,6 +31,7 @@ BUILT_IN: dict[str, tuple[tuple[str, ...], str, str | None]] = {
     "cifar10": (OBJECTS, "uoft-cs/cifar10", None),
     "svhn": (DIGITS, "ufldl-stanford/svhn", "cropped_digits"),
 }
+MADE = ("mnist-static", "heads")  # built-in names of what zeuxis makes itself
 
 
 def load_data(
@@ -45,8 +47,9 @@ def load_data(
     """Reads a data set as uint8 NCHW.
 
     Arguments:
-        source: A built-in name (mnist comes with zeuxis, the others from ZEUXIS_DATA/NAME or the Hub), NAME=PATH for a built-in
-            set that lies somewhere, a folder or file, or a Hub id `owner/name`.
+        source: A built-in name (mnist comes with zeuxis, mnist-static and heads are made by it, the others come from
+            ZEUXIS_DATA/NAME or the Hub), NAME=PATH for a built-in set that lies somewhere, a folder or file, or a Hub id
+            `owner/name`.
         split: The training or the test part; a single file or folder has one part only.
         size: Side to which images are resized and centre-cropped (pixels).
         channels: 1 for grey, 3 for RGB.
@@ -69,6 +72,8 @@ def load_data(
         raise UsageError(f"--channels must be 1 (grey) or 3 (RGB), got {channels}.")
     if source == "heads":
         return rendered_heads(split, size, channels, limit)
+    if source == "mnist-static":
+        return static(load_data("mnist", split=split, size=size, channels=channels, limit=limit), split)
     raw = open_source(source, split, None if labels is None else Path(labels))
     if len(raw.images) == 0:
         raise DataError(f"'{source}' holds no images: give a data set with at least one.")
@@ -123,10 +128,10 @@ def found(source: str, split: Split, labels: Path | None) -> Raw:
     path = Path(source).expanduser()
     if path.exists():
         return open_path(path, split, path.stem or path.resolve().name, labels)
-    near = difflib.get_close_matches(source, [*BUILT_IN, "heads"], 1) if "/" not in source else []
+    near = difflib.get_close_matches(source, [*BUILT_IN, *MADE], 1) if "/" not in source else []
     if source.count("/") == 1 and not source.startswith((".", "/", "~")) and not path.suffix:
         return from_hub(source, split, None, source.split("/")[1])
-    hint = f"did you mean {near[0]}?" if near else f"give a path, a Hub id, or one of {', '.join([*BUILT_IN, 'heads'])}."
+    hint = f"did you mean {near[0]}?" if near else f"give a path, a Hub id, or one of {', '.join([*BUILT_IN, *MADE])}."
     raise DataError(f"There is no data set '{source}': {hint}")
 
 
@@ -214,6 +219,7 @@ def describe_sources() -> list[tuple[str, str, str]]:
     """Name, origin and note of each kind of data, for `zeuxis list`."""
     rows = [("mnist", "comes with zeuxis", "70,000 digits, 28x28")]
     rows += [(name, f"Hub ({BUILT_IN[name][1]}), ZEUXIS_DATA/{name}, or {name}=PATH", "") for name in BUILT_IN if name != "mnist"]
+    rows += [("mnist-static", "comes with zeuxis", "the digits with pixels drawn once as 0 or 1")]
     rows += [("heads", "rendered by zeuxis", "200,000 heads of known azimuth, elevation, lighting and width, 32x32")]
     rows += [("owner/name", "Hub", "any set with a column of images")]
     rows += [("PATH", "your own", "a folder of images, IDX, parquet, .npz or .mat")]
