@@ -225,6 +225,24 @@ class CanBound(Protocol):
 
 
 @runtime_checkable
+class CanBitsBack(Protocol):
+    """Has a posterior whose numbers are independent Gaussians, a prior N(0, I), and independent pixels given a code: all that a codec by
+    bits-back coding needs."""
+
+    levels: int
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and logarithms of the standard deviations of q(z | x), (n, latent) each; x are pixels, uint8."""
+        ...
+
+    def pixels(self, z: Tensor) -> Tensor:
+        """The laws of all numbers given codes: log-probabilities (n, C, H, W, levels), with levels as in `CanScan`."""
+        ...
+
+    def bound(self, x: Tensor, *, generator: torch.Generator | None = None) -> Bound: ...
+
+
+@runtime_checkable
 class CanClassify(Protocol):
     """Tells which class an example belongs to: probabilities (n, classes)."""
 

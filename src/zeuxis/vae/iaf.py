@@ -17,11 +17,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from ..data.dataset import Spec
 from ..distributions import normal, normal_kl
-from ..errors import UsageError
+from ..errors import MissingCapability, UsageError
 from .flows import DenseStep, gated, lower
 from .networks import dense, wide
 from .vae import VAE, VAEConfig
@@ -82,3 +83,12 @@ class IAFVAE(VAE):
             z, log_scale = gated(z.flip(-1), *step(z.flip(-1), h), self.config.gate)
             log_q = log_q.flip(-1) - log_scale
         return z, log_q - normal(z, 0.0, 0.0)
+
+    def posterior(self, x: UInt8[Tensor, "n channels height width"]) -> tuple[Float[Tensor, "n latent"], Float[Tensor, "n latent"]]:
+        """Those of the plain VAE, which `--model.posterior diagonal` is; the numbers of the others depend on each other."""
+        if self.config.posterior != "diagonal":
+            raise MissingCapability(
+                f"The posterior '{self.config.posterior}' of this iaf-vae has no independent numbers, as bits-back coding needs them: "
+                "train a vae, or an iaf-vae with --model.posterior diagonal."
+            )
+        return super().posterior(x)

@@ -85,6 +85,7 @@ class VAE(Model):
         super().__init__(config, spec)
         c = config
         self.binary = check(c, spec)
+        self.levels = 2 if self.binary else 256
         outputs = spec.shape[0]
         self.encoder: DenseEncoder | ConvEncoder
         self.decoder: DenseDecoder | ConvDecoder
@@ -193,6 +194,21 @@ class VAE(Model):
     def log_prob(self, x: UInt8[Tensor, "n channels height width"]) -> LogProb:
         """The bound by one code an image, always the same one."""
         return LogProb(self.bound(x, generator=torch.Generator().manual_seed(0)).nats, exact=False)
+
+    @torch.no_grad()
+    def posterior(self, x: UInt8[Tensor, "n channels height width"]) -> tuple[Float[Tensor, "n latent"], Float[Tensor, "n latent"]]:
+        """Means and logarithms of the standard deviations of q(z | x), in the precision of the weights."""
+        h = self.encoder(self.scaled(self.observed(x.to(self.device))).to(next(self.parameters()).dtype))
+        return wide(self.mean(h)), wide(self.log_std(h))
+
+    @torch.no_grad()
+    def pixels(self, z: Float[Tensor, "n latent"]) -> Float[Tensor, "n channels height width levels"]:
+        """Log-probabilities of every level of each number given codes."""
+        out = wide(self.decoder(z.to(self.device)))
+        if self.log_scale is None:
+            return bernoulli(torch.tensor([0.0, 1.0], dtype=out.dtype, device=out.device), out[..., None])
+        levels = torch.arange(256.0, dtype=out.dtype, device=out.device)
+        return discretised_logistic(levels, centred(out)[..., None], self.log_scale[..., None], self.config.open_edges)
 
     def drawn(self, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
         """Standard normal numbers on the model's device."""
