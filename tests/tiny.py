@@ -26,8 +26,10 @@ def settings(name: str) -> dict:
         "improved-gan": {"width": 16, "generator_width": 16, "code": 8},
         "improved-gan-128": {"width": 0.03, "code": 8, "virtual": 4, "kernels": 3, "dimensions": 2},
         "infogan": {"width": 0.05, "noise": 6},
+        "pixelcnn": {"maps": 4, "layers": 1, "head": 4},
         "vae": {"maps": (4, 4), "hidden": 16, "latent": 3},
         "iaf-vae": {"maps": (4, 4), "hidden": 16, "latent": 3, "width": 6},
+        "iaf-ladder": {"blocks": (1, 1), "maps": 8, "latent": 2},
     }
     return small.get(name, {})
 

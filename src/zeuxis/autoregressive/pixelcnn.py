@@ -1,0 +1,152 @@
+r"""PixelCNN: an image's exact likelihood by masked convolutions, all conditionals in one pass.
+
+$$ p(x) = \prod_i p(x_{i,R} | x_{<i})\, p(x_{i,G} | x_{i,R}, x_{<i})\, p(x_{i,B} | x_{i,R}, x_{i,G}, x_{<i}) $$
+
+A first convolution with mask A, which hides the pixel itself, is followed by residual blocks with mask B and a head of two hidden
+layers:
+
+$$ x \leftarrow x + W_3 * \mathrm{ReLU}(W_2 * \mathrm{ReLU}(W_1 * \mathrm{ReLU}(x))), $$
+
+with kernels of sides 1, 3, 1 and 2h, h, h, 2h maps between them.
+
+Resolution is kept throughout. `--model.network gated` is the gated PixelCNN of the same year, without the blind spot (see `gated`).
+
+Sources: van den Oord, Kalchbrenner and Kavukcuoglu, "Pixel Recurrent Neural Networks", 2016, sections 3.3 to 3.5 and table 1; van den
+Oord et al., "Conditional Image Generation with PixelCNN Decoders", 2016. The papers give no number of epochs and no step size. Departures:
+Adam by default (RMSProp, which the first paper names, is `--model.optimiser rmsprop`); maps are split into contiguous groups for red,
+green and blue, as equal as their number allows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..data.dataset import Spec
+from ..errors import UsageError
+from ..nn.masked import At, masked
+from .gated import GatedNetwork
+from .pixels import Head, PixelModel, Put, Read
+
+
+@dataclass(frozen=True)
+class PixelCNNConfig:
+    """Settings of a PixelCNN; the defaults are the paper's for colour images."""
+
+    network: Literal["plain", "gated"] = "plain"
+    """Residual blocks of masked convolutions, or the gated stacks without a blind spot."""
+    maps: int = 128
+    """Maps h inside a block; between plain blocks there are twice as many."""
+    layers: int = 15
+    """Blocks, or gated layers after the first."""
+    first: int = 7
+    """Side of the first kernel."""
+    kernel: int = 3
+    """Side of the other kernels."""
+    head: int = 0
+    """Maps of the two hidden layers of the head; 0 takes 32 for binary images and 1,024 for others."""
+    levels: int = 0
+    """Values of a pixel: 256, or 2 for binary images; 0 takes 2 for grey images and 256 for colour."""
+    conditional: bool = False
+    """Whether the network knows each image's class (gated only)."""
+    lr: float = 1e-3
+    """Step size."""
+    optimiser: Literal["adam", "rmsprop"] = "adam"
+    """Which rule moves the weights."""
+
+
+class Block(nn.Module):
+    """A residual block."""
+
+    def __init__(self, maps: int, kernel: int, colours: int) -> None:
+        super().__init__()
+        self.narrow = masked(2 * maps, maps, 1, "B", colours)
+        self.middle = masked(maps, maps, kernel, "B", colours)
+        self.wide = masked(maps, 2 * maps, 1, "B", colours)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.wide(F.relu(self.middle(F.relu(self.narrow(F.relu(x))))))
+
+    def stream(self, n: int, width: int) -> BlockStream:
+        return BlockStream(self, n, width)
+
+
+class BlockStream:
+    """A residual block fed place by place."""
+
+    def __init__(self, block: Block, n: int, width: int) -> None:
+        self.narrow, self.middle, self.wide = (part.stream(n, width) for part in (block.narrow, block.middle, block.wide))
+
+    def __call__(self, x: Tensor, at: At) -> Tensor:
+        return x + self.wide(F.relu(self.middle(F.relu(self.narrow(F.relu(x), at)), at)), at)
+
+
+class PlainNetwork(nn.Module):
+    """Mask A, residual blocks, head."""
+
+    def __init__(self, channels: int, maps: int, layers: int, first: int, kernel: int, head: int, outputs: int) -> None:
+        super().__init__()
+        self.first = masked(channels, 2 * maps, first, "A", channels)
+        self.blocks = nn.ModuleList([Block(maps, kernel, channels) for _ in range(layers)])
+        self.head = Head(2 * maps, head, outputs, channels)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        h = self.first(x)
+        for block in self.blocks:
+            h = block(h)
+        return self.head(h)
+
+    def stream(self, n: int, width: int, y: Tensor | None = None) -> tuple[Read, Put]:
+        first, head = self.first.stream(n, width), self.head.stream(n, width)
+        blocks = [block.stream(n, width) for block in self.blocks]  # type: ignore[operator]
+
+        def read(at: At) -> Tensor:
+            h = first(None, at)
+            for block in blocks:
+                h = block(h, at)
+            return head(h, at)
+
+        return read, first.put
+
+
+class PixelCNN(PixelModel):
+    """Masked convolutions, plain or gated.
+
+    Example:
+        >>> import torch
+        >>> from zeuxis.data.dataset import Spec
+        >>> model = PixelCNN(PixelCNNConfig(maps=4, layers=1), Spec("tiny", (1, 5, 5))).eval()
+        >>> x = model.sample(2, generator=torch.Generator().manual_seed(0))
+        >>> x.shape, model.log_prob(x).nats.shape, model.conditionals(x).shape
+        (torch.Size([2, 1, 5, 5]), torch.Size([2]), torch.Size([2, 1, 5, 5, 2]))
+    """
+
+    name: ClassVar[str] = "pixelcnn"
+    Config: ClassVar[type] = PixelCNNConfig
+    paper: ClassVar[str] = "van den Oord, Kalchbrenner and Kavukcuoglu: Pixel Recurrent Neural Networks, 2016"
+
+    def __init__(self, config: PixelCNNConfig, spec: Spec) -> None:
+        super().__init__(config, spec)
+        c, colours = config, spec.shape[0]
+        check(c, colours)
+        head, outputs = c.head or (32 if self.levels == 2 else 1024), 1 if self.levels == 2 else self.levels
+        self.network: PlainNetwork | GatedNetwork
+        if c.network == "gated":
+            classes = spec.classes if c.conditional else 0
+            self.network = GatedNetwork(colours, c.maps, c.layers, c.first, c.kernel, head, outputs, classes)
+        else:
+            self.network = PlainNetwork(colours, c.maps, c.layers, c.first, c.kernel, head, outputs)
+
+
+def check(c: PixelCNNConfig, colours: int) -> None:
+    """Refuses settings that cannot work."""
+    for name in ("first", "kernel"):
+        if getattr(c, name) < 3 or getattr(c, name) % 2 == 0:
+            raise UsageError(f"--model.{name} is the side of a kernel and must be odd and at least 3, got {getattr(c, name)}.")
+    if c.maps < colours or (c.head and c.head < colours) or c.layers < 0:
+        raise UsageError(f"Images of {colours} channels need at least {colours} maps in every layer: raise --model.maps or --model.head.")
+    if c.conditional and c.network != "gated":
+        raise UsageError("Only the gated network can be conditional: add --model.network gated, or leave out --model.conditional.")

@@ -1,0 +1,214 @@
+r"""Convolutions that see only what comes before in the order row, column, colour, and the same convolutions fed place by place.
+
+Rows above are seen wherever the kernel reaches, in the own row only what lies to the left. Within a pixel, maps are split into
+contiguous groups, one a colour, and an output of colour $g$ sees inputs of colour $g'$ at its own place if
+
+- mask A (the first layer, whose inputs are the pixels themselves): $g' < g$,
+- mask B (later layers): $g' \le g$.
+
+A kernel has no rows below its centre, so nothing is spent on weights that would be masked away: a 7x7 kernel of the paper is stored
+as 4x7, a 3x3 one as 2x3, a third fewer multiplications. Masks are applied to the weight in every pass, never to the stored weight, so
+that no optimiser or average can bring a masked weight back.
+
+For sampling and coding a convolution becomes a `Stream`. The rows above are convolved once a row, for all columns together; then each
+number costs one product of the few places to its left with the weights of its own colour. Nothing is computed twice: a whole image costs
+the multiplications of one parallel pass.
+
+Source: van den Oord, Kalchbrenner and Kavukcuoglu, "Pixel Recurrent Neural Networks", 2016, section 3.4.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from .weight_norm import WeightNorm
+
+
+class At(NamedTuple):
+    """A number's place in the order."""
+
+    row: int
+    column: int
+    colour: int = 0
+
+
+def colours_of(maps: int, colours: int) -> Int[Tensor, "maps"]:
+    """The colour that each map belongs to: contiguous groups, as equal as can be.
+
+    Example:
+        >>> colours_of(8, 3).tolist()
+        [0, 0, 0, 1, 1, 1, 2, 2]
+    """
+    return torch.arange(maps) * colours // maps
+
+
+class CausalConv(nn.Module):
+    r"""A convolution over the rows above and, in the own row, up to some column.
+
+    $$ y_{r,c} = b + \sum_{i,j} w_{i,j}\, x_{r - i,\; c - left + j} , \qquad 0 \le i < height . $$
+
+    Arguments:
+        layer: `nn.Conv2d` without padding, or the same with normalised weights; its kernel's last row is the current row.
+        left: Columns seen to the left; the rest of the kernel lies to the right (for rows that are known as a whole).
+        mask: Ones and zeros in the weight's shape, or None.
+        inside: The colour of each input map, (inside,); by default one.
+        outside: The colour of each output map, (out,).
+    """
+
+    mask: Tensor | None
+
+    def __init__(
+        self,
+        layer: nn.Conv2d | WeightNorm,
+        left: int,
+        mask: Tensor | None = None,
+        inside: Tensor | None = None,
+        outside: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.layer = layer
+        conv = layer.layer if isinstance(layer, WeightNorm) else layer
+        assert isinstance(conv, nn.Conv2d)
+        self.above, self.left, self.right = conv.kernel_size[0] - 1, left, conv.kernel_size[1] - 1 - left
+        self.stride = conv.stride[0]
+        self.register_buffer("mask", mask, persistent=False)
+        self.inside = torch.zeros(conv.in_channels, dtype=torch.int64) if inside is None else inside
+        self.outside = torch.zeros(conv.out_channels, dtype=torch.int64) if outside is None else outside
+
+    def weights(self) -> tuple[Tensor, Tensor]:
+        """The weight that counts and the bias."""
+        if isinstance(self.layer, WeightNorm):
+            bias = self.layer.layer.bias
+            assert bias is not None
+            return self.layer.weight(), bias
+        assert self.layer.bias is not None
+        return self.layer.weight if self.mask is None else self.layer.weight * self.mask, self.layer.bias
+
+    def forward(self, x: Float[Tensor, "n inside height width"]) -> Float[Tensor, "n out rows columns"]:
+        if isinstance(self.layer, WeightNorm):
+            return self.layer(F.pad(x, (self.left, self.right, self.above, 0)))
+        if self.right > self.left:
+            x = F.pad(x, (0, self.right - self.left))
+        w, b = self.weights()
+        # Padding within the convolution costs a few rows and columns that are cut off; padding beforehand would copy the maps.
+        y = F.conv2d(x, w, b, self.stride, (self.above, self.left))
+        return y[:, :, : x.shape[2] // self.stride, : x.shape[3] // self.stride]
+
+    def stream(self, n: int, width: int) -> Stream:
+        """The convolution of n images of this width, place by place."""
+        return Stream(self, n, width)
+
+    def rows(self, n: int, width: int) -> Rows:
+        """The convolution of n images of this width, row by row."""
+        return Rows(self, n, width)
+
+
+def masked(
+    inside: int, out: int, kernel: int, kind: Literal["A", "B"], colours: int = 1, split: int = 1, above: bool = True
+) -> CausalConv:
+    """A convolution with the paper's mask A or B.
+
+    Arguments:
+        inside: Maps that come in.
+        out: Maps that go out.
+        kernel: Side of the square kernel, odd.
+        kind: Whether an output sees the earlier colours of its own pixel only (A) or its own colour as well (B).
+        colours: Groups that the maps are split into.
+        split: Parts of the output, as of a gate, each of which is split into all colours.
+        above: Whether rows above are seen; otherwise the kernel is one row.
+
+    Example:
+        >>> conv = masked(3, 3, 3, "A", colours=3)
+        >>> conv.mask[1, :, 1].tolist()  # what the second colour sees in its own row
+        [[1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
+    """
+    half = kernel // 2
+    inner, outer = colours_of(inside, colours), colours_of(out // split, colours).repeat(split)
+    # A 1x1 kernel, and the left half of a row, has nothing to the right that would have to be masked.
+    layer = nn.Conv2d(inside, out, (half + 1, kernel) if above and half else (1, half + 1))
+    mask = torch.ones_like(layer.weight)
+    mask[:, :, -1, half] = (inner[None] < outer[:, None] if kind == "A" else inner[None] <= outer[:, None]).float()
+    mask[:, :, -1, half + 1 :] = 0
+    return CausalConv(layer, half, mask, inner, outer)
+
+
+class Stream:
+    """A causal convolution fed in the order row, column, colour; it keeps the rows it still needs.
+
+    Arguments:
+        conv: The convolution; its weights are read once.
+        n: Images at a time.
+        width: Columns of its input.
+    """
+
+    def __init__(self, conv: CausalConv, n: int, width: int) -> None:
+        w, b = conv.weights()
+        self.left, self.width, self.stride = conv.left, width, conv.stride
+        self.kernel, self.bias = w[:, :, :-1], b
+        self.padded = (conv.left, conv.right)
+        self.rows = w.new_zeros(n, w.shape[1], conv.above, width)
+        self.current = w.new_zeros(n, conv.left + width, w.shape[1])
+        self.spans: list[slice] = []
+        self.own: list[Tensor] = []
+        self.products: list[Tensor] = []
+        for colour in range(int(conv.outside.max()) + 1):
+            members = (conv.inside == colour).nonzero()[:, 0]
+            self.spans.append(slice(int(members[0]), int(members[-1]) + 1) if len(members) else slice(0, 0))
+            own = (conv.outside == colour).nonzero()[:, 0].to(w.device)
+            self.own.append(own)
+            self.products.append(w[own, :, -1, : conv.left + 1].permute(2, 1, 0).flatten(0, 1).contiguous())
+        self.base = [b[own] for own in self.own]
+        self.from_above: list[Tensor] = []
+
+    def __call__(self, x: Float[Tensor, "n maps"] | None, at: At) -> Float[Tensor, "n out"]:
+        """The outputs of the place's colour from x, the inputs there (None where they are not known yet, for mask A)."""
+        if at.column == 0 and at.colour == 0:
+            self.next_row(at.row)
+        if x is not None:
+            self.put(x, at)
+        taps = self.current[:, at.column : at.column + self.left + 1].flatten(1)
+        start = self.from_above[at.colour][at.column] if self.from_above else self.base[at.colour]
+        return torch.addmm(start, taps, self.products[at.colour])
+
+    def put(self, x: Float[Tensor, "n maps"], at: At) -> None:
+        """Notes the inputs at a place."""
+        self.current[:, self.left + at.column, self.spans[at.colour]] = x
+
+    def next_row(self, row: int) -> None:
+        """Moves the finished row up and convolves the rows above."""
+        if not self.rows.shape[2]:
+            return
+        if row:
+            done = self.current[:, self.left :].transpose(1, 2)[:, :, None]
+            self.rows = torch.cat([self.rows[:, :, 1:], done], 2)
+        y = F.conv2d(F.pad(self.rows, self.padded), self.kernel, self.bias)[:, :, 0].permute(2, 0, 1)
+        self.from_above = [y] if len(self.own) == 1 else [y[..., own] for own in self.own]
+
+
+class Rows:
+    """A causal convolution fed whole rows: each call takes the next row of inputs and gives the row of outputs there.
+
+    Arguments:
+        conv: The convolution; its weights are read once.
+        n: Images at a time.
+        width: Columns of its input.
+    """
+
+    def __init__(self, conv: CausalConv, n: int, width: int) -> None:
+        self.kernel, self.bias = conv.weights()
+        self.padded, self.stride = (conv.left, conv.right), conv.stride
+        self.rows = self.kernel.new_zeros(n, self.kernel.shape[1], conv.above + 1, conv.left + width + conv.right)
+
+    def __call__(self, x: Float[Tensor, "n inside width"]) -> Float[Tensor, "n out columns"]:
+        """The row of outputs where x is the row of inputs."""
+        self.put(x)
+        return F.conv2d(self.rows, self.kernel, self.bias, (1, self.stride))[:, :, 0]
+
+    def put(self, x: Float[Tensor, "n inside width"]) -> None:
+        """Notes a row whose outputs are not wanted (of a strided convolution every other one)."""
+        self.rows = torch.cat([self.rows[:, :, 1:], F.pad(x, self.padded)[:, :, None]], 2)

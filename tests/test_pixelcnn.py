@@ -1,0 +1,248 @@
+"""PixelCNN, plain and gated: who sees whom, tiny spaces, the cached scan, completion."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+import causal
+import tiny
+from zeuxis.autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
+from zeuxis.autoregressive.sampling import in_order
+from zeuxis.data.dataset import Dataset, Spec
+from zeuxis.errors import UsageError
+from zeuxis.model import CanComplete, CanLogProb, CanScan
+from zeuxis.nn.masked import colours_of, masked
+from zeuxis.training.loop import fit
+from zeuxis.training.weights import build
+
+SMALL = {"maps": 7, "layers": 2, "head": 8}
+BROAD = {"maps": 17, "layers": 2, "head": 16}  # enough units that no colour's are all off
+
+
+def paper_sees(shape: tuple[int, int, int], first: int, kernel: int, layers: int) -> Tensor:
+    """Who sees whom by the paper's rules for square kernels, followed number by number through the layers."""
+    channels, height, width = shape
+    places = [(r, c, k) for r in range(height) for c in range(width) for k in range(channels)]
+
+    def layer(side: int, kind: str) -> Tensor:
+        half, sees = side // 2, torch.zeros(len(places), len(places))
+        for i, (r, c, k) in enumerate(places):
+            for j, (s, d, m) in enumerate(places):
+                if abs(r - s) > half or abs(c - d) > half:
+                    continue
+                here = (r, c) == (s, d) and (m < k if kind == "A" else m <= k)
+                sees[i, j] = s < r or (s == r and d < c) or here
+        return sees
+
+    reach = layer(first, "A")
+    for _ in range(layers):
+        reach = reach + (layer(kernel, "B") @ layer(1, "B") @ reach > 0).float()
+    return reach > 0
+
+
+@pytest.mark.parametrize("kind", ["A", "B"])
+def test_masks_are_the_papers(kind: str) -> None:
+    conv = masked(6, 7, 5, kind, colours=3)
+    assert conv.mask is not None
+    assert conv.mask.shape == (7, 6, 3, 5)
+    assert conv.mask[:, :, :2].all(), "rows above are seen"
+    assert conv.mask[:, :, 2, :2].all(), "the left is seen"
+    assert not conv.mask[:, :, 2, 3:].any(), "the right is not"
+    for o, colour in enumerate(colours_of(7, 3).tolist()):
+        expected = [float(i < colour if kind == "A" else i <= colour) for i in (0, 0, 1, 1, 2, 2)]
+        assert conv.mask[o, :, 2, 2].tolist() == expected
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_plain_network_sees_what_the_papers_masks_let_it_see(channels: int) -> None:
+    model = causal.make("pixelcnn", (channels, 5, 6), first=5, levels=4, **BROAD)
+    expected = paper_sees((channels, 5, 6), 5, 3, 2)
+    assert torch.equal(causal.influence(model.network, (channels, 5, 6), channels), expected)
+    assert not (expected & ~causal.earlier(len(expected))).any()
+    assert (causal.earlier(len(expected)) & ~expected).any(), "the blind spot that the gated network is without"
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_the_gated_network_sees_everything_before_and_nothing_after(channels: int, kernel: int) -> None:
+    model = causal.make("pixelcnn", (channels, 5, 5), network="gated", kernel=kernel, levels=4, **BROAD)
+    seen = causal.influence(model.network, (channels, 5, 5), channels)
+    assert torch.equal(seen, causal.earlier(len(seen)))
+
+
+VARIANTS = [
+    ((1, 5, 6), 0, {}),
+    ((3, 4, 5), 0, {"levels": 5}),
+    ((1, 5, 4), 0, {"network": "gated"}),
+    ((3, 4, 3), 0, {"network": "gated", "kernel": 5, "levels": 4}),
+    ((2, 4, 4), 3, {"network": "gated", "conditional": True, "levels": 3}),
+]
+
+
+@pytest.mark.parametrize(("shape", "classes", "changes"), VARIANTS)
+def test_a_scan_gives_the_conditionals_and_the_likelihood_is_their_sum(shape: tuple, classes: int, changes: dict) -> None:
+    causal.check_scan(causal.make("pixelcnn", shape, classes, **SMALL, **changes))
+
+
+@pytest.mark.parametrize(("shape", "classes", "changes"), VARIANTS)
+def test_the_cached_sampler_gives_the_naive_ones_images(shape: tuple, classes: int, changes: dict) -> None:
+    causal.check_sampler(causal.make("pixelcnn", shape, classes, **SMALL, **changes))
+
+
+def test_the_cached_sampler_gives_the_naive_ones_digits_in_float32() -> None:
+    model = build("pixelcnn", PixelCNNConfig(maps=16, layers=3), Spec("tiny", (1, 12, 12))).eval()
+    assert isinstance(model, PixelCNN)
+    causal.check_sampler(model, n=8)
+
+
+@pytest.mark.parametrize("network", ["plain", "gated"])
+@pytest.mark.parametrize(("shape", "levels"), [((1, 2, 2), 2), ((1, 2, 2), 3), ((3, 1, 2), 3), ((2, 2, 2), 2)])
+def test_probabilities_of_a_tiny_space_add_up_to_one(network: str, shape: tuple, levels: int) -> None:
+    model = causal.make("pixelcnn", shape, network=network, levels=levels, **SMALL)
+    p = model.log_prob(causal.all_images(shape, levels)).nats.exp()
+    assert p.sum().item() == pytest.approx(1, abs=1e-10)
+    assert p.std() > 0.01 * p.mean(), "a uniform law shows little"
+
+
+@pytest.mark.parametrize("network", ["plain", "gated"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_scan_costs_the_operations_of_one_pass(network: str, channels: int) -> None:
+    """More only by the mask's zeros within a row, and by a first kernel that reaches outside the image."""
+    model = causal.make("pixelcnn", (channels, 7, 7), network=network, maps=24, layers=2, head=24, levels=2)
+    x = causal.random_images(model, 4)
+    once = causal.operations(lambda: model.log_prob(x))
+    assert 0.5 < causal.operations(lambda: causal.walk(model, 4)) / once < 1.2
+
+
+def test_a_mixture_of_classes_is_the_likelihood_without_a_class() -> None:
+    model = causal.make("pixelcnn", (1, 2, 2), 3, network="gated", conditional=True, **SMALL)
+    x = causal.all_images((1, 2, 2), 2)
+    each = torch.stack([model.log_prob(x, torch.full((16,), k)).nats.exp() for k in range(3)])
+    assert torch.allclose(each.sum(1), torch.ones(3, dtype=torch.float64))
+    assert (each[0] - each[1]).abs().max() > 0.001, "classes matter"
+    torch.testing.assert_close(model.log_prob(x).nats.exp(), each.mean(0))
+
+
+def test_unlabelled_images_train_a_conditional_model_too() -> None:
+    x = torch.randint(0, 2, (64, 1, 6, 6), dtype=torch.uint8) * 255
+    data = Dataset(Spec("some", (1, 6, 6), 2), x, torch.arange(64) % 3 - 1)
+    model = build("pixelcnn", PixelCNNConfig(network="gated", conditional=True, **SMALL), data.spec)
+    fit(model, data, training=tiny.training(images=32), quiet=True)
+    assert model.sample(4).shape == (4, 1, 6, 6)
+
+
+def test_samples_follow_the_law() -> None:
+    model = causal.make("pixelcnn", (1, 2, 2), **SMALL)
+    x = model.sample(8000, generator=torch.Generator().manual_seed(0))
+    p = model.log_prob(causal.all_images((1, 2, 2), 2)).nats.exp()
+    codes = (in_order(x) // 255 * torch.tensor([8, 4, 2, 1])).sum(1)
+    counts = torch.bincount(codes, minlength=16)
+    assert ((counts - 8000 * p).abs() < 4.5 * (8000 * p * (1 - p)).sqrt() + 1).all()
+
+
+def test_temperature_sharpens() -> None:
+    model = causal.make("pixelcnn", (1, 4, 4), **SMALL)
+    nats = [
+        model.log_prob(model.sample(400, temperature=t, generator=torch.Generator().manual_seed(0))).nats.mean() for t in (0.3, 1.0, 3.0)
+    ]
+    assert nats[0] > nats[1] > nats[2]
+
+
+@pytest.mark.parametrize(("mask", "tries"), [([0, 0, 1, 1], 1), ([1, 0, 1, 0], 48), ([1, 1, 1, 0], 48)])
+def test_completions_follow_the_exact_conditional(mask: list[int], tries: int) -> None:
+    """Of four binary pixels: exactly for a given beginning, in the limit of many tries for any other mask."""
+    model, n = causal.make("pixelcnn", (1, 2, 2), seed=3, **SMALL), 1500
+    hidden = torch.tensor(mask).bool().view(2, 2)
+    x = torch.full((n, 1, 2, 2), 255, dtype=torch.uint8)
+    done = model.complete(x, hidden, generator=torch.Generator().manual_seed(0), tries=tries)
+    assert (done[:, :, ~hidden] == 255).all()
+    every = causal.all_images((1, 2, 2), 2)
+    fits = (every[:, 0][:, ~hidden] == 255).all(1)
+    p = torch.where(fits, model.log_prob(every).nats.exp(), 0.0)
+    p = p / p.sum()
+    counts = torch.bincount((in_order(done) // 255 * torch.tensor([8, 4, 2, 1])).sum(1), minlength=16)
+    assert ((counts - n * p).abs() < 4.5 * (n * p * (1 - p)).sqrt() + 1).all()
+
+
+def test_completion_keeps_what_is_given_and_fills_the_rest() -> None:
+    model = causal.make("pixelcnn", (3, 4, 4), levels=4, **SMALL)
+    x = causal.random_images(model, 5)
+    for mask in (torch.rand(4, 4) < 0.5, torch.rand(3, 4, 4) < 0.5, torch.rand(5, 3, 4, 4) < 0.5, torch.ones(4, 4)):
+        done = model.complete(x, mask, generator=torch.Generator().manual_seed(1))
+        missing = mask.bool().expand(5, 3, 4, 4)
+        assert torch.equal(done[~missing], x[~missing])
+        assert not torch.equal(done[missing], x[missing])
+    assert torch.equal(model.complete(x, torch.zeros(4, 4)), x)
+    drawn = model.complete(x, torch.ones(4, 4), generator=torch.Generator().manual_seed(2))
+    assert torch.equal(drawn, model.sample(5, generator=torch.Generator().manual_seed(2)))
+
+
+def test_it_learns_a_law_of_known_entropy() -> None:
+    """Images that are all black or all white: log 2 nats, all of them at the first pixel."""
+    kind = torch.arange(128) % 2
+    x = (kind * 255).to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 6, 6).contiguous()
+    data = Dataset(Spec("flat", (1, 6, 6)), x)
+    for network in ("plain", "gated"):
+        model = build("pixelcnn", PixelCNNConfig(network=network, maps=8, layers=1, head=8, lr=1e-2), data.spec)
+        model = fit(model, data, training=tiny.training(images=3200, batch=32, average=100), quiet=True).model
+        assert isinstance(model, PixelCNN)
+        assert -model.log_prob(x).nats.mean().item() == pytest.approx(0.6931, abs=0.04)
+        drawn = in_order(model.sample(64, generator=torch.Generator().manual_seed(0)))
+        assert (drawn == drawn[:, :1]).float().mean() > 0.99
+
+
+def test_full_sizes() -> None:
+    def weights(shape: tuple, **changes: object) -> float:
+        with torch.device("meta"):
+            model = PixelCNN(PixelCNNConfig(**changes), Spec("x", shape))
+        return round(sum(p.numel() for p in model.parameters()) / 1e6, 2)
+
+    # 15 blocks of 2 x 256 x 128 + 6 x 128^2 weights and heads of 1,024: 4.6 million with the first layer and biases.
+    assert weights((3, 32, 32)) == 4.59
+    assert weights((1, 28, 28)) == 2.48
+
+
+def test_capabilities() -> None:
+    model = tiny.model("pixelcnn")
+    assert isinstance(model, CanScan)
+    assert isinstance(model, CanComplete)
+    assert isinstance(model, CanLogProb)
+    assert model.levels == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"first": 4}, "odd"),
+        ({"kernel": 1}, "at least 3"),
+        ({"levels": 1}, "from 2 to 256"),
+        ({"maps": 0}, "raise --model.maps"),
+        ({"conditional": True}, "add --model.network gated"),
+        ({"conditional": True, "network": "gated"}, "has none"),
+    ],
+)
+def test_settings_that_cannot_work(changes: dict, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        PixelCNN(PixelCNNConfig(**changes), Spec("tiny", (1, 5, 5), 0 if "network" in changes else 3))
+
+
+def test_images_that_do_not_fit() -> None:
+    model = causal.make("pixelcnn", (1, 4, 4), **SMALL)
+    x = torch.full((2, 1, 4, 4), 100, dtype=torch.uint8)
+    with pytest.raises(UsageError, match="binarise them"):
+        model.log_prob(x)
+    with pytest.raises(UsageError, match="mask has shape"):
+        model.complete(x * 0, torch.ones(3, 3))
+    with pytest.raises(UsageError, match="above 0"):
+        model.sample(1, temperature=0.0)
+    with pytest.raises(UsageError, match="At least one try"):
+        model.complete(x * 0, torch.ones(4, 4), tries=0)
+    with pytest.raises(UsageError, match="shape \\(2,\\)"):
+        PixelCNN(PixelCNNConfig(), Spec("ring", (2,)))
+    conditional = causal.make("pixelcnn", (1, 4, 4), 3, network="gated", conditional=True, **SMALL)
+    with pytest.raises(UsageError, match="give y"):
+        next(conditional.scan(2))
+    with pytest.raises(UsageError, match="from 0 to 2"):
+        conditional.log_prob(x * 0, torch.tensor([0, 3]))
