@@ -6,8 +6,8 @@ scale s has over the pixel's bin, with $y = v / 256$ and the sigmoid $\sigma$ as
 $$ P(v) = \sigma\Big(\frac{y + 1/256 - \mu}{s}\Big) - \sigma\Big(\frac{y - \mu}{s}\Big) . $$
 
 With *open* edges the bins of 0 and 255 reach to infinity, so that the 256 masses add up to 1. The code released with IAF has no open
-edges: mass outside [0, 1] is lost, and $10^{-7}$ is added within the logarithm. Its bound stays valid but costs up to a bit where pixels
-are saturated.
+edges: mass outside [0, 1] is lost, which costs up to a bit where pixels are saturated, and $10^{-7}$ is added to each mass within the
+logarithm, so that where nothing is lost the 256 add up to 1.0000256 (0.00004 bits/dim too good at most).
 
 Sources: Kingma et al., "Improving Variational Inference with Inverse Autoregressive Flow", 2016, appendix C.5; Salimans et al.,
 "PixelCNN++", 2017, section 2.1; Kingma and Welling, "Auto-Encoding Variational Bayes", 2013, appendix B.
@@ -55,9 +55,10 @@ def normal_kl(mean: Tensor, log_std: Tensor, prior_mean: Tensor | float = 0.0, p
         >>> normal_kl(torch.ones(1), torch.zeros(1))
         tensor([0.5000])
     """
-    ratio = log_std - torch.as_tensor(prior_log_std, dtype=mean.dtype, device=mean.device)
-    moved = (mean - prior_mean) * torch.exp(-torch.as_tensor(prior_log_std, dtype=mean.dtype, device=mean.device))
-    return 0.5 * (torch.exp(2 * ratio) + moved.square() - 1) - ratio
+    prior_log_std = torch.as_tensor(prior_log_std, dtype=mean.dtype, device=mean.device)
+    ratio, moved = log_std - prior_log_std, (mean - prior_mean) * torch.exp(-prior_log_std)
+    # expm1: of a posterior that nearly is the prior, exp(.) - 1 would be rounding errors as large as the divergence.
+    return 0.5 * (torch.expm1(2 * ratio) + moved.square()) - ratio
 
 
 def discretised_logistic(pixels: Tensor, mean: Tensor, log_scale: Tensor, open_edges: bool = True) -> Tensor:
@@ -76,18 +77,18 @@ def discretised_logistic(pixels: Tensor, mean: Tensor, log_scale: Tensor, open_e
     """
     y = pixels / 256
     upper, lower = (y + 1 / 256 - mean) * torch.exp(-log_scale), (y - mean) * torch.exp(-log_scale)
-    if not open_edges:
-        return torch.log(torch.sigmoid(upper) - torch.sigmoid(lower) + 1e-7)
     # log(sigmoid(b) - sigmoid(a)) = log sigmoid(b) + log sigmoid(-a) + log(1 - exp(a - b)): no difference of near-equal numbers. The
     # width b - a of a bin is that of 1/256 whatever the mean.
     width = torch.exp(-log_scale) / 256
     inside = F.logsigmoid(upper) + F.logsigmoid(-lower) + torch.log(-torch.expm1(-width))
+    if not open_edges:
+        return torch.log(inside.exp() + 1e-7)
     return torch.where(pixels == 0, F.logsigmoid(upper), torch.where(pixels == 255, F.logsigmoid(-lower), inside))
 
 
 def draw_logistic(mean: Tensor, log_scale: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Pixels 0..255 drawn from the discretised logistic with open edges, as uint8."""
     u = torch.rand(mean.shape, generator=generator, device=generator.device if generator else mean.device).to(mean.device)
-    u = u.clamp(1e-6, 1 - 1e-6)
+    u = u.clamp(min=2**-25)  # 0 comes once in 2**24 draws; 1 never comes
     y = mean + torch.exp(log_scale) * (torch.log(u) - torch.log1p(-u))
     return (y * 256).floor().clamp(0, 255).byte()
