@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
@@ -75,3 +76,33 @@ def track(items: Iterable[T], total: int, what: str, every: float = 10.0) -> Ite
             speed = done / (now - start)
             left = clock((total - done) / speed)
             print(f"{what}: {done:,} of {total:,}, {rate(speed)}, {left} left", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def meter(total: float, what: str, every: float = 10.0) -> Iterator[Callable[[float], None]]:
+    """As `track`, for work that is no sequence: gives a function to be told how much more has been done.
+
+    Arguments:
+        total: All there is to do, in items.
+        what: The work, as in "compressing tiles".
+        every: Seconds between plain lines when standard error is no terminal; work that ends sooner prints nothing.
+    """
+    if console.is_terminal:
+        with bar(Speed()) as shown:
+            task = shown.add_task(what, total=total)
+            yield lambda more: shown.advance(task, more)
+        return
+    start = said = time.monotonic()
+    done = 0.0
+
+    def advance(more: float) -> None:
+        nonlocal done, said
+        done += more
+        now = time.monotonic()
+        if now - said >= every and done < total:
+            said = now
+            speed = done / (now - start)
+            left = clock((total - done) / speed)
+            print(f"{what}: {done:,.0f} of {total:,.0f}, {rate(speed)}, {left} left", file=sys.stderr, flush=True)
+
+    yield advance
