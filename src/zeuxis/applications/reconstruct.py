@@ -133,7 +133,7 @@ def pairs(x: UInt8[Tensor, "n channels height width"], y: UInt8[Tensor, "n chann
     return captioned(grid(woven, columns, smallest=columns * 64), "originals, and below each its reconstruction")
 
 
-def columns_of(parts: list[tuple[str, UInt8[Tensor, "rows images channels height width"]]], side: int = 96) -> Image.Image:
+def columns_of(parts: list[tuple[str, UInt8[Tensor, "rows _ channels height width"]]], side: int = 96) -> Image.Image:
     """Blocks of images beside each other under their titles, row by row in line, each image enlarged to `side` pixels or more."""
     panels = []
     for title, block in parts:

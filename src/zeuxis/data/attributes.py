@@ -84,7 +84,8 @@ def attributes_of(data: Dataset) -> Attributes:
     labels = data.labels.cpu()
     one_hot = (labels[:, None] == torch.arange(data.spec.classes)).double()
     one_hot[labels < 0] = math.nan
-    return Attributes(data.spec.class_names, tuple(CLASS for _ in data.spec.class_names), one_hot)
+    names = data.spec.class_names or tuple(str(k) for k in range(data.spec.classes))
+    return Attributes(names, tuple(CLASS for _ in names), one_hot)
 
 
 def image_names(data: Dataset, source: str, split: str, limit: int | None = None) -> list[str]:
