@@ -82,7 +82,7 @@ class GatedStream:
         self.vertical, self.link = layer.vertical.rows(n, width), layer.link.rows(n, width)
         self.horizontal, self.out = layer.horizontal.stream(n, width), layer.out.stream(n, width)
         self.added = layer.classes(y)[..., None].chunk(2, 1) if layer.classes is not None else None
-        self.linked: list[Tensor] = []
+        self.linked: list[tuple[Tensor, ...]] = []
 
     def row(self, v: Tensor) -> Tensor:
         """The vertical stack's row (n, maps, width); what the horizontal one needs of it is kept."""
@@ -93,7 +93,7 @@ class GatedStream:
         if self.added is not None:
             linked = linked + self.added[1]
         linked = linked.permute(2, 0, 1)  # (width, n, maps), so that a place's maps are near each other
-        self.linked = [linked[..., own] for own in self.horizontal.own]
+        self.linked = [linked[..., own].contiguous().unbind(0) for own in self.horizontal.own]
         return above if self.last else gate(above)
 
     def __call__(self, h: Tensor | None, at: At) -> Tensor:

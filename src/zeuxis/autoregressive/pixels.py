@@ -108,16 +108,19 @@ class PixelModel(Model):
         out = wide(self.network(self.scaled(v), y))
         return self.law(out.unflatten(1, (self.spec.shape[0], -1)).permute(0, 1, 3, 4, 2))
 
-    @torch.no_grad()
     def scan(self, n: int, y: Int[Tensor, "n"] | None = None) -> Scan:
         """Yields log-probabilities (n, levels) of the next number, and is sent its levels (n,); see `CanScan`."""
         channels, height, width = self.spec.shape
-        read, put = self.network.stream(n, width, self.classes(y, n, required=True))
+        with torch.no_grad():
+            read, put = self.network.stream(n, width, self.classes(y, n, required=True))
         for r in range(height):
             for c in range(width):
                 for k in range(channels):
-                    levels = yield self.law(wide(read(At(r, c, k))))
-                    put(self.scaled(levels[:, None].to(self.device)), At(r, c, k))
+                    with torch.no_grad():  # not around the loop: the caller's own mode must hold while this waits
+                        log_p = self.law(wide(read(At(r, c, k))))
+                    levels = yield log_p
+                    with torch.no_grad():
+                        put(self.scaled(levels[:, None].to(self.device)), At(r, c, k))
 
     def law(self, out: Float[Tensor, "*n outputs"]) -> Float[Tensor, "*n levels"]:
         """Log-probabilities from the network's numbers for one colour."""

@@ -147,37 +147,38 @@ class Stream:
     """
 
     def __init__(self, conv: CausalConv, n: int, width: int) -> None:
-        w, b = conv.weights()
-        self.left, self.width, self.stride = conv.left, width, conv.stride
-        self.kernel, self.bias = w[:, :, :-1], b
-        self.padded = (conv.left, conv.right)
+        w, b = (t.detach() for t in conv.weights())
+        self.kernel, self.bias, self.padded, self.left = w[:, :, :-1], b, (conv.left, conv.right), conv.left
         self.rows = w.new_zeros(n, w.shape[1], conv.above, width)
         self.current = w.new_zeros(n, conv.left + width, w.shape[1])
-        self.spans: list[slice] = []
-        self.own: list[Tensor] = []
-        self.products: list[Tensor] = []
-        for colour in range(int(conv.outside.max()) + 1):
+        self.own = [(conv.outside == colour).nonzero()[:, 0].to(w.device) for colour in range(int(conv.outside.max()) + 1)]
+        self.products = [w[own, :, -1, : conv.left + 1].permute(2, 1, 0).flatten(0, 1).contiguous() for own in self.own]
+        self.biases = [b[own] for own in self.own]
+        self.from_above: list[tuple[Tensor, ...]] = []
+        # A pixel's own maps alone, of one colour: nothing needs to be kept.
+        self.pointwise = not conv.above and not conv.left and len(self.own) == 1
+        self.taps = [self.current[:, c : c + conv.left + 1].flatten(1) for c in range(width)]  # views
+        self.places: list[tuple[Tensor, ...]] = []
+        for colour in range(int(conv.inside.max()) + 1):
             members = (conv.inside == colour).nonzero()[:, 0]
-            self.spans.append(slice(int(members[0]), int(members[-1]) + 1) if len(members) else slice(0, 0))
-            own = (conv.outside == colour).nonzero()[:, 0].to(w.device)
-            self.own.append(own)
-            self.products.append(w[own, :, -1, : conv.left + 1].permute(2, 1, 0).flatten(0, 1).contiguous())
-        self.base = [b[own] for own in self.own]
-        self.from_above: list[Tensor] = []
+            self.places.append(self.current[:, conv.left :, int(members[0]) : int(members[-1]) + 1].unbind(1))
 
     def __call__(self, x: Float[Tensor, "n maps"] | None, at: At) -> Float[Tensor, "n out"]:
         """The outputs of the place's colour from x, the inputs there (None where they are not known yet, for mask A)."""
-        if at.column == 0 and at.colour == 0:
-            self.next_row(at.row)
+        row, column, colour = at
+        if self.pointwise and x is not None:
+            return torch.addmm(self.bias, x, self.products[0])
+        if column == 0 and colour == 0:
+            self.next_row(row)
         if x is not None:
-            self.put(x, at)
-        taps = self.current[:, at.column : at.column + self.left + 1].flatten(1)
-        start = self.from_above[at.colour][at.column] if self.from_above else self.base[at.colour]
-        return torch.addmm(start, taps, self.products[at.colour])
+            self.places[colour][column].copy_(x)
+        if self.from_above:
+            return self.from_above[colour][column].addmm_(self.taps[column], self.products[colour])
+        return torch.addmm(self.biases[colour], self.taps[column], self.products[colour])
 
     def put(self, x: Float[Tensor, "n maps"], at: At) -> None:
         """Notes the inputs at a place."""
-        self.current[:, self.left + at.column, self.spans[at.colour]] = x
+        self.places[at.colour][at.column].copy_(x)
 
     def next_row(self, row: int) -> None:
         """Moves the finished row up and convolves the rows above."""
@@ -187,7 +188,8 @@ class Stream:
             done = self.current[:, self.left :].transpose(1, 2)[:, :, None]
             self.rows = torch.cat([self.rows[:, :, 1:], done], 2)
         y = F.conv2d(F.pad(self.rows, self.padded), self.kernel, self.bias)[:, :, 0].permute(2, 0, 1)
-        self.from_above = [y] if len(self.own) == 1 else [y[..., own] for own in self.own]
+        # A place's outputs lie together: the rest of their sum is added to them where they are.
+        self.from_above = [(y if len(self.own) == 1 else y[..., own]).contiguous().unbind(0) for own in self.own]
 
 
 class Rows:
