@@ -101,7 +101,8 @@ class Directions:
 
     def table(self, title: str = "") -> Table:
         """One row for each attribute."""
-        note = f"length: of one step among codes. AUC: on {self.held_out:,} held-out images, 0.5 is chance."
+        note = "length: of one step among codes. AUC: the chance that of two held-out images the one with more of it lies further along"
+        note += f" ({self.held_out:,} held out; 0.5 is chance)."
         if "number" in self.kinds:
             note += " One step along a number is its standard deviation, in brackets."
         head = [Column(name, justify="right", no_wrap=True) for name in ("with", "without", "length", "AUC")]

@@ -21,9 +21,9 @@ from ..training.weights import load, resolve
 
 @dataclass(frozen=True)
 class EditImages:
-    """Encodes images, moves their codes along attributes and decodes them: zeuxis edit RUN me.png --attribute smiling=+2. First run
-    `zeuxis attributes RUN`, which finds the attributes; one step leads from the mean image without to the mean image with, or changes a
-    number by one standard deviation. Images are cropped to a square and brought to the model's size."""
+    """Encodes images, moves their codes along attributes and decodes them: zeuxis edit RUN me.png --attribute smiling=+2. The attributes
+    are found first, by `zeuxis attributes RUN`; one step leads from the mean code without to the mean code with, or changes a number by
+    one standard deviation. Images are cropped to a square and brought to the model's size."""
 
     model: tyro.conf.Positional[str]
     """A run folder of a model that encodes and decodes images."""
