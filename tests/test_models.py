@@ -16,6 +16,10 @@ from zeuxis.training.loop import fit
 from zeuxis.training.weights import load, save
 
 
+# The ladder's column starts from a state that is zero before the first step, as published: its first weights move from the second on.
+STILL = {"iaf-ladder": ("layers.1.down_first.layer.weight", "layers.1.down_first.length")}
+
+
 @pytest.mark.parametrize("name", tiny.NAMES)
 def test_gradients_reach_every_parameter_of_the_player_and_no_other(name: str) -> None:
     model = tiny.model(name).train()
@@ -25,9 +29,11 @@ def test_gradients_reach_every_parameter_of_the_player_and_no_other(name: str) -
         loss.backward()
         own = {id(p) for p in players[player].module.parameters()}
         for key, p in model.named_parameters():
-            if id(p) in own:
+            if not p.requires_grad:
+                assert p.grad is None, f"{player} moves {key}, which is frozen"
+            elif id(p) in own:
                 assert p.grad is not None, f"{player} leaves {key} without a gradient"
-                assert p.grad.abs().sum() > 0, f"{player} has a zero gradient for {key}"
+                assert key in STILL.get(name, ()) or p.grad.abs().sum() > 0, f"{player} has a zero gradient for {key}"
             else:
                 assert p.grad is None, f"{player} moves {key} of another player"
         seen.add(player)

@@ -80,7 +80,9 @@ class IAFVAE(VAE):
             z = lower(wide(self.below(h)), z)
         for step in self.steps:
             # The order turns after each step, and with it the account of each number.
-            z, log_scale = gated(z.flip(-1), *step(z.flip(-1), h), self.config.gate)
+            z = z.flip(-1)
+            shift, scale = step(z, h)
+            z, log_scale = gated(z, shift, scale, self.config.gate)
             log_q = log_q.flip(-1) - log_scale
         return z, log_q - normal(z, 0.0, 0.0)
 

@@ -1,0 +1,175 @@
+"""The IAF-VAEs: size of the published model, accounts of every posterior against autograd, free bits, and what is refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import tiny
+from zeuxis.data.dataset import Spec
+from zeuxis.errors import UsageError
+from zeuxis.nn.init import first_pass
+from zeuxis.nn.weight_norm import WeightNorm
+from zeuxis.training.loop import fit
+from zeuxis.vae.iaf import IAFVAE, IAFConfig
+from zeuxis.vae.ladder import Ladder, LadderConfig
+
+NORMAL = torch.distributions.Normal(0.0, 1.0)
+VARIANTS = [
+    {"posterior": "factorised"},
+    {"posterior": "linear"},
+    {"posterior": "iaf", "layers": 2},
+    {"posterior": "iaf", "steps": 2},
+    {"posterior": "iaf", "scaled": False},
+    {"inference": "bottom-up"},
+    {"inference": "bottom-up", "posterior": "factorised"},
+]
+
+
+def small(side: int = 8, **changes: object) -> Ladder:
+    """A ladder of two layers in float64 with nothing at zero."""
+    torch.manual_seed(0)
+    settings = {"blocks": (1, 1), "maps": 4, "latent": 2, "layers": 1, **changes}
+    model = Ladder(LadderConfig(**settings), Spec("tiny", (3, side, side))).double().eval()  # type: ignore[arg-type]
+    for p in model.parameters():
+        p.data += 0.3 * torch.randn_like(p)
+    return model
+
+
+def test_the_published_model_has_the_published_number_of_weights() -> None:
+    model = Ladder(LadderConfig(), Spec("cifar10", (3, 32, 32)))
+    assert sum(p.numel() for p in model.parameters()) == 41_557_927
+    assert model.shapes == [(32, 16, 16)] * 20
+
+
+@pytest.mark.parametrize("changes", VARIANTS, ids=str)
+def test_the_rate_is_the_change_of_density_from_posterior_to_prior(changes: dict) -> None:
+    """Standardised by their priors, the codes are a map of the noise; its Jacobian gives log q - log p without the model's own account."""
+    model = small(**changes)
+    x = torch.randint(0, 256, (1, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    eps = model.prior(1, generator=torch.Generator().manual_seed(2))
+
+    def codes(e: Tensor) -> Tensor:
+        h, found = model.start(1), []
+        for layer, left, part in zip(model.column()[::-1], model.upward(x), model.parts(e[None]), strict=True):
+            h, _, seen = layer.downward(h, part, left)
+            found.append(seen.flatten())
+        return torch.cat(found)
+
+    jacobian = torch.autograd.functional.jacobian(codes, eps[0])
+    expected = NORMAL.log_prob(eps).sum() - torch.linalg.slogdet(jacobian)[1] - NORMAL.log_prob(codes(eps[0])).sum()
+    _, rate = model.terms(x, model.upward(x), model.parts(eps), expected=False)
+    assert rate.shape == (1, 4)
+    assert rate.sum().item() == pytest.approx(expected.item(), abs=1e-8)
+
+
+@pytest.mark.parametrize("posterior", ["iaf", "linear", "diagonal"])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_the_digits_rate_is_the_change_of_density(posterior: str, layers: int) -> None:
+    torch.manual_seed(0)
+    config = IAFConfig(maps=(4,), hidden=9, latent=5, width=12, depth=3, layers=layers, posterior=posterior)  # type: ignore[arg-type]
+    model = IAFVAE(config, Spec("tiny", (1, 8, 8))).double()
+    h, eps = torch.randn(1, 9).double(), torch.randn(5).double()
+    z, rate = model.infer(h, eps[None, None], expected=False)
+    jacobian = torch.autograd.functional.jacobian(lambda e: model.infer(h, e[None, None], expected=False)[0][0, 0], eps)
+    expected = NORMAL.log_prob(eps).sum() - torch.linalg.slogdet(jacobian)[1] - NORMAL.log_prob(z).sum()
+    assert rate.sum().item() == pytest.approx(expected.item(), abs=1e-9)
+    assert (jacobian.abs() > 0).all() == (posterior == "iaf")  # with the order reversed, every number depends on every other
+
+
+def test_expected_and_sampled_rates_of_a_factorised_posterior_agree() -> None:
+    model = small(posterior="factorised")
+    x = torch.randint(0, 256, (1, 3, 8, 8), dtype=torch.uint8).expand(1000, -1, -1, -1)
+    found, eps = model.upward(x), model.parts(model.prior(1000, generator=torch.Generator().manual_seed(0)))
+    exact, drawn = (model.terms(x, found, eps, expected=e)[1].detach() for e in (True, False))
+    upper = slice(0, 2)  # below, the exact rate is given what was drawn above
+    assert torch.allclose(exact[:, upper].mean(0), drawn[:, upper].mean(0), rtol=0.1, atol=0.1)
+
+
+def test_codes_of_the_prior_are_what_decoding_takes_and_encoding_gives() -> None:
+    model = small(posterior="factorised")
+    x = model.sample(3, generator=torch.Generator().manual_seed(0))
+    z = model.encode(x)
+    assert z.shape == model.prior(3).shape
+    assert torch.equal(model.decode(z), model.decode(z))
+    assert torch.equal(model.encode(x[:1]), z[:1])
+    assert model.decode(z[:0]).shape == (0, 3, 8, 8)
+
+
+def test_free_bits_stop_the_gradient_of_what_is_nearly_free_and_no_figure() -> None:
+    def play(free: float) -> tuple[Tensor, dict[str, Tensor], list[Tensor | None]]:
+        model = tiny.model("iaf-ladder", free_bits=free, posterior="factorised", blocks=(1,))
+        batch = tiny.batch("iaf-ladder")
+        turns: Iterator[tuple[str, Tensor]] = model.play(batch)
+        _, loss = next(turns)
+        loss.backward()
+        layer = model.layers[0]  # type: ignore[index]
+        return loss.detach(), batch.logs, [p.grad for p in layer.up_first.parameters()]
+
+    (free, logs, _), (plain, logs_plain, _) = play(1e6), play(0.0)
+    assert torch.equal(logs["bits/dim"], logs_plain["bits/dim"])  # the bound is logged without the clamp
+    assert plain.item() == pytest.approx((logs["distortion"] + logs["rate"]).item(), rel=1e-5)
+    assert free.item() == pytest.approx((logs["distortion"] + 2 * 1e6).item(), rel=1e-5)
+
+
+def test_layers_start_with_the_deviation_they_are_meant_to() -> None:
+    model = Ladder(LadderConfig(blocks=(2,), maps=8, latent=2), Spec("tiny", (3, 16, 16)))
+    seen: dict[str, Tensor] = {}
+    names = {id(m): name for name, m in model.named_modules()}
+
+    def note(module: nn.Module, _: tuple, out: Tensor) -> None:
+        seen[names[id(module)]] = out
+
+    handles = [m.register_forward_hook(note) for m in model.modules() if isinstance(m, WeightNorm)]
+    x = torch.randint(0, 256, (32, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    with first_pass(model):
+        model.terms(x, model.upward(x), model.parts(model.prior(32)), expected=False)
+    for handle in handles:
+        handle.remove()
+    # The uppermost block's first layer sees the same zeros everywhere and keeps its length; all later ones are set.
+    for name, out in seen.items():
+        std, mean = torch.std_mean(out, [0, 2, 3])
+        wanted = 0.0 if name == "layers.1.down_first" else 1.0 if ".steps." in name else 0.1
+        blind = std < 1e-6  # the first map's shift sees nothing before it at the start
+        assert torch.allclose(std[~blind], torch.full_like(std[~blind], wanted), rtol=0.02, atol=1e-3), name
+        assert mean.abs().max() < 0.02, name
+
+
+@pytest.mark.parametrize("name", ["iaf-ladder", "iaf-vae"])
+def test_a_few_steps_raise_the_bound(name: str) -> None:
+    model, data = tiny.model(name), tiny.images(32)
+    x = 255 * (data.all() > 127).byte()
+
+    def bound(model: Any) -> float:
+        return model.bound(x, generator=torch.Generator().manual_seed(0)).nats.mean().item()
+
+    begun = bound(model)
+    ended = bound(fit(model, data, training=tiny.training(images=320), quiet=True).model)
+    assert math.isfinite(ended)
+    assert ended > begun
+
+
+@pytest.mark.parametrize(
+    ("changes", "shape", "sentence"),
+    [
+        ({"blocks": (1, 1, 1, 1)}, (1, 28, 28), "whose side 16 divides"),
+        ({"maps": 5, "latent": 2}, (1, 28, 28), "multiple of --model.latent"),
+        ({"blocks": ()}, (1, 28, 28), "at least 1"),
+        ({"steps": 0}, (1, 28, 28), "at least 1"),
+        ({}, (2,), "square images"),
+    ],
+)
+def test_a_ladder_that_cannot_work_is_refused(changes: dict, shape: tuple[int, ...], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        Ladder(LadderConfig(**changes), Spec("tiny", shape))
+
+
+@pytest.mark.parametrize("changes", [{"depth": 0}, {"width": 0}, {"layers": 0}])
+def test_a_flow_that_cannot_work_is_refused(changes: dict) -> None:
+    with pytest.raises(UsageError, match="at least 1"):
+        IAFVAE(IAFConfig(**changes), Spec("tiny", (1, 28, 28)))
