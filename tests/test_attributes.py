@@ -244,7 +244,8 @@ def test_classes_and_factors_are_attributes() -> None:
     heads = load_data("heads", limit=30)
     some = attributes_of(heads.take(torch.tensor([4, 2])))
     assert torch.equal(some.values, attributes_of(heads).values[[4, 2]])
-    assert image_names(heads, "heads", "train") == [str(i) for i in range(30)]
+    for made in ("heads", "mnist-static", "mnist"):
+        assert image_names(heads, made, "train") == [str(i) for i in range(30)]
     with pytest.raises(UsageError, match="Nothing is known"):
         attributes_of(Dataset(data.spec, data.x))
     with pytest.raises(DataError, match="different names"):

@@ -97,9 +97,9 @@ def image_names(data: Dataset, source: str, split: str, limit: int | None = None
         split: Which part.
         limit: How many of its first images it has, None for all.
     """
-    from .sources import open_source  # here, since it imports readers of every kind
+    from .sources import MADE, open_source  # here, since it imports readers of every kind
 
-    if source != "heads" and isinstance(images := open_source(source, "test" if split == "test" else "train").images, Files):
+    if source not in MADE and isinstance(images := open_source(source, "test" if split == "test" else "train").images, Files):
         return [path.as_posix() for path in images.paths[:limit]]
     return [str(i) for i in range(len(data))]
 
