@@ -15,7 +15,6 @@ from zeuxis.training.config import from_json, to_json
 from zeuxis.training.loop import fit
 from zeuxis.training.weights import load, save
 
-
 # The ladder's column starts from a state that is zero before the first step, as published: its first weights move from the second on.
 STILL = {"iaf-ladder": ("layers.1.down_first.layer.weight", "layers.1.down_first.length")}
 

@@ -1,0 +1,150 @@
+"""The VAE: two ways to its rate, its objectives by hand, binarisation, and what is refused."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+import tiny
+from zeuxis.data.dataset import Spec
+from zeuxis.errors import UsageError
+from zeuxis.model import Batch, CanBound, CanDecode, CanEncode, Noise
+from zeuxis.nn.init import first_pass
+from zeuxis.vae.vae import VAE, VAEConfig, centred
+
+SPEC = Spec("tiny", (1, 8, 8))
+
+
+def small(channels: int = 1, **changes: object) -> VAE:
+    """A dense VAE of a few units."""
+    torch.manual_seed(0)
+    settings = {"network": "dense", "hidden": 12, "latent": 3, **changes}
+    return VAE(VAEConfig(**settings), Spec("tiny", (channels, 8, 8))).eval()  # type: ignore[arg-type]
+
+
+def digits(n: int, channels: int = 1) -> Tensor:
+    """Random binary images."""
+    return 255 * torch.randint(0, 2, (n, channels, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+
+
+def batch(x: Tensor, images: int = 0) -> Batch:
+    return Batch(x, None, Noise(0, images, slice(0, len(x)), len(x)), images)
+
+
+def test_it_bounds_encodes_and_decodes() -> None:
+    model = small()
+    assert isinstance(model, CanBound)
+    assert isinstance(model, CanEncode)
+    assert isinstance(model, CanDecode)
+
+
+def test_the_expected_rate_is_the_mean_of_the_sampled_one() -> None:
+    model = small()
+    x = model.observed(digits(1)).expand(1, -1, -1, -1)
+    eps = torch.randn(1, 20_000, 3, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        exact, drawn = (model.terms(x, eps, expected=e)[1] for e in (True, False))
+    assert torch.equal(exact[:, :1], exact[:, 1:2])
+    assert torch.allclose(exact.mean(1), drawn.mean(1), atol=0.02)
+
+
+def test_the_bound_is_distortion_and_rate_and_the_mean_log_weight() -> None:
+    model, x = small(), digits(4)
+    weights = model.log_weights(x, 4_000, generator=torch.Generator().manual_seed(0))
+    bound = torch.stack([model.bound(x, generator=torch.Generator().manual_seed(i)).nats for i in range(400)]).mean(0)
+    assert torch.allclose(weights.mean(1), bound, atol=0.6)  # two means of a few hundred draws with a deviation of about 4
+    assert (torch.logsumexp(weights, 1) - math.log(4_000) >= weights.mean(1)).all()
+
+
+def objective(model: VAE, images: int = 0) -> tuple[float, dict[str, Tensor]]:
+    turn = batch(digits(16), images)
+    _, loss = next(model.play(turn))
+    return loss.item(), turn.logs
+
+
+def test_warm_up_lets_the_rate_in_by_and_by() -> None:
+    model = small(warmup=1000)
+    for images, weight in ((0, 0.0), (250, 0.25), (1000, 1.0), (5000, 1.0)):
+        loss, logs = objective(model, images)
+        assert loss == pytest.approx((logs["distortion"] + weight * logs["rate"]).item(), rel=1e-5)
+
+
+def test_free_bits_count_each_number_of_the_code_at_least_so_much() -> None:
+    model = small(free_bits=10.0)
+    loss, logs = objective(model)
+    assert logs["rate"] < 10
+    assert loss == pytest.approx(logs["distortion"].item() + 30.0, rel=1e-5)
+    assert logs["bound"].item() == pytest.approx(-(logs["distortion"] + logs["rate"]).item(), rel=1e-5)
+
+
+def test_importance_weights_train_the_tighter_bound() -> None:
+    model = small(importance=5)
+    turn = batch(digits(16))
+    _, loss = next(model.play(turn))
+    again = batch(digits(16))
+    x = model.observed(again.x, again.noise)
+    distortion, rate = model.terms(x, again.noise.normal(5, 3), expected=False)
+    weights = -(distortion + rate.sum(2))
+    assert loss.item() == pytest.approx(-(torch.logsumexp(weights, 1) - math.log(5)).mean().item(), rel=1e-6)
+    assert loss < -weights.mean()
+
+
+def test_training_draws_pixels_anew_and_evaluation_takes_none_but_binary_ones() -> None:
+    model = small()
+    grey = torch.full((400, 1, 8, 8), 64, dtype=torch.uint8)
+    drawn = [model.observed(grey, Noise(0, step, slice(0, 400), 400)) for step in (0, 400)]
+    assert set(drawn[0].unique().tolist()) == {0.0, 1.0}
+    assert not torch.equal(*drawn)
+    assert drawn[0].mean().item() == pytest.approx(64 / 255, abs=0.01)
+    still = digits(2)
+    assert torch.equal(model.observed(still, Noise(0, 0, slice(0, 2), 2)), still / 255)
+    with pytest.raises(UsageError, match="binarise them first"):
+        model.bound(grey[:1])
+    assert model.encode(grey[:1]).shape == (1, 3)
+
+
+def test_colour_images_have_a_logistic_and_means_among_the_pixels() -> None:
+    model = small(3)
+    x = torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8)
+    assert not model.binary
+    assert torch.isfinite(model.bound(x).nats).all()
+    assert centred(torch.tensor([-9.0, 0.0, 9.0])).tolist() == [1 / 512, 0.5, 1 - 1 / 512]
+    generator = torch.Generator().manual_seed(0)
+    open_edges, closed = (m.bound(x, generator=generator.manual_seed(0)) for m in (small(3), small(3, open_edges=False)))
+    assert (open_edges.nats >= closed.nats - 0.1).all()  # the released form loses mass outside, but for 1e-7 in each logarithm
+
+
+@pytest.mark.parametrize("network", ["residual", "conv", "dense"])
+def test_every_layer_starts_from_data(network: str) -> None:
+    torch.manual_seed(0)
+    model = VAE(VAEConfig(network=network, maps=(4, 4), hidden=12, latent=3), Spec("tiny", (1, 28, 28)))  # type: ignore[arg-type]
+    seen = []
+    for part in (model.mean, model.encoder.last if network != "dense" else model.encoder.layers[1]):
+        part.register_forward_hook(lambda module, _, out: seen.append((module.start, out)))
+    x = tiny.images(64).all()
+    noise = Noise(0, 0, slice(0, 64), 64)
+    with first_pass(model):
+        model.terms(model.observed(x, noise), noise.normal(1, 3), expected=True)
+    for start, out in seen:
+        assert torch.allclose(out.std(0, correction=0), torch.full((out.shape[1],), start), rtol=1e-3)
+        assert out.mean(0).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("changes", "shape", "sentence"),
+    [
+        ({"network": "conv", "maps": (4, 4, 4, 4)}, (1, 8, 8), "fewer"),
+        ({"network": "conv", "maps": ()}, (1, 8, 8), "at least one"),
+        ({"latent": 0}, (1, 8, 8), "must be positive"),
+        ({"free_bits": -1.0}, (1, 8, 8), "at least 0"),
+        ({"free_bits": 0.1, "importance": 5}, (1, 8, 8), "leave out"),
+        ({}, (2,), "square images"),
+        ({}, (1, 8, 9), "square images"),
+    ],
+)
+def test_what_cannot_work_is_refused(changes: dict, shape: tuple[int, ...], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        VAE(VAEConfig(**changes), Spec("tiny", shape))
