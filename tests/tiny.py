@@ -39,6 +39,8 @@ def data_for(name: str) -> Dataset:
     """Data that a model of this name learns from."""
     if name == "planar":
         return points("ring", 256, 0)
+    if name.startswith("pixel"):  # these draw number by number
+        return images(side=8)
     return images(side=128, channels=3) if name == "improved-gan-128" else images()
 
 

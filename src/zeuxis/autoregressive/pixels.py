@@ -73,6 +73,8 @@ class PixelModel(Model):
     """
 
     clock: ClassVar[Any] = "log"
+    portion: ClassVar[int] = 32
+    """Images whose laws are computed at a time, by the memory they take."""
     network: Any
 
     def __init__(self, config: Any, spec: Spec) -> None:
@@ -164,8 +166,8 @@ class PixelModel(Model):
         """The law of every number given those before it, by one pass: log-probabilities."""
         y = self.classes(y, len(x), required=True)
         found = []
-        for i, part in enumerate(x.split(32)):
-            found.append(self.laws(self.observed(part.to(self.device)), None if y is None else y[32 * i : 32 * (i + 1)]))
+        for i, part in enumerate(x.split(k := self.portion)):
+            found.append(self.laws(self.observed(part.to(self.device)), None if y is None else y[k * i : k * (i + 1)]))
         return torch.cat(found)
 
     @torch.no_grad()

@@ -180,13 +180,23 @@ class Stream:
         """Notes the inputs at a place."""
         self.places[at.colour][at.column].copy_(x)
 
+    def skip(self, x: Float[Tensor, "n maps"], at: At) -> None:
+        """Notes the inputs at a place whose outputs are not wanted, as between those of a strided convolution."""
+        if at.column == 0 and at.colour == 0:
+            self.push(at.row)
+        self.put(x, at)
+
+    def push(self, row: int) -> None:
+        """Moves the finished row up."""
+        if row and self.rows.shape[2]:
+            done = self.current[:, self.left :].transpose(1, 2)[:, :, None]
+            self.rows = torch.cat([self.rows[:, :, 1:], done], 2)
+
     def next_row(self, row: int) -> None:
         """Moves the finished row up and convolves the rows above."""
         if not self.rows.shape[2]:
             return
-        if row:
-            done = self.current[:, self.left :].transpose(1, 2)[:, :, None]
-            self.rows = torch.cat([self.rows[:, :, 1:], done], 2)
+        self.push(row)
         y = F.conv2d(F.pad(self.rows, self.padded), self.kernel, self.bias)[:, :, 0].permute(2, 0, 1)
         # A place's outputs lie together: the rest of their sum is added to them where they are.
         self.from_above = [(y if len(self.own) == 1 else y[..., own]).contiguous().unbind(0) for own in self.own]
