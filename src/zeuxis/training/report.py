@@ -18,7 +18,7 @@ Track = Literal["", "tensorboard", "wandb", "trackio"]
 
 @runtime_checkable
 class Tracker(Protocol):
-    """Takes figures at a time counted in images."""
+    """Takes figures at a time counted in images (or steps)."""
 
     def __call__(self, figures: dict[str, float], images: int) -> None: ...
 
@@ -59,10 +59,11 @@ class Report:
         total: Images of the whole training.
         quiet: Whether to print nothing (processes other than the first).
         also: A tracker.
+        unit: What time is counted in: "images", or "steps" of an environment.
     """
 
-    def __init__(self, run: Run | None, total: int, quiet: bool, also: Tracker | None = None) -> None:
-        self.run, self.total, self.quiet, self.also = run, total, quiet, also
+    def __init__(self, run: Run | None, total: int, quiet: bool, also: Tracker | None = None, unit: str = "images") -> None:
+        self.run, self.total, self.quiet, self.also, self.unit = run, total, quiet, also, unit
         self.shown: Progress | None = None
         self.started, self.first = time.monotonic(), 0
 
@@ -73,7 +74,7 @@ class Report:
         if self.quiet or not console.is_terminal:
             yield self
             return
-        with bar("images", "[dim]{task.fields[note]}") as self.shown:
+        with bar(self.unit, "[dim]{task.fields[note]}") as self.shown:
             self.task = self.shown.add_task("training", total=self.total, completed=images, note="")
             yield self
         self.shown = None
@@ -85,18 +86,18 @@ class Report:
     def figures(self, figures: dict[str, float], images: int) -> None:
         """One report: to the file, the tracker and the reader."""
         if self.run is not None:
-            self.run.log({"images": images, **figures})
+            self.run.log({self.unit: images, **figures})
         if self.also is not None:
             self.also(figures, images)
         if self.quiet:
             return
         note = "  ".join(f"{name} {value:.4g}" for name, value in figures.items() if name not in HIDDEN)
         if self.shown is not None:
-            self.shown.update(self.task, completed=min(images, self.total), note=f"{figures.get('images/s', 0):,.0f}/s  {note}")
+            self.shown.update(self.task, completed=min(images, self.total), note=f"{figures.get(f'{self.unit}/s', 0):,.0f}/s  {note}")
             return
         left = (self.total - images) * (time.monotonic() - self.started) / max(1, images - self.first)
-        rate = f"{figures['images/s']:,.0f}/s  " if "images/s" in figures else ""
-        print(f"{images:>12,} of {self.total:,} images  {rate}{note}  {clock(max(0.0, left))} left", flush=True)
+        rate = f"{figures[f'{self.unit}/s']:,.0f}/s  " if f"{self.unit}/s" in figures else ""
+        print(f"{images:>12,} of {self.total:,} {self.unit}  {rate}{note}  {clock(max(0.0, left))} left", flush=True)
 
     def say(self, sentence: str) -> None:
         """A line of its own."""
@@ -104,4 +105,4 @@ class Report:
             console.print(sentence, markup=False)
 
 
-HIDDEN = {"images/s", "seconds", "step", "lr", "memory"}
+HIDDEN = {"images/s", "steps/s", "seconds", "step", "lr", "memory"}

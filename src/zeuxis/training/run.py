@@ -97,8 +97,9 @@ class Run:
         """The sentence for a failed write."""
         full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space" in str(error)
         reason = "the disk is full" if full else getattr(error, "strerror", None) or str(error)
-        saved = self.saved_images()
-        kept = f"the save of {saved:,} images is kept" if saved else "nothing was saved before"
+        saved = self.saved()
+        unit = "steps" if "steps" in saved else "images"
+        kept = f"the save of {moment(saved):,} {unit} is kept" if moment(saved) else "nothing was saved before"
         return f"'{self.path(name)}' could not be written ({reason}); {kept}: make room or mend the folder, then resume the run."
 
     def require_room(self, needed: int) -> None:
@@ -156,12 +157,16 @@ class Run:
             raise ZeuxisError(f"'{path}' is damaged or no safetensors file ({error}): restore it from a copy.") from error
 
     def saved_images(self) -> int:
-        """Images seen at the last save, 0 without one."""
+        """Images seen (by a policy: steps taken) at the last save, 0 without one."""
+        return moment(self.saved())
+
+    def saved(self) -> dict[str, Any]:
+        """What the last save says of itself, nothing without one."""
         try:
             with safe_open(self.path("state.safetensors"), "pt") as file:
-                return int(json.loads((file.metadata() or {}).get("zeuxis", "{}")).get("images", 0))
+                return json.loads((file.metadata() or {}).get("zeuxis", "{}"))
         except (OSError, SafetensorError, ValueError):
-            return 0
+            return {}
 
     def log(self, figures: dict[str, Any]) -> None:
         """Appends one line to metrics.jsonl."""
@@ -194,10 +199,15 @@ class Run:
 
     def rewind(self, images: int) -> None:
         """Takes back reports and frames made after the save that a run resumes from."""
-        kept = [json.dumps(line) for line in self.metrics() if line.get("images", 0) <= images]
+        kept = [json.dumps(line) for line in self.metrics() if moment(line) <= images]
         self.write("metrics.jsonl", "".join(line + "\n" for line in kept))
         for seen, path in self.frames():
             if seen > images:
                 path.unlink()
         for partial in self.folder.rglob(".*.partial"):
             partial.unlink()
+
+
+def moment(figures: dict[str, Any]) -> int:
+    """When figures were taken: images seen, or environment steps."""
+    return int(figures.get("images", figures.get("steps", 0)))

@@ -1,0 +1,141 @@
+"""The loop: the ends of episodes, that it learns what is known, that a seed repeats, and that a resumed run is exact."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("gymnasium")
+
+import tiny_envs
+from zeuxis.errors import DivergenceError, UsageError, ZeuxisError
+from zeuxis.rl.learner import PPO, TRPO, Learning
+from zeuxis.rl.ppo import Proximal
+from zeuxis.rl.trust_region import TrustRegion
+from zeuxis.training.run import Run
+
+
+def learning(**changes: object) -> Learning:
+    return Learning(**{"batch": 500, "workers": 0, "threads": 1, "hidden": (16,), **changes})  # type: ignore[arg-type]
+
+
+class Flat(tiny_envs.Count):
+    """A reward of one in a state that never changes."""
+
+    def look(self) -> np.ndarray:
+        return np.zeros(2, np.float32)
+
+    def step(self, action):
+        x, _, *rest = super().step(action)
+        return (x, 1.0, *rest)
+
+
+@pytest.mark.parametrize("timed", [False, True])
+@pytest.mark.parametrize("value", ["adam", "natural"])
+def test_a_cut_is_no_end(value: str, timed: bool) -> None:
+    """A reward of one a step for ever, seen through a window of five steps, is worth 1 / (1 - gamma), unless the time is known."""
+    t = learning(batch=40, horizon=5, gamma=0.5, hidden=(8,), value=value, timed=timed, value_lr=1e-2, value_epochs=20, normalise=False)
+    agent = TRPO(partial(Flat, 0), t, quiet=True).learn(800)
+    first = agent.value.predict(torch.zeros(1, 2), torch.zeros(1)).item()
+    finite = (1 - 0.5**5) / 0.5
+    assert first == pytest.approx(finite if timed else 2.0, abs=0.04)
+    agent = TRPO(partial(Flat, 5), t, quiet=True).learn(800)
+    first = agent.value.predict(torch.zeros(1, 2), torch.zeros(1)).item()
+    assert first == pytest.approx(finite, abs=0.04) if timed else first < 1.97
+
+
+@pytest.mark.parametrize("kind", [TRPO, PPO])
+def test_an_arm_and_a_number_are_found(kind: type) -> None:
+    t = learning(batch=250, horizon=25, gamma=0.0)
+    proximal = Proximal(lr=1e-2, minibatch=128, epochs=5)
+    arms = kind(partial(tiny_envs.Bandit, 4), t, proximal=proximal, quiet=True).learn(3_000)
+    assert int(arms.policy.predict(np.ones(1), deterministic=True)[0]) == 3
+    number = kind(tiny_envs.Bandit, t, proximal=proximal, quiet=True).learn(6_000)
+    assert number.policy.predict(np.ones((1, 1)), deterministic=True)[0].item() == pytest.approx(0.5, abs=0.2)
+    assert number.figures["entropy"] < 1.2, "the deviation, 1 at first and of entropy 1.42, shrinks too"
+
+
+def test_trpo_balances_a_pole() -> None:
+    agent = TRPO("CartPole-v1", learning(batch=2000, hidden=(32, 32)), quiet=True).learn(20_000)
+    assert agent.figures["return"] > 475
+
+
+@pytest.mark.slow
+def test_ppo_balances_a_pole() -> None:
+    agent = PPO("CartPole-v1", learning(batch=2000, hidden=(64, 64)), quiet=True).learn(40_000)
+    assert agent.figures["return"] > 450
+
+
+@pytest.mark.slow
+def test_trpo_swings_a_pendulum_up() -> None:
+    agent = TRPO("Pendulum-v1", learning(batch=5000, hidden=(64, 64), gamma=0.95), quiet=True).learn(600_000)
+    assert agent.figures["return"] > -400
+
+
+def weights(agent: TRPO) -> torch.Tensor:
+    return torch.cat([v.double().flatten() for part in agent.parts.values() for v in part.state_dict().values()])
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"optimiser": "ppo"}, {"value": "natural", "timed": True, "entropy": 0.01}, {"value": "linear"}], ids=str
+)
+def test_a_seed_repeats_and_a_resumed_run_ends_where_an_unbroken_one_does(changes: dict, tmp_path: Path) -> None:
+    def agent(folder: str, seed: int = 0) -> TRPO:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        region = TrustRegion(fraction=0.3)
+        return TRPO("CartPole-v1", learning(steps=1200, batch=300, seed=seed, **changes), region, run=Run(tmp_path / folder), quiet=True)
+
+    whole = agent("whole").learn()
+    broken = agent("broken").learn(500)
+    assert broken.steps < whole.steps
+    again = agent("broken").learn()
+    assert again.steps == whole.steps
+    assert torch.equal(weights(whole), weights(again))
+    assert not torch.equal(weights(whole), weights(agent("other", 1).learn()))
+    clocks = ("steps/s", "seconds")
+    one, two = ([{k: v for k, v in line.items() if k not in clocks} for line in Run(tmp_path / f).metrics()] for f in ("whole", "broken"))
+    assert one == two
+    assert Run(tmp_path / "whole").saved_images() == whole.steps
+    files = {p.name for p in (tmp_path / "whole").iterdir()}
+    assert {"state.safetensors", "policy.safetensors", "metrics.jsonl"} <= files
+    with pytest.raises(ZeuxisError, match="other settings"):
+        TRPO("CartPole-v1", learning(hidden=(8,), **changes), run=Run(tmp_path / "whole"), quiet=True).learn(10)
+
+
+def test_the_entropy_bonus_keeps_a_policy_undecided() -> None:
+    entropy = []
+    for weight in (0.0, 1.0):
+        t = learning(batch=250, horizon=25, gamma=0.0, entropy=weight)
+        entropy.append(TRPO(partial(tiny_envs.Bandit, 4), t, quiet=True).learn(4_000).figures["entropy"])
+    assert entropy[0] < 1.15 < 1.25 < entropy[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "region", "sentence"),
+    [
+        ({"steps": 0}, {}, "--training.steps must be at least 1"),
+        ({"gamma": 1.5}, {}, "--training.gamma must be from 0 to 1"),
+        ({"workers": -2}, {}, "give 0 or more"),
+        ({"hidden": (0,)}, {}, "expected at least 1 in each"),
+        ({}, {"delta": 0.0}, "delta above 0"),
+        ({}, {"fraction": 0.0}, "within 0 and 1"),
+        ({}, {"backtracks": 0}, "at least 1"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(changes: dict, region: dict, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        TRPO("CartPole-v1", learning(**changes), TrustRegion(**region), quiet=True)
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
+    agent = TRPO("CartPole-v1", learning(), run=Run(tmp_path), quiet=True).learn(500)
+    before = (tmp_path / "state.safetensors").read_bytes()
+    with torch.no_grad():
+        agent.policy.network.layers[0].bias[0] = float("inf")
+    with pytest.raises(DivergenceError, match="no longer finite"):
+        agent.save()
+    assert (tmp_path / "state.safetensors").read_bytes() == before

@@ -1,0 +1,159 @@
+"""Environments small enough to be worked out by hand; imported by worker processes too, so without PyTorch and pytest."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
+
+
+class Count(gymnasium.Env):
+    """Observes [t, the episode's random number]; rewards t + 1; ends by itself at `ends`, is cut off at `cut`."""
+
+    def __init__(self, ends: int = 0, cut: int = 0, actions: Any = None) -> None:
+        self.observation_space = Box(-np.inf, np.inf, (2,), np.float32)
+        self.action_space = actions or Discrete(2)
+        self.ends, self.cut = ends, cut
+        self.taken: list[Any] = []
+
+    def look(self) -> np.ndarray:
+        return np.array([self.t, self.drawn], np.float32)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        self.t, self.drawn = 0, self.np_random.random()
+        return self.look(), {}
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
+        self.taken.append(action)
+        self.t += 1
+        return self.look(), float(self.t), self.t == self.ends, self.t == self.cut, {}
+
+
+class Fails(Count):
+    """Goes wrong at a step, in one of several ways."""
+
+    def __init__(self, how: str, at: int = 3) -> None:
+        super().__init__(cut=10)
+        self.how, self.at = how, at
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
+        x, reward, ended, cut, about = super().step(action)
+        if self.t == self.at:
+            if self.how == "raise":
+                raise ValueError("the leg broke")
+            if self.how == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self.how == "shape":
+                x = np.zeros(3, np.float32)
+            if self.how == "nan":
+                reward = float("nan")
+            if self.how == "sleep":
+                time.sleep(60)
+        return x, reward, ended, cut, about
+
+
+class Bandit(gymnasium.Env):
+    """Twenty-five pulls; the reward of each is given by the arm, or by the distance of a number to 0.5."""
+
+    def __init__(self, arms: int = 0) -> None:
+        self.observation_space = Box(-1, 1, (1,), np.float32)
+        self.action_space = Discrete(arms) if arms else Box(-2, 2, (1,), np.float32)
+        self.arms = arms
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        self.t = 0
+        return np.ones(1, np.float32), {}
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
+        reward = float(action) / self.arms if self.arms else -abs(float(action[0]) - 0.5)
+        self.t += 1
+        return np.ones(1, np.float32), reward, self.t == 25, False, {}
+
+
+class Switch(gymnasium.Env):
+    """Two states, drawn anew at each step; the expert answers state s with action s. Nothing here rewards it."""
+
+    def __init__(self, length: int = 20, continuous: bool = False) -> None:
+        self.observation_space = Box(0, 1, (2,), np.float32)
+        self.action_space = Box(-1, 1, (1,), np.float32) if continuous else Discrete(2)
+        self.length, self.continuous = length, continuous
+
+    def look(self) -> np.ndarray:
+        self.state = int(self.np_random.integers(2))
+        return np.eye(2, dtype=np.float32)[self.state]
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        self.t = 0
+        return self.look(), {}
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
+        wanted = 2 * self.state - 1 if self.continuous else self.state
+        right = 1.0 - abs(float(np.ravel(action)[0]) - wanted)
+        self.t += 1
+        return self.look(), right, False, self.t == self.length, {}
+
+
+class Corridor(gymnasium.Env):
+    """Steps of -1 until the goal is reached by going right `length` times; the expert only goes right, and then it is over."""
+
+    def __init__(self, length: int = 4, cut: int = 30) -> None:
+        self.observation_space = Box(0, 1, (length + 1,), np.float32)
+        self.action_space = Discrete(2)
+        self.length, self.cut = length, cut
+
+    def look(self) -> np.ndarray:
+        return np.eye(self.length + 1, dtype=np.float32)[self.at]
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        self.at = self.t = 0
+        return self.look(), {}
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
+        self.at = max(0, self.at + (1 if action else -1))
+        self.t += 1
+        return self.look(), -1.0, self.at == self.length, self.t == self.cut, {}
+
+
+class Strange(Count):
+    """Spaces of all kinds."""
+
+    def __init__(self, observation: Any = None, action: Any = None, cut: int = 5) -> None:
+        super().__init__(cut=cut)
+        self.observation_space = observation or self.observation_space
+        self.action_space = action or self.action_space
+
+
+def pictures() -> Strange:
+    return Strange(Box(0, 255, (210, 160, 3), np.uint8))
+
+
+def unbounded() -> Strange:
+    return Strange(action=Box(-np.inf, np.inf, (2,), np.float32))
+
+
+def many() -> Strange:
+    return Strange(action=MultiDiscrete([2, 2]))
+
+
+def whole() -> Strange:
+    return Strange(action=Box(0, 5, (2,), np.int64))
+
+
+class Nested(Count):
+    """Observations of two parts."""
+
+    def __init__(self) -> None:
+        super().__init__(cut=4)
+        self.observation_space = Dict({"where": Box(-1, 1, (2, 2), np.float32), "which": Discrete(3)})
+
+    def look(self) -> Any:
+        return {"where": np.full((2, 2), 0.5, np.float32), "which": self.t % 3}
