@@ -29,7 +29,7 @@ from zeuxis.training.order import Order
 from zeuxis.training.run import Run
 from zeuxis.training.settings import Training
 from zeuxis.training.speed import faster_products
-from zeuxis.training.start import resume
+from zeuxis.training.start import resume, train
 from zeuxis.training.weights import describe, load, save
 
 
@@ -357,3 +357,10 @@ def test_training_in_a_thread_needs_no_signals() -> None:
     assert results[0].images == 64
 
 
+
+
+def test_a_run_on_given_data_does_not_claim_another_set(tmp_path: Path) -> None:
+    data = dataclasses.replace(tiny.images(), spec=Spec("my own", (1, 28, 28), 10))
+    result = train("dcgan", data, settings=tiny.model("dcgan").config, training=tiny.training(images=16), out=tmp_path)
+    assert result.run is not None
+    assert result.run.read_json("config.json")["source"]["data"] == "my own"

@@ -113,7 +113,8 @@ def train(
     except TypeError as error:
         known = ", ".join(f.name for f in dataclasses.fields(Training))
         raise UsageError(f"Training has no setting {str(error).split()[-1]}: the settings are {known}.") from error
-    wanted = data if isinstance(data, str) and data else base.data if base else "mnist"
+    # The name of a given set is of little use to a later reader unless it is a built-in one, but it is never that of another set.
+    wanted = data.spec.name if isinstance(data, Dataset) else data or (base.data if base else "mnist")
     few = labels_per_class or (base.labels_per_class if base and not isinstance(data, Dataset) else None)
     source = Source(wanted, size or (base.size if base else None), labels_per_class=few, label_seed=label_seed)
     return start(model, settings, training, source, out, name, data if isinstance(data, Dataset) else None)
