@@ -157,3 +157,8 @@ def test_bernoulli_of_a_brightness_is_the_expected_value() -> None:
     p, logits = torch.rand(100), torch.randn(100)
     expected = p * bernoulli(torch.ones(100), logits) + (1 - p) * bernoulli(torch.zeros(100), logits)
     assert torch.allclose(bernoulli(p, logits), expected, atol=1e-6)
+
+
+def test_one_image_meets_many_logits() -> None:
+    x, logits = (torch.rand(3, 1, 4) < 0.5).float(), torch.randn(3, 5, 4)
+    assert torch.equal(bernoulli(x, logits), bernoulli(x.expand(3, 5, 4), logits))

@@ -25,8 +25,8 @@ from torch import Tensor
 HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 
 
-def bernoulli(x: Float[Tensor, "n *shape"], logits: Float[Tensor, "n *shape"]) -> Float[Tensor, "n *shape"]:
-    """log P(x) for x in {0, 1} (or a probability, for the expected value).
+def bernoulli(x: Float[Tensor, "*#shape"], logits: Float[Tensor, "*#shape"]) -> Tensor:
+    """log P(x) for x in {0, 1} (or a probability, for the expected value), in the shape that the two broadcast to.
 
     Example:
         >>> bernoulli(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 0.0]))

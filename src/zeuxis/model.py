@@ -122,7 +122,7 @@ class Model(nn.Module):
         paper: Authors, title and year.
         clock: Whether a film of its learning shows "linear" or "log" time.
         channels_last: Whether its convolutions are faster with channels last (measured per model).
-        binary: Whether the likelihood it tells is one of binary pixels, given as 0 and 255.
+        levels: Values of a pixel in the likelihood it tells: 256, or 2 for binary images, which are given as 0 and 255.
     """
 
     name: ClassVar[str]
@@ -130,7 +130,7 @@ class Model(nn.Module):
     paper: ClassVar[str] = ""
     clock: ClassVar[Literal["linear", "log"]] = "linear"
     channels_last: ClassVar[bool] = False
-    binary: bool = False
+    levels: int = 256
 
     def __init__(self, config: Any, spec: Spec) -> None:
         super().__init__()

@@ -1,0 +1,92 @@
+"""zeuxis likelihood: how likely images are to a model, in nats an image and bits a dimension, with the protocol beside every figure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tyro
+
+from ..errors import UsageError
+from ..evaluation.likelihood import Binarise, likelihood
+from ..evaluation.record import write_record
+from ..progress import out
+from ..training.config import from_json
+from ..training.run import Run
+from ..training.start import Source
+from ..training.weights import WEIGHTS, load, resolve
+from .evaluate import training_command
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Says how likely images are to a model: exactly, or by its bound, split in distortion and rate, and sharpened by many codes an
+    image (IWAE)."""
+
+    model: tyro.conf.Positional[str]
+    """A run folder, or a shipped model's name, of a model that tells likelihoods."""
+    data: str = ""
+    """Images to judge, as --data of train takes them; by default the run's own data set."""
+    split: str = "test"
+    """Which part of the data: test or train."""
+    n: int = 0
+    """Images to judge, drawn by the seed; 0 means all there are."""
+    k: int = 128
+    """Codes an image for the importance-weighted bound; 0 leaves it out. Its time grows with it, its memory does not."""
+    binarise: Binarise = "auto"
+    """How grey pixels become 0 or 1 for a model of binary images: drawn anew with the seed (dynamic), always the same (static), or not at
+    all (none). auto draws them anew for such models and leaves them for others."""
+    seed: int = 0
+    """Fixes the choice of images, how they are binarised, and the codes."""
+    weights: str = ""
+    """Which file of the folder to take the weights from."""
+    memory: float = 1000.0
+    """Megabytes to take at a time beside the weights; no figure depends on it."""
+    record: str = ""
+    """Write the figures with command, seed, machine and time to this JSON file."""
+    paper: str = ""
+    """The published figure, for the record."""
+    note: str = ""
+    """What a reader of the record must know."""
+
+
+def main(words: Sequence[str]) -> None:
+    wish = tyro.cli(Likelihood, args=words, prog="zeuxis likelihood")
+    if wish.split not in ("test", "train"):
+        raise UsageError(f"--split is '{wish.split}', expected test or train.")
+    began = time.monotonic()
+    model = load(wish.model, wish.weights)
+    run = Run.open(resolve(wish.model))
+    about = run.read_json("config.json")
+    source = from_json(Source, about.get("source", {"data": model.spec.name}), str(run.path("config.json")))
+    if wish.data:
+        source = Source(wish.data, model.spec.shape[-1], model.spec.shape[0])
+    found = likelihood(
+        model,
+        source.load(wish.split),
+        k=wish.k,
+        n=wish.n,
+        binarise=wish.binarise,
+        seed=wish.seed,
+        split=wish.split,
+        weights=described(wish.weights or next(w for w in WEIGHTS if run.path(w).exists()), run, about),
+        memory=wish.memory,
+    )
+    out.print(found.table())
+    if wish.record:
+        more = {"trained by": training_command(about), "training": about.get("training"), "settings": about["settings"]}
+        more["metrics"] = run.metrics()[-1:]
+        seconds, figures = time.monotonic() - began, found.as_dict()
+        path = write_record(wish.record, figures, seconds=seconds, seed=wish.seed, paper=wish.paper, note=wish.note, **more)
+        out.print(f"Record: {path}", markup=False, soft_wrap=True)
+
+
+def described(file: str, run: Run, about: dict[str, Any]) -> str:
+    """A weights file and what kind of weights it holds."""
+    length = about.get("training", {}).get("average", 0)
+    averaged = f"averaged, half-life {length:,} images" if length else "not averaged"
+    newest = "raw, the newest" if run.path("ema.safetensors").exists() else "as they were saved"
+    kinds = {"best.safetensors": f"best on held-out images, {averaged}", "ema.safetensors": averaged, "model.safetensors": newest}
+    return f"{file} ({kinds[file]})" if file in kinds else file
