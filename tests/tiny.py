@@ -28,6 +28,7 @@ def settings(name: str) -> dict:
         "infogan": {"width": 0.05, "noise": 6},
         "pixelcnn": {"maps": 4, "layers": 1, "head": 4},
         "pixelcnnpp": {"maps": 4, "blocks": 1, "scales": 2, "mixtures": 2},
+        "pixelrnn": {"maps": 4, "layers": 1, "head": 4},
         "vae": {"maps": (4, 4), "hidden": 16, "latent": 3},
         "iaf-vae": {"maps": (4, 4), "hidden": 16, "latent": 3, "width": 6},
         "iaf-ladder": {"blocks": (1, 1), "maps": 8, "latent": 2},

@@ -1,0 +1,208 @@
+"""PixelRNN: rows and diagonals against recurrences written place by place, who sees whom, the cached scan."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+import causal
+import tiny
+from zeuxis.autoregressive.pixelrnn import DiagonalBiLSTM, PixelRNN, PixelRNNConfig, RowLSTM, skew, unskew
+from zeuxis.autoregressive.sampling import in_order
+from zeuxis.data.dataset import Dataset, Spec
+from zeuxis.errors import UsageError
+from zeuxis.model import CanComplete, CanLogProb, CanScan
+from zeuxis.training.loop import fit
+from zeuxis.training.weights import build
+
+SMALL = {"maps": 5, "layers": 2, "head": 6, "first": 3}
+
+
+def test_skewing_makes_diagonals_columns() -> None:
+    x = torch.arange(2 * 3 * 4).view(2, 3, 4)
+    skewed = skew(x)
+    assert skewed.shape == (2, 3, 6)
+    for r in range(3):
+        for d in range(6):
+            expected = x[:, r, d - r] if 0 <= d - r < 4 else torch.zeros(2)
+            assert torch.equal(skewed[:, r, d], expected.long())
+    assert torch.equal(unskew(skewed), x)
+
+
+def lstm(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    o, f, i, g = gates.view(4, -1)
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    return o.sigmoid() * c.tanh(), c
+
+
+def randomised(layer: torch.nn.Module) -> torch.nn.Module:
+    for p in layer.parameters():
+        torch.nn.init.normal_(p, 0, 0.4)
+    return layer.double()
+
+
+@torch.no_grad()
+def test_a_diagonal_layer_is_the_recurrence_over_left_and_above() -> None:
+    layer, x = randomised(DiagonalBiLSTM(3, 1)), torch.randn(1, 6, 3, 4, dtype=torch.float64)
+    assert isinstance(layer, DiagonalBiLSTM)
+    given = layer.input(x)[0].view(2, 12, 3, 4)
+    states: list[dict[tuple[int, int], tuple[Tensor, Tensor]]] = [{}, {}]
+    for direction in range(2):
+        start = layer.first[0, direction], layer.first[1, direction]
+        for r in range(3):
+            for i in range(4):
+                c = i if direction == 0 else 3 - i
+                before = states[direction].get((r, c - 1 if direction == 0 else c + 1), start)
+                above = states[direction].get((r - 1, c), start)[0]
+                gates = given[direction, :, r, c] + torch.cat([above, before[0]]) @ layer.state[direction]
+                states[direction][r, c] = lstm(gates, before[1])
+    h = torch.zeros(1, 3, 3, 4, dtype=torch.float64)
+    for (r, c), (state, _) in states[0].items():
+        h[0, :, r, c] = state + (states[1][r - 1, c][0] if r else 0)
+    torch.testing.assert_close(layer(x), x + layer.out(h))
+
+
+@torch.no_grad()
+def test_a_row_layer_is_the_recurrence_over_the_row_above() -> None:
+    layer, x = randomised(RowLSTM(3, 1)), torch.randn(1, 6, 3, 4, dtype=torch.float64)
+    assert isinstance(layer, RowLSTM)
+    given, h, c = layer.input(x)[0], layer.first[0].expand(-1, 4), layer.first[1].expand(-1, 4)
+    found = []
+    for r in range(3):
+        rows = [
+            lstm(given[:, r, k] + sum(layer.state.weight[:, :, j] @ h[:, k + j - 1] for j in range(3) if 0 <= k + j - 1 < 4), c[:, k])
+            for k in range(4)
+        ]
+        h, c = torch.stack([a for a, _ in rows], 1), torch.stack([b for _, b in rows], 1)
+        found.append(h)
+    torch.testing.assert_close(layer(x), x + layer.out(torch.stack(found, 1)[None]))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_diagonal_layers_see_everything_before_but_the_last_number_above(channels: int, layers: int) -> None:
+    """Which the first convolution, of one pixel to the right, shows to the last two columns."""
+    shape = (channels, 4, 5)
+    model = causal.make("pixelrnn", shape, maps=9, layers=layers, head=12, first=3, levels=4)
+    seen = causal.influence(model.network, shape, channels)
+    expected = causal.earlier(len(seen)).view(4, 5, channels, 4, 5, channels).clone()
+    for r in range(1, 4):
+        expected[r, :3, :, r - 1, 4, channels - 1] = False
+    assert torch.equal(seen, expected.view(len(seen), -1))
+
+
+def row_sees(shape: tuple[int, int, int], layers: int) -> Tensor:
+    """Who sees whom through row layers: the left neighbour and the triangle above, layer after layer, behind a 3x3 mask A."""
+    channels, height, width = shape
+    places = [(r, c, k) for r in range(height) for c in range(width) for k in range(channels)]
+    reach, layer, head = (torch.zeros(len(places), len(places)) for _ in range(3))
+    for i, (r, c, k) in enumerate(places):
+        for j, (s, d, m) in enumerate(places):
+            above, left = s < r and abs(c - d) <= r - s, s == r and d == c - 1
+            here = (r, c) == (s, d)
+            reach[i, j] = (s == r - 1 and abs(c - d) <= 1) or left or (here and m < k)
+            # The states above have themselves read their left neighbour.
+            layer[i, j] = above or left or (here and m <= k) or (s < r and c - d == r - s + 1)
+            head[i, j] = here and m <= k
+    for _ in range(layers):
+        reach = reach + (head @ layer @ reach > 0).float()
+    return head @ reach > 0
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_row_layers_see_their_triangles_and_nothing_after(channels: int, layers: int) -> None:
+    shape = (channels, 4, 6)
+    model = causal.make("pixelrnn", shape, layer="row", maps=9, layers=layers, head=12, first=3, levels=4)
+    seen, expected = causal.influence(model.network, shape, channels), row_sees(shape, layers)
+    assert torch.equal(seen, expected)
+    assert not (seen & ~causal.earlier(len(seen))).any()
+
+
+VARIANTS = [
+    ((1, 4, 6), {"layer": "diagonal"}),
+    ((1, 6, 3), {"layer": "diagonal"}),
+    ((3, 3, 4), {"layer": "diagonal", "levels": 5}),
+    ((1, 5, 4), {"layer": "row"}),
+    ((3, 4, 3), {"layer": "row", "levels": 4}),
+]
+
+
+@pytest.mark.parametrize(("shape", "changes"), VARIANTS)
+def test_a_scan_gives_the_conditionals_and_the_likelihood_is_their_sum(shape: tuple, changes: dict) -> None:
+    causal.check_scan(causal.make("pixelrnn", shape, **SMALL, **changes))
+
+
+@pytest.mark.parametrize(("shape", "changes"), VARIANTS)
+def test_the_cached_sampler_gives_the_naive_ones_images(shape: tuple, changes: dict) -> None:
+    causal.check_sampler(causal.make("pixelrnn", shape, **SMALL, **changes))
+
+
+@pytest.mark.parametrize("layer", ["row", "diagonal"])
+@pytest.mark.parametrize(("shape", "levels"), [((1, 2, 2), 2), ((1, 2, 2), 3), ((3, 1, 2), 3), ((2, 2, 2), 2)])
+def test_probabilities_of_a_tiny_space_add_up_to_one(layer: str, shape: tuple, levels: int) -> None:
+    model = causal.make("pixelrnn", shape, layer=layer, levels=levels, **SMALL)
+    p = model.log_prob(causal.all_images(shape, levels)).nats.exp()
+    assert p.sum().item() == pytest.approx(1, abs=1e-10)
+    assert p.std() > 0.01 * p.mean(), "a uniform law shows little"
+
+
+@pytest.mark.parametrize("layer", ["row", "diagonal"])
+def test_a_scan_costs_no_more_than_one_pass(layer: str) -> None:
+    model = causal.make("pixelrnn", (1, 7, 7), layer=layer, maps=16, layers=2, head=16, first=3)
+    x = causal.random_images(model, 4)
+    once = causal.operations(lambda: model.log_prob(x))
+    assert 0.3 < causal.operations(lambda: causal.walk(model, 4)) / once < 1.1
+
+
+@pytest.mark.parametrize("layer", ["row", "diagonal"])
+def test_it_learns_a_law_of_known_entropy(layer: str) -> None:
+    """Images whose every row continues a pattern begun in the row above: log 2 nats, all of them at the first pixel."""
+    stripes = (torch.arange(6)[:, None] + torch.arange(6)) % 2
+    x = torch.stack([stripes, 1 - stripes] * 32)[:, None].to(torch.uint8) * 255
+    data = Dataset(Spec("boards", (1, 6, 6)), x)
+    model = build("pixelrnn", PixelRNNConfig(layer=layer, maps=8, layers=1, head=8, lr=2e-2), data.spec)
+    model = fit(model, data, training=tiny.training(images=4480, batch=32, average=100), quiet=True).model
+    assert isinstance(model, PixelRNN)
+    assert -model.log_prob(x).nats.mean().item() == pytest.approx(0.6931, abs=0.12)
+    drawn = in_order(model.sample(64, generator=torch.Generator().manual_seed(0)))
+    assert (drawn == in_order(x)[torch.where(drawn[:, 0] == 0, 0, 1)]).float().mean() > 0.98
+
+
+def test_full_sizes() -> None:
+    def weights(shape: tuple, **changes: object) -> int:
+        with torch.device("meta"):
+            model = PixelRNN(PixelRNNConfig(**changes), Spec("x", shape))
+        return sum(p.numel() for name, p in model.named_parameters() if "layers" in name and "head" not in name)
+
+    # Input to state 2h x 4h for each direction, two neighbours' states h x 4h each, and h x 2h out; then biases and first states.
+    h = 128
+    assert weights((3, 32, 32)) == 12 * (2 * 8 * h * h + 2 * 8 * h * h + 2 * h * h + 8 * h + 4 * h + 2 * h)
+    h = 16
+    assert weights((1, 28, 28), maps=16, layers=7) == 7 * (34 * h * h + 14 * h)
+    # Row LSTM: two of three columns are left by the mask.
+    assert weights((1, 28, 28), layer="row", maps=16, layers=7) == 7 * (2 * 8 * h * h + 3 * 4 * h * h + 2 * h * h + 8 * h)
+
+
+def test_capabilities_and_completion() -> None:
+    model = causal.make("pixelrnn", (1, 4, 4), **SMALL)
+    for capability in (CanScan, CanComplete, CanLogProb):
+        assert isinstance(model, capability)
+    x, mask = causal.random_images(model, 3), torch.rand(4, 4) < 0.5
+    done = model.complete(x, mask, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(done[..., ~mask], x[..., ~mask])
+    assert not torch.equal(done[..., mask], x[..., mask])
+
+
+def test_rmsprop_is_adam_without_a_first_moment() -> None:
+    player = PixelRNN(PixelRNNConfig(optimiser="rmsprop", maps=4, layers=1), Spec("x", (1, 4, 4))).players()["model"]
+    assert player.betas == (0.0, 0.95)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"), [({"first": 2}, "odd"), ({"layers": 0}, "at least one layer"), ({"maps": 2}, "at least 3 maps")]
+)
+def test_settings_that_cannot_work(changes: dict, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        PixelRNN(PixelRNNConfig(**changes), Spec("tiny", (3, 5, 5)))
