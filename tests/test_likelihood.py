@@ -20,7 +20,7 @@ from zeuxis.distributions import normal
 from zeuxis.errors import DivergenceError, MissingCapability, UsageError
 from zeuxis.evaluation.likelihood import BLOCK, Figure, Likelihood, figure, generator, importance, likelihood
 from zeuxis.evaluation.memory import Live, bytes_of
-from zeuxis.model import Bound, LogProb, Model
+from zeuxis.model import Bound, CanBound, CanLogProb, LogProb, Model
 from zeuxis.training.validation import validation_of
 from zeuxis.training.weights import save
 
@@ -280,6 +280,23 @@ def test_pixels_are_drawn_by_the_protocol_that_is_told() -> None:
     text = " ".join(anew.notes())
     assert "dynamic binarisation, seed 0" in text and "lower bound" in text and "IWAE-3" in text
     assert "not the files of Larochelle" in " ".join(given.notes())
+
+
+@pytest.mark.parametrize("name", tiny.NAMES)
+def test_every_model_that_tells_likelihoods_is_judged_image_by_image(name: str) -> None:
+    model = tiny.model(name).eval()
+    if not isinstance(model, CanBound | CanLogProb):
+        pytest.skip("tells no likelihood")
+    data = tiny.data_for(name)
+    together, alone = (likelihood(model, data.take(torch.tensor(rows)), k=5, seed=3) for rows in ([4, 2, 9], [2, 9]))
+    assert together.exact is not isinstance(model, CanBound)
+    assert together.nats.mean < 0 < together.nats.error
+    assert together == likelihood(model, data.take(torch.tensor([4, 2, 9])), k=5, seed=3)
+    last = likelihood(model, data.take(torch.tensor([4, 4])), k=5, seed=3)
+    assert (2 * alone.nats.mean + last.nats.mean) / 3 == pytest.approx(together.nats.mean, rel=1e-5)
+    if together.weighted is not None:
+        assert (2 * alone.weighted.mean + last.weighted.mean) / 3 == pytest.approx(together.weighted.mean, rel=1e-5)
+        assert -together.nats.mean == pytest.approx(together.distortion.mean + together.rate.mean, rel=1e-6)
 
 
 def test_a_held_out_figure_of_a_binary_model_is_the_same_each_time() -> None:
