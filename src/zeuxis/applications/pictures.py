@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,7 +75,8 @@ def save(picture: Image.Image, path: str | Path) -> Path:
     except OSError as error:
         raise ZeuxisError(f"'{path}' could not be written ({error.strerror or error}): give a writable place.") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # there may be no such folder
+            partial.unlink(missing_ok=True)
     return path
 
 
