@@ -8,7 +8,7 @@ from torch import Tensor
 
 import causal
 import tiny
-from zeuxis.autoregressive.pixelrnn import DiagonalBiLSTM, PixelRNN, PixelRNNConfig, RowLSTM, skew, unskew
+from zeuxis.autoregressive.pixelrnn import Cell, DiagonalBiLSTM, PixelRNN, PixelRNNConfig, Reorder, RowLSTM, diagonals
 from zeuxis.autoregressive.sampling import in_order
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import UsageError
@@ -19,21 +19,35 @@ from zeuxis.training.weights import build
 SMALL = {"maps": 5, "layers": 2, "head": 6, "first": 3}
 
 
-def test_skewing_makes_diagonals_columns() -> None:
-    x = torch.arange(2 * 3 * 4).view(2, 3, 4)
-    skewed = skew(x)
-    assert skewed.shape == (2, 3, 6)
-    for r in range(3):
-        for d in range(6):
-            expected = x[:, r, d - r] if 0 <= d - r < 4 else torch.zeros(2)
-            assert torch.equal(skewed[:, r, d], expected.long())
-    assert torch.equal(unskew(skewed), x)
+def test_diagonals_hold_every_place_once_after_its_left_and_upper_neighbours() -> None:
+    order, inverse, sizes = diagonals(3, 4)
+    assert sizes == [1, 2, 3, 3, 2, 1]
+    assert torch.equal(order[inverse], torch.arange(12))
+    for d, places in enumerate(order.split(sizes)):
+        assert [p // 4 + p % 4 for p in places.tolist()] == [d] * sizes[d]
+        assert places.tolist() == sorted(places.tolist())
+
+
+def test_gradients_by_hand_are_autograds() -> None:
+    gates, c = torch.randn(3, 8, dtype=torch.float64, requires_grad=True), torch.randn(3, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(Cell.apply, (gates, c))
+    order = torch.randperm(3)
+    assert torch.autograd.gradcheck(lambda x: Reorder.apply(x, order, order.argsort()), (gates,))
 
 
 def lstm(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     o, f, i, g = gates.view(4, -1)
     c = f.sigmoid() * c + i.sigmoid() * g.tanh()
     return o.sigmoid() * c.tanh(), c
+
+
+def places(x: Tensor) -> Tensor:
+    """Images (n, maps, h, w) as layers take them."""
+    return x.permute(2, 3, 0, 1)
+
+
+def images(x: Tensor) -> Tensor:
+    return x.permute(2, 3, 0, 1)
 
 
 def randomised(layer: torch.nn.Module) -> torch.nn.Module:
@@ -60,23 +74,23 @@ def test_a_diagonal_layer_is_the_recurrence_over_left_and_above() -> None:
     h = torch.zeros(1, 3, 3, 4, dtype=torch.float64)
     for (r, c), (state, _) in states[0].items():
         h[0, :, r, c] = state + (states[1][r - 1, c][0] if r else 0)
-    torch.testing.assert_close(layer(x), x + layer.out(h))
+    torch.testing.assert_close(images(layer(places(x))), x + layer.out(h))
 
 
 @torch.no_grad()
 def test_a_row_layer_is_the_recurrence_over_the_row_above() -> None:
     layer, x = randomised(RowLSTM(3, 1)), torch.randn(1, 6, 3, 4, dtype=torch.float64)
     assert isinstance(layer, RowLSTM)
-    given, h, c = layer.input(x)[0], layer.first[0].expand(-1, 4), layer.first[1].expand(-1, 4)
-    found = []
+    given, state, found = layer.input(x)[0], layer.state.view(3, 3, 12), []
+    h, c = (t[:, None].expand(-1, 4) for t in layer.first)
     for r in range(3):
         rows = [
-            lstm(given[:, r, k] + sum(layer.state.weight[:, :, j] @ h[:, k + j - 1] for j in range(3) if 0 <= k + j - 1 < 4), c[:, k])
+            lstm(given[:, r, k] + sum(h[:, k + j - 1] @ state[j] for j in range(3) if 0 <= k + j - 1 < 4), c[:, k])
             for k in range(4)
         ]
         h, c = torch.stack([a for a, _ in rows], 1), torch.stack([b for _, b in rows], 1)
         found.append(h)
-    torch.testing.assert_close(layer(x), x + layer.out(torch.stack(found, 1)[None]))
+    torch.testing.assert_close(images(layer(places(x))), x + layer.out(torch.stack(found, 1)[None]))
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -9,12 +9,13 @@ The input-to-state map $K_{is}$ is masked (kind B) and computed for the whole im
 **Row LSTM.** Before means the row above: $K_{is}$ is a convolution of three columns along the row, $K_{ss}$ one of three columns over the
 states of the row above. The loop goes over rows. A place sees a triangle above it.
 
-**Diagonal BiLSTM.** Before means the place to the left, and $K_{ss}$ reads the places to the left and above. Rows are skewed, row r by
-r places to the right, so that a diagonal becomes a column; the loop goes over the diagonals, all places of one at a time. A second
-LSTM does the same from right to left, and what it found is moved down by a row, so that it cannot tell of pixels to the right in the own
-row. Both run in one batched product. A place sees everything before it but for one number, which the paper does not mention: no place in a
-row knows the row's last number, since mask A hides it from its own place and nothing in the row comes after it. Of the row above, a place
-sees it only where the first convolution reaches it.
+**Diagonal BiLSTM.** Before means the place to the left, and $K_{ss}$ reads the places to the left and above. The loop goes over the
+diagonals, all places of one at a time. (The paper skews the image, row r by r places to the right, so that diagonals become columns, half
+of which is padding; here the places are put in the diagonals' order, and nothing is padded.) A second LSTM does the same from right to
+left, and what it found is moved down by a row, so that it cannot tell of pixels to the right in the own row. Both run in one batched
+product. A place sees everything before it but for one number, which the paper does not mention: no place in a row knows the row's last
+number, since mask A hides it from its own place and nothing in the row comes after it. Of the row above, a place sees it only where the
+first convolution reaches it.
 
 An LSTM's h maps are brought to 2h by a 1x1 convolution and added to the layer's input (figure 5). A 7x7 convolution with mask A comes
 before the layers, a head of two hidden layers after them.
@@ -30,16 +31,17 @@ row and column are learned, and a row's states begin at its own first pixel rath
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from functools import lru_cache
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Shaped
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..data.dataset import Spec
 from ..errors import UsageError
-from ..nn.masked import At, colours_of, masked
+from ..nn.masked import At, CausalConv, colours_of, masked
 from .pixels import Head, PixelModel, Put, Read
 
 
@@ -70,29 +72,54 @@ class PixelRNNConfig:
         return False
 
 
-def cell(gates: Tensor, c: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-    """New h and c from the four gates, side by side along an axis, and c before."""
-    o, f, i, g = gates.chunk(4, axis)
-    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-    return torch.sigmoid(o) * torch.tanh(c), c
+class Cell(torch.autograd.Function):
+    """New h and c from the four gates, side by side in the last axis, and c before; by hand, since the loop spends its time here."""
+
+    @staticmethod
+    def forward(ctx: Any, gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        size = gates.shape[-1] // 4
+        opened, g = torch.sigmoid(gates[..., : 3 * size]), torch.tanh(gates[..., 3 * size :])
+        o, f, i = opened.chunk(3, -1)
+        new = torch.addcmul(i * g, f, c)
+        t = torch.tanh(new)
+        ctx.save_for_backward(opened, g, c, t)
+        return o * t, new
+
+    @staticmethod
+    def backward(ctx: Any, dh: Tensor, dc: Tensor) -> tuple[Tensor, Tensor]:
+        opened, g, c, t = ctx.saved_tensors
+        o, f, i = opened.chunk(3, -1)
+        sigmoid, tanh = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward  # gradients from the functions' values
+        dc = dc + tanh(dh * o, t)
+        opening = sigmoid(torch.cat([dh * t, dc * c, dc * g], -1), opened)
+        return torch.cat([opening, tanh(dc * i, g)], -1), dc * f
 
 
-def skew(x: Shaped[Tensor, "*n height width"]) -> Shaped[Tensor, "*n height diagonals"]:
-    """Row r moved r places to the right; zeros elsewhere.
+class Reorder(torch.autograd.Function):
+    """Rows in another order, whose gradient goes back by the inverse order (indexing's own adds up, place by place)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
+        ctx.save_for_backward(inverse)
+        return x.index_select(0, order)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None, None]:
+        return dy.index_select(0, ctx.saved_tensors[0]), None, None
+
+
+@lru_cache
+def diagonals(height: int, width: int) -> tuple[Tensor, Tensor, list[int]]:
+    """Places of an image in raster numbering, diagonal by diagonal; the inverse order; and the places on each diagonal.
 
     Example:
-        >>> skew(torch.tensor([[1, 2], [3, 4]])).tolist()
-        [[1, 2, 0], [0, 3, 4]]
+        >>> order, _, sizes = diagonals(2, 3)
+        >>> order.tolist(), sizes
+        ([0, 1, 3, 2, 4, 5], [1, 2, 2, 1])
     """
-    height, width = x.shape[-2:]
-    # Rows longer by `height` zeros, laid end to end and cut a place shorter, begin one place later each.
-    return F.pad(x, (0, height)).flatten(-2)[..., : height * (width + height - 1)].unflatten(-1, (height, width + height - 1))
-
-
-def unskew(x: Shaped[Tensor, "*n height diagonals"]) -> Shaped[Tensor, "*n height width"]:
-    """The reverse of `skew`."""
-    height, diagonals = x.shape[-2:]
-    return F.pad(x.flatten(-2), (0, height)).unflatten(-1, (height, diagonals + 1))[..., : diagonals + 1 - height]
+    number = torch.arange(height)[:, None] + torch.arange(width)
+    order = number.flatten().argsort(stable=True)
+    return order, order.argsort(), torch.bincount(number.flatten()).tolist()
 
 
 class RowLSTM(nn.Module):
@@ -107,20 +134,41 @@ class RowLSTM(nn.Module):
         super().__init__()
         self.maps, self.colours = maps, colours
         self.input = masked(2 * maps, 4 * maps, 3, "B", colours, split=4, above=False)
-        self.state = nn.Conv1d(maps, 4 * maps, 3, padding=1, bias=False)
-        self.first = nn.Parameter(torch.zeros(2, maps, 1))  # h and c above the first row
+        self.state = nn.Parameter(started(3 * maps, 4 * maps))  # of the columns to the left, here, and to the right
+        self.first = nn.Parameter(torch.zeros(2, maps))  # h and c above the first row
         self.out = masked(maps, 2 * maps, 1, "B", colours)
 
-    def forward(self, x: Tensor) -> Tensor:
-        h, c = (t.expand(len(x), -1, x.shape[3]) for t in self.first)
+    def forward(self, x: Float[Tensor, "height width n maps"]) -> Float[Tensor, "height width n maps"]:
+        weight, bias = self.input.weights()
+        beside = torch.cat([torch.zeros_like(x[:, :1]), x[:, :-1]], 1)
+        given = F.linear(torch.cat([beside, x], 3), weight[:, :, 0].transpose(1, 2).flatten(1), bias)
+        h, c = (t.expand(x.shape[1], x.shape[2], -1) for t in self.first)
         found = []
-        for gates in self.input(x).unbind(2):
-            h, c = cell(gates + self.state(h), c, 1)
+        for gates in given.unbind(0):
+            gates = torch.addmm(gates.flatten(0, 1), three(h).flatten(0, 1), self.state)
+            h, c = Cell.apply(gates.unflatten(0, x.shape[1:3]), c)
             found.append(h)
-        return x + self.out(torch.stack(found, 2))
+        return x + pointwise(self.out, torch.stack(found))
 
     def stream(self, n: int, width: int) -> RowStream:
         return RowStream(self, n, width)
+
+
+def started(inside: int, out: int) -> Tensor:
+    """Weights as a convolution's start."""
+    return torch.empty(inside, out).uniform_(-1, 1) * inside**-0.5
+
+
+def three(h: Float[Tensor, "width n maps"]) -> Float[Tensor, "width n three"]:
+    """The states to the left, here, and to the right of each column, zeros outside."""
+    zero = torch.zeros_like(h[:1])
+    return torch.cat([torch.cat([zero, h[:-1]]), h, torch.cat([h[1:], zero])], 2)
+
+
+def pointwise(conv: CausalConv, x: Float[Tensor, "*places maps"]) -> Float[Tensor, "*places out"]:
+    """A 1x1 convolution where maps are the last axis."""
+    weight, bias = conv.weights()
+    return F.linear(x, weight[:, :, 0, 0], bias)
 
 
 class RowStream:
@@ -128,19 +176,20 @@ class RowStream:
 
     def __init__(self, layer: RowLSTM, n: int, width: int) -> None:
         self.input, self.out, self.state = layer.input.stream(n, width), layer.out.stream(n, width), layer.state
-        self.h, self.c = (t.expand(n, -1, width).clone() for t in layer.first)  # of the row above where the new row is not done yet
+        # States by column: of the row above until a place of the new row is done.
+        self.h, self.c = (t.expand(width, n, -1).clone() for t in layer.first)
         colour = colours_of(layer.maps, layer.colours).to(self.h.device)
         self.parts = [(colour == k).nonzero()[:, 0] for k in range(layer.colours)]
         self.from_above: list[Tensor] = []
 
     def __call__(self, x: Tensor, at: At) -> Tensor:
         if at.column == 0 and at.colour == 0:
-            gates = self.state(self.h).permute(2, 0, 1)
+            gates = three(self.h) @ self.state
             self.from_above = [gates[..., own] for own in self.input.own]
         part = self.parts[at.colour]
         gates = self.input(x, at) + self.from_above[at.colour][at.column]
-        h, self.c[:, part, at.column] = cell(gates, self.c[:, part, at.column], 1)
-        self.h[:, part, at.column] = h
+        h, c = Cell.apply(gates, self.c[at.column][:, part])
+        self.h[at.column][:, part], self.c[at.column][:, part] = h, c
         return x + self.out(h, at)
 
 
@@ -156,27 +205,32 @@ class DiagonalBiLSTM(nn.Module):
         super().__init__()
         self.maps, self.colours = maps, colours
         self.input = masked(2 * maps, 8 * maps, 1, "B", colours, split=8)  # four gates for each direction
-        bound = (2 * maps) ** -0.5
-        self.state = nn.Parameter(torch.empty(2, 2 * maps, 4 * maps).uniform_(-bound, bound))  # rows: the place above, then the left
+        self.state = nn.Parameter(torch.stack([started(2 * maps, 4 * maps) for _ in range(2)]))  # of the place above, then to the left
         self.first = nn.Parameter(torch.zeros(2, 2, maps))  # h and c of each direction outside the image
         self.out = masked(maps, 2 * maps, 1, "B", colours)
 
-    def forward(self, x: Tensor) -> Tensor:
-        n, height = len(x), x.shape[2]
-        both = self.input(x).unflatten(1, (2, -1))
-        both = torch.stack([both[:, 0], both[:, 1].flip(3)])
-        gates = skew(both).permute(4, 0, 1, 3, 2).reshape(-1, 2, n * height, 4 * self.maps)  # (diagonals, directions, places, gates)
-        h0, c0 = (t[:, None, None].expand(2, n, height, -1) for t in self.first)
-        h, c, top = h0, c0, h0[:, :, :1]
-        row, found = torch.arange(height, device=x.device)[:, None], []
-        for d, given in enumerate(gates.unbind(0)):
-            before = torch.cat([torch.cat([top, h[:, :, :-1]], 2), h], 3).flatten(1, 2)
-            h, c = cell(torch.baddbmm(given, before, self.state).unflatten(1, (n, height)), c, 3)
-            if d < height - 1:  # rows that have not begun
-                h, c = torch.where(row <= d, h, h0), torch.where(row <= d, c, c0)
+    def forward(self, x: Float[Tensor, "height width n maps"]) -> Float[Tensor, "height width n maps"]:
+        height, width, n = x.shape[:3]
+        order, inverse, sizes = diagonals(height, width)
+        places = torch.arange(height * width).view(height, width)
+        mirror = places.flip(1).flatten()  # the right-to-left LSTM reads the mirror image
+        orders = [t.to(x.device) for t in (order, inverse, mirror[order], mirror[order].argsort())]
+        forth, back = pointwise(self.input, x).flatten(0, 1).chunk(2, 2)
+        given = torch.stack([Reorder.apply(forth, *orders[:2]), Reorder.apply(back, *orders[2:])])
+        h0, c0 = (t[:, None, None].expand(2, 1, n, -1) for t in self.first)
+        h, c, found = h0[:, :0], c0[:, :0], []
+        for d, gates in enumerate(given.split(sizes, 1)):
+            # The last diagonal's rows, one more above the image or one done with, and one that begins.
+            h = torch.cat([h0] * (d < width) + [h] + [h0] * (d < height), 1)
+            c = torch.cat([c[:, int(d >= width) :]] + [c0] * (d < height), 1)
+            before = torch.cat([h[:, :-1], h[:, 1:]], 3)
+            new = torch.baddbmm(gates.flatten(1, 2), before.flatten(1, 2), self.state)
+            h, c = Cell.apply(new.unflatten(1, c.shape[1:3]), c)
             found.append(h)
-        forth, back = unskew(torch.stack(found, 4).transpose(2, 3))
-        return x + self.out(forth + F.pad(back.flip(3), (0, 0, 1, 0))[:, :, :-1])
+        forth, back = torch.cat(found, 1)
+        forth, back = Reorder.apply(forth, *orders[1::-1]), Reorder.apply(back, *orders[:1:-1])
+        late = torch.cat([torch.zeros_like(back[:width]), back[:-width]])  # a row further down
+        return x + pointwise(self.out, (forth + late).unflatten(0, (height, width)))
 
     def stream(self, n: int, width: int) -> DiagonalStream:
         return DiagonalStream(self, n, width)
@@ -209,8 +263,8 @@ class DiagonalStream:
         part, gates = self.parts[at.colour], self.input(x, at)
         forth, back = gates.chunk(2, 1)
         self.gates[at.column][:, self.wide_parts[at.colour]] = back
-        h, self.left_c[:, part] = cell(forth + self.from_states[:, self.wide_parts[at.colour]], self.left_c[:, part], 1)
-        self.left[:, part] = h
+        h, c = Cell.apply(forth + self.from_states[:, self.wide_parts[at.colour]], self.left_c[:, part])
+        self.left[:, part], self.left_c[:, part] = h, c
         self.forth[at.column][:, part] = h
         return x + self.out(h + self.told[at.column][:, part], at)
 
@@ -219,7 +273,7 @@ class DiagonalStream:
         h, c = self.h0[1], self.c0[1]
         for column in reversed(range(self.width)):
             gates = torch.addmm(self.gates[column], torch.cat([self.back[column], h], 1), self.state[1])
-            h, c = cell(gates, c, 1)
+            h, c = Cell.apply(gates, c)
             self.back[column] = h
         self.told = self.back
 
@@ -234,10 +288,10 @@ class Network(nn.Module):
         self.head = Head(2 * c.maps, head, outputs, channels)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        h = self.first(x)
+        h = self.first(x).permute(2, 3, 0, 1).contiguous()  # places first: all that follows looks at a place's maps together
         for layer in self.layers:
             h = layer(h)
-        return self.head(h)
+        return self.head(h.permute(2, 3, 0, 1).contiguous())
 
     def stream(self, n: int, width: int, y: Tensor | None = None) -> tuple[Read, Put]:
         first, head = self.first.stream(n, width), self.head.stream(n, width)
