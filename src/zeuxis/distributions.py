@@ -86,6 +86,32 @@ def discretised_logistic(pixels: Tensor, mean: Tensor, log_scale: Tensor, open_e
     return torch.where(pixels == 0, F.logsigmoid(upper), torch.where(pixels == 255, F.logsigmoid(-lower), inside))
 
 
+def logistic_laws(mean: Tensor, log_scale: Tensor, open_edges: bool = True) -> Tensor:
+    r"""log P of all 256 pixels, (*shape, 256): what `discretised_logistic` gives, several times as fast.
+
+    A bin's upper edge is the next one's lower edge, and $\log \sigma(-t) = \log \sigma(t) - t$: one evaluation an edge does for both sides.
+
+    Arguments:
+        mean: Means, as `discretised_logistic` takes them.
+        log_scale: Broadcasts with the means.
+        open_edges: As there.
+
+    Example:
+        >>> logistic_laws(torch.tensor([0.5, 0.7]), torch.tensor(-3.0)).exp().sum(1)
+        tensor([1.0000, 1.0000])
+    """
+    if not open_edges:
+        levels = torch.arange(256.0, dtype=mean.dtype, device=mean.device)
+        return discretised_logistic(levels, mean[..., None], torch.broadcast_to(log_scale, mean.shape)[..., None], open_edges)
+    log_scale = torch.broadcast_to(log_scale, mean.shape)[..., None]
+    edges = torch.arange(1, 256, dtype=mean.dtype, device=mean.device) / 256
+    t = (edges - mean[..., None]) * torch.exp(-log_scale)
+    below = t.clamp(max=0) - torch.log(1 + torch.exp(-t.abs()))  # right to the last digit of 1, which is what a logarithm of P is worth
+    above = below - t
+    width = torch.log(-torch.expm1(-torch.exp(-log_scale) / 256))
+    return torch.cat([below[..., :1], below[..., 1:] + above[..., :-1] + width, above[..., -1:]], -1)
+
+
 def draw_logistic(mean: Tensor, log_scale: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Pixels 0..255 drawn from the discretised logistic with open edges, as uint8."""
     u = torch.rand(mean.shape, generator=generator, device=generator.device if generator else mean.device).to(mean.device)

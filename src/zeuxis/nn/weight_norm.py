@@ -44,6 +44,7 @@ class WeightNorm(nn.Module):
 
     length: Tensor
     mask: Tensor | None
+    frozen: Tensor | None = None
 
     def __init__(
         self,
@@ -68,11 +69,17 @@ class WeightNorm(nn.Module):
 
     def weight(self) -> Tensor:
         """The normalised weight, shaped as the layer's."""
+        if self.frozen is not None:
+            return self.frozen
         theta = self.layer.weight if self.mask is None else self.layer.weight * self.mask
         others = [i for i in range(theta.ndim) if i != self.axis]
         shape = [-1 if i == self.axis else 1 for i in range(theta.ndim)]
         scale = self.length * torch.rsqrt(theta.square().sum(others) + 1e-6)
         return theta * scale.view(shape)
+
+    def freeze(self) -> None:
+        """Computes the weight once and for all, for a network that will only be used; it must stay where it is and in its precision."""
+        self.frozen = self.weight().detach()
 
     def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
         """The layer's output; `weight` is what `weight()` gave, for a caller that uses it more than once."""

@@ -28,7 +28,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from ..data.dataset import Dataset, Spec
-from ..distributions import bernoulli, discretised_logistic, normal, normal_kl
+from ..distributions import bernoulli, discretised_logistic, logistic_laws, normal, normal_kl
 from ..errors import UsageError
 from ..model import Batch, Bound, LogProb, Model, Noise, Player
 from ..nn.init import first_pass
@@ -207,8 +207,7 @@ class VAE(Model):
         out = wide(self.decoder(z.to(self.device)))
         if self.log_scale is None:
             return bernoulli(torch.tensor([0.0, 1.0], dtype=out.dtype, device=out.device), out[..., None])
-        levels = torch.arange(256.0, dtype=out.dtype, device=out.device)
-        return discretised_logistic(levels, centred(out)[..., None], self.log_scale[..., None], self.config.open_edges)
+        return logistic_laws(centred(out), self.log_scale, self.config.open_edges)
 
     def drawn(self, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
         """Standard normal numbers on the model's device."""
