@@ -1,0 +1,229 @@
+r"""A lossless codec from any model that knows how likely an image is.
+
+A model that gives an image the probability P(x) can write it in $-\log_2 P(x)$ bits, and no code does better on average if images are
+as the model believes. Models that know each number's law given those before it are used with a range coder (`range_coding`), models with
+codes by bits-back coding (`bits_back`), at the price of their bound. Images of any size go through as tiles (`tiles`), in a file that
+proves itself (`container`); `coding` says how numbers that a network computes become the same bits on both sides.
+
+Images are read, coded and written block by block, so that memory does not grow with their number. A block holds whole images and is a
+sequence of its own: bits-back coding spends its initial bits once a block, and what is damaged is known block by block.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from ..autoregressive.sampling import to_levels, to_pixels
+from ..errors import DataError, MissingCapability, UsageError, ZeuxisError
+from ..model import CanBitsBack, CanScan, Model, has, models
+from ..progress import meter
+from .bits_back import BitsBack
+from .codec_report import Report
+from .coding import PRECISION, Coded, Coder, Precision, fingerprint, machine, pinned
+from .container import DIGEST, Block, Done, Header, sections, writing
+from .originals import Originals, numbered
+from .range_coding import RangeCoder
+from .rivals import Rivals
+from .tiles import cut, join, tile_count
+
+TILES = 4096  # tiles after which a block is closed
+
+
+def coder_for(model: Model, precision: Precision) -> Coder:
+    """The coder that fits a model.
+
+    Raises:
+        MissingCapability: The model tells no likelihood that can be coded with.
+        UsageError: It is conditional, so that its laws need every image's class.
+    """
+    if getattr(model.config, "conditional", False) or not isinstance(model, CanScan | CanBitsBack):
+        able = sorted(name for name, kind in models().items() if has(kind, CanScan) or has(kind, CanBitsBack))
+        if isinstance(model, CanScan | CanBitsBack):
+            raise UsageError(f"This {model.name} is conditional, and a file of images holds no classes: take one trained without.")
+        raise MissingCapability(f"The model '{model.name}' cannot compress; models that can: {', '.join(able) or 'none yet'}.")
+    return RangeCoder(model, precision) if isinstance(model, CanScan) else BitsBack(model, precision)
+
+
+def compress(
+    model: Model,
+    originals: Originals,
+    path: str | Path,
+    *,
+    precision: Precision = "double",
+    source: str = "",
+    weights: str = "",
+    check: bool = False,
+    compare: bool = False,
+    tiles: int = TILES,
+) -> Report:
+    """Writes images into a file from which `decompress` gets them back to the last pixel.
+
+    Arguments:
+        model: A model with `scan`, or with a posterior for bits-back coding.
+        originals: The images.
+        path: The file; it appears when all of it is written.
+        precision: What the network computes in; "single" is faster, and only the same machine and version decode it.
+        source: Where the model comes from, for the decoder to find it again.
+        weights: Which file of weights it has, if not the one loaded by default.
+        check: Decode every block and compare before it is written.
+        compare: Find out what PNG, WebP and xz need.
+        tiles: Tiles after which a block is closed.
+
+    Raises:
+        DataError: An image cannot be read.
+        UsageError: The model is for black-and-white images and these are not.
+
+    Example:
+        >>> import tempfile, zeuxis
+        >>> from zeuxis.applications.originals import Rows
+        >>> from zeuxis.autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
+        >>> data = zeuxis.Dataset(zeuxis.Spec("tiny", (3, 5, 7)), torch.randint(0, 256, (2, 3, 5, 7), dtype=torch.uint8))
+        >>> model = PixelCNN(PixelCNNConfig(maps=6, layers=1, head=6), zeuxis.Spec("tiny", (3, 4, 4))).eval()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     report = compress(model, Rows(data, "tiny-"), f"{folder}/tiny.zx")
+        ...     images = dict(decompress(f"{folder}/tiny.zx", model))
+        >>> report.chains, sorted(images), torch.equal(images["tiny-1.png"], data.all()[1])
+        ([8], ['tiny-0.png', 'tiny-1.png'], True)
+    """
+    shape, rivals = model.spec.shape, Rivals()
+    with pinned():
+        coder = coder_for(model, precision)
+        report = Report(coder.kind)
+        header = Header(
+            zeuxis=version("zeuxis"),
+            model=model.name,
+            source=source,
+            weights=weights,
+            fingerprint=fingerprint(model),
+            coder=coder.kind,
+            precision=precision,
+            machine=machine(),
+            shape=(shape[0], shape[1], shape[2]),
+            images=len(originals),
+            prefix=originals.prefix,
+        )
+        total = sum(tile_count(originals.shape(i), shape) for i in range(len(originals)))
+        with writing(path) as file, meter(total, "compressing tiles") as advance:
+            file.section(header)
+            for first, last in blocks(originals, shape, tiles):
+                images = [originals.read(i) for i in range(first, last)]
+                for i, one in enumerate(images, first):
+                    require_levels(one, coder.levels, originals.where(i))
+                began = time.monotonic()
+                x = torch.cat([cut(one, shape) for one in images])
+                coded = coder.encode(x, coder.lanes_for(len(x)), advance)
+                report.seconds += time.monotonic() - began
+                if check and not torch.equal(coder.decode(coded, len(x), lambda more: None), x):
+                    where = f"The image {originals.where(first)}, or one of the {len(images) - 1:,} after it,"
+                    raise ZeuxisError(f"{where} does not decode to what it is, and nothing was written: try --precision double.")
+                names = () if originals.prefix else tuple(originals.name(i) for i in range(first, last))
+                file.section(Block(runs(images), names, first, coded.lanes, coded.kept, digest(images)), coded.payload)
+                report.add(images, x, coded)
+                for one in images if compare else []:
+                    rivals.add(one)
+            file.section(Done(report.images, len(report.chains)))
+    report.size = Path(path).stat().st_size
+    report.rivals = rivals.sizes() if compare else {}
+    return report
+
+
+def decompress(path: str | Path, model: Model) -> Iterator[tuple[str, UInt8[Tensor, "channels height width"]]]:
+    """The images of a file with their names, block by block; a block's images are given out when all of them are proven right.
+
+    Arguments:
+        path: A file that `compress` wrote. All of it is checked before anything is decoded.
+        model: The model it was written with.
+
+    Raises:
+        DataError: The file is damaged, belongs to another model, or decodes to other pixels than were coded.
+    """
+    header, blocks = survey(path)
+    if (found := fingerprint(model)) != header.fingerprint:
+        place = f" (then at '{header.source}')" if header.source else ""
+        asked = f"a {header.model} of fingerprint {header.fingerprint[:12]}{place}"
+        raise DataError(f"'{path}' was written with {asked}, and this {model.name} has {found[:12]}: give the same weights with --model.")
+    if header.bits != PRECISION or header.shape != model.spec.shape:
+        raise DataError(f"'{path}' has frequencies of {header.bits} bits and tiles of {header.shape}, which this zeuxis does not read.")
+    with pinned():
+        coder = coder_for(model, header.precision)
+    total = sum(tile_count(one, header.shape) for block in blocks for one in block.images())
+    with meter(total, "decompressing tiles") as advance:
+        for block, payload in sections(path):
+            if not isinstance(block, Block):
+                continue
+            shapes = block.images()
+            counts = [tile_count(one, header.shape) for one in shapes]
+            try:
+                with pinned():
+                    x = coder.decode(Coded(payload, block.lanes, block.kept), sum(counts), advance)
+                images = [join(tiles, shape) for tiles, shape in zip(x.split(counts), shapes, strict=True)]
+                if digest(images) != block.digest:
+                    raise DataError("other pixels than were coded")
+            except DataError as error:
+                last = block.first + len(shapes) - 1
+                raise DataError(
+                    f"'{path}' is whole, but images {block.first} to {last} decode to {error}: it was written by {header.machine} in "
+                    f"{header.precision} precision, and this is {machine()}. Decode it where it was written."
+                ) from error
+            for i, one in enumerate(images):
+                name = block.names[i] if block.names else numbered(header.prefix, block.first + i, header.images)
+                yield name, one
+
+
+def survey(path: str | Path) -> tuple[Header, list[Block]]:
+    """What a file says of itself, every byte checked.
+
+    Raises:
+        DataError: It is damaged or of another kind.
+    """
+    found = [about for about, _ in sections(path)]
+    header, blocks = found[0], [about for about in found if isinstance(about, Block)]
+    assert isinstance(header, Header)
+    if header.images != sum(len(block.images()) for block in blocks):
+        raise DataError(f"'{path}' is damaged (its parts disagree on the number of images).")
+    return header, blocks
+
+
+def require_levels(x: UInt8[Tensor, "channels height width"], levels: int, where: str) -> None:
+    """Refuses an image with pixels that a model gives no probability to."""
+    if torch.equal(to_pixels(to_levels(x, levels), levels), x):
+        return
+    if levels == 2:
+        raise UsageError(
+            f"The model knows only black and white, and the image {where} has greys or colours: add --binarise to turn it black and "
+            "white first, which is not lossless, or take a model of 256 levels."
+        )
+    raise UsageError(f"The model knows {levels} levels of brightness, and the image {where} has others: take a model of 256 levels.")
+
+
+def blocks(originals: Originals, shape: tuple[int, ...], tiles: int) -> Iterator[tuple[int, int]]:
+    """First and last + 1 of the images of each block: as many as make `tiles` tiles, at least one."""
+    first = count = 0
+    for i in range(len(originals)):
+        count += tile_count(originals.shape(i), shape)
+        if count >= tiles or i + 1 == len(originals):
+            yield first, i + 1
+            first, count = i + 1, 0
+
+
+def runs(images: list[Tensor]) -> tuple[tuple[int, ...], ...]:
+    """Shapes of images in a row: how many, then the shape."""
+    return tuple((len(list(same)), *shape) for shape, same in itertools.groupby(tuple(x.shape) for x in images))
+
+
+def digest(images: list[Tensor]) -> str:
+    """What proves pixels and shapes right."""
+    total = hashlib.blake2b(digest_size=DIGEST)
+    for x in images:
+        total.update(repr(tuple(x.shape)).encode())
+        total.update(x.contiguous().numpy().tobytes())
+    return total.hexdigest()

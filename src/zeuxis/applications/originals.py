@@ -1,0 +1,197 @@
+"""What is to be kept to the last pixel: image files or a data set, one image at a time, with the names they will have again.
+
+Only what 8 bits of grey or RGB hold is taken: an image with transparency, 16 bits, CMYK or several pictures would not come back as it was,
+and is refused before anything is written. Palettes become RGB, black-and-white pictures become 0 and 255, and photographs are turned
+upright; their pixels stay the same, their files and metadata do not. All become PNG.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+
+from ..data.binarised import binarised
+from ..data.dataset import Dataset
+from ..data.images import FORMATS, UPRIGHT, Files, decode, first_line, spread
+from ..errors import DataError, UsageError
+
+MODES = {"1": 1, "L": 1, "P": 3, "RGB": 3}
+
+
+@runtime_checkable
+class Originals(Protocol):
+    """Images to be coded.
+
+    Attributes:
+        prefix: Start of the names of numbered images; empty if they have names of their own.
+    """
+
+    prefix: str
+
+    def __len__(self) -> int: ...
+
+    def name(self, i: int) -> str:
+        """The name that image i will have, relative, with / between folders."""
+        ...
+
+    def where(self, i: int) -> str:
+        """Where image i comes from, for error sentences."""
+        ...
+
+    def shape(self, i: int) -> tuple[int, int, int]:
+        """Channels, height and width."""
+        ...
+
+    def read(self, i: int) -> UInt8[Tensor, "channels height width"]: ...
+
+
+class Pictures:
+    """Image files, and all images of folders.
+
+    Arguments:
+        words: Files and folders; of a folder's images the path from the folder on is kept.
+        binarise: Make pixels from 128 on white and the others black first, which is not lossless.
+
+    Raises:
+        DataError: An image cannot be read, or holds more than 8 bits of grey or RGB.
+    """
+
+    prefix = ""
+
+    def __init__(self, words: Sequence[str], binarise: bool = False) -> None:
+        self.files = Files(spread(words))
+        if not len(self.files):
+            raise UsageError("There are no images to compress: give image files, folders of them, or --data.")
+        self.binarise = binarise
+        self.names = unique([name for word in words for name in inside(Path(word))])
+        self.shapes = [inspected(path, self.where(i)) for i, path in enumerate(self.files.paths)]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def name(self, i: int) -> str:
+        return self.names[i]
+
+    def where(self, i: int) -> str:
+        return self.files.where(i)
+
+    def shape(self, i: int) -> tuple[int, int, int]:
+        return self.shapes[i]
+
+    def read(self, i: int) -> UInt8[Tensor, "channels height width"]:
+        x = torch.from_numpy(decode(self.files.read(i), self.where(i)).copy())
+        if tuple(x.shape) != self.shapes[i]:
+            raise DataError(f"The image {self.where(i)} was changed while it was being compressed: start again.")
+        return 255 * (x >= 128).byte() if self.binarise else x
+
+
+class Rows:
+    """The images of a data set, numbered.
+
+    Arguments:
+        data: The data set.
+        prefix: What their names start with, as in "mnist-test-".
+        seed: Draw every pixel as 0 or 255 first, with its brightness as probability, as `zeuxis likelihood` does with this seed.
+    """
+
+    def __init__(self, data: Dataset, prefix: str, seed: int | None = None) -> None:
+        if len(data.spec.shape) != 3 or data.spec.shape[0] not in (1, 3):
+            raise UsageError(f"'{data.spec.name}' has examples of shape {data.spec.shape}, expected grey or RGB images.")
+        self.data, self.prefix, self.seed = data, prefix, seed
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def name(self, i: int) -> str:
+        return numbered(self.prefix, i, len(self))
+
+    def where(self, i: int) -> str:
+        return f"{i} of '{self.data.spec.name}'"
+
+    def shape(self, i: int) -> tuple[int, int, int]:
+        channels, height, width = self.data.spec.shape
+        return channels, height, width
+
+    def read(self, i: int) -> UInt8[Tensor, "channels height width"]:
+        index = torch.tensor([i])
+        x = self.data.batch(index)[0].cpu()
+        if self.seed is not None:
+            x = binarised(x, index if self.data.rows is None else self.data.rows[index].cpu(), self.seed)
+        return x[0]
+
+
+def numbered(prefix: str, i: int, total: int) -> str:
+    """The name of image i of so many.
+
+    Example:
+        >>> numbered("mnist-test-", 7, 10_000)
+        'mnist-test-0007.png'
+    """
+    return f"{prefix}{i:0{len(str(total - 1))}}.png"
+
+
+def inside(path: Path) -> list[str]:
+    """Names of the images that a word of the command line stands for, in the order of `spread`."""
+    if not path.is_dir():
+        return [path.name]
+    root = path.resolve().name
+    return [str(PurePosixPath(root, *found.relative_to(path).parts)) for found in spread([str(path)])]
+
+
+def unique(names: Sequence[str]) -> list[str]:
+    """The names as PNG files: another ending is replaced, or kept before .png where two would be called the same.
+
+    Example:
+        >>> unique(["a.png", "b.jpg", "c.bmp", "c.gif"])
+        ['a.png', 'b.png', 'c.bmp.png', 'c.gif.png']
+    """
+    short = [str(PurePosixPath(name).with_suffix(".png")) for name in names]
+    often = Counter(name.lower() for name in short)
+    kept = [s if s == n or often[s.lower()] == 1 else f"{n}.png" for s, n in zip(short, names, strict=True)]
+    twice = [name for name, count in Counter(name.lower() for name in kept).items() if count > 1]
+    if twice:
+        raise UsageError(f"Two images would both be called '{twice[0]}': compress them into two files, or rename one.")
+    return kept
+
+
+def inspected(path: Path, where: str) -> tuple[int, int, int]:
+    """Channels, height and width of an image file, if 8 bits of grey or RGB hold it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as picture:
+                refused = too_much(picture)
+                channels, (width, height) = MODES.get(picture.mode, 3), picture.size
+                turned = picture.format in ("JPEG", "MPO") and picture.getexif().get(UPRIGHT, 1) in (5, 6, 7, 8)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(f"The image {where} is too large to be safe ({first_line(error)}): cut it into smaller ones.") from error
+    except OSError as error:  # Pillow's error for what is no image is one of these
+        raise DataError(f"The image {where} cannot be read ({first_line(error)}): replace or remove it.") from error
+    except Exception as error:  # as in data.images
+        raise DataError(f"The image {where} cannot be decoded ({first_line(error)}): replace or remove it.") from error
+    if refused:
+        raise DataError(f"The image {where} has {refused}, which would be lost: convert it to grey or RGB of 8 bits, or leave it out.")
+    return (channels, width, height) if turned else (channels, height, width)
+
+
+def too_much(picture: Image.Image) -> str:
+    """What an image has beyond 8 bits of grey or RGB; empty if nothing. Further pictures in a camera's file are left aside."""
+    frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
+    if frames > 1:
+        return f"{frames} pictures"
+    if "A" in picture.mode or "a" in picture.mode or "transparency" in picture.info:
+        return "transparency"
+    packing = [tile[3] for tile in getattr(picture, "tile", ())]
+    deep = any(p[1] > 255 if picture.format == "PPM" and isinstance(p, tuple) else ";16" in str(p) for p in packing)
+    if deep or picture.mode in ("F", "I") or picture.mode.startswith("I;"):
+        return "more than 8 bits"
+    return "" if picture.mode in MODES else f"colours of the kind {picture.mode}"

@@ -1,0 +1,100 @@
+"""zeuxis compress: images into a file from which they come back to the last pixel, by a model that knows how likely they are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from ..applications.coding import Precision
+from ..applications.compress import compress
+from ..applications.originals import Originals, Pictures, Rows
+from ..errors import UsageError
+from ..evaluation.record import write_record
+from ..progress import out
+from ..training.run import Run
+from ..training.start import Source
+from ..training.weights import load, resolve
+from .evaluate import training_command
+
+
+@dataclass(frozen=True)
+class Compress:
+    """Writes images of any size into one file, in about as many bits as the model gives them: zeuxis compress RUN IMAGE ... -o file.zx,
+    or zeuxis compress RUN --data mnist -o file.zx. The model is needed again to decompress, and is not in the file."""
+
+    words: tyro.conf.Positional[tuple[str, ...]]
+    """A run folder or shipped model that tells exact likelihoods (as pixelcnn) or has a factorised posterior (as vae), then image files
+    or folders of them."""
+    out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "images.zx"
+    """The file to write."""
+    data: str = ""
+    """Compress a data set instead of image files, as --data of train takes it; its images will be numbered, without labels."""
+    split: str = "test"
+    """Which part of it: test or train."""
+    n: int = 0
+    """Compress only the first so many images of --data; 0 means all."""
+    binarise: bool = False
+    """Turn images black and white first, which is not lossless, for models of binary images: of --data, pixels are drawn with their
+    brightness as probability, as `zeuxis likelihood` does; of files, those from 128 on become white."""
+    seed: int = 0
+    """Fixes how pixels of --data are drawn."""
+    precision: Precision = "double"
+    """What the network computes in. Single is up to four times as fast, and only the same machine with the same PyTorch can be expected
+    to decompress."""
+    check: bool = False
+    """Decompress every block in memory before it is written, and compare."""
+    compare: bool = False
+    """Say what PNG (optimised), WebP (lossless) and xz need for the same pixels."""
+    weights: str = ""
+    """Which file of the folder to take the weights from."""
+    record: str = ""
+    """Write the figures with command, machine and time to this JSON file."""
+    paper: str = ""
+    """The published figure, for the record."""
+    note: str = ""
+    """What a reader of the record must know."""
+
+
+def main(words: Sequence[str]) -> None:
+    wish = tyro.cli(Compress, args=words, prog="zeuxis compress")
+    if wish.split not in ("test", "train"):
+        raise UsageError(f"--split is '{wish.split}', expected test or train.")
+    if wish.n < 0 or wish.seed < 0:
+        raise UsageError(f"--n and --seed must be 0 or more, got {wish.n} and {wish.seed}.")
+    if not wish.words:
+        raise UsageError("Name the model first, a run folder or a shipped model, and then the images.")
+    name, files = wish.words[0], wish.words[1:]
+    if bool(files) == bool(wish.data):
+        raise UsageError("Give either image files after the model, or a set with --data." + (" Got both." if files else ""))
+    began = time.monotonic()
+    model = load(name, wish.weights)
+    originals: Originals
+    if wish.data:
+        data = Source(wish.data, limit=wish.n or None).load(wish.split)
+        originals = Rows(data, f"{data.spec.name}-{wish.split}-", wish.seed if wish.binarise else None)
+    else:
+        originals = Pictures(files, wish.binarise)
+    report = compress(
+        model,
+        originals,
+        wish.out,
+        precision=wish.precision,
+        source=name,
+        weights=wish.weights,
+        check=wish.check,
+        compare=wish.compare,
+    )
+    out.print(report.table())
+    out.print(report.sentence(), markup=False, soft_wrap=True)
+    out.print(wish.out, markup=False, soft_wrap=True)
+    if wish.record:
+        about = Run.open(resolve(name)).read_json("config.json")
+        more = {"trained by": training_command(about), "training": about.get("training"), "settings": about["settings"]}
+        more["binarised"] = ("drawn" if wish.data else "at 128") if wish.binarise else "no"
+        seconds, figures = time.monotonic() - began, report.as_dict()
+        path = write_record(wish.record, figures, seconds=seconds, seed=wish.seed, paper=wish.paper, note=wish.note, **more)
+        out.print(f"Record: {path}", markup=False, soft_wrap=True)

@@ -1,0 +1,93 @@
+"""Models with known laws, and images of any shape, for the tests of the lossless codec."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from zeuxis.autoregressive.sampling import in_order, to_pixels
+from zeuxis.data.dataset import Spec
+from zeuxis.model import Model, Player
+from zeuxis.vae.vae import VAE, VAEConfig
+
+
+@dataclass(frozen=True)
+class ChainConfig:
+    """Settings of the toy."""
+
+    levels: int = 256
+    sharpness: float = 1.0
+    seed: int = 0
+
+
+class Chain(Model):
+    """A Markov chain over the numbers of an image: each number's law is a row of a table, chosen by the number before it."""
+
+    name = "chain"
+    Config = ChainConfig
+
+    def __init__(self, config: ChainConfig, spec: Spec) -> None:
+        super().__init__(config, spec)
+        self.levels = config.levels
+        table = torch.randn(config.levels + 1, config.levels, generator=torch.Generator().manual_seed(config.seed))
+        self.logits = nn.Parameter(config.sharpness * table)
+        self.shift = 0.0  # no part of the weights: what a machine that computes otherwise would add
+
+    def players(self) -> dict[str, Player]:
+        return {"chain": Player(self, 0.1)}
+
+    def scan(self, n: int, y: Tensor | None = None) -> Generator[Tensor, Tensor, None]:
+        before = torch.full((n,), self.levels)
+        for _ in range(self.spec.size):
+            before = yield (self.logits + self.shift * torch.arange(self.levels))[before].log_softmax(1)
+
+    def conditionals(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        flat = in_order(x).long() * (self.levels - 1) // 255
+        before = torch.cat([torch.full((len(x), 1), self.levels), flat[:, :-1]], 1)
+        channels, height, width = self.spec.shape
+        return self.logits[before].log_softmax(2).unflatten(1, (height, width, channels)).permute(0, 3, 1, 2, 4)
+
+
+def chain(shape: tuple[int, int, int] = (1, 4, 4), levels: int = 256, **changes: float) -> Chain:
+    return Chain(ChainConfig(levels, **changes), Spec("toy", shape)).eval()  # type: ignore[arg-type]
+
+
+def vae(shape: tuple[int, int, int] = (1, 4, 4), binary: bool = True, seed: int = 0, **changes: object) -> VAE:
+    torch.manual_seed(seed)
+    likelihood = "bernoulli" if binary else "logistic"
+    model = VAE(VAEConfig(**{"network": "dense", "hidden": 8, "latent": 2, "likelihood": likelihood, **changes}), Spec("toy", shape))
+    for p in model.parameters():  # a random code should matter
+        p.data += 0.3 * torch.randn(p.shape)
+    return model.eval()
+
+
+class Given:
+    """Images of any shapes as originals."""
+
+    prefix = ""
+
+    def __init__(self, images: list[Tensor], prefix: str = "") -> None:
+        self.images, self.prefix = images, prefix
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def name(self, i: int) -> str:
+        return f"folder/{i}.png"
+
+    def where(self, i: int) -> str:
+        return f"'{i}.png'"
+
+    def shape(self, i: int) -> tuple[int, int, int]:
+        channels, height, width = self.images[i].shape
+        return channels, height, width
+
+    def read(self, i: int) -> Tensor:
+        return self.images[i]
+
+
+def noise(*shape: int, seed: int = 0, levels: int = 256) -> Tensor:
+    return to_pixels(torch.randint(levels, shape, generator=torch.Generator().manual_seed(seed)), levels)
