@@ -105,9 +105,23 @@ def training_command(about: dict[str, Any]) -> str:
             words.append(f"--{key.replace('_', '-')}={source[key]}")
     for part, option in (("settings", "model"), ("training", "training")):
         for key, value in about.get(part, {}).items():
-            if value != base.get(part, {}).get(key, value):
-                words.append(f"--{option}.{key.replace('_', '-')}={value}")
+            usual = base.get(part, {}).get(key, value)
+            if value != (list(usual) if isinstance(usual, tuple) else usual):  # a file knows lists only
+                words.append(option_for(f"{option}.{key}", value))
     return " ".join(words)
+
+
+def option_for(name: str, value: Any) -> str:
+    """A setting as the command line takes it.
+
+    Example:
+        >>> option_for("model.open_edges", False), option_for("model.maps", [16, 32]), option_for("training.clip", 1.0)
+        ('--model.no-open-edges', '--model.maps 16 32', '--training.clip=1.0')
+    """
+    name = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{name}" if value else "--{}.no-{}".format(*name.split("."))
+    return f"--{name} {' '.join(map(str, value))}".rstrip() if isinstance(value, list) else f"--{name}={value}"
 
 
 def images(model: Model, source: Source, wish: Evaluate) -> dict[str, Any]:

@@ -1,0 +1,50 @@
+"""The command written into records is one that the command line takes, and gives the run's settings back."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import replace
+
+import pytest
+import tyro
+
+from zeuxis.commands.evaluate import training_command
+from zeuxis.model import model_class
+from zeuxis.recipes import recipes
+from zeuxis.training.config import to_json
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "training"),
+    [
+        ("vae/mnist", {"maps": (8, 16), "open_edges": False}, {"clip": 1.0}),
+        ("infogan/heads", {"categorical": (10, 5), "inform_generator": False}, {"compile": True, "images": 5}),
+        ("improved-gan/mnist", {"reuse": False, "lr": 0.5}, {"schedule": "cosine"}),
+        ("iaf-ladder/cifar10", {"blocks": (10, 10)}, {}),
+    ],
+)
+def test_the_command_of_a_run_gives_its_settings_back(name: str, settings: dict, training: dict) -> None:
+    recipe = recipes()[name]
+    config, wish = replace(recipe.settings, **settings), replace(recipe.training, **training)
+    about = {"model": recipe.model, "recipe": name, "settings": to_json(config), "training": to_json(wish), "source": {"data": recipe.data}}
+    words = shlex.split(training_command(json.loads(json.dumps(about))))
+    assert words[:5] == ["zeuxis", "train", recipe.model, "--recipe", name.split("/")[1]]
+    for part, kind, base, wanted in (
+        ("model", model_class(recipe.model).Config, recipe.settings, config),
+        ("training", type(wish), recipe.training, wish),
+    ):
+        own: list[str] = []
+        for word in words[5:]:
+            if word.startswith("--"):
+                mine = word.startswith(f"--{part}.")
+            if mine:
+                own.append(word.replace(f"--{part}.", "--", 1))
+        assert tyro.cli(kind, args=own, default=base) == wanted
+
+
+def test_what_a_recipe_gives_is_not_repeated() -> None:
+    recipe = recipes()["vae/mnist"]
+    about = {"model": "vae", "recipe": "vae/mnist", "settings": to_json(recipe.settings), "training": to_json(recipe.training)}
+    about["source"] = {"data": "mnist"}
+    assert training_command(json.loads(json.dumps(about))) == "zeuxis train vae --recipe mnist"
