@@ -222,9 +222,7 @@ def test_no_worker_outlives_a_killed_run() -> None:
 
 
 def test_rollouts_join_trajectories_in_order() -> None:
-    parts = [
-        Trajectory(np.full((n + 1, 1), n, np.float32), np.arange(n), np.ones(n, np.float32), bool(n % 2)) for n in (2, 1, 3)
-    ]
+    parts = [Trajectory(np.full((n + 1, 1), n, np.float32), np.arange(n), np.ones(n, np.float32), bool(n % 2)) for n in (2, 1, 3)]
     found = Rollouts.of(parts)
     assert found.starts.tolist() == [0, 2, 3]
     assert found.terminated.tolist() == [False, True, True]

@@ -11,6 +11,11 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 
+from zeuxis.rl.actor import Actor
+from zeuxis.rl.demos import Demonstrations
+from zeuxis.rl.envs import Task
+from zeuxis.rl.rollout import Rollouts
+
 
 class Count(gymnasium.Env):
     """Observes [t, the episode's random number]; rewards t + 1; ends by itself at `ends`, is cut off at `cut`."""
@@ -157,3 +162,25 @@ class Nested(Count):
 
     def look(self) -> Any:
         return {"where": np.full((2, 2), 0.5, np.float32), "which": self.t % 3}
+
+
+BOX, CHOICE = Task("x", 3, 2, False, 10, (-1.0, -1.0), (1.0, 1.0)), Task("x", 3, 2, True, 10)
+
+
+def switch_expert(continuous: bool) -> Actor:
+    """State s is answered by action s (by -1 or 1)."""
+    if continuous:
+        return Actor([np.array([[-1.0, 1.0]])], [np.zeros(1)], np.zeros(2), np.ones(2), "gaussian_mean")
+    return Actor([9 * np.eye(2)], [np.zeros(2)], np.zeros(2), np.ones(2), "logits")
+
+
+def right_expert(length: int = 4) -> Actor:
+    return Actor([np.zeros((2, length + 1))], [np.array([0.0, 1.0])], np.zeros(length + 1), np.ones(length + 1), "logits")
+
+
+def demos_of(n: int = 6, entries: int = 3, actions: np.ndarray | None = None, lengths: tuple[int, ...] = (2, 4)) -> Demonstrations:
+    rng = np.random.default_rng(0)
+    taken = rng.uniform(-1, 1, (n, 2)).astype(np.float32) if actions is None else actions
+    seen, ends = rng.standard_normal((n, entries)).astype(np.float32), len(lengths)
+    finals = rng.standard_normal((ends, entries)).astype(np.float32)
+    return Demonstrations(Rollouts(seen, taken, np.ones(n, np.float32), np.array(lengths), finals, np.zeros(ends, bool)))

@@ -128,6 +128,15 @@ class Actor:
             return self.low + (np.tanh(y) + 1) * (0.5 * (self.high - self.low))
         return y.copy()
 
+    def predict(
+        self, observation: np.ndarray, state: Any = None, episode_start: Any = None, deterministic: bool = True
+    ) -> tuple[np.ndarray, Any]:
+        """Actions for one observation or a batch, in the form that Stable-Baselines3 gives; nothing is clipped."""
+        rows = np.atleast_2d(np.asarray(observation, np.float32))
+        draw = np.random.default_rng().gumbel if self.discrete else np.random.default_rng().standard_normal
+        found = np.array([self.choose(x, None if deterministic else draw(size=self.actions)) for x in rows])
+        return (found if np.ndim(observation) > 1 else np.asarray(found[0])), state
+
     def fit(self, task: Task) -> Actor:
         """Itself, ready for a task; an error says why it cannot act there."""
         needed = 6 if self.layout == "acrobot_angles" else len(self.mean)
@@ -205,9 +214,15 @@ def read_actor(path: str | Path) -> Actor:
     fits = all(w.shape == (sizes[i + 1], sizes[i]) for i, w in enumerate(weights)) and tensors["obs_scale"].shape == (sizes[0],)
     if not fits or not all(np.isfinite(t).all() for t in tensors.values()):
         raise ZeuxisError(f"'{path}' has layers that do not fit together, or numbers that are not finite: restore it from a copy.")
+    if "log_std" in tensors and tensors["log_std"].shape != (sizes[-1],):
+        found = f"{tensors['log_std'].shape} deviations for {sizes[-1]} numbers of an action"
+        raise ZeuxisError(f"'{path}' has {found}: restore it from a copy.")
+    try:
+        limit = None if clip in ("", "None") else float(clip)
+    except ValueError as error:
+        raise ZeuxisError(f"'{path}' has the obs_clip '{clip}', expected a number or None: restore it from a copy.") from error
     layout = "acrobot_angles" if about.get("obs_layout", "").startswith("acrobot_angles") else "first"
     about = {key: value for key, value in about.items() if key not in ("activation", "head", "obs_dim", "obs_clip")}
-    limit = None if clip in ("", "None") else float(clip)
     return Actor(
         weights, biases, tensors["obs_mean"], tensors["obs_scale"], head, activation, limit, tensors.get("log_std"), layout, about
     )

@@ -164,6 +164,10 @@ class Learner:
         """Rewards that the value function is fitted to, after `also` has learnt."""
         return rewards
 
+    def introduce(self) -> str:
+        """What is to be known before the training begins."""
+        return ""
+
     def also(self, rollouts: Rollouts) -> dict[str, float]:
         """Whatever learns beside the policy and its value function; figures of it."""
         return {}
@@ -184,6 +188,8 @@ class Learner:
         report = Report(self.run, total, self.quiet, tracker(t.track, self.run, vars(t)) if self.run and t.track else None, "steps")
         began, saved = time.monotonic() - self.seconds, time.monotonic()
         with interrupts() as stop, self.engine, report.open(self.steps):
+            if self.introduce():
+                report.say(self.introduce())
             while self.steps < total and not stop.is_set():
                 at = time.monotonic()
                 found = self.iterate()
@@ -222,6 +228,8 @@ class Learner:
             moved = trpo.improve(self.policy, x, actions, gained, self.region, generator)
         self.policy.seen.update(x)
         also = self.also(rollouts)
+        if rewards is not rollouts.rewards:
+            also = {"reward": float(rewards.mean())} | also
         rewards = self.targets(rollouts, rewards)
         worth = advantages(rewards, np.zeros(len(rewards)), beyond, rollouts.lengths, t.gamma, 1.0)
         explained = 1 - (worth - values).var() / max(1e-12, worth.var())

@@ -19,16 +19,25 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from ..errors import UsageError, ZeuxisError
 from .actor import Actor
-from .envs import Environment, broken, maker
+from .envs import Environment, Task, broken, maker
 
 BLOCK = 256  # steps whose noise is drawn at once
 STREAMS = {"train": 0, "evaluate": 1, "record": 2}
+
+
+@runtime_checkable
+class Acts(Protocol):
+    """What can act: an `Actor`, or in this process anything with its two methods."""
+
+    def fit(self, task: Task) -> Any: ...
+
+    def choose(self, x: np.ndarray, noise: np.ndarray | None = None) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -123,7 +132,7 @@ class Roller:
         done = (self.task.horizon,) if self.task.discrete else (self.task.horizon, self.task.action)
         self.done, self.earned = np.empty(done, np.int64 if self.task.discrete else np.float32), np.empty(self.task.horizon, np.float32)
 
-    def roll(self, actor: Actor, index: int, stream: str = "train", deterministic: bool = False) -> Trajectory:
+    def roll(self, actor: Acts, index: int, stream: str = "train", deterministic: bool = False) -> Trajectory:
         """The trajectory of this number."""
         source = np.random.SeedSequence([self.seed, STREAMS[stream], index])
         seed, noise = int(source.generate_state(1)[0]), np.random.Generator(np.random.PCG64(source))
@@ -207,7 +216,7 @@ class Engine:
             self.roller = None
 
     def collect(
-        self, actor: Actor, *, steps: int = 0, episodes: int = 0, first: int = 0, stream: str = "train", deterministic: bool = False
+        self, actor: Acts, *, steps: int = 0, episodes: int = 0, first: int = 0, stream: str = "train", deterministic: bool = False
     ) -> tuple[Rollouts, int]:
         """The shortest row of trajectories, from number `first` on, with at least so many steps and episodes; and its length.
 
@@ -215,6 +224,8 @@ class Engine:
             ZeuxisError: An environment failed, or a worker died.
         """
         actor.fit(self.task)
+        if not deterministic and isinstance(actor, Actor) and not actor.stochastic:
+            raise UsageError("The policy has no deviation to draw actions with, only its best action: let it act deterministically.")
         found: list[Trajectory] = []
         if not self.count:
             self.roller = self.roller or Roller(Environment(self.name, self.make, self.horizon), self.seed)
@@ -227,7 +238,7 @@ class Engine:
         self.mean = float(np.mean([len(t) for t in found]))
         return Rollouts.of(found), len(found)
 
-    def share(self, actor: Actor, steps: int, episodes: int, first: int, stream: str, deterministic: bool) -> list[Trajectory]:
+    def share(self, actor: Acts, steps: int, episodes: int, first: int, stream: str, deterministic: bool) -> list[Trajectory]:
         """The same by the workers: jobs are handed out while more steps are expected to be needed than are under way."""
         if not self.workers:
             self.workers = [Worker(self.name, self.make, self.seed, self.horizon) for _ in range(self.count)]

@@ -38,9 +38,9 @@ class TrustRegion:
     """Of conjugate gradients."""
     fraction: float = 1.0
     """Part of the batch that curvature is taken from, drawn anew for each step."""
-    shrink: float = 0.5
+    shrink: float = 0.8
     """What a step is multiplied by after a refusal."""
-    backtracks: int = 10
+    backtracks: int = 15
     """Lengths tried."""
     accept: float = 0.1
     """Least gain, as a part of what the gradient promised."""
