@@ -25,6 +25,7 @@ COMMANDS = {
     "film": "make the film of a run's learning: .webp, .gif or .mp4",
     "evaluate": "score a model's samples against real images",
     "likelihood": "how likely images are to a model: log p or its bounds, with their protocol",
+    "surprise": "which pixels a model did not expect, as heat beside the image: zeuxis surprise RUN IMAGE ...",
     "classify": "the class of images, or the errors on a set, by one model or several: zeuxis classify RUN IMAGE ...",
     "compress": "images into one file, in as many bits as a model gives them: zeuxis compress RUN IMAGE ... -o file.zx",
     "decompress": "the images of a .zx file, to the last pixel",
