@@ -1,0 +1,184 @@
+"""PixelCNN's step against the plain script a competent user would write, and cached sampling against whole passes on the same weights.
+
+    python benchmarks/pixel.py [--quick]
+
+Steps are interleaved in one process run and printed as ratios of medians, with the share of the machine's own rate of matrix products.
+A naive sampler makes one whole pass for each number; all its passes cost the same, so some are timed and multiplied, and the record says
+how many. That both samplers draw the same images is tested, not timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.flop_counter import FlopCounterMode
+
+from dcgan import colour, interleaved, product_rate, seconds
+from zeuxis.autoregressive.pixelcnn import PixelCNNConfig
+from zeuxis.autoregressive.pixelcnnpp import PixelCNNPPConfig
+from zeuxis.autoregressive.pixelrnn import PixelRNNConfig
+from zeuxis.autoregressive.pixels import PixelModel
+from zeuxis.data import load_data
+from zeuxis.data.dataset import Dataset
+from zeuxis.evaluation.record import machine, write_record
+from zeuxis.training.loop import fit
+from zeuxis.training.settings import Training
+from zeuxis.training.speed import has_bf16
+from zeuxis.training.weights import build
+
+
+class PlainMasked(nn.Conv2d):
+    """The usual masked convolution: a square kernel whose weight is multiplied by its mask in place."""
+
+    def __init__(self, inside: int, out: int, kernel: int, see_itself: bool) -> None:
+        super().__init__(inside, out, kernel, padding=kernel // 2)
+        mask = torch.zeros(kernel, kernel)
+        mask[: kernel // 2] = 1
+        mask[kernel // 2, : kernel // 2 + see_itself] = 1
+        self.register_buffer("mask", mask)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.weight.data *= self.mask
+        return super().forward(x)
+
+
+class PlainBlock(nn.Module):
+    """Its residual block."""
+
+    def __init__(self, h: int) -> None:
+        super().__init__()
+        masked = PlainMasked(h, h, 3, True)
+        self.layers = nn.Sequential(nn.ReLU(), nn.Conv2d(2 * h, h, 1), nn.ReLU(), masked, nn.ReLU(), nn.Conv2d(h, 2 * h, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)
+
+
+def plain(data: Dataset, config: PixelCNNConfig, batch: int) -> Callable[[int], None]:
+    """The plain script: float32, default Adam, a DataLoader, masks without colours (which it would do no faster)."""
+    channels, h = data.spec.shape[0], config.maps
+    outputs, head = (1, 32) if channels == 1 else (256 * channels, config.head)
+    body = [PlainMasked(channels, 2 * h, 7, False), *(PlainBlock(h) for _ in range(config.layers))]
+    ends = [nn.ReLU(), nn.Conv2d(2 * h, head, 1), nn.ReLU(), nn.Conv2d(head, head, 1), nn.ReLU(), nn.Conv2d(head, outputs, 1)]
+    net = nn.Sequential(*body, *ends)
+    adam = torch.optim.Adam(net.parameters(), 1e-3)
+    loader = DataLoader(TensorDataset(data.batch_of(2_000)), batch, shuffle=True, drop_last=True)
+
+    def steps(n: int) -> None:
+        batches = iter(loader)
+        for _ in range(n):
+            (raw,) = next(batches)
+            if channels == 1:
+                x = (torch.rand_like(raw, dtype=torch.float32) * 255 < raw).float()
+                loss = F.binary_cross_entropy_with_logits(net(x), x, reduction="sum")
+            else:
+                logits = net(raw.float() / 127.5 - 1).unflatten(1, (256, channels))
+                loss = F.cross_entropy(logits, raw.long(), reduction="sum")
+            adam.zero_grad()
+            (loss / batch).backward()
+            adam.step()
+            loss.item()
+
+    return steps
+
+
+def ours(model: PixelModel, data: Dataset, batch: int) -> Callable[[int], None]:
+    """The same by zeuxis."""
+
+    def steps(n: int) -> None:
+        fit(model, data, None, Training(images=n * batch, batch=batch, film=0, log_every=10**12), quiet=True)
+
+    return steps
+
+
+def made(name: str, config: object, data: Dataset) -> PixelModel:
+    model = build(name, config, data.spec)
+    assert isinstance(model, PixelModel)
+    return model
+
+
+def operations(model: PixelModel, data: Dataset, batch: int) -> int:
+    """Operations of one step, as torch counts them."""
+    v = model.observed(data.batch_of(batch)) if model.levels > 2 else torch.zeros(batch, *data.spec.shape, dtype=torch.int64)
+    with FlopCounterMode(display=False) as counter:
+        model.log_likelihood(v, None).sum().backward()
+    model.zero_grad(set_to_none=True)
+    return counter.get_total_flops()
+
+
+def training(cases: list[tuple[str, PixelCNNConfig, Dataset, int, int]], rounds: int) -> dict[str, dict[str, float]]:
+    """Steps of the plain script and of zeuxis."""
+    figures = {}
+    for name, config, data, batch, n in cases:
+        model = made("pixelcnn", config, data)
+        slow, fast = plain(data, config, batch), ours(model, data, batch)
+        times = interleaved({"plain": lambda s=slow, n=n: s(n), "zeuxis": lambda s=fast, n=n: s(n)}, rounds)
+        rate = product_rate(has_bf16(torch.device("cpu")), 5)
+        script, own = (statistics.median(times[key]) / n for key in ("plain", "zeuxis"))
+        ratio = statistics.median(a / b for a, b in zip(times["plain"], times["zeuxis"], strict=True))
+        share = operations(model, data, batch) / own / rate
+        figures[name] = {"plain ms": 1e3 * script, "zeuxis ms": 1e3 * own, "ratio": ratio, "share of product rate": share}
+        print(f"{name}: a step {1e3 * script:.0f} ms plain, {1e3 * own:.0f} ms zeuxis: {ratio:.2f} times as fast; ", end="")
+        print(f"{share:.0%} of the machine's {rate / 1e9:.0f} GFLOP/s")
+    return figures
+
+
+def sampling(cases: list[tuple[str, str, object, Dataset]], n: int, passes: int) -> dict[str, dict[str, float]]:
+    """Images by one scan, and by whole passes."""
+    figures = {}
+    for name, kind, config, data in cases:
+        model = made(kind, config, data).eval().requires_grad_(False)
+        v, size = torch.zeros(n, *data.spec.shape, dtype=torch.int64), data.spec.size
+        model.log_likelihood(v, None)
+        numbers = size if kind != "pixelcnnpp" else size // data.spec.shape[0]  # whole pixels come from one pass
+        one = statistics.median(seconds(lambda m=model, v=v: m.log_likelihood(v, None)) for _ in range(passes))
+        cached = seconds(lambda m=model: m.sample(n, generator=torch.Generator().manual_seed(0)))
+        naive = numbers * one
+        about = {"images": n, "cached s": cached, "naive s": naive, "ratio": naive / cached, "naive passes": numbers}
+        figures[name] = about | {"naive passes timed": passes}
+        print(f"{name}: {n} images in {cached:.2f} s cached, {naive:,.0f} s by {numbers:,} passes ({passes} timed): ", end="")
+        print(f"{naive / cached:,.0f} times as fast")
+    return figures
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="few repetitions, small networks, no record")
+    parser.add_argument("--record", default="results/speed-pixel.json", help="where the figures go")
+    wish = parser.parse_args()
+    quick, began, figures = wish.quick, time.monotonic(), {}
+    grey, rgb = load_data("mnist"), colour()
+    print(machine())
+    digits = PixelCNNConfig(maps=16, layers=3) if quick else PixelCNNConfig(maps=32, layers=7)
+    photographs = PixelCNNConfig(maps=16, layers=2, head=32) if quick else PixelCNNConfig(maps=48, layers=8, head=128)
+    gated = PixelCNNConfig(network="gated", maps=digits.maps, layers=digits.layers)
+    plus = PixelCNNPPConfig(maps=8 if quick else 32, blocks=1 if quick else 2, mixtures=5)
+    recurrent = PixelRNNConfig(maps=16, layers=1 if quick else 3)
+    rounds, n = (2, 2) if quick else (7, 6)
+    with torch.enable_grad():
+        cases = [("pixelcnn 28x28x1", digits, grey, 32, n), ("pixelcnn 32x32x3", photographs, rgb, 16, n)]
+        figures |= {f"step, {name}": found for name, found in training(cases, rounds).items()}
+    every: list[tuple[str, str, object, Dataset]] = [
+        ("pixelcnn 28x28x1", "pixelcnn", digits, grey),
+        ("gated 28x28x1", "pixelcnn", gated, grey),
+        ("pixelrnn 28x28x1", "pixelrnn", recurrent, grey),
+        ("pixelcnn 32x32x3", "pixelcnn", photographs, rgb),
+        ("pixelcnnpp 32x32x3", "pixelcnnpp", plus, rgb),
+    ]
+    found = sampling(every[:2] if quick else every, 2 if quick else 16, 3 if quick else 50)
+    figures |= {f"sampling, {name}": about for name, about in found.items()}
+    if not quick:
+        print("record:", write_record(wish.record, figures, seconds=time.monotonic() - began, seed=0, note="ratios of medians"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
