@@ -164,6 +164,22 @@ class Nested(Count):
         return {"where": np.full((2, 2), 0.5, np.float32), "which": self.t % 3}
 
 
+class Drawn(Switch):
+    """Draws its state: black or white."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        super().__init__()
+        self.render_mode = render_mode
+
+    def render(self) -> np.ndarray:
+        return np.full((40, 60, 3), 255 * self.state, np.uint8)
+
+
+gymnasium.register("Drawn-v0", "tiny_envs:Drawn", max_episode_steps=20)
+gymnasium.register("Blind-v0", "tiny_envs:Switch", max_episode_steps=20)
+
 BOX, CHOICE = Task("x", 3, 2, False, 10, (-1.0, -1.0), (1.0, 1.0)), Task("x", 3, 2, True, 10)
 
 

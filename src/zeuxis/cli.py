@@ -13,7 +13,7 @@ from .errors import UsageError, ZeuxisError
 
 COMMANDS = {
     "demo": "train a DCGAN on handwritten digits, film it and score it, in minutes",
-    "train": "train a model: zeuxis train MODEL [--recipe NAME] [--data DATA], or --resume RUN",
+    "train": "train a model: zeuxis train MODEL [--recipe NAME] [--data DATA]; a policy: train trpo --env TASK; or --resume RUN",
     "sample": "draw new examples from a run or a shipped model",
     "walk": "walk smoothly from code to code, as a picture or a film",
     "arithmetic": "add and subtract the codes of chosen samples",
@@ -31,6 +31,8 @@ COMMANDS = {
     "decompress": "the images of a .zx file, to the last pixel",
     "codes": "measure what a model's codes mean: errors, correlations, disentanglement",
     "ablation": "Improved GAN with one technique left out at a time",
+    "demos": "an expert's demonstrations: zeuxis demos record POLICY, zeuxis demos show FILE",
+    "play": "film a policy in its task: zeuxis play RUN",
     "data": "look at a data set before training on it: zeuxis data check PATH",
     "list": "what there is: models, recipes, data, shipped models, runs",
 }

@@ -24,6 +24,8 @@ from ..training.config import from_json, to_json
 from ..training.run import Run
 from ..training.start import Source
 from ..training.weights import build, load, resolve
+from .policies import evaluate as evaluate_policy
+from .policies import is_policy
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Evaluate:
     what was taken for what)."""
 
     model: tyro.conf.Positional[str]
-    """A run folder, or a shipped model's name as in mnist/dcgan."""
+    """A run folder, or a shipped model's name as in mnist/dcgan. (The run of a policy has options of its own: evaluate RUN --help.)"""
     data: str = ""
     """Real images to compare with, as --data of train takes them; by default the run's own data set."""
     split: str = "test"
@@ -58,6 +60,9 @@ class Evaluate:
 
 
 def main(words: Sequence[str]) -> None:
+    if words and is_policy(words[0]):
+        evaluate_policy(words)
+        return
     wish = tyro.cli(Evaluate, args=words, prog="zeuxis evaluate")
     if wish.split not in ("test", "train"):
         raise UsageError(f"--split is '{wish.split}', expected test or train.")

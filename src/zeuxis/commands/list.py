@@ -26,6 +26,7 @@ from ..model import (
 )
 from ..progress import out
 from ..recipes import recipes
+from ..rl.start import ALGORITHMS
 from ..training.run import Run
 from ..training.weights import shipped
 
@@ -56,6 +57,10 @@ def main(words: Sequence[str]) -> None:
         able = [verb for verb, what in VERBS.items() if has(kind, what)]
         table.add_row(name, kind.paper, ", ".join(able))
     out.print(table)
+    table = Table("algorithm", "paper", title="policies: zeuxis train ALGORITHM --env TASK", title_justify="left")
+    for name, paper in ALGORITHMS.items():
+        table.add_row(name, paper)
+    out.print(table)
     table = Table("recipe", "data", "images", "for", title="recipes: zeuxis train MODEL --recipe NAME", title_justify="left")
     for name, recipe in recipes().items():
         table.add_row(name, recipe.data, f"{recipe.training.images:,}", recipe.target or recipe.note or recipe.source)
@@ -69,7 +74,7 @@ def main(words: Sequence[str]) -> None:
     for name in shipped():
         table.add_row(name)
     out.print(table)
-    table = Table("run", "model", "images saved", title=f"runs in '{wish.runs}'", title_justify="left")
+    table = Table("run", "model", "images or steps saved", title=f"runs in '{wish.runs}'", title_justify="left")
     for folder in sorted(Path(wish.runs).glob("*/config.json")):
         run = Run(folder.parent)
         try:

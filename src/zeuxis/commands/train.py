@@ -14,17 +14,23 @@ from ..errors import UsageError
 from ..model import Model, model_class, models
 from ..progress import clock
 from ..recipes import recipe_for, recipes
+from ..rl.start import ALGORITHMS
+from ..rl.start import resume as resume_policy
 from ..training.config import to_json
 from ..training.loop import fit
 from ..training.settings import Training
 from ..training.start import Source, resume, start
 from ..training.weights import build
+from .policies import is_policy
+from .policies import train as train_policy
 
 HELP = """usage: zeuxis train MODEL [--recipe NAME] [--data DATA] [options]
+       zeuxis train ALGORITHM --env TASK [--demos FILE] [options]
        zeuxis train --resume RUN [--images N]
 
-models:  {models}
-recipes: {recipes}
+models:     {models}
+recipes:    {recipes}
+algorithms: {algorithms}
 
 zeuxis train MODEL --help teaches every option.
 torchrun --nproc-per-node N -m zeuxis train MODEL ... shares each batch among N processes."""
@@ -37,20 +43,23 @@ class Resume:
     resume: str
     """The run folder."""
     images: int | None = None
-    """Train to this many images instead of to the planned end."""
+    """Train to this many images (a policy: steps) instead of to the planned end."""
 
 
 def main(words: Sequence[str]) -> None:
     words = list(words)
     if not words or words[0] in ("-h", "--help"):
-        text = HELP.format(models=", ".join(sorted(models())), recipes=", ".join(recipes()))
+        text = HELP.format(models=", ".join(sorted(models())), recipes=", ".join(recipes()), algorithms=", ".join(ALGORITHMS))
         if not words:
             raise UsageError("Which model? As in: zeuxis train dcgan. The models are " + ", ".join(sorted(models())) + ".")
         print(text)
         return
     if words[0].startswith("--resume"):
         wish = tyro.cli(Resume, args=words, prog="zeuxis train")
-        resume(wish.resume, wish.images)
+        (resume_policy if is_policy(wish.resume) else resume)(wish.resume, wish.images)
+        return
+    if words[0] in ALGORITHMS:
+        train_policy(words)
         return
     kind = model_class(words[0])
     name = option(words, "--recipe")

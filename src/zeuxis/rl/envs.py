@@ -14,6 +14,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,10 @@ def maker(source: str | Callable[[], Any], horizon: int = 0, **options: Any) -> 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            spec = gym.spec(source)
+            module, _, task = source.rpartition(":")
+            if module:
+                import_module(module)  # it registers the task
+            spec = gym.spec(task)
             gym.envs.registration.load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else None
     except (gym.error.Error, ImportError, AttributeError) as error:
         reason = " ".join(str(error).split()).rstrip(".")

@@ -14,6 +14,7 @@ Second-Order Gradient Descent", 2002. Weights start Glorot-uniform, those of the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
@@ -24,6 +25,19 @@ from torch import Tensor, nn
 from ..errors import UsageError
 
 Activation = Literal["tanh", "relu"]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One forward pass: what each layer was given, the slopes of the activations there, and the outputs."""
+
+    inputs: list[Tensor]
+    slopes: list[Tensor]
+    outputs: Tensor
+
+    def rows(self, index: Tensor) -> Trace:
+        """The same for some of the rows."""
+        return Trace([h[index] for h in self.inputs], [s[index] for s in self.slopes], self.outputs[index])
 
 
 class MLP(nn.Module):
@@ -68,18 +82,18 @@ class MLP(nn.Module):
         return self.layers[-1](x)
 
     @torch.no_grad()
-    def trace(self, x: Float[Tensor, "n inputs"]) -> list[Tensor]:
-        """The input, every hidden layer, and the output."""
-        kept = [x]
+    def trace(self, x: Float[Tensor, "n inputs"]) -> Trace:
+        """A forward pass that is kept."""
+        inputs = [x]
         for layer in self.layers[:-1]:
-            kept.append(self.bend(layer(kept[-1])))
-        return [*kept, self.layers[-1](kept[-1])]
+            inputs.append(self.bend(layer(inputs[-1])))
+        return Trace(inputs, [self.slope(h) for h in inputs[1:]], self.layers[-1](inputs[-1]))
 
     @torch.no_grad()
-    def along(self, trace: list[Tensor], direction: Float[Tensor, " weights"]) -> Float[Tensor, "n outputs"]:
+    def along(self, trace: Trace, direction: Float[Tensor, " weights"]) -> Float[Tensor, "n outputs"]:
         """J v: how the outputs change when the weights move along a direction, given in the order of `parameters()`."""
         moved: Tensor | None = None
-        start, last = 0, len(self.layers) - 1
+        start = 0
         for i, layer in enumerate(self.layers):
             w = layer.weight
             assert isinstance(w, Tensor)
@@ -87,23 +101,23 @@ class MLP(nn.Module):
             start += w.numel()
             b = direction[start : start + len(w)]
             start += len(w)
-            z = torch.addmm(b, trace[i], v.T)
+            z = torch.addmm(b, trace.inputs[i], v.T)
             if moved is not None:
-                z = torch.addmm(z, moved, w.T)
-            moved = z if i == last else z * self.slope(trace[i + 1])
+                z.addmm_(moved, w.T)
+            moved = z.mul_(trace.slopes[i]) if i < len(trace.slopes) else z
         assert moved is not None
         return moved
 
     @torch.no_grad()
-    def back(self, trace: list[Tensor], gradient: Float[Tensor, "n outputs"]) -> Float[Tensor, " weights"]:
+    def back(self, trace: Trace, gradient: Float[Tensor, "n outputs"]) -> Float[Tensor, " weights"]:
         r"""$J^\top g$: the gradient of the weights from that of the outputs."""
         found: list[Tensor] = []
         for i in range(len(self.layers) - 1, -1, -1):
             w = self.layers[i].weight
             assert isinstance(w, Tensor)
-            found = [(gradient.T @ trace[i]).flatten(), gradient.sum(0), *found]
+            found = [(gradient.T @ trace.inputs[i]).flatten(), gradient.sum(0), *found]
             if i:
-                gradient = (gradient @ w) * self.slope(trace[i])
+                gradient = (gradient @ w).mul_(trace.slopes[i - 1])
         return torch.cat(found)
 
 

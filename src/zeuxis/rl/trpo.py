@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .networks import Trace
 from .policy import Policy
 from .trust_region import TrustRegion, step
 
@@ -29,19 +30,19 @@ class Fisher:
         trace: What `policy.network.trace` gave for standardised observations.
     """
 
-    def __init__(self, policy: Policy, trace: list[Tensor]) -> None:
+    def __init__(self, policy: Policy, trace: Trace) -> None:
         self.policy, self.trace = policy, trace
         self.own = sum(p.numel() for p in policy.parameters()) - sum(p.numel() for p in policy.network.parameters())
 
     @torch.no_grad()
     def __call__(self, v: Float[Tensor, " weights"]) -> Float[Tensor, " weights"]:
-        network, outputs = self.policy.network, self.trace[-1]
+        network, outputs = self.policy.network, self.trace.outputs
         moved = self.policy.metric(outputs, network.along(self.trace, v[self.own :]))
         found = torch.cat([self.policy.own_metric(len(outputs), v[: self.own]), network.back(self.trace, moved)])
         return found / len(outputs)
 
 
-def gradient_of(policy: Policy, trace: list[Tensor], gain: Tensor, outputs: Tensor) -> Float[Tensor, " weights"]:
+def gradient_of(policy: Policy, trace: Trace, gain: Tensor, outputs: Tensor) -> Float[Tensor, " weights"]:
     """The gradient of a function of the outputs and of the policy's own parameters, in the order of `policy.parameters()`."""
     own = [p for name, p in policy.named_parameters() if not name.startswith("network.")]
     to_outputs, *to_own = torch.autograd.grad(gain, [outputs, *own])
@@ -68,7 +69,7 @@ def improve(
     """
     x = policy.standardise(observations)
     trace = policy.network.trace(x)
-    outputs = trace[-1].clone().requires_grad_()
+    outputs = trace.outputs.clone().requires_grad_()
     now = policy.log_prob(outputs, actions)
     before, law = now.detach(), policy.law(outputs)
     gradient = gradient_of(policy, trace, (torch.exp(now - before) * advantages).mean(), outputs)
@@ -83,5 +84,5 @@ def improve(
     if region.fraction < 1:
         few = max(1, round(region.fraction * len(x)))
         rows = torch.randperm(len(x), generator=generator)[:few].to(x.device)
-        trace = [h[rows] for h in trace]
+        trace = trace.rows(rows)
     return step(policy, gradient, Fisher(policy, trace), judge, region)

@@ -104,8 +104,7 @@ class NetworkValue(nn.Module):
         """One natural-gradient step; curvature from the given rows."""
         inputs, wanted = self.prepare(x, times, targets)
         trace = self.network.trace(inputs)
-        part, n = [h[rows] for h in trace], len(rows)
-        start = trace[-1]
+        part, n, start = trace.rows(rows), len(rows), trace.outputs
         gradient = self.network.back(trace, 2 * (wanted - start) / len(x))
         error = (wanted - start).square().mean().item()
 

@@ -102,7 +102,7 @@ class Report:
     def say(self, sentence: str) -> None:
         """A line of its own."""
         if not self.quiet:
-            console.print(sentence, markup=False)
+            console.print(sentence, markup=False, soft_wrap=True)
 
 
 HIDDEN = {"images/s", "steps/s", "seconds", "step", "lr", "memory"}

@@ -87,6 +87,8 @@ def load(name: str | Path, weights: str = "", device: str = "cpu") -> Model:
     """
     run = Run.open(resolve(name))
     about, where = run.read_json("config.json"), str(run.path("config.json"))
+    if "algorithm" in about:
+        raise UsageError(f"'{name}' is a policy and makes no images: see it with zeuxis play, or load it with zeuxis.rl.load_policy.")
     for key in ("model", "settings", "spec"):
         if key not in about:
             raise ZeuxisError(f"'{where}' has no entry '{key}': it is damaged or was not written by zeuxis.")

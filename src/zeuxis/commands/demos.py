@@ -1,0 +1,102 @@
+"""zeuxis demos: an expert's trajectories recorded and looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+from rich.table import Table
+
+from ..errors import UsageError
+from ..progress import out
+from ..rl.demos import Demonstrations, read_demos, record
+from ..rl.policy import load_policy
+from ..training.run import Run
+from .policies import task_named
+
+HELP = """usage: zeuxis demos record POLICY [--env TASK] [--episodes N] [--out FILE]
+       zeuxis demos show FILE
+
+POLICY is a policy file or the run folder of a policy. zeuxis demos record --help teaches the options."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """Lets a policy act and keeps its trajectories: .npz or .safetensors, no pickle."""
+
+    policy: tyro.conf.Positional[str]
+    """A policy file, or the run folder of a policy."""
+    env: str = ""
+    """The task, by default the policy's own."""
+    episodes: int = 25
+    """Trajectories."""
+    out: str = ""
+    """Where they go; by default TASK.npz."""
+    stochastic: bool = False
+    """Draw actions from the policy's law, as the paper's experts did, instead of taking the likeliest."""
+    horizon: int = 0
+    """Longest episode (steps); 0 takes the task's own limit."""
+    workers: int = 0
+    """Processes that act; 0 acts in this one. The trajectories do not depend on it."""
+    seed: int = 0
+    """Fixes the episodes."""
+
+
+@dataclass(frozen=True)
+class Show:
+    """What is in a file of demonstrations."""
+
+    file: tyro.conf.Positional[str]
+    """An .npz or .safetensors file."""
+
+
+def main(words: Sequence[str]) -> None:
+    if not words or words[0] in ("-h", "--help"):
+        print(HELP)
+        return
+    if words[0] == "show":
+        show(read_demos(tyro.cli(Show, args=words[1:], prog="zeuxis demos show").file))
+        return
+    if words[0] != "record":
+        raise UsageError(f"zeuxis demos cannot '{words[0]}': it can record and show.")
+    wish = tyro.cli(Record, args=words[1:], prog="zeuxis demos record")
+    actor, path = load_policy(wish.policy), Path(wish.policy)
+    about = Run.open(path).read_json("config.json") if path.is_dir() else {}
+    env = task_named(wish.env, about, actor.about)
+    file = Path(wish.out or f"{env.split(':')[-1].replace('/', '-')}.npz")
+    if file.suffix not in (".npz", ".safetensors"):
+        raise UsageError(f"Demonstrations are written as .npz or .safetensors, not as '{file.name}': choose one of these.")
+    told = {"deterministic": not wish.stochastic, "seed": wish.seed, "workers": max(0, wish.workers), "horizon": wish.horizon}
+    demos = record(actor, env, wish.episodes, **told, policy=path.name)  # type: ignore[arg-type]
+    show(demos)
+    out.print(f"Written: {demos.save(file)}", markup=False, soft_wrap=True)
+
+
+def show(demos: Demonstrations) -> None:
+    """Prints counts, returns, and what a column of numbers looks like."""
+    r = demos.rollouts
+    told = ", ".join(f"{key} {value}" for key, value in demos.about.items())
+    out.print(f"{len(demos)} trajectories, {len(r):,} steps" + (f" ({told})" if told else ""), markup=False, soft_wrap=True)
+    out.print(
+        f"return {r.returns.mean():.2f} ± {r.returns.std():.2f} ({r.returns.min():.2f} to {r.returns.max():.2f}), "
+        f"{r.lengths.mean():.0f} steps ({r.lengths.min()} to {r.lengths.max()}), {int(r.terminated.sum())} ended by themselves",
+        markup=False,
+        soft_wrap=True,
+    )
+    table = Table("", "mean", "deviation", "least", "greatest")
+    columns = [(f"observation {i}", r.observations[:, i]) for i in range(min(12, r.observations.shape[1]))]
+    if demos.discrete:
+        counts = np.bincount(r.actions)
+        out.print("actions " + ", ".join(f"{a}: {n / len(r):.1%}" for a, n in enumerate(counts)), markup=False)
+    else:
+        columns += [(f"action {i}", r.actions[:, i]) for i in range(min(12, r.actions.shape[1]))]
+    for name, x in columns:
+        table.add_row(name, *(f"{value:.4g}" for value in (x.mean(), x.std(), x.min(), x.max())))
+    out.print(table)
+    constant = int((r.observations.std(0) == 0).sum())
+    left = r.observations.shape[1] - 12
+    if left > 0 or constant:
+        out.print(f"{r.observations.shape[1]} observed numbers, {constant} of them constant", markup=False)

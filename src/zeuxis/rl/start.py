@@ -1,0 +1,177 @@
+"""From a wish to a policy: task, demonstrations, run folder, learning, and the card that goes with it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError, ZeuxisError
+from ..progress import clock, console
+from ..training.config import from_json, to_json
+from ..training.run import Run
+from .cloning import BC, CloningConfig
+from .demos import Demonstrations, read_demos
+from .gail import GAIL
+from .judges import GAILConfig
+from .learner import PPO, TRPO, Learner, Learning
+from .ppo import Proximal
+from .trust_region import TrustRegion
+
+ALGORITHMS = {
+    "trpo": TRPO.paper,
+    "ppo": PPO.paper,
+    "gail": GAIL.paper,
+    "fem": "Abbeel and Ng: Apprenticeship Learning, 2004, as the baseline of Ho and Ermon 2016",
+    "gtal": "Syed and Schapire: A Game-Theoretic Approach, 2007, as the baseline of Ho and Ermon 2016",
+    "bc": BC.paper,
+}
+IMITATION = ("gail", "fem", "gtal", "bc")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be learnt, and how.
+
+    Arguments:
+        algorithm: One of `ALGORITHMS`.
+        env: A Gymnasium id.
+        demos: A file of demonstrations, for imitation.
+        learning: Settings of the loop.
+        region: Of TRPO's steps.
+        proximal: Of PPO's.
+        gail: Of the imitation.
+        bc: Of cloning.
+    """
+
+    algorithm: str
+    env: str
+    demos: str = ""
+    learning: Learning = field(default_factory=Learning)
+    region: TrustRegion = field(default_factory=TrustRegion)
+    proximal: Proximal = field(default_factory=Proximal)
+    gail: GAILConfig = field(default_factory=GAILConfig)
+    bc: CloningConfig = field(default_factory=CloningConfig)
+
+    @property
+    def seed(self) -> int:
+        return self.bc.seed if self.algorithm == "bc" else self.learning.seed
+
+
+PARTS = {"learning": Learning, "region": TrustRegion, "proximal": Proximal, "gail": GAILConfig, "bc": CloningConfig}
+
+
+def build(wish: Wish, run: Run | None, demos: Demonstrations | None, quiet: bool = False) -> Learner | BC:
+    """The learner of a wish."""
+    w = wish
+    if w.algorithm in IMITATION:
+        assert demos is not None
+        if w.algorithm == "bc":
+            return BC(w.env, demos, w.bc, run, quiet)
+        judge: Any = w.algorithm if w.algorithm in ("fem", "gtal") else w.gail.judge
+        return GAIL(w.env, demos, replace(w.gail, judge=judge), w.learning, w.region, w.proximal, run, quiet)
+    kind: Callable[..., Learner] = PPO if w.algorithm == "ppo" else TRPO
+    return kind(w.env, w.learning, region=w.region, proximal=w.proximal, run=run, quiet=quiet)
+
+
+def demos_of(wish: Wish) -> Demonstrations | None:
+    """The demonstrations that a wish needs."""
+    if wish.algorithm not in IMITATION:
+        return None
+    if not wish.demos:
+        raise UsageError(f"{wish.algorithm} imitates: give --demos FILE, as zeuxis demos record makes it.")
+    return read_demos(wish.demos)
+
+
+def start(wish: Wish, out: str | Path = "runs") -> Learner | BC:
+    """Learns in a new run folder."""
+    demos = demos_of(wish)
+    agent = build(wish, None, demos)  # mistakes are told before there is a folder
+    task = agent.task
+    run = Run.create(out, f"{wish.algorithm}-{task.name}-seed{wish.seed}")
+    about = {"zeuxis": version("zeuxis"), "model": wish.algorithm, "algorithm": wish.algorithm, "env": wish.env, "task": to_json(task)}
+    if demos is not None:
+        about |= {"demos": wish.demos, "digest": digest(wish.demos)}
+    run.write_json("config.json", about | {name: to_json(getattr(wish, name)) for name in PARTS if used(wish.algorithm, name)})
+    agent.run = run
+    return carry_out(agent, run)
+
+
+def used(algorithm: str, part: str) -> bool:
+    """Whether an algorithm has settings of this kind."""
+    if algorithm == "bc":
+        return part == "bc"
+    return part in ("learning", "region", "proximal") or (part == "gail" and algorithm in IMITATION)
+
+
+def resume(folder: str | Path, steps: int | None = None) -> Learner | BC:
+    """Goes on with a run from its last save, to so many steps if given, else to where it was meant to end."""
+    run = Run.open(folder)
+    about, where = run.read_json("config.json"), str(run.path("config.json"))
+    algorithm = str(about.get("algorithm"))
+    if algorithm not in ALGORITHMS or "env" not in about:
+        raise ZeuxisError(f"'{where}' names no algorithm and task of zeuxis: it is damaged, or another version wrote it.")
+    parts: dict[str, Any] = {name: from_json(kind, about[name], where) for name, kind in PARTS.items() if name in about}
+    if steps is not None:
+        key = "bc" if algorithm == "bc" else "learning"
+        parts[key] = replace(parts[key], steps=steps)
+        run.write_json("config.json", about | {key: to_json(parts[key])})
+    wish = Wish(algorithm, str(about["env"]), str(about.get("demos", "")), **parts)
+    demos = demos_of(wish)
+    if demos is not None and digest(wish.demos) != about.get("digest"):
+        raise ZeuxisError(f"'{wish.demos}' is not the file that this run began with: put it back, or start a new run.")
+    return carry_out(build(wish, run, demos), run)
+
+
+def digest(path: str) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def carry_out(agent: Learner | BC, run: Run) -> Learner | BC:
+    """Learns, and writes the card."""
+    weights = sum(p.numel() for p in agent.policy.parameters())
+    task = agent.task
+    takes = f"{task.action} {'actions' if task.discrete else 'numbers'}"
+    made = f"a policy of {weights:,} weights from {task.observation} observed numbers to {takes}"
+    console.print(f"{agent.name}: {made}, in {run}", markup=False, soft_wrap=True)
+    with run.held():
+        agent.learn()
+        run.write("README.md", card(agent, run))
+    if agent.stopped:
+        sentence = f"Stopped and saved at {agent.steps:,} steps; go on with: zeuxis train --resume {run}"
+    else:
+        sentence = f"Done: {run}; judge it with zeuxis evaluate {run}, see it with zeuxis play {run}"
+    console.print(sentence, markup=False, soft_wrap=True)
+    return agent
+
+
+def card(agent: Learner | BC, run: Run) -> str:
+    """README.md of a run folder."""
+    about = run.read_json("config.json")
+    shown = {k: v for k, v in agent.figures.items() if k not in ("steps/s", "seconds")}
+    figures = "\n".join(f"| {name} | {value:.5g} |" for name, value in shown.items())
+    learnt = "steps of Adam" if agent.name == "bc" else "steps of the environment"
+    return f"""# {about["algorithm"]} in {agent.task.name}
+
+{ALGORITHMS[about["algorithm"]]}
+
+{agent.steps:,} {learnt} in {clock(agent.seconds)} with zeuxis {about["zeuxis"]}.
+
+```python
+from zeuxis.rl import load_policy
+
+policy = load_policy("{run.folder.name}")       # plain arrays, no PyTorch needed
+action, _ = policy.predict(observation)
+```
+
+| last figures | |
+| --- | --- |
+{figures}
+
+`policy.safetensors` holds the policy as weights of a small network; its metadata say how they are to be read. No file of this folder is a
+pickle.
+"""
