@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -23,6 +25,7 @@ from zeuxis.data.dataset import Spec
 from zeuxis.errors import DataError, UsageError, ZeuxisError
 from zeuxis.training.weights import save
 from zeuxis.vae.iaf import IAFVAE, IAFConfig
+from zeuxis.vae.vae import VAE, VAEConfig
 
 pytest.importorskip("constriction")
 
@@ -141,6 +144,28 @@ def test_a_data_set_there_and_back(place: Path, tmp_path: Path, monkeypatch: pyt
     assert np.array_equal(np.load("digits.npz")["images"], x.numpy())
     assert main(["decompress", "digits.zx", "--out", "folder"]) == 0
     assert sorted(p.name for p in Path("folder").iterdir()) == [f"mnist-test-{i}.png" for i in range(3)]
+
+
+OLDER = {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE", "ONEDNN_MAX_CPU_ISA": "SSE41"}  # kernels of older processors
+
+
+def test_another_process_with_other_kernels_decodes_double_precision_and_gets_no_wrong_pixel_in_single(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    save(VAE(VAEConfig(network="dense", hidden=100, latent=10), Spec("toy", (1, 28, 28))).eval(), tmp_path / "model")
+    for precision in ("double", "single"):
+        words = f"compress {tmp_path / 'model'} --data mnist --n 40 --binarise --precision {precision} -o {tmp_path / precision}.zx"
+        assert main(words.split()) == 0
+    script = "import sys; from zeuxis.cli import main; sys.exit(10 * main(sys.argv[1:5]) + main(sys.argv[5:]))"
+    words = [["decompress", str(tmp_path / f"{p}.zx"), "--out", str(tmp_path / f"{p}.npz")] for p in ("double", "single")]
+    done = subprocess.run([sys.executable, "-c", script, *words[0], *words[1]], env=os.environ | OLDER, capture_output=True, text=True)
+    assert done.returncode in (0, 1), done.stderr
+    x = binarised(load_data("mnist", split="test", limit=40).all(), torch.arange(40), 0).numpy()
+    assert np.array_equal(np.load(tmp_path / "double.npz")["images"], x)
+    if done.returncode:
+        assert "Decode it where it was written" in done.stderr
+        assert not (tmp_path / "single.npz").exists()
+    else:
+        assert np.array_equal(np.load(tmp_path / "single.npz")["images"], x)
 
 
 BAD = [

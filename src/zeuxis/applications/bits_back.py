@@ -17,7 +17,7 @@ cumulative distribution. Finer bins cost nothing, since bits spent on them are h
 
 The first images find an empty stack. It is filled with bits that decoder and encoder know (SHAKE-256 of a fixed text), of which those not
 touched are left out of the file; what is used up is spent once a sequence. Images go through the network in groups of `lanes`, which
-multiplies that expense: a sequence of n images has n / 512 lanes, so that it stays at about half a per cent.
+multiplies that expense: a sequence of n images has n / 256 lanes, so that it stays at about half a per cent.
 
 Sources: Townsend, Bird and Barber, "Practical lossless compression with latent variables using bits back coding", 2019; Hinton and van
 Camp, 1993. Departures: groups of images, and initial bits that are not stored.
@@ -65,7 +65,7 @@ class BitsBack:
 
     def lanes_for(self, n: int) -> int:
         room = max(1, TABLE // (self.model.spec.size * self.levels))
-        return max(1, min(n // 512, room))
+        return max(1, min(n // 256, room))
 
     def encode(self, x: UInt8[Tensor, "n channels height width"], lanes: int, advance: Advance) -> Coded:
         """The images' bits, and the initial bits they used up."""

@@ -43,8 +43,8 @@ class Compress:
     seed: int = 0
     """Fixes how pixels of --data are drawn."""
     precision: Precision = "double"
-    """What the network computes in. Single is up to four times as fast, and only the same machine with the same PyTorch can be expected
-    to decompress."""
+    """What the network computes in. Single is up to twice as fast, and only the same machine with the same PyTorch can be expected to
+    decompress."""
     check: bool = False
     """Decompress every block in memory before it is written, and compare."""
     compare: bool = False
