@@ -256,6 +256,8 @@ def test_every_model_with_the_capability_is_a_codec(name: str) -> None:
     kind = models()[name]
     if not has(kind, CanScan) and not has(kind, CanBitsBack):
         pytest.skip("tells no laws to code with")
+    if name == "char-rnn":
+        pytest.skip("knows text")
     changes = {"posterior": "diagonal"} if name == "iaf-vae" else {}
     model = kind(kind.Config(**tiny.settings(name), **changes), Spec("toy", (1, 8, 8))).eval()
     x = noise(3, 1, 8, 8, levels=model.levels)
@@ -277,6 +279,8 @@ def test_the_posterior_of_a_flow_and_other_models_are_refused() -> None:
     knowing = PixelCNN(PixelCNNConfig(network="gated", maps=4, layers=1, conditional=True), Spec("toy", (1, 5, 5), 10)).eval()
     with pytest.raises(UsageError, match="conditional"):
         coder_for(knowing, "double")
+    with pytest.raises(UsageError, match="no grey or RGB images"):
+        coder_for(chain((2, 4, 4)), "double")
 
 
 def test_pixels_a_model_does_not_know_are_refused(tmp_path: Path) -> None:

@@ -43,8 +43,10 @@ def coder_for(model: Model, precision: Precision) -> Coder:
 
     Raises:
         MissingCapability: The model tells no likelihood that can be coded with.
-        UsageError: It is conditional, so that its laws need every image's class.
+        UsageError: It knows no grey or RGB images, or is conditional, so that its laws need every image's class.
     """
+    if isinstance(model, CanScan | CanBitsBack) and (len(model.spec.shape) != 3 or model.spec.shape[0] not in (1, 3)):
+        raise UsageError(f"This {model.name} knows examples of shape {model.spec.shape}, which are no grey or RGB images.")
     if getattr(model.config, "conditional", False) or not isinstance(model, CanScan | CanBitsBack):
         able = sorted(name for name, kind in models().items() if has(kind, CanScan) or has(kind, CanBitsBack))
         if isinstance(model, CanScan | CanBitsBack):
