@@ -1,0 +1,149 @@
+"""Rollouts against Gymnasium's vectors of environments, and products with the Fisher matrix against differentiating twice.
+
+    python benchmarks/rl.py [--quick]
+
+Interleaved in one process run, printed as rates and as ratios of medians, with the share of the machine's own rate of matrix products.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor
+
+from dcgan import interleaved, product_rate
+from zeuxis.evaluation.record import machine, write_record
+from zeuxis.rl.actor import Actor
+from zeuxis.rl.envs import task_of
+from zeuxis.rl.networks import flat
+from zeuxis.rl.policy import Policy, policy_for
+from zeuxis.rl.rollout import Engine
+from zeuxis.rl.trpo import Fisher
+from zeuxis.training.speed import prepare
+
+
+def single(name: str) -> Callable[[Actor, int], int]:
+    """One environment in a plain loop, with a PyTorch policy, as most scripts have it."""
+    env = gymnasium.make(name)
+    x, _ = env.reset(seed=0)
+    space = env.action_space
+
+    def steps(policy: Policy, n: int) -> int:
+        nonlocal x
+        for _ in range(n):
+            with torch.inference_mode():
+                mean = policy(torch.from_numpy(np.asarray(x, np.float32))[None])[0]
+                action = (mean + policy.log_std.exp() * torch.randn_like(mean)).numpy().clip(space.low, space.high)
+            x, _, terminated, truncated, _ = env.step(action)
+            if terminated or truncated:
+                x, _ = env.reset()
+        return n
+
+    return steps
+
+
+def vector(name: str, count: int) -> Callable[[Policy, int], int]:
+    """A vector of environments in processes that meet at every step."""
+    env = gymnasium.make_vec(name, count, vectorization_mode="async")
+    x, _ = env.reset(seed=0)
+    space = env.single_action_space
+
+    def steps(policy: Policy, n: int) -> int:
+        nonlocal x
+        for _ in range(n // count):
+            with torch.inference_mode():
+                mean = policy(torch.from_numpy(np.asarray(x, np.float32)))
+                action = (mean + policy.log_std.exp() * torch.randn_like(mean)).numpy().clip(space.low, space.high)
+            x, *_ = env.step(action)
+        return n // count * count
+
+    return steps
+
+
+def twice(policy: Policy, x: Tensor) -> Callable[[Tensor], Tensor]:
+    """The Fisher product of the textbook: the gradient of the divergence's gradient times a vector, built anew each time."""
+    with torch.no_grad():
+        law = policy.law(policy.network(x))
+
+    def product(v: Tensor) -> Tensor:
+        divergence = policy.kl(law, policy.network(x)).mean()
+        gradient = torch.cat([g.flatten() for g in torch.autograd.grad(divergence, list(policy.parameters()), create_graph=True)])
+        return torch.cat([g.flatten() for g in torch.autograd.grad(gradient @ v, list(policy.parameters()))])
+
+    return product
+
+
+def rollouts(name: str, n: int, rounds: int) -> dict[str, float]:
+    """Steps a second, policy and noise included."""
+    cores = len(os.sched_getaffinity(0))
+    policy = policy_for(task_of(name), (100, 100))
+    one, many = single(name), vector(name, max(2, cores))
+    found = {}
+    with Engine(name, 0) as here, Engine(name, cores) as there:
+        actor, taken = policy.actor(), {}
+
+        def ours(engine: Engine, key: str) -> None:
+            taken[key] = len(engine.collect(actor, steps=n)[0])
+
+        ours(there, "workers")  # they start
+        cases = {
+            "plain loop": lambda: taken.update({"plain loop": one(policy, n)}),
+            "async vector": lambda: taken.update({"async vector": many(policy, n)}),
+            "this process": lambda: ours(here, "this process"),
+            "workers": lambda: ours(there, "workers"),
+        }
+        times = interleaved(cases, rounds)
+        for key, seconds in times.items():
+            found[f"{key} steps/s"] = taken[key] / statistics.median(seconds)
+    best = max(found["plain loop steps/s"], found["async vector steps/s"])
+    found["ratio"] = found["workers steps/s"] / best
+    print(name + ": " + ", ".join(f"{key} {value:,.0f}" for key, value in found.items() if key != "ratio"), end="")
+    print(f" ({cores} workers): {found['ratio']:.2f} times the better of the others")
+    return found
+
+
+def products(name: str, n: int, rounds: int) -> dict[str, float]:
+    """Milliseconds of a product with the Fisher matrix over n steps."""
+    policy = policy_for(task_of(name), (100, 100))
+    x = torch.randn(n, policy.task.observation)
+    v = torch.randn(len(flat(policy)))
+    textbook, ours = twice(policy, x), Fisher(policy, policy.network.trace(x))
+    error = ((textbook(v) - ours(v)).norm() / textbook(v).norm()).item()
+    times = interleaved({"twice": lambda: textbook(v), "ours": lambda: ours(v)}, rounds)
+    slow, fast = (statistics.median(times[key]) for key in ("twice", "ours"))
+    ratio = statistics.median(a / b for a, b in zip(times["twice"], times["ours"], strict=True))
+    # 2 operations a weight and a row for each product: two forward a layer but one in the first, and two back but one in the first.
+    weights = [layer.weight.numel() for layer in policy.network.layers]
+    share = 2 * n * (4 * sum(weights) - 2 * weights[0]) / fast / product_rate(False, 5)
+    print(f"{name}, {n:,} steps: a Fisher product {1e3 * slow:.0f} ms by differentiating twice, {1e3 * fast:.0f} ms here: ", end="")
+    print(f"{ratio:.2f} times as fast, {share:.0%} of the machine's products, apart by {error:.0e}")
+    return {"twice ms": 1e3 * slow, "ours ms": 1e3 * fast, "ratio": ratio, "share of product rate": share, "relative error": error}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="few repetitions, no record")
+    parser.add_argument("--record", default="results/speed-rl.json", help="where the figures go")
+    wish = parser.parse_args()
+    began, figures = time.monotonic(), {}
+    prepare("cpu", "fp32")
+    print(machine())
+    n, rounds = (500, 1) if wish.quick else (20_000, 5)
+    for name in ("Hopper-v5",) if wish.quick else ("Hopper-v5", "HalfCheetah-v5", "Humanoid-v5"):
+        figures[f"rollouts {name}"] = rollouts(name, n, rounds)
+    for name in ("Hopper-v5", "Humanoid-v5"):
+        figures[f"Fisher {name}"] = products(name, 2_000 if wish.quick else 50_000, 3 if wish.quick else 11)
+    if not wish.quick:
+        print("record:", write_record(wish.record, figures, seconds=time.monotonic() - began, seed=0, note="medians of interleaved rounds"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
