@@ -6,7 +6,7 @@ $$ \max_\theta \; \mathbb{E}\Big[\frac{\pi_\theta(a|s)}{\pi_\text{old}(a|s)} \ha
    \mathbb{E}\big[\mathrm{KL}[\pi_\text{old}(\cdot|s) \,\|\, \pi_\theta(\cdot|s)]\big] \le \delta $$
 
 to first order in the objective and second in the bound (see `trust_region`). The divergence's second derivative at the old policy is
-the Fisher information $F = \frac1N \sum J^\top M J$, with J the Jacobian of the network's outputs and M that of `policy`.
+the Fisher information $F = \frac1N \sum J^\top M J$, with J the Jacobian of the network's outputs and M that of the action's law.
 
 Source: Schulman, Levine, Moritz, Jordan and Abbeel, "Trust Region Policy Optimization", 2015.
 """
