@@ -35,6 +35,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (at / "cut.npz").write_bytes((at / "good.npz").read_bytes()[:500])
     (at / "empty").mkdir()
     (at / "notes.txt").write_text("hello")
+    (at / "objects.bin").write_text("hello")
     for name, sizes in (("mixed", (28, 32)), ("corrupt", (28, 28))):
         (at / name).mkdir()
         for i, side in enumerate(sizes):
@@ -68,7 +69,8 @@ BAD = [
     ("train dcgan --data bricks={0}", 2, "no built-in set"),
     ("train dcgan --data cifar10={0}/nowhere", 1, "check the path"),
     ("train dcgan --data {0}/empty", 1, "holds no train images"),
-    ("train dcgan --data {0}/notes.txt", 1, "expected .npz"),
+    ("train dcgan --data {0}/notes.txt", 1, "give a longer text"),
+    ("train dcgan --data {0}/objects.bin", 1, "expected .npz"),
     ("train dcgan --data {0}/floats.npz", 1, "expected uint8"),
     ("train dcgan --data {0}/flat.npz", 1, "expected (N, H, W)"),
     ("train dcgan --data {0}/objects.npz", 1, "cannot be read as plain arrays"),

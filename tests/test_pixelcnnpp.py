@@ -205,7 +205,7 @@ def test_it_learns() -> None:
 @pytest.mark.timeout(1200)
 def test_it_learns_a_law_of_known_entropy() -> None:
     nats, model = learned(24_000, 2, 3e-3, average=500)
-    assert nats == pytest.approx(math.log(4), abs=0.1)
+    assert nats == pytest.approx(math.log(4), abs=0.2)
     drawn = in_order(model.sample(64, generator=torch.Generator().manual_seed(0)))
     assert (drawn == drawn[:, :1]).float().mean() > 0.97
 

@@ -26,6 +26,7 @@ def settings(name: str) -> dict:
         "improved-gan": {"width": 16, "generator_width": 16, "code": 8},
         "improved-gan-128": {"width": 0.03, "code": 8, "virtual": 4, "kernels": 3, "dimensions": 2},
         "infogan": {"width": 0.05, "noise": 6},
+        "char-rnn": {"hidden": 8},
         "pixelcnn": {"maps": 4, "layers": 1, "head": 4},
         "pixelcnnpp": {"maps": 4, "blocks": 1, "scales": 2, "mixtures": 2},
         "pixelrnn": {"maps": 4, "layers": 1, "head": 4},
@@ -40,6 +41,9 @@ def data_for(name: str) -> Dataset:
     """Data that a model of this name learns from."""
     if name == "planar":
         return points("ring", 256, 0)
+    if name == "char-rnn":
+        letters = torch.randint(5, (64, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
+        return Dataset(Spec("letters", (12,), 0, tuple("abcde")), letters)
     if name.startswith("pixel"):  # these draw number by number
         return images(side=8)
     return images(side=128, channels=3) if name == "improved-gan-128" else images()

@@ -67,7 +67,7 @@ def picture_of(model: Model, data: Dataset, total: int) -> Picture | None:
         from .density import DensityPicture
 
         return DensityPicture(data, total)
-    return SamplePicture(total)
+    return SamplePicture(total) if len(data.spec.shape) == 3 else None
 
 
 def film_times(frames: int, first: int, total: int, clock: Literal["linear", "log"]) -> list[int]:

@@ -11,8 +11,10 @@ import torch
 import tyro
 
 from ..applications.pictures import grid, numbered, save, to_image
+from ..autoregressive.char_rnn import CharRNN
 from ..errors import UsageError, ZeuxisError
-from ..model import CanSample, require
+from ..model import CanSample, CanScan, require
+from ..training.run import Run
 from ..training.weights import load
 
 
@@ -22,12 +24,19 @@ class Sample:
 
     model: tyro.conf.Positional[str]
     """A run folder, or a shipped model's name as in mnist/dcgan."""
-    n: int = 64
-    """How many."""
-    out: str = "samples.png"
-    """A picture (.png, .webp, .jpg), an array (.npz), or a folder for one PNG each (ends in /)."""
+    n: int | None = None
+    """How many: 64 images by default, or one text."""
+    out: str = ""
+    """A picture (.png, .webp, .jpg), an array (.npz), or a folder for one PNG each (ends in /), by default samples.png; of a model of text
+    a file, by default the terminal."""
     seed: int = 0
     """Fixes the codes."""
+    temperature: float = 1.0
+    """Of a model that draws number by number: below 1 the likelier numbers are favoured."""
+    start: str = ""
+    """Of a model of text: what it begins with."""
+    length: int = 1000
+    """Of a model of text: characters."""
     numbers: bool = False
     """Write each sample's number beside it, as `zeuxis arithmetic` takes them."""
     weights: str = ""
@@ -38,11 +47,19 @@ class Sample:
 
 def main(words: Sequence[str]) -> None:
     wish = tyro.cli(Sample, args=words, prog="zeuxis sample")
-    if wish.n < 1:
+    if wish.n is not None and wish.n < 1:
         raise UsageError(f"At least one sample is needed, got -n {wish.n}.")
     model = require(load(wish.model, wish.weights, wish.device), CanSample, "draw samples")
-    x = model.sample(wish.n, generator=torch.Generator().manual_seed(wish.seed)).cpu()
-    out = Path(wish.out)
+    generator = torch.Generator().manual_seed(wish.seed)
+    if isinstance(model, CharRNN):
+        written(model, wish, generator)
+        return
+    if wish.start or (wish.temperature != 1 and not isinstance(model, CanScan)):
+        option = "--start is for models of text" if wish.start else "--temperature is for models that draw number by number"
+        raise UsageError(f"{option}, and '{model.name}' is none: leave it out.")
+    more = {"temperature": wish.temperature} if isinstance(model, CanScan) else {}
+    x = model.sample(64 if wish.n is None else wish.n, generator=generator, **more).cpu()
+    out = Path(wish.out or "samples.png")
     try:
         if out.suffix == ".npz":
             out.parent.mkdir(parents=True, exist_ok=True)
@@ -58,3 +75,16 @@ def main(words: Sequence[str]) -> None:
     except OSError as error:
         raise ZeuxisError(f"'{out}' could not be written ({error.strerror or error}): give a writable place with --out.") from error
     print(out)
+
+
+def written(model: CharRNN, wish: Sample, generator: torch.Generator) -> None:
+    """Texts, to a file or to the terminal."""
+    if wish.length < max(1, len(wish.start)):
+        raise UsageError(f"--length is {wish.length}, fewer characters than the text begins with: give at least {max(1, len(wish.start))}.")
+    texts = model.write(wish.n or 1, start=wish.start, length=wish.length, temperature=wish.temperature, generator=generator)
+    said = "\n\n".join(texts)
+    if wish.out:
+        path = Path(wish.out)
+        print(Run(path.parent).write(path.name, said + "\n"))
+    else:
+        print(said)

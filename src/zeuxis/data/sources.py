@@ -17,6 +17,7 @@ from .dataset import Dataset, Spec
 from .faces import heads
 from .images import Files, Raw, converted, first_line
 from .readers import idx_folder, image_folder, mat, npz, parquet
+from .text import ENDINGS, text
 
 Split = Literal["train", "test"]
 SHIPPED = Path(__file__).parent / "files"
@@ -51,7 +52,7 @@ def load_data(
             ZEUXIS_DATA/NAME or the Hub), NAME=PATH for a built-in set that lies somewhere, a folder or file, or a Hub id
             `owner/name`.
         split: The training or the test part; a single file or folder has one part only.
-        size: Side to which images are resized and centre-cropped (pixels).
+        size: Side to which images are resized and centre-cropped (pixels); of a text the characters in a piece.
         channels: 1 for grey, 3 for RGB.
         limit: Use the first so many images.
         labels: A CSV of file and label for an image folder.
@@ -70,6 +71,10 @@ def load_data(
             raise UsageError(f"{name} must be at least 1, got {value}.")
     if channels not in (None, 1, 3):
         raise UsageError(f"--channels must be 1 (grey) or 3 (RGB), got {channels}.")
+    if Path(source).suffix.lower() in ENDINGS and Path(source).expanduser().is_file():
+        if labels is not None or channels is not None:
+            raise UsageError(f"'{source}' is a text: leave out --labels and --channels.")
+        return text(Path(source).expanduser(), split, size, limit)
     if source == "heads":
         return rendered_heads(split, size, channels, limit)
     if source == "mnist-static":
@@ -223,4 +228,5 @@ def describe_sources() -> list[tuple[str, str, str]]:
     rows += [("heads", "rendered by zeuxis", "200,000 heads of known azimuth, elevation, lighting and width, 32x32")]
     rows += [("owner/name", "Hub", "any set with a column of images")]
     rows += [("PATH", "your own", "a folder of images, IDX, parquet, .npz or .mat")]
+    rows += [("BOOK.txt", "your own", "a text, in pieces of --size characters")]
     return rows

@@ -120,7 +120,7 @@ class PlanarGAN(Model):
 
     def __init__(self, config: PlanarConfig, spec: Spec) -> None:
         super().__init__(config, spec)
-        if len(spec.shape) != 1:
+        if spec.shape != (2,):
             raise UsageError(f"The model 'planar' makes points, and '{spec.name}' has shape {spec.shape}: give it data such as ring.")
         if min(config.code, config.width, config.depth) < 1:
             given = f"code {config.code}, width {config.width}, depth {config.depth}"

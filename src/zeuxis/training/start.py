@@ -35,7 +35,7 @@ class Source:
     data: str = "mnist"
     """A built-in name (`zeuxis list` shows them), NAME=PATH, a folder, a file, or a Hub id."""
     size: int | None = None
-    """Side that images are resized and cropped to (pixels); None keeps theirs."""
+    """Side that images are resized and cropped to (pixels), None keeps theirs; or characters in a piece of text, None takes 128."""
     channels: int | None = None
     """1 turns images grey, 3 makes them RGB; None keeps theirs."""
     labels: str | None = None

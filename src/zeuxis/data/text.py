@@ -1,0 +1,91 @@
+"""A text as a data set: its characters are numbers, and pieces of equal length are the examples.
+
+The alphabet is the set of characters that occur, in the order of their code points; a character's number is its place there, so that an
+example is uint8 of shape (length,) and `class_names` of the `Spec` spell it. The last twentieth of the text is the test part.
+
+Source: Karpathy, char-rnn, 2015, whose split is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from ..errors import DataError, UsageError
+from .dataset import Dataset, Spec
+
+LENGTH = 128
+ENDINGS = (".txt", ".text", ".md")
+
+
+def text(path: Path, split: Literal["train", "test"] = "train", length: int | None = None, limit: int | None = None) -> Dataset:
+    """Pieces of a text file in UTF-8.
+
+    Arguments:
+        path: The file.
+        split: The first nineteen twentieths of the text, or the rest.
+        length: Characters in a piece, by default 128.
+        limit: Use the first so many pieces.
+
+    Raises:
+        DataError: The file is no text, has more than 256 different characters, or is too short.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = (book := Path(folder, "book.txt")).write_text("to be, or not to be; " * 20)
+        ...     data = text(book, length=21)
+        >>> data.spec.shape, "".join(data.spec.class_names), "".join(data.spec.class_names[i] for i in data.x[0])
+        ((21,), ' ,;benort', 'to be, or not to be; ')
+    """
+    length = LENGTH if length is None else length
+    try:
+        written = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"'{path}' cannot be read as text ({error}): give a text file in UTF-8.") from error
+    alphabet = sorted(set(written))
+    if len(alphabet) > 256:
+        raise DataError(f"'{path}' has {len(alphabet):,} different characters and a model of text knows up to 256: replace the rarest.")
+    numbers = codes(written, alphabet)
+    border = len(numbers) * 19 // 20
+    part = numbers[:border] if split == "train" else numbers[border:]
+    pieces = len(part) // length
+    if pieces < 1 or len(alphabet) < 2:
+        short = f"'{path}' has {len(part):,} characters for {split}, {len(alphabet)} of them different"
+        raise DataError(f"{short}, and a piece takes {length}: give a longer text, or a smaller --size.")
+    x = part[: pieces * length].view(pieces, length)[:limit]
+    return Dataset(Spec(path.stem, (length,), 0, tuple(alphabet)), x)
+
+
+def codes(written: str, alphabet: Sequence[str]) -> UInt8[Tensor, " characters"]:
+    """The numbers of characters.
+
+    Raises:
+        UsageError: A character is not in the alphabet.
+
+    Example:
+        >>> codes("abba", "ab").tolist()
+        [0, 1, 1, 0]
+    """
+    place = {character: i for i, character in enumerate(alphabet)}
+    unknown = sorted(set(written) - place.keys())
+    if unknown:
+        known = "".join(alphabet)
+        raise UsageError(f"The character {unknown[0]!r} does not occur in the text that was learned, whose characters are {known!r}.")
+    return torch.from_numpy(np.fromiter((place[character] for character in written), np.uint8, len(written)))
+
+
+def spelled(x: UInt8[Tensor, "n characters"], alphabet: Sequence[str]) -> list[str]:
+    """The strings that numbers stand for.
+
+    Example:
+        >>> spelled(torch.tensor([[0, 1, 1, 0]], dtype=torch.uint8), "ab")
+        ['abba']
+    """
+    return ["".join(alphabet[i] for i in row) for row in x.tolist()]
