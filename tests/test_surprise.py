@@ -78,7 +78,7 @@ def test_the_command_draws_files_and_sets(place: Path, capsys: pytest.CaptureFix
 
 
 BAD = [
-    ("{0}/gan {0}/a.png", 1, "cannot say what each pixel costs; models that can: pixelcnn"),
+    ("{0}/gan {0}/a.png", 1, "cannot say what each pixel costs; models that can: "),
     ("{0}/model {0}/nothing.png", 2, "There is no"),
     ("{0}/model {0}/bad.png", 1, "cannot be decoded"),
     ("{0}/model {0}/a.png --data {0}/set.npz", 2, "Got both"),
