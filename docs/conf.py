@@ -25,11 +25,11 @@ def maths(app, what, name, obj, options, lines) -> None:
     """Dollar signs in docstrings become reST maths; fenced blocks become code blocks."""
     text = "\n".join(lines)
     text = re.sub(r"\$\$(.+?)\$\$", lambda m: "\n\n.. math::\n\n   " + " ".join(m[1].split()) + "\n\n", text, flags=re.S)
-    text = re.sub(r"(?<![\w$])\$([^$\n]+?(?:\n[^$\n]+?)?)\$(?!\w)", lambda m: ":math:`" + " ".join(m[1].split()) + "`", text)
+    text = re.sub(r"(?<![\w$])\$([^$\n]+?(?:\n[^$\n]+?)?)\$(?!\w)", lambda m: ":math:\0" + " ".join(m[1].split()) + "\0", text)
     text = re.sub(r"```(\w*)\n(.+?)```", lambda m: "\n::\n\n" + re.sub(r"(?m)^", "   ", m[2]) + "\n", text, flags=re.S)
     text = re.sub(r"(?<![`:])`([^`\n]+)`(?![`_])", r"``\1``", text)
     text = re.sub(r"(?<=[ (,])\*(?=\w)", r"\\*", text)  # as in (N, *shape)
-    text = text.replace(":math:``", ":math:`").replace("``:math:", "`:math:")
+    text = text.replace("\0", "`")  # only now, so that no quoted word is seen between the ends of two formulas
     lines[:] = text.split("\n")
 
 

@@ -172,7 +172,7 @@ def dci(codes: Float[Tensor, "n p"], factors: Float[Tensor, "n q"], seed: int = 
     r"""Whether each code tells of one factor, each factor is told by one code, and all codes together tell the factors.
 
     The predictor is the paper's lasso on standardised factors, given each code `expanded` so that it need not be straight. The weight
-    $R_{ij}$ of code i for factor j is the norm of the weights of its columns, |w| where the relation is straight. The penalty is
+    $R_{ij}$ of code i for factor j is the norm of the weights of its columns, $|w|$ where the relation is straight. The penalty is
     $2 \sqrt{\log(kq) / n}$ for k columns and q factors; of pure noise some weight rises above it about once in kq data
     sets. Half the examples fit, the others measure informativeness, the mean over factors of the explained share of variance (at least
     0). The mean of disentanglement over codes is weighted by their sums of R, that of completeness over factors is not. A code or factor
@@ -232,7 +232,7 @@ def slant_and_width(x: UInt8[Tensor, "n channels height width"]) -> Float[Tensor
 
 
 def within(a: Float[Tensor, "n p"], b: Float[Tensor, "n q"], groups: Int[Tensor, "n"]) -> Float[Tensor, "p q"]:
-    """Mean over groups of |rank correlation|; groups of fewer than 3 are left out.
+    """Mean over groups of the absolute rank correlation; groups of fewer than 3 are left out.
 
     Example:
         >>> a = torch.tensor([[1.0], [2.0], [3.0], [3.0], [2.0], [1.0]])
