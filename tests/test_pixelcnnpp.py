@@ -157,7 +157,7 @@ def test_a_scan_costs_the_operations_of_one_pass() -> None:
     model = causal.make("pixelcnnpp", (1, 8, 8), maps=16, blocks=1, scales=3, mixtures=2, levels=4)
     x = causal.random_images(model, 4)
     once = causal.operations(lambda: model.log_prob(x))
-    assert 0.7 < causal.operations(lambda: causal.walk(model, 4)) / once < 1.1
+    assert 0.5 < causal.operations(lambda: causal.walk(model, 4)) / once < 1.1
 
 
 def test_dropout_is_drawn_from_the_steps_noise_and_only_while_training() -> None:

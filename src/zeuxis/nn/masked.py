@@ -90,7 +90,7 @@ class CausalConv(nn.Module):
         return self.layer.weight if self.mask is None else self.layer.weight * self.mask, self.layer.bias
 
     def forward(self, x: Float[Tensor, "n inside height width"]) -> Float[Tensor, "n out rows columns"]:
-        if isinstance(self.layer, WeightNorm):
+        if isinstance(self.layer, WeightNorm) and self.layer.initialising:
             return self.layer(F.pad(x, (self.left, self.right, self.above, 0)))
         if self.right > self.left:
             x = F.pad(x, (0, self.right - self.left))
