@@ -72,8 +72,9 @@ def test_ppo_balances_a_pole() -> None:
 
 @pytest.mark.slow
 def test_trpo_swings_a_pendulum_up() -> None:
-    agent = TRPO("Pendulum-v1", learning(batch=5000, hidden=(64, 64), gamma=0.95), quiet=True).learn(600_000)
-    assert agent.figures["return"] > -400
+    t = learning(batch=2000, hidden=(64, 64), gamma=0.9)
+    agent = TRPO("Pendulum-v1", t, TrustRegion(delta=0.02), quiet=True).learn(80_000)
+    assert agent.figures["return"] > -350, "chance has -1200, a published expert -193"
 
 
 def weights(agent: TRPO) -> torch.Tensor:
