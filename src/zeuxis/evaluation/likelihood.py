@@ -200,7 +200,9 @@ def likelihood(
         require(model, CanLogProb, "say how likely an image is")
     if k < 0 or n < 0 or n == 1 or seed < 0:
         raise UsageError(f"Expected 0 or more codes, 0 or at least 2 images and a seed from 0 on; got k = {k}, n = {n}, seed = {seed}.")
-    if data.spec.shape != model.spec.shape or len(data.spec.shape) != 3:
+    if len(model.spec.shape) != 3:
+        raise UsageError(f"The model '{model.name}' knows examples of shape {model.spec.shape}, and this judges images only.")
+    if data.spec.shape != model.spec.shape:
         raise UsageError(f"'{data.spec.name}' has examples of shape {data.spec.shape} and the model knows images of {model.spec.shape}.")
     if len(data) < 2:
         raise UsageError(f"'{data.spec.name}' has {len(data)} images: a mean and its error need at least 2.")
