@@ -20,10 +20,11 @@ from ..rl.judges import GAILConfig
 from ..rl.learner import Learner, Learning
 from ..rl.policy import load_policy
 from ..rl.ppo import Proximal
-from ..rl.presets import Preset, cloning, imitation
+from ..rl.presets import cloning, curiosity, imitation
 from ..rl.returns import chance, returns_of
 from ..rl.start import ALGORITHMS, IMITATION, Wish, build, demos_of, start
 from ..rl.trust_region import TrustRegion
+from ..rl.vime import VIMEConfig
 from ..training.config import to_json
 from ..training.run import Run
 
@@ -47,11 +48,12 @@ def train(words: Sequence[str]) -> None:
     from .train import option, without  # here, since train imports this file
 
     algorithm, rest = words[0], list(words[1:])
-    env, preset = option(rest, "--env") or "", option(rest, "--preset") or "paper"
-    if preset not in ("paper", "modern"):
-        raise UsageError(f"--preset is '{preset}', expected paper or modern.")
+    known = ("corrected", "paper") if algorithm == "vime" else ("paper", "modern")
+    env, preset = option(rest, "--env") or "", option(rest, "--preset") or known[0]
+    if preset not in known:
+        raise UsageError(f"--preset is '{preset}', expected {known[0]} or {known[1]}.")
     wish = tyro.cli(
-        arguments(algorithm, env, preset),  # type: ignore[arg-type]
+        arguments(algorithm, env, preset),
         args=without(rest, "--preset"),
         prog=f"zeuxis train {algorithm}",
         description=f"Trains a policy with {algorithm}: {ALGORITHMS[algorithm]}.",
@@ -64,10 +66,10 @@ def train(words: Sequence[str]) -> None:
         start(whole, wish.out)
 
 
-PARTS = {"training": "learning", "region": "region", "ppo": "proximal", "gail": "gail", "bc": "bc"}
+PARTS = {"training": "learning", "region": "region", "ppo": "proximal", "gail": "gail", "bc": "bc", "vime": "vime"}
 
 
-def arguments(algorithm: str, env: str, preset: Preset) -> Any:
+def arguments(algorithm: str, env: str, preset: str) -> Any:
     """The dataclass of the command's options: those of this algorithm, with the defaults of this task."""
     fixed = lambda kind, value: (kind, dataclasses.field(default_factory=lambda: value))  # noqa: E731
     fields: list[Any] = [("env", Annotated[str, tyro.conf.arg(help=ENV)])]
@@ -76,6 +78,9 @@ def arguments(algorithm: str, env: str, preset: Preset) -> Any:
     if algorithm in ("gail", "fem", "gtal"):
         help = "paper: the settings of Ho and Ermon for this task; modern: gradient penalty, several updates, absorbing states."
         fields.append(("preset", Annotated[str, tyro.conf.arg(help=help)], preset))
+    if algorithm == "vime":
+        help = "corrected: the bound as the theory has it; paper: as the code released with the paper, its oddities included."
+        fields.append(("preset", Annotated[str, tyro.conf.arg(help=help)], preset))
     fields.append(("out", Annotated[str, tyro.conf.arg(help="Where the numbered run folder goes.")], "runs"))
     fields.append(("dry_run", Annotated[bool, tyro.conf.arg(help="Show settings and time, and do not train.")], False))
     if algorithm == "bc":
@@ -83,8 +88,12 @@ def arguments(algorithm: str, env: str, preset: Preset) -> Any:
     else:
         config, learning, region = GAILConfig(), Learning(optimiser="ppo" if algorithm == "ppo" else "trpo"), TrustRegion()
         if algorithm in IMITATION:
-            config, learning, region = imitation(env, "discriminator" if algorithm == "gail" else algorithm, preset)
+            judge = "discriminator" if algorithm == "gail" else algorithm
+            config, learning, region = imitation(env, judge, preset)  # type: ignore[arg-type]
             fields.append(("gail", *fixed(GAILConfig, config)))
+        if algorithm == "vime":
+            bonus, learning, region = curiosity(env, preset)
+            fields.append(("vime", *fixed(VIMEConfig, bonus)))
         fields += [("training", *fixed(Learning, learning)), ("region", *fixed(TrustRegion, region)), ("ppo", *fixed(Proximal, Proximal()))]
     return dataclasses.make_dataclass("Train", fields, frozen=True)
 
@@ -181,6 +190,8 @@ def training_command(about: dict[str, Any]) -> str:
     base |= {"proximal": Proximal(), "bc": cloning(env)}
     if algorithm in ("gail", "fem", "gtal"):
         base["gail"], base["learning"], base["region"] = imitation(env, "discriminator" if algorithm == "gail" else algorithm)
+    if algorithm == "vime":
+        base["vime"], base["learning"], base["region"] = curiosity(env)
     for given, part in PARTS.items():
         usual = to_json(base[part]) if part in base else {}
         for key, value in about.get(part, {}).items():

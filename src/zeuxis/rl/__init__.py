@@ -22,6 +22,7 @@ WHERE = {
     "cloning": ("BC", "CloningConfig"),
     "demos": ("Demonstrations", "read_demos", "record"),
     "envs": ("Task", "task_of"),
+    "explorer": ("VIME",),
     "gail": ("GAIL",),
     "judges": ("Discriminator", "GAILConfig"),
     "learner": ("PPO", "TRPO", "Learner", "Learning"),
@@ -31,6 +32,7 @@ WHERE = {
     "returns": ("Returns", "returns_of"),
     "rollout": ("Engine", "Rollouts", "Trajectory"),
     "trust_region": ("TrustRegion",),
+    "vime": ("InformationGain", "VIMEConfig"),
 }
 HOME = {name: module for module, names in WHERE.items() for name in names}
 __all__ = sorted(HOME)

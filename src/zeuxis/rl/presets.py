@@ -1,4 +1,4 @@
-"""Settings for a task: the paper's on GAIL, and what was found to help since.
+"""Settings for a task: the papers' on GAIL and on VIME, and what was found to help since.
 
 | task | iterations | least steps of one | one step kept of | cloning steps |
 | --- | --- | --- | --- | --- |
@@ -11,6 +11,17 @@ Reacher has the entropy weight 0.001, the others none. A task that is not in the
 demonstrations.
 
 Source: Ho and Ermon, "Generative Adversarial Imitation Learning", 2016, table 2 and section 6, and the pipelines of the released code.
+
+VIME's tasks, by the code released with it and its authors' later one:
+
+| task | steps | least steps of an iteration | policy | dynamics model | baseline of the paper's preset |
+| --- | --- | --- | --- | --- | --- |
+| MountainCar | 250,000 | 5,000 | 32 | 32 | network |
+| CartPoleSwingup, DoublePendulum | 2,000,000 | 5,000 | 32 | 32 | network |
+| HalfCheetah, Walker2d | 3,000,000 | 5,000 | 64, 32 | 64, 64 | linear |
+| SwimmerGather | 50,000,000 | 50,000 | 64, 32 | 32 | linear |
+
+Source: Houthooft et al., "VIME: Variational Information Maximizing Exploration", 2016.
 """
 
 from __future__ import annotations
@@ -23,6 +34,8 @@ from .gail import PAPER, REGION, modern
 from .judges import GAILConfig
 from .learner import Learning
 from .trust_region import TrustRegion
+from .vime import CORRECTED, VIMEConfig
+from .vime import PAPER as RELEASED
 
 Preset = Literal["paper", "modern"]
 
@@ -79,3 +92,45 @@ def cloning(env: str) -> CloningConfig:
     """Settings for behavioural cloning in a task."""
     row = TABLE.get(base(env), Row(200, 5_000, 1, 20_000))
     return CloningConfig(every=row.every, steps=row.cloning, validate_every=max(50, row.cloning // 20))
+
+
+@dataclass(frozen=True)
+class Field:
+    """A task's line in VIME's table."""
+
+    steps: int
+    policy: tuple[int, ...] = (32,)
+    model: tuple[int, ...] = (32,)
+    batch: int = 5_000
+    pool: int = 100_000
+    linear: bool = False
+
+
+FIELDS = {
+    "MountainCar": Field(250_000),
+    "CartPoleSwingup": Field(2_000_000),
+    "DoublePendulum": Field(2_000_000),
+    **dict.fromkeys(("HalfCheetah", "Walker2d"), Field(3_000_000, (64, 32), (64, 64), linear=True)),
+    "SwimmerGather": Field(50_000_000, (64, 32), (32,), 50_000, 1_000_000, linear=True),
+}
+
+
+def curiosity(env: str, preset: str = "corrected") -> tuple[VIMEConfig, Learning, TrustRegion]:
+    """Settings for VIME in a task, corrected or as the released code has them.
+
+    Example:
+        >>> config, learning, region = curiosity("zeuxis/SparseHalfCheetah-v0")
+        >>> config.hidden, learning.steps, learning.hidden, region.delta
+        ((64, 64), 3000000, (64, 32), 0.01)
+    """
+    field = next((field for name, field in FIELDS.items() if name in base(env)), Field(1_000_000, (64, 64), (64, 64)))
+    gather = field.batch > 5_000  # trained by the released script, with its code's defaults
+    learning = Learning(
+        steps=field.steps, batch=field.batch, hidden=field.policy, gamma=0.99 if gather else 0.995, lam=1.0 if gather else 0.95
+    )
+    config = replace(RELEASED if preset == "paper" else CORRECTED, hidden=field.model, pool=field.pool)
+    if gather:
+        config = replace(config, updates=10 * config.updates, lr=1e-4 if preset == "paper" else config.lr)
+    if preset == "paper":
+        learning = replace(learning, normalise=False, value="linear" if field.linear else "natural")
+    return config, learning, TrustRegion(damping=1e-5 if preset == "paper" else 0.1)

@@ -15,15 +15,18 @@ from ..training.config import from_json, to_json
 from ..training.run import Run
 from .cloning import BC, CloningConfig
 from .demos import Demonstrations, read_demos
+from .explorer import VIME
 from .gail import GAIL
 from .judges import GAILConfig
 from .learner import PPO, TRPO, Learner, Learning
 from .ppo import Proximal
 from .trust_region import TrustRegion
+from .vime import VIMEConfig
 
 ALGORITHMS = {
     "trpo": TRPO.paper,
     "ppo": PPO.paper,
+    "vime": VIME.paper,
     "gail": GAIL.paper,
     "fem": "Abbeel and Ng: Apprenticeship Learning, 2004, as the baseline of Ho and Ermon 2016",
     "gtal": "Syed and Schapire: A Game-Theoretic Approach, 2007, as the baseline of Ho and Ermon 2016",
@@ -45,6 +48,7 @@ class Wish:
         proximal: Of PPO's.
         gail: Of the imitation.
         bc: Of cloning.
+        vime: Of the bonus for what is learnt about the world.
     """
 
     algorithm: str
@@ -55,13 +59,14 @@ class Wish:
     proximal: Proximal = field(default_factory=Proximal)
     gail: GAILConfig = field(default_factory=GAILConfig)
     bc: CloningConfig = field(default_factory=CloningConfig)
+    vime: VIMEConfig = field(default_factory=VIMEConfig)
 
     @property
     def seed(self) -> int:
         return self.bc.seed if self.algorithm == "bc" else self.learning.seed
 
 
-PARTS = {"learning": Learning, "region": TrustRegion, "proximal": Proximal, "gail": GAILConfig, "bc": CloningConfig}
+PARTS = {"learning": Learning, "region": TrustRegion, "proximal": Proximal, "gail": GAILConfig, "bc": CloningConfig, "vime": VIMEConfig}
 
 
 def build(wish: Wish, run: Run | None, demos: Demonstrations | None, quiet: bool = False) -> Learner | BC:
@@ -73,6 +78,8 @@ def build(wish: Wish, run: Run | None, demos: Demonstrations | None, quiet: bool
             return BC(w.env, demos, w.bc, run, quiet)
         judge: Any = w.algorithm if w.algorithm in ("fem", "gtal") else w.gail.judge
         return GAIL(w.env, demos, replace(w.gail, judge=judge), w.learning, w.region, w.proximal, run, quiet)
+    if w.algorithm == "vime":
+        return VIME(w.env, w.vime, w.learning, w.region, w.proximal, run, quiet)
     kind: Callable[..., Learner] = PPO if w.algorithm == "ppo" else TRPO
     return kind(w.env, w.learning, region=w.region, proximal=w.proximal, run=run, quiet=quiet)
 
@@ -104,7 +111,8 @@ def used(algorithm: str, part: str) -> bool:
     """Whether an algorithm has settings of this kind."""
     if algorithm == "bc":
         return part == "bc"
-    return part in ("learning", "region", "proximal") or (part == "gail" and algorithm in IMITATION)
+    own = {"gail": algorithm in IMITATION, "vime": algorithm == "vime"}
+    return part in ("learning", "region", "proximal") or own.get(part, False)
 
 
 def resume(folder: str | Path, steps: int | None = None) -> Learner | BC:
