@@ -53,6 +53,8 @@ def gymnasium() -> Any:
         import gymnasium
     except ImportError as error:
         raise MissingExtra("gymnasium", "rl", "Reinforcement learning") from error
+    from . import tasks  # noqa: F401  it registers them
+
     return gymnasium
 
 

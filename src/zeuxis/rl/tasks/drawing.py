@@ -1,0 +1,60 @@
+"""Pictures of flat worlds, without a screen: polygons, lines and discs in metres, drawn large and made small."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+LARGER = 3  # times as large is a picture drawn before it is made small, so that edges are smooth
+GREY, BLUE, RED, GREEN, INK = (205, 208, 214), (74, 112, 178), (200, 84, 70), (92, 154, 104), (60, 64, 72)
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A polygon; a line, if it has a width (metres); a disc, if one point and a width, its radius.
+
+    Arguments:
+        points: Corners (metres).
+        colour: Red, green, blue.
+        width: Of a line, or a disc's radius (metres).
+    """
+
+    points: Sequence[Point]
+    colour: tuple[int, int, int] = BLUE
+    width: float = 0.0
+
+
+def box(centre: Point, half: Point, angle: float = 0.0) -> list[Point]:
+    """Corners of a rectangle, turned about its centre.
+
+    Example:
+        >>> box((1, 0), (0.5, 0.25))
+        [(0.5, -0.25), (1.5, -0.25), (1.5, 0.25), (0.5, 0.25)]
+    """
+    c, s = math.cos(angle), math.sin(angle)
+    corners = [(i * half[0], j * half[1]) for i, j in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+    return [(centre[0] + c * x - s * y, centre[1] + s * x + c * y) for x, y in corners]
+
+
+def draw(shapes: Sequence[Shape], view: tuple[float, float, float, float], width: int = 480) -> np.ndarray:
+    """A picture, uint8 (height, width, 3), of what lies between left, bottom, right and top."""
+    left, bottom, right, top = view
+    scale = width / (right - left)
+    height = round((top - bottom) * scale)
+    image = Image.new("RGB", (width * LARGER, height * LARGER), (250, 250, 248))
+    pen, large = ImageDraw.Draw(image), scale * LARGER
+    for shape in shapes:
+        points = [((x - left) * large, (top - y) * large) for x, y in shape.points]
+        if len(points) == 1:
+            (x, y), r = points[0], shape.width * large
+            pen.ellipse((x - r, y - r, x + r, y + r), fill=shape.colour)
+        elif shape.width:
+            pen.line(points, fill=shape.colour, width=max(1, round(shape.width * large)), joint="curve")
+        else:
+            pen.polygon(points, fill=shape.colour)
+    return np.asarray(image.resize((width, height), Image.Resampling.BOX)).copy()
