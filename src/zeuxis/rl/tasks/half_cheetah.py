@@ -4,19 +4,22 @@ MuJoCo's half cheetah, six torques in [-1, 1] at 100 Hz (one step of the mechani
 The agent sees 20 numbers: the joints without x (8), the velocities (9), the whole body's centre of mass (3). A step that ends with that
 centre beyond x = 5 m pays 1; nothing costs, no episode ends before its limit. In its five seconds random actions do not get there.
 
-Source: Houthooft et al., 2016, and the code released with it: positions start with normal noise of deviation 0.01, velocities of 0.1.
-Departures: the body is the one that comes with Gymnasium, in today's MuJoCo, whose contacts differ from those of 2016.
+Source: Houthooft et al., 2016, and the code released with it. Departures: the body is the one that comes with Gymnasium, in today's MuJoCo,
+whose contacts differ from those of 2016.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
+import gymnasium
 import numpy as np
 
 from .bodies import Body
 
 GOAL = 5.0  # m
+MODEL = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / "half_cheetah.xml"
 
 
 class SparseHalfCheetah(Body):
@@ -32,15 +35,10 @@ class SparseHalfCheetah(Body):
     metadata: ClassVar[dict[str, Any]] = Body.metadata | {"render_fps": 100}  # type: ignore[misc]
 
     def __init__(self, render_mode: str | None = None) -> None:
-        super().__init__("half_cheetah.xml", 1, 20, render_mode, {"distance": 5.0, "trackbodyid": 1, "type": 1, "elevation": -12.0})
+        super().__init__(MODEL, 1, 20, render_mode, "track")
 
     def seen(self) -> np.ndarray:
         return np.concatenate([self.data.qpos[1:], self.data.qvel, self.centre])
-
-    def reset_model(self) -> np.ndarray:
-        position = self.init_qpos + 0.01 * self.np_random.standard_normal(self.model.nq)
-        self.set_state(position, self.init_qvel + 0.1 * self.np_random.standard_normal(self.model.nv))
-        return self.seen()
 
     def step(self, action: Any) -> Any:
         self.move(action)
