@@ -5,6 +5,8 @@ recent medians and weighed by $\eta$; the step of the policy on advantages of bo
 batch in it. The first iteration has no bonus. Advantages are standardised, so that even a small $\eta$ leads wherever the task says
 nothing, and is drowned out as soon as it pays.
 
+A policy's first deviation is half the range of each action, which is what unit deviation is to rllab's actions within -1 and 1.
+
 With `config.bonus` the same loop runs the controls: squared prediction error, disagreement, or none, which is plain TRPO with the figures
 of exploration.
 
@@ -17,11 +19,13 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 
 from ..applications.film import write_film
 from ..training.run import Run
 from .coverage import Visits
 from .learner import Learner, Learning
+from .policy import GaussianPolicy
 from .ppo import Proximal
 from .rollout import Rollouts
 from .trust_region import TrustRegion
@@ -65,6 +69,9 @@ class VIME(Learner):
         self.config = config or VIMEConfig()
         super().__init__(env, learning, region, proximal, run, quiet)
         task, seed = self.task, self.learning.seed
+        if isinstance(self.policy, GaussianPolicy):  # rllab's policies act within -1 and 1, stretched to the bounds: as far as these go
+            reach = np.subtract(task.high, task.low) / 2
+            self.policy.log_std.data.copy_(torch.from_numpy(np.log(np.maximum(reach, 1e-6))))
         self.curiosity = InformationGain(task.observation, task.action, self.config, seed)
         self.visits = Visits(task.observation, self.config.axes, seed)
         self.parts |= {"curiosity": self.curiosity, "visits": self.visits}
