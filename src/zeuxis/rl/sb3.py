@@ -43,7 +43,7 @@ def curious(config: VIMEConfig | None = None, seed: int = 0, verbose: int = 0) -
         raise MissingExtra("stable-baselines3", "sb3", "This callback") from error
     settings = config or VIMEConfig()
 
-    class Curious(BaseCallback):  # type: ignore[misc]
+    class Curious(BaseCallback):
         """Collects transitions, and pays for them."""
 
         def _init_callback(self) -> None:
