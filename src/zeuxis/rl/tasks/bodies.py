@@ -64,6 +64,7 @@ class Body(gymnasium.Env):
         """Lays out what else there is, at the start of an episode."""
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        """First observation; a seed fixes all that follow."""
         super().reset(seed=seed)
         mujoco.mj_resetData(self.model, self.data)
         self.place()
@@ -83,6 +84,7 @@ class Body(gymnasium.Env):
         """Adds to a picture what the mechanics know nothing of."""
 
     def render(self) -> Any:
+        """A picture, uint8 (320, 480, 3)."""
         if self.render_mode is None:
             return None
         try:
@@ -99,6 +101,7 @@ class Body(gymnasium.Env):
             ) from error
 
     def close(self) -> None:
+        """Frees what drawing needed."""
         if self.renderer is not None:
             self.renderer.close()
             self.renderer = None

@@ -38,7 +38,7 @@ class Swing(World):
     dt: ClassVar[float] = 0.05
     limit: ClassVar[float] = 10.0
     entries: ClassVar[int] = 4
-    view: ClassVar[tuple[float, float, float, float]] = (-3.3, -1.3, 3.3, 1.5)
+    view: ClassVar[tuple[float, float, float, float]] = (-3.6, -2.0, 3.6, 2.2)
 
     def first(self, chance: np.random.Generator) -> State:
         return tuple(chance.uniform(LOW, HIGH).tolist())

@@ -39,7 +39,7 @@ class Links(World):
     dt: ClassVar[float] = 0.02
     limit: ClassVar[float] = 50.0
     entries: ClassVar[int] = 6
-    view: ClassVar[tuple[float, float, float, float]] = (-2.9, -2.2, 2.9, 2.4)
+    view: ClassVar[tuple[float, float, float, float]] = (-3.6, -2.2, 3.6, 2.6)
 
     def __init__(self, substeps: int = 1) -> None:
         super().__init__(2 * substeps)

@@ -41,6 +41,7 @@ class SparseHalfCheetah(Body):
         return np.concatenate([self.data.qpos[1:], self.data.qvel, self.centre])
 
     def step(self, action: Any) -> Any:
+        """Observation, reward, whether it ended, whether it was cut off (never here), what happened."""
         self.move(action)
         x = float(self.centre[0])
         return self.seen(), float(x > GOAL), False, False, {"x": x}

@@ -14,7 +14,7 @@ $q_{k-1} = q_k - h \dot q_{k-1}$, position and velocity are the whole state.
 
 **Actions** are in [-1, 1], of the greatest force or torque, as the paper's agents act through a wrapper that scales and clips.
 
-**Numbers.** A task's formulas are written once, with +, -, *, / and abs on floats or arrays, whose results do not depend on which, and with
+**Numbers.** A task's formulas are written once, in sums, products, quotients and `abs` of floats or arrays, whose results do not depend on which, and with
 sines and cosines of the C library in both cases; NumPy's own differ from it in the last bit.
 
 Departures: an episode starts with velocities that agree with each other and with the constraints, where the engine spends its first
@@ -119,11 +119,13 @@ class Planar(gymnasium.Env):
         return np.array(self.world.observe(self.state), np.float32)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        """First observation; a seed fixes all that follow."""
         super().reset(seed=seed)
         self.state = self.world.first(self.np_random)
         return self.seen(), {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Observation, reward, whether it ended, whether it was cut off, nothing."""
         if self.state is None:
             raise gymnasium.error.ResetNeeded("A world has no state before its first reset: call reset first.")
         world, state = self.world, self.state
@@ -135,6 +137,7 @@ class Planar(gymnasium.Env):
         return self.seen(), float(pays), bool(ends), False, {}
 
     def render(self) -> Any:
+        """A picture, uint8 (height, width, 3)."""
         if self.render_mode is None:
             return None
         if self.state is None:
@@ -172,6 +175,7 @@ class PlanarVector(VectorEnv):
         return np.stack(self.world.observe(self.state), 1).astype(np.float32)
 
     def reset(self, *, seed: int | list[int | None] | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        """First observations; a seed fixes all that follow."""
         seeds = [None if seed is None else seed + i for i in range(self.num_envs)] if not isinstance(seed, list) else seed
         if len(seeds) != self.num_envs:
             raise ValueError(f"{len(seeds)} seeds were given for {self.num_envs} worlds: give one each, or one number.")
@@ -183,6 +187,7 @@ class PlanarVector(VectorEnv):
         return self.seen(), {}
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Observations, rewards, which ended, which were cut off, nothing."""
         if self.state is None:
             raise gymnasium.error.ResetNeeded("Worlds have no state before their first reset: call reset first.")
         world, state = self.world, self.state
@@ -204,6 +209,7 @@ class PlanarVector(VectorEnv):
         return self.seen(), rewards, ends, cut, {}
 
     def render(self) -> Any:
+        """A picture of each."""
         if self.render_mode is None or self.state is None:
             return None
         return tuple(draw(self.one().shapes(one), self.world.view) for one in zip(*(p.tolist() for p in self.state), strict=True))

@@ -80,6 +80,7 @@ class SwimmerGather(Body):
         return [(a, b) for a, b in objects if (a - x) ** 2 + (b - y) ** 2 >= REACH**2]
 
     def step(self, action: Any) -> Any:
+        """Observation, reward, whether it ended, whether it was cut off (never here), what happened."""
         self.move(action)
         apples, bombs = self.left(self.apples), self.left(self.bombs)
         eaten, hit = len(self.apples) - len(apples), len(self.bombs) - len(bombs)
