@@ -20,15 +20,12 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.data import DataLoader, TensorDataset
 
-from dcgan import interleaved, product_rate
+from dcgan import interleaved, ours, product_rate
 from zeuxis.data import few_labels, load_data
 from zeuxis.data.dataset import Dataset
 from zeuxis.evaluation.record import machine, write_record
 from zeuxis.gan.infogan import InfoGANConfig
-from zeuxis.model import Model
 from zeuxis.recipes import recipes
-from zeuxis.training.loop import fit
-from zeuxis.training.settings import Training
 from zeuxis.training.speed import has_bf16
 from zeuxis.training.weights import build
 
@@ -122,15 +119,6 @@ def plain_infogan(data: Dataset, batch: int) -> Callable[[int], None]:
             loss.backward()
             adam_g.step()
             loss.item()
-
-    return steps
-
-
-def ours(model: Model, data: Dataset, batch: int) -> Callable[[int], None]:
-    """The same game by zeuxis."""
-
-    def steps(n: int) -> None:
-        fit(model, data, None, Training(images=n * batch, batch=batch, film=0, log_every=10**12), quiet=True)
 
     return steps
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from dcgan import colour, interleaved, product_rate, seconds
+from dcgan import colour, interleaved, ours, product_rate, seconds
 from zeuxis.autoregressive.pixelcnn import PixelCNNConfig
 from zeuxis.autoregressive.pixelcnnpp import PixelCNNPPConfig
 from zeuxis.autoregressive.pixelrnn import PixelRNNConfig
@@ -29,8 +29,6 @@ from zeuxis.autoregressive.pixels import PixelModel
 from zeuxis.data import load_data
 from zeuxis.data.dataset import Dataset
 from zeuxis.evaluation.record import machine, write_record
-from zeuxis.training.loop import fit
-from zeuxis.training.settings import Training
 from zeuxis.training.speed import has_bf16
 from zeuxis.training.weights import build
 
@@ -86,15 +84,6 @@ def plain(data: Dataset, config: PixelCNNConfig, batch: int) -> Callable[[int], 
             (loss / batch).backward()
             adam.step()
             loss.item()
-
-    return steps
-
-
-def ours(model: PixelModel, data: Dataset, batch: int) -> Callable[[int], None]:
-    """The same by zeuxis."""
-
-    def steps(n: int) -> None:
-        fit(model, data, None, Training(images=n * batch, batch=batch, film=0, log_every=10**12), quiet=True)
 
     return steps
 

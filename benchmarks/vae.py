@@ -22,7 +22,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from dcgan import colour, interleaved, product_rate, seconds
+from dcgan import colour, interleaved, ours, product_rate, seconds
 from zeuxis.data import load_data
 from zeuxis.data.binarised import binarised
 from zeuxis.data.dataset import Dataset
@@ -31,8 +31,6 @@ from zeuxis.evaluation.memory import bytes_of
 from zeuxis.evaluation.record import machine, write_record
 from zeuxis.model import Batch, Model, Noise
 from zeuxis.recipes import recipes
-from zeuxis.training.loop import fit
-from zeuxis.training.settings import Training
 from zeuxis.training.speed import has_bf16
 from zeuxis.training.weights import build
 from zeuxis.vae.iaf import IAFConfig
@@ -111,15 +109,6 @@ def plain(data: Dataset, steps_of_flow: int, width: int) -> Callable[[int], None
             loss.backward()
             optimiser.step()
             loss.item()
-
-    return steps
-
-
-def ours(model: Model, data: Dataset, batch: int = BATCH) -> Callable[[int], None]:
-    """The same step by zeuxis."""
-
-    def steps(n: int) -> None:
-        fit(model, data, None, Training(images=n * batch, batch=batch, film=0, log_every=10**12), quiet=True)
 
     return steps
 

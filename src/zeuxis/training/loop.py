@@ -71,6 +71,23 @@ def fit(
     Raises:
         DivergenceError: A loss or weight is no finite number; the sentence names step, player and last good save.
     """
+    fitting = begin(model, data, run, training, validate, world, quiet)
+    with interrupts() as stop:
+        result = fitting.go(stop)
+    meet()
+    return result
+
+
+def begin(
+    model: Model,
+    data: Dataset,
+    run: Run | None = None,
+    training: Training | None = None,
+    validate: Validation | None = None,
+    world: World | None = None,
+    quiet: bool = False,
+) -> Fitting:
+    """What `fit` does before the first step: device, precision, layout and the start that data give."""
     t = training or Training()
     world = world or join()
     check(t, data, world)
@@ -83,11 +100,7 @@ def fit(
     if run is None or not run.path("state.safetensors").exists():
         model.begin(data, t.seed)
     broadcast(model)
-    fitting = Fitting(model, data, run, t, world, machine, validate, quiet)
-    with interrupts() as stop:
-        result = fitting.go(stop)
-    meet()
-    return result
+    return Fitting(model, data, run, t, world, machine, validate, quiet)
 
 
 class Fitting:
@@ -143,7 +156,6 @@ class Fitting:
             while self.step < self.steps:
                 before = self.images
                 self.one_step()
-                self.step += 1
                 report.advance(self.images)
                 crossed = lambda every, before=before: every > 0 and before // every < self.images // every  # noqa: E731
                 if crossed(self.t.log_every) or self.step == self.steps:
@@ -184,6 +196,7 @@ class Fitting:
         for _, batch in plays:
             for name, value in batch.logs.items():
                 self.logs.setdefault(name, []).append(value.detach())
+        self.step += 1
 
     def more(self, portion: int, kind: Literal["any", "labelled"], n: int) -> tuple[Tensor, Tensor | None]:
         """This process's share of n further examples."""
