@@ -14,8 +14,8 @@ $q_{k-1} = q_k - h \dot q_{k-1}$, position and velocity are the whole state.
 
 **Actions** are in [-1, 1], of the greatest force or torque, as the paper's agents act through a wrapper that scales and clips.
 
-**Numbers.** A task's formulas are written once, in sums, products, quotients and `abs` of floats or arrays, whose results do not depend on which, and with
-sines and cosines of the C library in both cases; NumPy's own differ from it in the last bit.
+**Numbers.** A task's formulas are written once, in sums, products, quotients and `abs` of floats or arrays, whose results do not depend on
+which, and with sines and cosines of the C library in both cases; NumPy's own differ from it in the last bit.
 
 Departures: an episode starts with velocities that agree with each other and with the constraints, where the engine spends its first
 steps on that.
