@@ -55,7 +55,8 @@ from torch import Tensor, nn
 Expectation = Literal["moments", "samples"]
 HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 ROOT_HALF, PEAK = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi)
-ELEMENTS = 1 << 19  # numbers of one block of outer products: those of a block stay in the cache
+ELEMENTS = 1 << 17  # numbers of one block of outer products, which then stays in the cache
+BLOCKS = {"moments": 1_024, "samples": 256}  # transitions judged together: more no longer fit the cache, fewer are overhead
 
 
 @dataclass
@@ -278,8 +279,7 @@ class BNN(nn.Module):
             rng: Draws the samples' noise, for each row by itself.
         """
         b, n = self.belief(), x.shape[1]
-        widest = max(a for a, _ in self.shapes) * (self.samples if self.expectation == "samples" else 1)
-        block = max(64, min(2_048, ELEMENTS // widest))
+        block = BLOCKS[self.expectation]
         return np.concatenate([self.rows(b, x[:, i : i + block], y[:, i : i + block], rng) for i in range(0, n, block)])
 
     def rows(self, b: Belief, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -1,0 +1,200 @@
+"""Information gain of a batch at once against one transition at a time, learning by written-out gradients against differentiating, and
+what both cost beside the collection of a batch.
+
+    python benchmarks/vime.py [--quick]
+
+The peer is the plain script: a PyTorch network of Gaussian weights, pre-activations sampled ten times, `torch.autograd.grad` for each
+transition, `torch.optim.Adam` for the bound. Interleaved in one process run, on one thread; ratios of medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dcgan import interleaved
+from zeuxis.evaluation.record import machine, write_record
+from zeuxis.rl.bnn import BNN, columns
+from zeuxis.rl.explorer import VIME
+from zeuxis.rl.presets import curiosity
+from zeuxis.training.speed import prepare
+
+SIZES = {"classic": (3, (32,), 2), "HalfCheetah": (26, (64, 64), 20), "SwimmerGather": (35, (32,), 33)}
+TASKS = ("zeuxis/SparseMountainCar-v0", "zeuxis/SparseCartPoleSwingup-v0", "zeuxis/SparseHalfCheetah-v0")
+SAMPLES = 10
+
+
+class Plain:
+    """The Bayesian network of a plain script."""
+
+    def __init__(self, inputs: int, hidden: tuple[int, ...], outputs: int) -> None:
+        sizes = [inputs, *hidden, outputs]
+        self.mu, self.rho = [], []
+        for a, b in pairwise(sizes):
+            self.mu += [(torch.randn(a, b) * math.sqrt(2 / a)).requires_grad_(), torch.zeros(b, requires_grad=True)]
+            self.rho += [torch.full(p.shape, math.log(math.expm1(0.5))).requires_grad_() for p in self.mu[-2:]]
+        self.parameters = [*self.mu, *self.rho]
+        self.adam = torch.optim.Adam(self.parameters, 1e-3)
+
+    def loss(self, x: Tensor, y: Tensor) -> Tensor:
+        """Negative log-likelihood of rows, averaged over samples of the pre-activations, but for a constant."""
+        h = x.expand(SAMPLES, *x.shape)
+        sigma = [torch.nn.functional.softplus(r) for r in self.rho]
+        last = len(self.mu) - 2
+        for i in range(0, len(self.mu), 2):
+            m = h @ self.mu[i] + self.mu[i + 1]
+            v = h.square() @ sigma[i].square() + sigma[i + 1].square()
+            h = m + v.sqrt() * torch.randn_like(m)
+            if i < last:
+                h = h.relu()
+        return 0.5 * (h - y).square().sum(2).mean(0).mean()
+
+    def bonus(self, x: Tensor, y: Tensor) -> float:
+        """Of one transition."""
+        gradients = torch.autograd.grad(self.loss(x, y), self.parameters)
+        k, total = len(self.mu), 0.0
+        for i, rho in enumerate(self.rho):
+            sigma, slope = torch.nn.functional.softplus(rho), torch.sigmoid(rho)
+            stirred = (gradients[i] * sigma).square() + (gradients[k + i] * sigma / slope).square() / 2
+            total += stirred.sum().item()
+        return 0.5e-4 * total
+
+    def step(self, x: Tensor, y: Tensor, weight: float) -> None:
+        """One step of Adam on the bound of a minibatch."""
+        divergence = torch.zeros(())
+        for mu, rho in zip(self.mu, self.rho, strict=True):
+            sigma = torch.nn.functional.softplus(rho)
+            divergence = divergence + ((mu.square() + sigma.square()) / 0.5 - sigma.log()).sum()
+        loss = self.loss(x, y) + weight * divergence
+        self.adam.zero_grad()
+        loss.backward()
+        self.adam.step()
+
+
+def gains(name: str, n: int, few: int, rounds: int) -> dict[str, float]:
+    """Milliseconds of the bonus of n transitions; the plain script does a few of them, and its time is scaled up."""
+    inputs, hidden, outputs = SIZES[name]
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((n, inputs)).astype(np.float32), rng.standard_normal((n, outputs)).astype(np.float32)
+    given, wanted = columns(x), np.ascontiguousarray(y.T)
+    nets = {kind: BNN(inputs, hidden, outputs, expectation=kind, samples=SAMPLES) for kind in ("moments", "samples")}  # type: ignore[arg-type]
+    plain, xs, ys = Plain(inputs, hidden, outputs), torch.from_numpy(x), torch.from_numpy(y)
+    calls: dict[str, Callable[[], object]] = {kind: lambda net=net: net.stirred(given, wanted, rng) for kind, net in nets.items()}
+    calls["autograd"] = lambda: [plain.bonus(xs[i : i + 1], ys[i : i + 1]) for i in range(few)]
+    calls["closed, one by one"] = lambda: [nets["moments"].stirred(given[:, i : i + 1], wanted[:, i : i + 1], rng) for i in range(few)]
+    times = interleaved(calls, rounds)
+    scale = {"autograd": n / few, "closed, one by one": n / few}
+    found = {f"{kind} ms": 1e3 * statistics.median(taken) * scale.get(kind, 1) for kind, taken in times.items()}
+    found |= {f"{kind} times as fast as autograd": found["autograd ms"] / found[f"{kind} ms"] for kind in nets}
+    print(f"{name}, {n:,} transitions, {nets['moments'].weights:,} weights: {found['autograd ms']:,.0f} ms by autograd, ", end="")
+    print(f"{found['closed, one by one ms']:,.0f} ms in closed form one by one, ", end="")
+    for kind in ("samples", "moments"):
+        print(f"{found[f'{kind} ms']:.1f} ms at once by {kind} ({found[f'{kind} times as fast as autograd']:,.0f} times)", end=", ")
+    print()
+    return found
+
+
+def fits(name: str, part: int, rounds: int) -> dict[str, float]:
+    """Milliseconds of an iteration's learning: the paper's 500 steps on 10 rows, and the corrected settings' 150 on 64."""
+    inputs, hidden, outputs = SIZES[name]
+    rng = np.random.default_rng(0)
+
+    def batches(steps: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
+        x = np.ones((steps, inputs + 1, rows), np.float32)
+        x[:, :-1] = rng.standard_normal((steps, inputs, rows))
+        return x, rng.standard_normal((steps, outputs, rows)).astype(np.float32)
+
+    small, large = batches(500 // part, 10), batches(150 // part, 64)
+    plain = Plain(inputs, hidden, outputs)
+    rows = [(torch.from_numpy(x[:-1].T.copy()), torch.from_numpy(y.T.copy())) for x, y in zip(*small, strict=True)]
+    by = {kind: BNN(inputs, hidden, outputs, expectation=kind, samples=SAMPLES) for kind in ("moments", "samples")}  # type: ignore[arg-type]
+    calls: dict[str, Callable[[], object]] = {
+        "autograd, 500 on 10": lambda: [plain.step(x, y, 1e-5) for x, y in rows],
+        "samples, 500 on 10": lambda: by["samples"].fit(*small, rng, 1e-5),
+        "moments, 500 on 10": lambda: by["moments"].fit(*small, rng, 1e-5),
+        "moments, 150 on 64": lambda: by["moments"].fit(*large, rng, 1e-5),
+    }
+    found = {f"{kind} ms": 1e3 * part * statistics.median(taken) for kind, taken in interleaved(calls, rounds).items()}
+    print(f"{name}, learning of an iteration: " + ", ".join(f"{kind} {value:,.0f}" for kind, value in found.items()))
+    return found
+
+
+def timed(agent: VIME, name: str, spent: dict[str, float]) -> None:
+    """Adds up the seconds that a method of the agent's curiosity takes."""
+    inner = getattr(agent.curiosity, name)
+
+    def outer(*arguments: np.ndarray) -> object:
+        began = time.perf_counter()
+        found = inner(*arguments)
+        spent[name] = spent.get(name, 0.0) + time.perf_counter() - began
+        return found
+
+    object.__setattr__(agent.curiosity, name, outer)
+
+
+def iterations(task: str, rounds: int, batch: int) -> dict[str, float]:
+    """Steps a second with and without curiosity, and what bonus and learning take of an iteration, on one core."""
+    config, learning, region = curiosity(task)
+    learning = replace(learning, workers=0, threads=1, batch=min(batch, learning.batch))
+    spent: dict[str, float] = {}
+    agents = {kind: VIME(task, replace(config, bonus=kind), learning, region, quiet=True) for kind in ("none", "information")}  # type: ignore[arg-type]
+    for name in ("bonus", "fit"):
+        timed(agents["information"], name, spent)
+    steps = dict.fromkeys(agents, 0)
+    began = dict.fromkeys(agents, 0)
+
+    def go(kind: str) -> None:
+        steps[kind] = agents[kind].steps
+        agents[kind].iterate()
+        began[kind] += agents[kind].steps - steps[kind]
+
+    for kind in agents:
+        agents[kind].iterate()  # the first has no bonus
+    for counts in (began, spent):
+        counts.update(dict.fromkeys(counts, 0))
+    times = interleaved({kind: lambda kind=kind: go(kind) for kind in agents}, rounds)
+    rounds += 1  # the call that warms up spends and counts as well; it is a full iteration like the others
+    typical = {kind: statistics.median(taken) for kind, taken in times.items()}
+    each = {kind: count / rounds for kind, count in began.items()}
+    found = {f"{kind} steps/s": each[kind] / typical[kind] for kind in agents}
+    found |= {f"{name} ms": 1e3 * seconds / rounds for name, seconds in spent.items()}
+    found |= {f"{name} share": seconds / rounds / typical["information"] for name, seconds in spent.items()}
+    print(f"{task}: {found['none steps/s']:,.0f} steps/s without, {found['information steps/s']:,.0f} with; of an iteration ", end="")
+    print(f"the bonus takes {found['bonus share']:.1%} ({found['bonus ms']:.1f} ms), learning {found['fit share']:.1%}")
+    for agent in agents.values():
+        agent.engine.close()
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="few repetitions, no record")
+    parser.add_argument("--record", default="results/speed-vime.json", help="where the figures go")
+    wish = parser.parse_args()
+    began, figures = time.monotonic(), {}
+    prepare("cpu", "fp32", 1)
+    print(machine())
+    few, rounds = (20, 1) if wish.quick else (500, 7)
+    for name in SIZES:
+        figures[f"bonus {name}"] = gains(name, 5_000, few, rounds)
+    for name in SIZES:
+        figures[f"learning {name}"] = fits(name, 10 if wish.quick else 1, 1 if wish.quick else 5)
+    for task in TASKS[:1] if wish.quick else TASKS:
+        figures[f"iteration {task}"] = iterations(task, 1 if wish.quick else 9, 1_000 if wish.quick else 5_000)
+    if not wish.quick:
+        note = "one thread; medians of interleaved rounds; one by one 500 transitions are timed and scaled to 5,000"
+        print("record:", write_record(wish.record, figures, seconds=time.monotonic() - began, seed=0, note=note))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
