@@ -116,7 +116,7 @@ BAD = [
     ("demos paint", 2, "it can record and show"),
     ("demos show {0}/text.npz", 1, "cannot be read as plain arrays"),
     ("demos record {0}/expert.safetensors --episodes 0", 2, "At least one episode"),
-    ("demos record {0}/expert.safetensors --out x.csv", 2, ".npz or .safetensors"),
+    ("demos record {0}/expert.safetensors --out x.csv", 2, "in Minari's form"),
     ("demos record {0}/nowhere.safetensors", 1, "no policy file"),
     ("demos record {0}/empty", 1, "no policy file"),
     ("play {0}/expert.safetensors --env tiny_envs:Blind-v0", 2, "could not be made"),

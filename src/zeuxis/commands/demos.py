@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ..errors import UsageError
 from ..progress import out
-from ..rl.demos import Demonstrations, read_demos, record
+from ..rl.demos import Demonstrations, read_demos, record, writable
 from ..rl.policy import load_policy
 from ..training.run import Run
 from .policies import task_named
@@ -25,7 +25,7 @@ POLICY is a policy file or the run folder of a policy. zeuxis demos record --hel
 
 @dataclass(frozen=True)
 class Record:
-    """Lets a policy act and keeps its trajectories: .npz or .safetensors, no pickle."""
+    """Lets a policy act and keeps its trajectories: .npz, .safetensors, .hdf5, or a folder in Minari's form; no pickle."""
 
     policy: tyro.conf.Positional[str]
     """A policy file, or the run folder of a policy."""
@@ -34,7 +34,7 @@ class Record:
     episodes: int = 25
     """Trajectories."""
     out: str = ""
-    """Where they go; by default TASK.npz."""
+    """Where they go, by default TASK.npz; a name without an ending is a folder that Minari reads."""
     stochastic: bool = False
     """Draw actions from the policy's law, as the paper's experts did, instead of taking the likeliest."""
     horizon: int = 0
@@ -50,7 +50,7 @@ class Show:
     """What is in a file of demonstrations."""
 
     file: tyro.conf.Positional[str]
-    """An .npz or .safetensors file."""
+    """An .npz, .safetensors or .hdf5 file, or a folder of Minari's."""
 
 
 def main(words: Sequence[str]) -> None:
@@ -66,9 +66,7 @@ def main(words: Sequence[str]) -> None:
     actor, path = load_policy(wish.policy), Path(wish.policy)
     about = Run.open(path).read_json("config.json") if path.is_dir() else {}
     env = task_named(wish.env, about, actor.about)
-    file = Path(wish.out or f"{env.split(':')[-1].replace('/', '-')}.npz")
-    if file.suffix not in (".npz", ".safetensors"):
-        raise UsageError(f"Demonstrations are written as .npz or .safetensors, not as '{file.name}': choose one of these.")
+    file = writable(wish.out or f"{env.split(':')[-1].replace('/', '-')}.npz")
     told = {"deterministic": not wish.stochastic, "seed": wish.seed, "workers": max(0, wish.workers), "horizon": wish.horizon}
     demos = record(actor, env, wish.episodes, **told, policy=path.name)  # type: ignore[arg-type]
     show(demos)

@@ -12,8 +12,8 @@ terminated    (E,)               whether it ended by itself
 about         JSON               task, policy, seed, version
 ```
 
-Files with the arrays `obs`, `act`, `next_obs`, `rew`, `terminal` and `episode_starts` are read as well, and episodes of Minari by
-`of_episodes`.
+Files with the arrays `obs`, `act`, `next_obs`, `rew`, `terminal` and `episode_starts` are read as well, HDF5 files and Minari's folders by
+`hdf5`, and episodes of Minari by `of_episodes`.
 
 **Thinning.** An expert's consecutive steps say nearly the same, and with all of them plain cloning already does well. The paper keeps of
 trajectory i the steps $k_i, k_i + f, k_i + 2f, \ldots$ with $k_i$ uniform in 0..f-1, the same $k_i$ in every run.
@@ -165,9 +165,11 @@ class Demonstrations:
 
     def save(self, path: str | Path) -> Path:
         """Writes a file, whole or not at all."""
-        path = Path(path)
+        path = writable(path)
         if path.suffix not in (".npz", ".safetensors"):
-            raise UsageError(f"Demonstrations are written as .npz or .safetensors, not as '{path.name}': choose one of these.")
+            from .hdf5 import write  # it needs a package of its own
+
+            return write(self, path)
         arrays = {name: np.ascontiguousarray(getattr(self.rollouts, name)) for name in NAMES}
         about, partial = json.dumps(self.about), path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
         try:
@@ -184,6 +186,17 @@ class Demonstrations:
         return path
 
 
+def writable(path: str | Path) -> Path:
+    """A path whose ending says how it is to be written."""
+    path = Path(path)
+    if path.suffix not in (".npz", ".safetensors", ".hdf5", ".h5", ""):
+        raise UsageError(
+            f"Demonstrations are written as .npz, .safetensors, .hdf5 or, without an ending, as a folder in Minari's form, "
+            f"not as '{path.name}': choose one of these."
+        )
+    return path
+
+
 def as_actions(actions: np.ndarray) -> np.ndarray:
     """Classes (N,) as int64, boxes (N, a) as float32."""
     if actions.ndim == 1 and np.issubdtype(actions.dtype, np.integer):
@@ -198,6 +211,10 @@ def read_demos(path: str | Path) -> Demonstrations:
         DataError: It is missing, damaged, of another form, or holds numbers that are not finite.
     """
     path = Path(path)
+    if path.is_dir() or path.suffix in (".hdf5", ".h5"):
+        from .hdf5 import read  # it needs a package of its own
+
+        return read(path)
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, "np") as file:
@@ -210,7 +227,8 @@ def read_demos(path: str | Path) -> Demonstrations:
     except FileNotFoundError as error:
         raise DataError(f"There is no file of demonstrations '{path}': check the path, or make one with zeuxis demos record.") from error
     except (OSError, ValueError, EOFError, SafetensorError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-        raise DataError(f"'{path}' cannot be read as plain arrays ({' '.join(str(error).split())}): give .npz or .safetensors.") from error
+        reason = " ".join(str(error).split())
+        raise DataError(f"'{path}' cannot be read as plain arrays ({reason}): give .npz, .safetensors or .hdf5.") from error
     if all(name in arrays for name in FOREIGN):
         arrays = translated(arrays, path)
     missing = [name for name in NAMES if name not in arrays]

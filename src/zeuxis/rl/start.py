@@ -17,6 +17,7 @@ from .cloning import BC, CloningConfig
 from .demos import Demonstrations, read_demos
 from .explorer import VIME
 from .gail import GAIL
+from .hdf5 import stored
 from .judges import GAILConfig
 from .learner import PPO, TRPO, Learner, Learning
 from .ppo import Proximal
@@ -135,8 +136,8 @@ def resume(folder: str | Path, steps: int | None = None) -> Learner | BC:
 
 
 def digest(path: str) -> str:
-    """SHA-256 of a file."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    """SHA-256 of a file, or of the one that holds the episodes in Minari's folder."""
+    return hashlib.sha256(stored(Path(path)).read_bytes()).hexdigest()
 
 
 def carry_out(agent: Learner | BC, run: Run) -> Learner | BC:
