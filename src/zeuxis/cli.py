@@ -30,6 +30,7 @@ COMMANDS = {
     "compress": "images into one file, in as many bits as a model gives them: zeuxis compress RUN IMAGE ... -o file.zx",
     "decompress": "the images of a .zx file, to the last pixel",
     "codes": "measure what a model's codes mean: errors, correlations, disentanglement",
+    "curves": "figures of several runs over time, median and quartiles over seeds: zeuxis curves RUN ...",
     "ablation": "Improved GAN with one technique left out at a time",
     "demos": "an expert's demonstrations: zeuxis demos record POLICY, zeuxis demos show FILE",
     "play": "film a policy in its task: zeuxis play RUN",
