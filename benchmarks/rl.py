@@ -3,11 +3,13 @@
     python benchmarks/rl.py [--quick]
 
 Interleaved in one process run, printed as rates and as ratios of medians, with the share of the machine's own rate of matrix products.
+If sb3-contrib is installed, its TRPO learns the same task with the same networks and settings, end to end.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import statistics
 import sys
@@ -19,14 +21,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan import interleaved, product_rate
+from dcgan import interleaved, product_rate, seconds
 from zeuxis.evaluation.record import machine, write_record
 from zeuxis.rl.actor import Actor
 from zeuxis.rl.envs import task_of
+from zeuxis.rl.learner import TRPO, Learning
 from zeuxis.rl.networks import flat
 from zeuxis.rl.policy import Policy, policy_for
 from zeuxis.rl.rollout import Engine
 from zeuxis.rl.trpo import Fisher
+from zeuxis.rl.trust_region import TrustRegion
 from zeuxis.training.speed import prepare
 
 
@@ -128,6 +132,50 @@ def products(name: str, n: int, rounds: int) -> dict[str, float]:
     return {"twice ms": 1e3 * slow, "ours ms": 1e3 * fast, "ratio": ratio, "share of product rate": share, "relative error": error}
 
 
+def against_peer(name: str, batch: int, iterations: int, rounds: int) -> dict[str, float]:
+    """Steps a second of TRPO from rollout to value function: sb3-contrib's with the settings its authors publish, and the same here."""
+    if importlib.util.find_spec("sb3_contrib") is None:
+        print("sb3-contrib is not installed: no comparison with it")
+        return {}
+    from sb3_contrib import TRPO as PeerTRPO
+    from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.vec_env import VecNormalize
+
+    threads, cores, found = torch.get_num_threads(), len(os.sched_getaffinity(0)), {}
+    envs = VecNormalize(make_vec_env(name, cores))
+    same = {"batch_size": 128, "learning_rate": 1e-3, "gamma": 0.99, "gae_lambda": 0.95, "target_kl": 0.04}
+    peer = PeerTRPO("MlpPolicy", envs, n_steps=batch // cores, cg_max_steps=25, n_critic_updates=20, device="cpu", seed=0, **same)
+    learning = Learning(steps=10**9, batch=batch, lam=0.95, value_epochs=20, value_batch=128, log_every=10**6)
+    ours = TRPO(name, learning, region=TrustRegion(delta=0.04, iterations=25), quiet=True)
+    seen = {"sb3-contrib": 0, "zeuxis": 0}
+
+    def theirs() -> None:
+        before = peer.num_timesteps
+        peer.learn(batch * iterations, reset_num_timesteps=False)
+        seen["sb3-contrib"] = peer.num_timesteps - before
+
+    def here() -> None:
+        before = ours.steps
+        for _ in range(iterations):
+            ours.iterate()
+        seen["zeuxis"] = ours.steps - before
+
+    rates: dict[str, list[float]] = {"sb3-contrib": [], "zeuxis": []}
+    for turn in range(rounds + 1):
+        for key, call in (("sb3-contrib", theirs), ("zeuxis", here)):
+            torch.set_num_threads(threads)
+            took = seconds(call)
+            if turn:
+                rates[key].append(seen[key] / took)
+    ours.engine.close()
+    for key, values in rates.items():
+        found[f"{key} steps/s"] = statistics.median(values)
+    found["ratio"] = statistics.median(a / b for a, b in zip(rates["zeuxis"], rates["sb3-contrib"], strict=True))
+    print(f"TRPO {name}, {batch:,} steps an iteration: {found['sb3-contrib steps/s']:,.0f} steps/s by sb3-contrib, ", end="")
+    print(f"{found['zeuxis steps/s']:,.0f} here: {found['ratio']:.2f} times")
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few repetitions, no record")
@@ -141,6 +189,8 @@ def main() -> None:
         figures[f"rollouts {name}"] = rollouts(name, n, rounds)
     for name in ("Hopper-v5", "Humanoid-v5"):
         figures[f"Fisher {name}"] = products(name, 2_000 if wish.quick else 50_000, 3 if wish.quick else 11)
+    for name in ("Hopper-v5",) if wish.quick else ("Hopper-v5", "HalfCheetah-v5"):
+        figures[f"TRPO {name}"] = against_peer(name, 2048, 1 if wish.quick else 5, rounds)
     if not wish.quick:
         print("record:", write_record(wish.record, figures, seconds=time.monotonic() - began, seed=0, note="medians of interleaved rounds"))
 
