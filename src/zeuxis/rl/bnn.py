@@ -89,6 +89,7 @@ class BNN(nn.Module):
         hidden: Units of each hidden layer.
         outputs: Numbers of an output.
         prior: Deviation of the prior.
+        sigma: Deviation of each weight at first.
         noise: Deviation of the likelihood, at first or for good.
         learned: Whether it is learnt, one for each output.
         expectation: By closed moments or by samples.
@@ -117,6 +118,7 @@ class BNN(nn.Module):
         outputs: int,
         *,
         prior: float = 0.5,
+        sigma: float = 0.1,
         noise: float = 1.0,
         learned: bool = True,
         expectation: Expectation = "moments",
@@ -135,7 +137,7 @@ class BNN(nn.Module):
         if scaled:
             for m in means:
                 m[:, -1] = 0
-        rho = np.full(self.weights, math.log(math.expm1(0.5)))  # the released code's sigma = 0.5, which is its prior's
+        rho = np.full(self.weights, math.log(math.expm1(sigma)))
         theta = np.concatenate([*(m.ravel() for m in means), rho, np.full(outputs, math.log(noise))])
         for name, value in (("theta", theta), ("first", 0 * theta), ("second", 0 * theta)):
             self.register_buffer(name, torch.from_numpy(value).float())

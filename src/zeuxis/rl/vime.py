@@ -67,6 +67,8 @@ class VIMEConfig:
     """Weight of the prior: 1 / N for N transitions, or the released code's 1 / 5 a minibatch."""
     prior: float = 0.5
     """Deviation of the prior of each weight."""
+    sigma: float = 0.1
+    """Deviation of each weight at first; the released code starts at the prior's 0.5, from which a large network hardly learns."""
     scaled: bool = True
     """Start with means of deviation sqrt(2 / inputs) instead of the released code's 1."""
     noise: Literal["learned", "fixed"] = "learned"
@@ -103,6 +105,7 @@ PAPER = VIMEConfig(
     shared=True,
     half=False,
     weight="code",
+    sigma=0.5,
     scaled=False,
     noise="fixed",
     deviation=5.0,
@@ -119,7 +122,7 @@ def check_vime(c: VIMEConfig) -> None:
     for name in ("samples", "members", "updates", "minibatch", "pool", "least"):
         if getattr(c, name) < 1:
             raise UsageError(f"--vime.{name} must be at least 1, got {getattr(c, name)}.")
-    for name in ("step", "prior", "deviation", "lr", "most"):
+    for name in ("step", "prior", "sigma", "deviation", "lr", "most"):
         if not getattr(c, name) > 0:
             raise UsageError(f"--vime.{name} must be above 0, got {getattr(c, name)}.")
     if c.eta < 0 or c.queue < 0 or not 0 < c.discount <= 1:
@@ -171,6 +174,7 @@ class InformationGain(nn.Module):
                 c.hidden,
                 obs_dim,
                 prior=c.prior,
+                sigma=c.sigma,
                 noise=c.deviation,
                 learned=c.noise == "learned",
                 expectation=c.expectation,
