@@ -3,7 +3,7 @@
     python benchmarks/rl.py [--quick]
 
 Interleaved in one process run, printed as rates and as ratios of medians, with the share of the machine's own rate of matrix products.
-If sb3-contrib is installed, its TRPO learns the same task with the same networks and settings, end to end.
+If sb3-contrib and imitation are installed, their TRPO and GAIL learn the same tasks with the same networks, end to end.
 """
 
 from __future__ import annotations
@@ -13,19 +13,24 @@ import importlib.util
 import os
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from typing import Any
 
 import gymnasium
 import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan import interleaved, product_rate, seconds
+from dcgan import interleaved, product_rate
 from zeuxis.evaluation.record import machine, write_record
 from zeuxis.rl.actor import Actor
+from zeuxis.rl.demos import Demonstrations
 from zeuxis.rl.envs import task_of
-from zeuxis.rl.learner import TRPO, Learning
+from zeuxis.rl.gail import GAIL
+from zeuxis.rl.judges import GAILConfig
+from zeuxis.rl.learner import TRPO, Learner, Learning
 from zeuxis.rl.networks import flat
 from zeuxis.rl.policy import Policy, policy_for
 from zeuxis.rl.rollout import Engine
@@ -141,38 +146,78 @@ def against_peer(name: str, batch: int, iterations: int, rounds: int) -> dict[st
     from stable_baselines3.common.env_util import make_vec_env
     from stable_baselines3.common.vec_env import VecNormalize
 
-    threads, cores, found = torch.get_num_threads(), len(os.sched_getaffinity(0)), {}
+    cores = len(os.sched_getaffinity(0))
     envs = VecNormalize(make_vec_env(name, cores))
     same = {"batch_size": 128, "learning_rate": 1e-3, "gamma": 0.99, "gae_lambda": 0.95, "target_kl": 0.04}
     peer = PeerTRPO("MlpPolicy", envs, n_steps=batch // cores, cg_max_steps=25, n_critic_updates=20, device="cpu", seed=0, **same)
     learning = Learning(steps=10**9, batch=batch, lam=0.95, value_epochs=20, value_batch=128, log_every=10**6)
     ours = TRPO(name, learning, region=TrustRegion(delta=0.04, iterations=25), quiet=True)
-    seen = {"sb3-contrib": 0, "zeuxis": 0}
+    return race(f"TRPO {name}, {batch:,} steps an iteration", "sb3-contrib", peer, peer.learn, ours, batch * iterations, rounds)
 
-    def theirs() -> None:
+
+def against_imitation(name: str, batch: int, iterations: int, rounds: int) -> dict[str, float]:
+    """Steps a second of GAIL with TRPO: the imitation library's on sb3-contrib's TRPO, and the same here, one discriminator step each."""
+    if importlib.util.find_spec("imitation") is None or importlib.util.find_spec("sb3_contrib") is None:
+        print("imitation or sb3-contrib is not installed: no comparison with them")
+        return {}
+    from imitation.algorithms.adversarial.gail import GAIL as PeerGAIL
+    from imitation.data.types import Transitions
+    from imitation.rewards.reward_nets import BasicRewardNet
+    from imitation.util import logger
+    from sb3_contrib import TRPO as PeerTRPO
+    from stable_baselines3.common.env_util import make_vec_env
+
+    cores = len(os.sched_getaffinity(0))
+    with Engine(name, 0) as engine:  # whom it imitates does not matter to the time it takes
+        demos = Demonstrations(engine.collect(policy_for(task_of(name), (100, 100)).actor(), episodes=20)[0])
+    x, u = demos.pairs()
+    pairs = Transitions(obs=x, acts=u, infos=np.array([{}] * len(x)), next_obs=x, dones=np.zeros(len(x), bool))
+    envs = make_vec_env(name, cores)
+    same = {"batch_size": 256, "n_critic_updates": 10, "policy_kwargs": {"net_arch": [100, 100]}, "device": "cpu", "seed": 0}
+    peer = PeerTRPO("MlpPolicy", envs, n_steps=batch // cores, **same)
+    reward = BasicRewardNet(envs.observation_space, envs.action_space, hid_sizes=(100, 100))
+    wish = {
+        "demo_batch_size": min(batch, len(x)),
+        "n_disc_updates_per_round": 1,
+        "allow_variable_horizon": True,
+        "custom_logger": logger.configure(tempfile.mkdtemp(), ()),
+    }
+    theirs = PeerGAIL(demonstrations=pairs, venv=envs, gen_algo=peer, reward_net=reward, gen_train_timesteps=batch, **wish)
+    learning = Learning(steps=10**9, batch=batch, hidden=(100, 100), log_every=10**6)
+    ours = GAIL(name, demos, GAILConfig(), learning, TrustRegion(iterations=15), quiet=True)
+
+    def learn(n: int, **_: object) -> None:
+        theirs.train(n)
+
+    return race(f"GAIL {name}, {batch:,} steps an iteration", "imitation", peer, learn, ours, batch * iterations, rounds)
+
+
+def race(what: str, rival: str, peer: Any, learn: Callable[..., object], ours: Learner, steps: int, rounds: int) -> dict[str, float]:
+    """Steps a second of two learners in turn, after one turn to warm up."""
+    threads, rates = torch.get_num_threads(), {rival: [], "zeuxis": []}  # type: tuple[int, dict[str, list[float]]]
+
+    def theirs() -> int:
         before = peer.num_timesteps
-        peer.learn(batch * iterations, reset_num_timesteps=False)
-        seen["sb3-contrib"] = peer.num_timesteps - before
+        learn(steps, reset_num_timesteps=False)
+        return int(peer.num_timesteps - before)
 
-    def here() -> None:
+    def here() -> int:
         before = ours.steps
-        for _ in range(iterations):
+        while ours.steps - before < steps:
             ours.iterate()
-        seen["zeuxis"] = ours.steps - before
+        return ours.steps - before
 
-    rates: dict[str, list[float]] = {"sb3-contrib": [], "zeuxis": []}
     for turn in range(rounds + 1):
-        for key, call in (("sb3-contrib", theirs), ("zeuxis", here)):
+        for key, call in ((rival, theirs), ("zeuxis", here)):
             torch.set_num_threads(threads)
-            took = seconds(call)
+            began = time.perf_counter()
+            taken = call()
             if turn:
-                rates[key].append(seen[key] / took)
+                rates[key].append(taken / (time.perf_counter() - began))
     ours.engine.close()
-    for key, values in rates.items():
-        found[f"{key} steps/s"] = statistics.median(values)
-    found["ratio"] = statistics.median(a / b for a, b in zip(rates["zeuxis"], rates["sb3-contrib"], strict=True))
-    print(f"TRPO {name}, {batch:,} steps an iteration: {found['sb3-contrib steps/s']:,.0f} steps/s by sb3-contrib, ", end="")
-    print(f"{found['zeuxis steps/s']:,.0f} here: {found['ratio']:.2f} times")
+    found = {f"{key} steps/s": statistics.median(values) for key, values in rates.items()}
+    found["ratio"] = statistics.median(a / b for a, b in zip(rates["zeuxis"], rates[rival], strict=True))
+    print(f"{what}: {found[f'{rival} steps/s']:,.0f} steps/s by {rival}, {found['zeuxis steps/s']:,.0f} here: {found['ratio']:.2f} times")
     return found
 
 
@@ -191,6 +236,7 @@ def main() -> None:
         figures[f"Fisher {name}"] = products(name, 2_000 if wish.quick else 50_000, 3 if wish.quick else 11)
     for name in ("Hopper-v5",) if wish.quick else ("Hopper-v5", "HalfCheetah-v5"):
         figures[f"TRPO {name}"] = against_peer(name, 2048, 1 if wish.quick else 5, rounds)
+        figures[f"GAIL {name}"] = against_imitation(name, 5000, 1 if wish.quick else 2, rounds)
     if not wish.quick:
         print("record:", write_record(wish.record, figures, seconds=time.monotonic() - began, seed=0, note="medians of interleaved rounds"))
 
