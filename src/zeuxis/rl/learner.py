@@ -39,6 +39,7 @@ from . import ppo, trpo
 from .advantages import advantages
 from .networks import Activation
 from .policy import policy_for
+from .pool import Pool
 from .ppo import Proximal, check_proximal
 from .rollout import Engine, Rollouts
 from .trust_region import TrustRegion, check_region
@@ -79,8 +80,10 @@ class Learning:
     """Adam's passes over a batch."""
     value_batch: int = 256
     """Steps of the environment in each step of Adam."""
+    engine: Literal["workers", "envpool"] = "workers"
+    """Who steps environments: worker processes, each with one, or EnvPool, many in one process, for the tasks that it has."""
     workers: int = -1
-    """Processes that act: -1 one for each core, 0 acts in the learning process. Results do not depend on it."""
+    """Processes that act, or EnvPool's threads: -1 one for each core, 0 acts in the learning process. Results do not depend on it."""
     threads: int = 0
     """CPU threads of the learning process; 0 takes all cores."""
     device: str = "cpu"
@@ -138,7 +141,7 @@ class Learner:
         check_proximal(self.proximal)
         self.env, self.run, self.quiet = env, run, quiet
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.engine = Engine(env, cores if t.workers < 0 else t.workers, t.seed, t.horizon)
+        self.engine = (Pool if t.engine == "envpool" else Engine)(env, cores if t.workers < 0 else t.workers, t.seed, t.horizon)
         self.task = self.engine.task
         self.machine = prepare(t.device, "fp32", t.threads)
         self.policy = policy_for(self.task, t.hidden, t.activation, t.seed)
