@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from zeuxis.errors import UsageError
-from zeuxis.rl.bnn import BNN, adam, columns, rectified
+from zeuxis.rl.bnn import BNN, adam, columns
 from zeuxis.rl.ensemble import Ensemble
+from zeuxis.rl.moments import rectified
 from zeuxis.rl.replay import Pool
 from zeuxis.rl.running import Running
 from zeuxis.rl.vime import CORRECTED, PAPER, InformationGain, VIMEConfig, check_vime

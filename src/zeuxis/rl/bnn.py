@@ -52,9 +52,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .moments import rectified
+
 Expectation = Literal["moments", "samples"]
 HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
-ROOT_HALF, PEAK = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi)
 ELEMENTS = 1 << 17  # numbers of one block of outer products, which then stays in the cache
 BLOCKS = {"moments": 1_024, "samples": 256}  # transitions judged together: more no longer fit the cache, fewer are overhead
 
@@ -334,38 +335,6 @@ def columns(x: np.ndarray) -> np.ndarray:
     found = np.ones((x.shape[1] + 1, len(x)), x.dtype)
     found[:-1] = x.T
     return found
-
-
-def rectified(m: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, variance and square of a ReLU of Gaussians, with a last row for the bias; the chance of being above 0, and the density at 0."""
-    s = np.sqrt(v)
-    t = m / s
-    above = torch.erf(torch.from_numpy(t * ROOT_HALF)).numpy()
-    above += 1
-    above *= 0.5
-    density = np.exp(-0.5 * np.square(t))
-    density *= PEAK
-    units, n = m.shape
-    a, tau, q = (np.empty((units + 1, n), m.dtype) for _ in range(3))
-    a[-1], tau[-1], q[-1] = 1, 0, 1
-    mean, spread = a[:-1], tau[:-1]
-    np.multiply(t, above, out=mean)
-    mean += density
-    # E z^2 - (E z)^2 in units of v, so written that nothing cancels where the Gaussian is far above 0
-    below = 1 - above
-    np.multiply(t, above, out=spread)
-    spread *= below
-    spread += density * (below - above)
-    spread *= t
-    spread += above
-    spread -= np.square(density)
-    np.maximum(spread, 0, out=spread)
-    spread *= v
-    mean *= s
-    np.square(mean, out=q[:-1])
-    q[:-1] += spread
-    density /= s
-    return a, tau, q, above, density
 
 
 def dot(w: np.ndarray, h: np.ndarray) -> np.ndarray:
