@@ -265,6 +265,12 @@ def test_run_folders_are_numbered(tmp_path: Path) -> None:
     assert names == ["0001-a-b-c", "0002-a-b-c"]
 
 
+def test_trainings_that_begin_at_the_same_moment_get_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "iterdir", lambda self: iter(()))  # each sees the folder as it was before the others
+    names = [Run.create(tmp_path, "a").folder.name for _ in range(3)]
+    assert names == ["0001-a", "0002-a", "0003-a"]
+
+
 def test_damaged_folders_are_named(tmp_path: Path) -> None:
     folder = save(tiny.model("dcgan"), tmp_path / "model")
     weights = folder / "model.safetensors"

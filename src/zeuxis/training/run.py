@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import json
 import os
 import re
@@ -51,8 +52,12 @@ class Run:
         try:
             root.mkdir(parents=True, exist_ok=True)
             numbers = [int(m[1]) for p in root.iterdir() if (m := re.match(r"(\d{4,})-", p.name))]
-            folder = root / f"{max(numbers, default=0) + 1:04}-{re.sub(r'[^A-Za-z0-9._-]+', '-', label)}"
-            folder.mkdir()
+            name = re.sub(r"[^A-Za-z0-9._-]+", "-", label)
+            for number in itertools.count(max(numbers, default=0) + 1):
+                folder = root / f"{number:04}-{name}"
+                with contextlib.suppress(FileExistsError):  # another training that began at the same moment took it
+                    folder.mkdir()
+                    break
         except OSError as error:
             reason = error.strerror
             raise ZeuxisError(f"No run folder can be made in '{root}' ({reason}): give a writable folder with --out.") from error
