@@ -1,8 +1,8 @@
 r"""Figures of several runs over time: median and quartiles over seeds, as numbers and as a picture.
 
-Runs that differ in nothing but their seed are one group. A run's figure is known at its reports only, which need not fall on the same
-times in every run; it is read on one grid of times as its mean over the reports within one grid step, and as the last one before where
-there is none. A group is followed as far as its shortest run goes.
+Runs that differ in nothing but their seed are one group; a setting that some of them lack tells none apart. A run's figure is known at
+its reports only, which need not fall on the same times in every run; it is read on one grid of times as its mean over the reports within
+one grid step, and as the last one before where there is none. A group is followed as far as its shortest run goes.
 """
 
 from __future__ import annotations
@@ -100,8 +100,8 @@ def curves(runs: Sequence[Run], of: str, points: int = 50) -> tuple[str, list[Cu
         UsageError: A run lacks the figure, or the runs count differently.
     """
     settings = [{k: v for k, v in flat(run.read_json("config.json")).items() if k.rsplit(".", 1)[-1] not in IGNORED} for run in runs]
-    keys = [key for key in dict.fromkeys(k for s in settings for k in s) if len({repr(s.get(key)) for s in settings}) > 1]
-    names = [", ".join(f"{key.rsplit('.', 1)[-1]} {shown(s[key])}" for key in keys if key in s) or "runs" for s in settings]
+    keys = [key for key in settings[0] if all(key in s for s in settings) and len({repr(s[key]) for s in settings}) > 1]
+    names = [", ".join(f"{key.rsplit('.', 1)[-1]} {shown(s[key])}" for key in keys) or "runs" for s in settings]
     found = [read(run, of) for run in runs]
     if len(units := {unit for unit, _, _ in found}) > 1:
         raise UsageError(f"The runs count in {' and '.join(sorted(units))}: give runs of one kind.")

@@ -54,8 +54,8 @@ def main(words: Sequence[str]) -> None:
     of = wish.of or usual(runs[0])
     unit, found = curves(runs, of, wish.points)
     table = Table(title=f"{of} over {unit}", title_justify="left")
-    for name in ("group", "runs", unit, "first quartile", "median", "third quartile", *(["reached at"] if wish.above is not None else [])):
-        table.add_column(name, no_wrap=name != "group")
+    for name in ("group", "runs", unit, "25 %", "median", "75 %", *([f"reaches {wish.above:g}"] if wish.above is not None else [])):
+        table.add_column(name, min_width=20 if name == "group" else None)
     figures: dict[str, Any] = {"of": of, "unit": unit, "groups": {}}
     for curve in found:
         cells = [f"{value:.4g}" for value in curve.quartiles()[:, -1]]
