@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ pytest.importorskip("gymnasium")
 from tiny_envs import demos_of, right_expert, switch_expert
 from zeuxis.cli import main
 from zeuxis.rl.actor import write_actor
+from zeuxis.rl.play import follow
 from zeuxis.rl.policy import load_policy
 from zeuxis.training.run import Run
 
@@ -161,3 +163,13 @@ def test_a_run_told_to_stop_saves_and_goes_on(tmp_path: Path, monkeypatch: pytes
     assert saved >= 100 and saved == Run(folder).metrics()[-1]["steps"]
     assert main(["train", "--resume", str(folder), "--images", str(saved + 200)]) == 0
     assert Run(folder).saved_images() == saved + 200
+
+
+def test_films_follow_the_body_where_a_task_has_such_a_camera() -> None:
+    mujoco = pytest.importorskip("mujoco")
+    body = '<mujoco><worldbody><body><geom size="1"/><camera name="still"/>{}</body></worldbody></mujoco>'
+    for camera, chosen in (('<camera name="track" mode="trackcom"/>', 1), ("", -1)):
+        bare = SimpleNamespace(mujoco_renderer=SimpleNamespace(camera_id=-1), model=mujoco.MjModel.from_xml_string(body.format(camera)))
+        follow(bare)
+        assert bare.mujoco_renderer.camera_id == chosen
+    follow(SimpleNamespace())  # a task that is not MuJoCo's

@@ -59,6 +59,7 @@ def drawn(
     environment = Environment(name, make)
     try:
         actor.fit(environment.task)
+        follow(environment.inner.unwrapped)
         for episode in range(episodes):
             source = np.random.SeedSequence([seed, STREAMS["evaluate"], episode])
             x, noise = environment.reset(int(source.generate_state(1)[0])), np.random.default_rng(source)
@@ -73,6 +74,17 @@ def drawn(
                 total, t, over = total + reward, t + 1, terminated or truncated
     finally:
         environment.close()
+
+
+def follow(bare: Any) -> None:
+    """Takes MuJoCo's camera that goes with the body, where a task has one: Gymnasium's own stands still and loses who runs."""
+    renderer, model = getattr(bare, "mujoco_renderer", None), getattr(bare, "model", None)
+    if renderer is not None and model is not None:
+        import mujoco
+
+        found = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, "track")
+        if found >= 0:
+            renderer.camera_id = found
 
 
 def picture(environment: Environment, name: str, side: int) -> Image.Image:
