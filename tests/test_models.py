@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ import torch
 import tiny
 from zeuxis.data.dataset import Spec
 from zeuxis.errors import MissingCapability, UsageError, ZeuxisError
-from zeuxis.model import CanComplete, CanSample, Model, Noise, model_class, require
+from zeuxis.model import CanComplete, CanSample, Model, Noise, model_class, models, require
 from zeuxis.training.config import from_json, to_json
 from zeuxis.training.loop import fit
 from zeuxis.training.weights import load, save
@@ -139,3 +141,10 @@ def test_noise_is_the_global_batch_cut_in_rows() -> None:
     assert torch.equal(whole, torch.cat(parts))
     assert not torch.equal(whole, Noise(3, 136, slice(0, 8), 8).normal(5))
     assert not torch.equal(whole, Noise(4, 128, slice(0, 8), 8).normal(5))
+
+
+def test_models_are_found_without_any_extra() -> None:
+    missing = ("gymnasium", "mujoco", "stable_baselines3", "h5py", "envpool", "constriction", "sklearn", "scipy", "datasets")
+    code = f"import sys; sys.modules |= dict.fromkeys({missing!r}); from zeuxis.model import models; print(len(models()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == len(models())

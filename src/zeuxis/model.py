@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from .data.dataset import Dataset, Spec
 from .errors import MissingCapability, UsageError
 
-FAMILIES = ("gan", "vae", "autoregressive", "rl", "evaluation")
+FAMILIES = ("gan", "vae", "autoregressive", "evaluation")  # rl has learners, which need its extra and are found by their commands
 
 
 class Noise:
