@@ -68,7 +68,7 @@ class VIMEConfig:
     prior: float = 0.5
     """Deviation of the prior of each weight."""
     sigma: float = 0.1
-    """Deviation of each weight at first; the released code starts at the prior's 0.5, from which a large network hardly learns."""
+    """Deviation of each weight at first; the released code starts at the prior's 0.5."""
     scaled: bool = True
     """Start with means of deviation sqrt(2 / inputs) instead of the released code's 1."""
     noise: Literal["learned", "fixed"] = "learned"
