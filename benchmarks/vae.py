@@ -178,7 +178,7 @@ def peers(data: Dataset, rounds: int, n: int) -> dict[str, dict[str, float]]:
     }
     found = {}
     for name, (theirs, config) in pairs.items():
-        calls = {"pythae": peer(theirs), "zeuxis": ours(build(name, config, data.spec), data)}
+        calls = {"pythae": peer(theirs), "zeuxis": ours(build(name, config, data.spec), data, BATCH)}
         times = interleaved({key: lambda c=call: c(n) for key, call in calls.items()}, rounds)
         ratio = statistics.median(a / b for a, b in zip(times["pythae"], times["zeuxis"], strict=True))
         figures = {f"{key} ms": 1e3 * statistics.median(values) / n for key, values in times.items()}
@@ -202,7 +202,7 @@ def main() -> None:
         "iaf-vae, depth 4, width 1920": (build("iaf-vae", IAFConfig(depth=4, width=1920), digits.spec), plain(digits, 4, 1920)),
     }
     for name, (model, script) in cases.items():
-        fast = ours(model, digits)
+        fast = ours(model, digits, BATCH)
         times = interleaved({"plain": lambda s=script: s(n), "zeuxis": lambda s=fast: s(n)}, rounds)
         rate = product_rate(bf16, 5)
         slow, own = (statistics.median(times[key]) / n for key in ("plain", "zeuxis"))
