@@ -153,9 +153,9 @@ class Learner:
         self.parts: dict[str, nn.Module] = {"policy": self.policy, "value": self.value}
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
         if t.optimiser == "ppo":
-            self.optimisers["policy"] = torch.optim.Adam(self.policy.parameters(), self.proximal.lr, eps=1e-5)
+            self.optimisers["policy"] = torch.optim.Adam(self.policy.parameters(), self.proximal.lr, eps=1e-5, fused=True)
         if t.value == "adam":
-            self.optimisers["value"] = torch.optim.Adam(self.value.parameters(), t.value_lr)
+            self.optimisers["value"] = torch.optim.Adam(self.value.parameters(), t.value_lr, fused=True)
         self.steps = self.iteration = self.trajectories = 0
         self.seconds, self.figures, self.stopped = 0.0, {}, False  # type: tuple[float, dict[str, float], bool]
 

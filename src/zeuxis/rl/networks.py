@@ -109,16 +109,20 @@ class MLP(nn.Module):
         return moved
 
     @torch.no_grad()
-    def back(self, trace: Trace, gradient: Float[Tensor, "n outputs"]) -> Float[Tensor, " weights"]:
-        r"""$J^\top g$: the gradient of the weights from that of the outputs."""
+    def gradients(self, trace: Trace, gradient: Float[Tensor, "n outputs"]) -> list[Tensor]:
+        """The gradient of each parameter, in their order, from that of the outputs."""
         found: list[Tensor] = []
         for i in range(len(self.layers) - 1, -1, -1):
             w = self.layers[i].weight
             assert isinstance(w, Tensor)
-            found = [(gradient.T @ trace.inputs[i]).flatten(), gradient.sum(0), *found]
+            found = [gradient.T @ trace.inputs[i], gradient.sum(0), *found]
             if i:
                 gradient = (gradient @ w).mul_(trace.slopes[i - 1])
-        return torch.cat(found)
+        return found
+
+    def back(self, trace: Trace, gradient: Float[Tensor, "n outputs"]) -> Float[Tensor, " weights"]:
+        r"""$J^\top g$: the same as one vector."""
+        return torch.cat([g.flatten() for g in self.gradients(trace, gradient)])
 
 
 def flat(module: nn.Module) -> Float[Tensor, " weights"]:
