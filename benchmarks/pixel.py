@@ -28,6 +28,7 @@ from zeuxis.autoregressive.pixelrnn import PixelRNNConfig
 from zeuxis.autoregressive.pixels import PixelModel
 from zeuxis.data import load_data
 from zeuxis.data.dataset import Dataset
+from zeuxis.evaluation.memory import bytes_of
 from zeuxis.evaluation.record import machine, write_record
 from zeuxis.training.speed import has_bf16
 from zeuxis.training.weights import build
@@ -129,12 +130,14 @@ def sampling(cases: list[tuple[str, str, object, Dataset]], n: int, passes: int)
         model.log_likelihood(v, None)
         numbers = size if kind != "pixelcnnpp" else size // data.spec.shape[0]  # whole pixels come from one pass
         one = statistics.median(seconds(lambda m=model, v=v: m.log_likelihood(v, None)) for _ in range(passes))
-        cached = seconds(lambda m=model: m.sample(n, generator=torch.Generator().manual_seed(0)))
+        scan = lambda m=model: m.sample(n, generator=torch.Generator().manual_seed(0))  # noqa: E731
+        cached = seconds(scan)
         naive = numbers * one
         about = {"images": n, "cached s": cached, "naive s": naive, "ratio": naive / cached, "naive passes": numbers}
-        figures[name] = about | {"naive passes timed": passes}
+        memory = {"cached MB": bytes_of(scan) / 1e6, "whole pass MB": bytes_of(lambda m=model, v=v: m.log_likelihood(v, None)) / 1e6}
+        figures[name] = about | {"naive passes timed": passes} | memory
         print(f"{name}: {n} images in {cached:.2f} s cached, {naive:,.0f} s by {numbers:,} passes ({passes} timed): ", end="")
-        print(f"{naive / cached:,.0f} times as fast")
+        print(f"{naive / cached:,.0f} times as fast, {memory['cached MB']:.1f} MB at once (a whole pass {memory['whole pass MB']:.1f})")
     return figures
 
 
