@@ -297,6 +297,10 @@ def test_gains_are_counted_in_recent_medians() -> None:
         sizes.append(np.median(found))
     assert min(sizes) > 0.3 and max(sizes) < 3
     assert (InformationGain(1, 1, VIMEConfig(queue=0)).normalise(gains[0]) == gains[0]).all()
+    for limit, most in ((50.0, 50.0), (0.0, 1e6)):
+        bounded = InformationGain(1, 1, VIMEConfig(limit=limit))
+        bounded.fits += 1
+        assert bounded.normalise(np.array([1e-6, 1e-6, 1e-6, 1.0]))[3] == pytest.approx(most), "one step far from all predictions"
     silent = InformationGain(1, 1)
     silent.fits += 1
     assert (silent.normalise(np.zeros(4)) == 0).all(), "nothing to be curious of is no division by 0"
@@ -379,7 +383,7 @@ def test_what_cannot_be_judged_gets_a_sentence() -> None:
     for change, sentence in (
         ({"samples": 0}, "--vime.samples must be at least 1"),
         ({"prior": 0.0}, "--vime.prior must be above 0"),
-        ({"discount": 0.0}, "--vime.eta and .queue"),
+        ({"discount": 0.0}, "--vime.eta, .queue and .limit"),
         ({"hidden": (0,)}, "every layer needs at least 1 unit"),
         ({"least": 10, "pool": 5}, "raise --vime.pool"),
         ({"axes": (1,)}, "--vime.axes takes two numbers"),

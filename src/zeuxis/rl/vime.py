@@ -10,7 +10,7 @@ $\ell$ the transition's negative expected log-likelihood, H the Hessian of the d
 step of the belief, whose divergence is known before it is taken. Nothing is moved, so all transitions of a batch are judged at once.
 
 Gains shrink as the belief sharpens. They are divided by the mean of the medians of the last ten batches, so that a usual step is worth
-about $\eta$ whatever the model's state.
+about $\eta$ whatever the model's state, and count a thousand medians at most: one step far from all predictions would outweigh any reward.
 
 Nothing here knows of policies: `InformationGain` takes arrays. `zeuxis.rl.explorer` has the learner, `zeuxis.rl.sb3` the callback for
 Stable-Baselines3.
@@ -89,6 +89,9 @@ class VIMEConfig:
     """Transitions there must be before it learns."""
     most: float = 1_000.0
     """Largest information gain (nats)."""
+    limit: float = 1_000.0
+    """Most that a step's information gain counts, in recent medians; 0 is no limit, as in the released code. The second-order form
+    holds for small changes; a transition a thousand deviations off would earn millions, and drown out any reward."""
     critic: Literal["total", "extrinsic"] = "total"
     """Rewards that the value function is fitted to: with the bonus, or as in the released code without."""
     ends: Literal["true", "code"] = "true"
@@ -112,6 +115,7 @@ PAPER = VIMEConfig(
     lr=1e-3,
     updates=500,
     minibatch=10,
+    limit=0.0,
     critic="extrinsic",
     ends="code",
 )
@@ -125,8 +129,11 @@ def check_vime(c: VIMEConfig) -> None:
     for name in ("step", "prior", "sigma", "deviation", "lr", "most"):
         if not getattr(c, name) > 0:
             raise UsageError(f"--vime.{name} must be above 0, got {getattr(c, name)}.")
-    if c.eta < 0 or c.queue < 0 or not 0 < c.discount <= 1:
-        raise UsageError(f"--vime.eta and .queue must be at least 0 and .discount within 0 and 1, got {c.eta}, {c.queue}, {c.discount}.")
+    if c.eta < 0 or c.queue < 0 or c.limit < 0 or not 0 < c.discount <= 1:
+        raise UsageError(
+            f"--vime.eta, .queue and .limit must be at least 0 and .discount within 0 and 1, got {c.eta}, {c.queue}, {c.limit} "
+            f"and {c.discount}."
+        )
     if any(units < 1 for units in c.hidden):
         raise UsageError(f"--vime.hidden is {c.hidden}: every layer needs at least 1 unit.")
     if c.least > c.pool:
@@ -221,13 +228,15 @@ class InformationGain(nn.Module):
 
     def normalise(self, gains: np.ndarray) -> np.ndarray:
         """A batch's gains over the mean of recent medians, its own among them, (n,); the batch counts as seen."""
-        n = self.config.queue
+        c, n = self.config, self.config.queue
         if not n or not self.ready or not len(gains):
             return gains
         self.medians[int(self.batches) % n] = float(np.median(gains))
         self.batches += 1
         usual = float(self.medians[: min(n, int(self.batches))].mean())
-        return gains / usual if usual > 0 else np.zeros_like(gains)
+        if not usual > 0:
+            return np.zeros_like(gains)
+        return np.minimum(gains / usual, c.limit) if c.limit and c.bonus == "information" else gains / usual
 
     def fit(self, obs: np.ndarray, act: np.ndarray, next_obs: np.ndarray) -> dict[str, float]:
         """Takes a batch into the pool and learns from the pool; arguments as for `bonus`.
