@@ -230,6 +230,21 @@ def test_the_linear_baseline_solves_its_regression() -> None:
     torch.testing.assert_close(value.predict(x, times), targets, atol=1e-3, rtol=0)
 
 
+def test_passes_of_adam_over_the_value_function_are_those_of_automatic_differentiation() -> None:
+    x, times, worth = torch.randn(50, 3, dtype=torch.float64), torch.arange(50).double(), torch.randn(50, dtype=torch.float64)
+    ours, theirs = (NetworkValue(3, 50, (6, 5), timed=True).double() for _ in range(2))
+    ours.fit_adam(torch.optim.Adam(ours.parameters(), 0.01, fused=True), x, times, worth, 3, 16, torch.Generator().manual_seed(0))
+    inputs, wanted = theirs.prepare(x, times, worth)
+    optimiser, generator = torch.optim.Adam(theirs.parameters(), 0.01), torch.Generator().manual_seed(0)
+    for _ in range(3):
+        for rows in torch.randperm(50, generator=generator).split(16):
+            optimiser.zero_grad()
+            (theirs.network(inputs[rows]) - wanted[rows]).square().mean().backward()
+            optimiser.step()
+    assert (flat(ours) - flat(theirs)).abs().max() < 1e-10 and flat(ours).abs().max() > 0
+    assert all(p.grad is None for p in ours.parameters())
+
+
 def test_one_natural_step_of_the_value_function_lowers_the_error_within_its_region() -> None:
     x, times = torch.randn(500, 2), torch.zeros(500)
     targets = 10 + 5 * torch.sin(2 * x[:, 0])

@@ -10,7 +10,8 @@ $\ell$ the transition's negative expected log-likelihood, H the Hessian of the d
 step of the belief, whose divergence is known before it is taken. Nothing is moved, so all transitions of a batch are judged at once.
 
 Gains shrink as the belief sharpens. They are divided by the mean of the medians of the last ten batches, so that a usual step is worth
-about $\eta$ whatever the model's state, and count a thousand medians at most: one step far from all predictions would outweigh any reward.
+about $\eta$ whatever the model's state, and count a thousand medians at most: one step far from all predictions would outweigh any
+reward.
 
 Nothing here knows of policies: `InformationGain` takes arrays. `zeuxis.rl.explorer` has the learner, `zeuxis.rl.sb3` the callback for
 Stable-Baselines3.
@@ -91,7 +92,7 @@ class VIMEConfig:
     """Largest information gain (nats)."""
     limit: float = 1_000.0
     """Most that a step's information gain counts, in recent medians; 0 is no limit, as in the released code. The second-order form
-    holds for small changes; a transition a thousand deviations off would earn millions, and drown out any reward."""
+    holds for small changes, and what it gives for a transition far from all predictions would drown out any reward."""
     critic: Literal["total", "extrinsic"] = "total"
     """Rewards that the value function is fitted to: with the bonus, or as in the released code without."""
     ends: Literal["true", "code"] = "true"
