@@ -52,6 +52,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .adam import adam
 from .moments import rectified
 
 Expectation = Literal["moments", "samples"]
@@ -365,20 +366,3 @@ def sampled_squares(layer: Layer, var: np.ndarray) -> np.ndarray:
         np.square(by_sigma, out=by_sigma)
         total[i : i + block] = by_mu @ flat + by_sigma @ squared
     return total
-
-
-def adam(theta: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, scratch: np.ndarray, t: int, lr: float) -> None:
-    """One step of Adam with betas 0.9 and 0.999, in place; g is spent."""
-    m *= 0.9
-    np.multiply(g, 0.1, out=scratch)
-    m += scratch
-    np.square(g, out=g)
-    g *= 0.001
-    v *= 0.999
-    v += g
-    np.sqrt(v, out=g)
-    root = math.sqrt(1 - 0.999**t)
-    g += 1e-8 * root
-    np.divide(m, g, out=scratch)
-    scratch *= lr * root / (1 - 0.9**t)
-    theta -= scratch

@@ -23,7 +23,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .bnn import HALF_LOG_TAU, LEAST_NOISE, adam
+from .adam import adam
+from .bnn import HALF_LOG_TAU, LEAST_NOISE
 
 
 class Ensemble(nn.Module):

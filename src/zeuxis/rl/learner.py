@@ -36,6 +36,7 @@ from ..training.report import Report, Track, tracker
 from ..training.run import Run
 from ..training.speed import prepare
 from . import ppo, trpo
+from .adam import Regression
 from .advantages import advantages
 from .networks import Activation
 from .policy import policy_for
@@ -151,11 +152,11 @@ class Learner:
             LinearValue(size) if t.value == "linear" else NetworkValue(size, self.task.horizon, t.hidden, t.activation, t.timed, t.seed)
         )
         self.parts: dict[str, nn.Module] = {"policy": self.policy, "value": self.value}
+        if isinstance(self.value, NetworkValue) and t.value == "adam":
+            self.parts["regression"] = Regression(self.value.network, t.value_lr)
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
         if t.optimiser == "ppo":
             self.optimisers["policy"] = torch.optim.Adam(self.policy.parameters(), self.proximal.lr, eps=1e-5, fused=True)
-        if t.value == "adam":
-            self.optimisers["value"] = torch.optim.Adam(self.value.parameters(), t.value_lr, fused=True)
         self.steps = self.iteration = self.trajectories = 0
         self.seconds, self.figures, self.stopped = 0.0, {}, False  # type: tuple[float, dict[str, float], bool]
 
@@ -254,10 +255,11 @@ class Learner:
     def fit_value(self, x: Tensor, times: Tensor, worth: Tensor, generator: torch.Generator) -> None:
         """Fits the value function to discounted returns."""
         t = self.learning
+        adam = self.parts.get("regression")
         if isinstance(self.value, LinearValue):
             self.value.fit(x, times, worth)
-        elif t.value == "adam":
-            self.value.fit_adam(self.optimisers["value"], x, times, worth, t.value_epochs, t.value_batch, generator)
+        elif isinstance(adam, Regression):
+            self.value.fit_adam(adam, x, times, worth, t.value_epochs, t.value_batch, generator)
         else:
             few = max(1, round(self.region.fraction * len(x)))
             rows = torch.randperm(len(x), generator=generator)[:few].to(x.device)

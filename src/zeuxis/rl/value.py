@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .adam import Regression
 from .networks import MLP, Activation
 from .running import Running
 from .trust_region import TrustRegion, step
@@ -76,7 +77,7 @@ class NetworkValue(nn.Module):
 
     def fit_adam(
         self,
-        optimiser: torch.optim.Optimizer,
+        adam: Regression,
         x: Float[Tensor, "n entries"],
         times: Float[Tensor, " n"],
         targets: Float[Tensor, " n"],
@@ -84,18 +85,9 @@ class NetworkValue(nn.Module):
         batch: int,
         generator: torch.Generator,
     ) -> None:
-        """A few passes of an optimiser over shuffled minibatches, with gradients written out: half a millisecond a step is overhead."""
+        """A few passes of Adam over shuffled minibatches."""
         inputs, wanted = self.prepare(x, times, targets)
-        parameters = list(self.network.parameters())
-        for _ in range(epochs):
-            order = torch.randperm(len(x), generator=generator).to(x.device)
-            for part, goal in zip(inputs[order].split(batch), wanted[order].split(batch), strict=True):
-                trace = self.network.trace(part)
-                found = self.network.gradients(trace, (trace.outputs - goal).mul_(2 / len(part)))
-                for parameter, gradient in zip(parameters, found, strict=True):
-                    parameter.grad = gradient
-                optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        adam.fit(self.network, inputs, wanted, epochs, batch, generator)
 
     def fit_natural(
         self,
