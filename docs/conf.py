@@ -6,7 +6,8 @@ import json
 import re
 from pathlib import Path
 
-from zeuxis.model import CanClassify, CanDecode, CanEncode, CanFeature, CanLogProb, CanSample, HasCodes, has, models
+from zeuxis.capabilities import CanClassify, CanDecode, CanEncode, CanFeature, CanLogProb, CanSample, HasCodes, has
+from zeuxis.model import models
 
 project, author, copyright = "zeuxis", "the zeuxis authors", "2026, the zeuxis authors"
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "myst_parser"]

@@ -12,12 +12,12 @@ import causal
 import tiny
 from zeuxis.autoregressive.char_rnn import CharRNN, CharRNNConfig
 from zeuxis.autoregressive.sampling import follow
+from zeuxis.capabilities import CanLogProb, CanSample, CanScan
 from zeuxis.cli import main
 from zeuxis.data import load_data
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.data.text import codes, spelled, text
 from zeuxis.errors import DataError, UsageError
-from zeuxis.model import CanLogProb, CanSample, CanScan
 from zeuxis.training.loop import fit
 from zeuxis.training.weights import build
 

@@ -17,11 +17,11 @@ from rich.console import Console
 from torch import Tensor
 
 import tiny
+from zeuxis.capabilities import Code
 from zeuxis.cli import main
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import DataError, MissingCapability, UsageError
 from zeuxis.evaluation import clusters, code_report, codes
-from zeuxis.model import Code
 from zeuxis.training.weights import save
 
 

@@ -25,11 +25,12 @@ from zeuxis.applications.range_coding import RangeCoder
 from zeuxis.applications.tiles import cut, join, tile_count
 from zeuxis.autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
 from zeuxis.autoregressive.sampling import to_pixels
+from zeuxis.capabilities import CanBitsBack, CanLogProb, CanScan, has
 from zeuxis.data.binarised import binarised
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.distributions import discretised_logistic, logistic_laws
 from zeuxis.errors import MissingCapability, UsageError, ZeuxisError
-from zeuxis.model import CanBitsBack, CanLogProb, CanScan, has, models
+from zeuxis.model import models
 from zeuxis.training.loop import fit
 from zeuxis.vae.iaf import IAFVAE, IAFConfig
 from zeuxis.vae.vae import VAE, VAEConfig

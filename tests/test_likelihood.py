@@ -13,6 +13,7 @@ from rich.console import Console
 from torch import Tensor
 
 import tiny
+from zeuxis.capabilities import Bound, CanBound, CanLogProb, LogProb
 from zeuxis.cli import main
 from zeuxis.data import load_data
 from zeuxis.data.dataset import Dataset, Spec
@@ -20,7 +21,7 @@ from zeuxis.distributions import normal
 from zeuxis.errors import DivergenceError, MissingCapability, UsageError
 from zeuxis.evaluation.likelihood import BLOCK, Figure, Likelihood, figure, generator, importance, likelihood
 from zeuxis.evaluation.memory import Live, bytes_of
-from zeuxis.model import Bound, CanBound, CanLogProb, LogProb, Model
+from zeuxis.model import Model
 from zeuxis.training.validation import validation_of
 from zeuxis.training.weights import save
 

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 import tiny
+from zeuxis.capabilities import CanComplete, CanSample
 from zeuxis.data.dataset import Spec
 from zeuxis.errors import MissingCapability, UsageError, ZeuxisError
-from zeuxis.model import CanComplete, CanSample, Model, Noise, model_class, models, require
+from zeuxis.model import Model, Noise, model_class, models, require
 from zeuxis.training.config import from_json, to_json
 from zeuxis.training.loop import fit
 from zeuxis.training.weights import load, save

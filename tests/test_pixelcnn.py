@@ -10,9 +10,10 @@ import causal
 import tiny
 from zeuxis.autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
 from zeuxis.autoregressive.sampling import in_order
+from zeuxis.capabilities import CanComplete, CanLogProb, CanScan
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import UsageError
-from zeuxis.model import CanComplete, CanLogProb, CanScan, models
+from zeuxis.model import models
 from zeuxis.nn.masked import colours_of, masked
 from zeuxis.recipes import recipes
 from zeuxis.training.loop import fit

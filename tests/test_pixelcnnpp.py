@@ -12,10 +12,11 @@ import causal
 import tiny
 from zeuxis.autoregressive.pixelcnnpp import PixelCNNPP, PixelCNNPPConfig
 from zeuxis.autoregressive.sampling import in_order
+from zeuxis.capabilities import CanComplete, CanLogProb, CanScan
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import UsageError
 from zeuxis.mixture import Mixture, numbers
-from zeuxis.model import CanComplete, CanLogProb, CanScan, Noise
+from zeuxis.model import Noise
 from zeuxis.training.loop import fit
 from zeuxis.training.weights import build
 

@@ -10,9 +10,9 @@ import causal
 import tiny
 from zeuxis.autoregressive.pixelrnn import Cell, DiagonalBiLSTM, PixelRNN, PixelRNNConfig, Reorder, RowLSTM, diagonals
 from zeuxis.autoregressive.sampling import in_order
+from zeuxis.capabilities import CanComplete, CanLogProb, CanScan
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import UsageError
-from zeuxis.model import CanComplete, CanLogProb, CanScan
 from zeuxis.training.loop import fit
 from zeuxis.training.weights import build
 

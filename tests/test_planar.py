@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from zeuxis.applications.density import DensityPicture, Square, compare, divergences, smooth
+from zeuxis.capabilities import CanDecode, CanSample
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.data.densities import Density, Mixture, density, points
 from zeuxis.errors import UsageError
 from zeuxis.evaluation.modes import ModeCoverage, mode_coverage
 from zeuxis.gan.planar import PLAIN, PlanarConfig, PlanarGAN
-from zeuxis.model import Batch, CanDecode, CanSample, Model, Noise
+from zeuxis.model import Batch, Model, Noise
 from zeuxis.training.loop import Training, fit
 from zeuxis.training.weights import build
 

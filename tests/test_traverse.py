@@ -13,9 +13,9 @@ from torch import Tensor
 
 import tiny
 from zeuxis.applications import traverse
+from zeuxis.capabilities import Code
 from zeuxis.cli import main
 from zeuxis.errors import UsageError
-from zeuxis.model import Code
 from zeuxis.training.weights import save
 
 CODES = (Code("category", "categorical", 2, 3), Code("tilt", "continuous", 5), Code("shade", "continuous", 6, low=0.0, high=1.0))

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 import tiny
+from zeuxis.capabilities import CanBound, CanDecode, CanEncode
 from zeuxis.data.dataset import Spec
 from zeuxis.errors import UsageError
-from zeuxis.model import Batch, CanBound, CanDecode, CanEncode, Noise
+from zeuxis.model import Batch, Noise
 from zeuxis.nn.init import first_pass
 from zeuxis.vae.vae import VAE, VAEConfig, centred
 

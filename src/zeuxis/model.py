@@ -5,21 +5,22 @@ a generator that yields `(player, loss)` in the order of the paper's algorithm b
 loop resumes it after each backward pass and update of that player's parameters, so a later turn sees the earlier turn's new
 weights. A GAN yields "discriminator" and then "generator"; an autoencoder yields once.
 
-What else a model can do is said by having the method: the *capabilities* below are protocols, and an application takes any
-model that has the one it needs.
+What else a model can do is said by having the method: `zeuxis.capabilities` are protocols, and an application takes any model that has
+the one it needs.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from .capabilities import has
 from .data.dataset import Dataset, Spec
 from .errors import MissingCapability, UsageError
 
@@ -155,174 +156,6 @@ class Model(nn.Module):
         return next(self.parameters()).device
 
 
-@runtime_checkable
-class CanSample(Protocol):
-    """Makes new examples."""
-
-    def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
-        """n new examples: uint8 images (n, C, H, W), or points (n, 2)."""
-        ...
-
-
-@runtime_checkable
-class CanDecode(Protocol):
-    """Turns codes into examples; `codes` draws codes from the prior."""
-
-    def prior(self, n: int, *, generator: torch.Generator | None = None) -> Tensor: ...
-
-    def decode(self, z: Tensor) -> Tensor: ...
-
-
-@runtime_checkable
-class CanEncode(Protocol):
-    """Turns examples into codes."""
-
-    def encode(self, x: Tensor) -> Tensor: ...
-
-
-@dataclass(frozen=True)
-class LogProb:
-    """Log-likelihoods in nats an image, and whether they are exact or a lower bound."""
-
-    nats: Tensor
-    exact: bool = field(default=True)
-
-
-@runtime_checkable
-class CanLogProb(Protocol):
-    """Tells how likely an example is."""
-
-    def log_prob(self, x: Tensor) -> LogProb: ...
-
-
-@dataclass(frozen=True)
-class Bound:
-    """One-sample estimates of the evidence lower bound, split in two (nats).
-
-    Arguments:
-        distortion: -log p(x | z) for each image, (n,).
-        rate: What each group of code numbers costs beyond the prior, log q(z | x) - log p(z) or its expectation, (n, groups).
-    """
-
-    distortion: Tensor
-    rate: Tensor
-
-    @property
-    def nats(self) -> Tensor:
-        """The bound on log p(x) for each image, (n,)."""
-        return -(self.distortion + self.rate.sum(1))
-
-
-@runtime_checkable
-class CanBound(Protocol):
-    """Bounds the likelihood by codes it infers; `log_weights` sharpens the bound with further codes."""
-
-    def bound(self, x: Tensor, *, generator: torch.Generator | None = None) -> Bound: ...
-
-    def log_weights(self, x: Tensor, k: int, *, generator: torch.Generator | None = None) -> Tensor:
-        """log p(x, z) - log q(z | x) for k codes of each image, (n, k), in nats."""
-        ...
-
-
-@runtime_checkable
-class CanBitsBack(Protocol):
-    """Has a posterior whose numbers are independent Gaussians, a prior N(0, I), and independent pixels given a code: all that a codec by
-    bits-back coding needs."""
-
-    levels: int
-
-    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Means and logarithms of the standard deviations of q(z | x), (n, latent) each; x are pixels, uint8."""
-        ...
-
-    def pixels(self, z: Tensor) -> Tensor:
-        """The laws of all numbers given codes: log-probabilities (n, C, H, W, levels), with levels as in `CanScan`."""
-        ...
-
-    def bound(self, x: Tensor, *, generator: torch.Generator | None = None) -> Bound: ...
-
-
-@runtime_checkable
-class CanClassify(Protocol):
-    """Tells which class an example belongs to: probabilities (n, classes)."""
-
-    def classify(self, x: Tensor) -> Tensor: ...
-
-
-@runtime_checkable
-class CanComplete(Protocol):
-    """Fills in what a mask hides."""
-
-    def complete(self, x: Tensor, mask: Tensor) -> Tensor: ...
-
-
-@runtime_checkable
-class CanFeature(Protocol):
-    """Describes examples by feature vectors (n, features), for scores and linear probes."""
-
-    def features(self, x: Tensor) -> Tensor: ...
-
-
-@runtime_checkable
-class CanScan(Protocol):
-    """Knows the exact law of every number of an image given those before it, in the order row, column, channel.
-
-    A number is one of `levels` values: level k of 256 is the pixel k itself, level k of two is the pixel 0 or 255.
-    """
-
-    levels: int
-
-    def scan(self, n: int, y: Tensor | None = None) -> Generator[Tensor, Tensor, None]:
-        """Yields log-probabilities (n, levels) of the next number of n images, and is sent the levels (n,) it was given, as int64.
-
-        What has been computed is kept, so that a pass over all numbers costs about as much as one parallel pass. The generator ends
-        when the last number has been sent. `y` are the classes (n,) of a conditional model.
-        """
-        ...
-
-    def conditionals(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """The same laws for given images by one parallel pass: log-probabilities (n, C, H, W, levels)."""
-        ...
-
-
-@dataclass(frozen=True)
-class Code:
-    """One of a model's latents that may mean something, and its place in z.
-
-    Arguments:
-        name: What tables and pictures call it, as in "category" or "continuous 2".
-        kind: "categorical", a one-hot vector of `size` classes, or "continuous", one number.
-        start: Its first column in the z that `prior` draws and `decode` takes.
-        size: Its columns.
-        low: The least value of a continuous code under the prior.
-        high: The greatest.
-    """
-
-    name: str
-    kind: Literal["categorical", "continuous"]
-    start: int
-    size: int = 1
-    low: float = -1.0
-    high: float = 1.0
-
-
-@runtime_checkable
-class HasCodes(Protocol):
-    """Names its latents, reads them from examples, and can vary each with everything else fixed."""
-
-    def codes(self) -> tuple[Code, ...]:
-        """The latents in their order."""
-        ...
-
-    def infer(self, x: Tensor) -> list[Tensor]:
-        """For each code in order what examples say of it: class probabilities (n, size), or the mean (n, 1)."""
-        ...
-
-    def prior(self, n: int, *, generator: torch.Generator | None = None) -> Tensor: ...
-
-    def decode(self, z: Tensor) -> Tensor: ...
-
-
 def models() -> dict[str, type[Model]]:
     """Every model by name, found by walking the families' folders.
 
@@ -355,17 +188,12 @@ def model_class(name: str) -> type[Model]:
     return found[name]
 
 
-def has(kind: type, capability: type) -> bool:
-    """Whether models of this kind have every method of a capability."""
-    return all(hasattr(kind, name) for name in vars(capability) if not name.startswith("_"))
-
-
 def require(model: Any, capability: type, verb: str) -> Any:
     """The model itself if it has the capability; else an error that names the models that have it.
 
     Arguments:
         model: The model asked.
-        capability: One of the protocols above.
+        capability: One of the protocols of `zeuxis.capabilities`.
         verb: What was asked for, to complete "cannot ...".
     """
     if isinstance(model, capability):

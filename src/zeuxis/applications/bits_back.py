@@ -34,8 +34,9 @@ from jaxtyping import Float32, Int32, UInt8
 from torch import Tensor
 
 from ..autoregressive.sampling import to_levels, to_pixels
+from ..capabilities import CanBitsBack
 from ..errors import DataError
-from ..model import CanBitsBack, Model
+from ..model import Model
 from .coding import Advance, Coded, Precision, categorical, constriction, ready, slots, to_bytes, to_words
 
 BINS = 10  # log2 of the bins of a number of a code

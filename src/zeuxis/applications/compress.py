@@ -23,8 +23,9 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from ..autoregressive.sampling import to_levels, to_pixels
+from ..capabilities import CanBitsBack, CanScan, has
 from ..errors import DataError, MissingCapability, UsageError, ZeuxisError
-from ..model import CanBitsBack, CanScan, Model, has, models
+from ..model import Model, models
 from ..progress import meter
 from .bits_back import BitsBack
 from .codec_report import Report

@@ -25,11 +25,12 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from ..capabilities import CanDecode
 from ..data.dataset import Dataset
 from ..data.densities import Density, Mixture, density_of
 from ..errors import UsageError
 from ..evaluation.modes import mode_coverage
-from ..model import CanDecode, Model
+from ..model import Model
 
 SIDE = 480  # pixels of the plane, which are the cells of all histograms as well
 PANEL = 240

@@ -15,9 +15,10 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import torch
 from PIL import Image
 
+from ..capabilities import CanSample
 from ..data.dataset import Dataset
 from ..errors import UsageError, ZeuxisError
-from ..model import CanSample, Model
+from ..model import Model
 from .pictures import grid, save, with_clock
 
 Format = Literal["webp", "gif", "mp4"]

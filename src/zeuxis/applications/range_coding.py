@@ -19,8 +19,9 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from ..autoregressive.sampling import as_images, in_order, to_levels, to_pixels
+from ..capabilities import CanScan
 from ..errors import DataError
-from ..model import CanScan, Model
+from ..model import Model
 from .coding import Advance, Coded, Precision, categorical, constriction, ready, slots, to_bytes, to_words
 
 LANES = 256

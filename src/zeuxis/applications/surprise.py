@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ..autoregressive.sampling import to_levels
-from ..model import CanScan
+from ..capabilities import CanScan
 from .pictures import to_image
 
 # From nothing to the most: black, purple, red, orange, light yellow, each brighter than the one before.

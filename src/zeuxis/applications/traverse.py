@@ -17,8 +17,8 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from ..capabilities import Code, HasCodes
 from ..errors import UsageError
-from ..model import Code, HasCodes
 from .pictures import grid
 
 STRIP = 22

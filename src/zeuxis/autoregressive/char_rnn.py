@@ -23,10 +23,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
+from ..capabilities import LogProb
 from ..data.dataset import Spec
 from ..data.text import codes, spelled
 from ..errors import UsageError
-from ..model import Batch, LogProb, Model, Noise, Player
+from ..model import Batch, Model, Noise, Player
 from .sampling import Scan, follow, uniform, warm
 
 

@@ -24,10 +24,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
+from ..capabilities import LogProb
 from ..data.dataset import Spec
 from ..distributions import bernoulli
 from ..errors import UsageError
-from ..model import Batch, LogProb, Model, Noise, Player
+from ..model import Batch, Model, Noise, Player
 from ..nn.masked import At, masked
 from .sampling import Scan, as_images, draw, follow, hidden, in_order, to_levels, to_pixels, uniform, warm
 

@@ -19,8 +19,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ..capabilities import CanScan
 from ..errors import UsageError
-from ..model import CanScan
 
 Scan = Generator[Tensor, Tensor, None]
 

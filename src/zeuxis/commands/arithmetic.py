@@ -10,8 +10,9 @@ import tyro
 
 from ..applications.pictures import equation, save
 from ..applications.walk import around, combine
+from ..capabilities import CanDecode
 from ..errors import UsageError
-from ..model import CanDecode, require
+from ..model import require
 from ..training.weights import load
 
 

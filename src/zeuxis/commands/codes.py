@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import torch
 import tyro
 
+from ..capabilities import HasCodes
 from ..errors import UsageError
 from ..evaluation.code_report import describe_codes
 from ..evaluation.record import write_record
-from ..model import HasCodes, require
+from ..model import require
 from ..progress import out
 from ..training.config import from_json
 from ..training.run import Run

@@ -11,13 +11,14 @@ import torch
 import tyro
 
 from ..applications.density import divergences
+from ..capabilities import CanClassify, CanSample
 from ..data.densities import DENSITIES, Mixture, density
 from ..errors import UsageError
 from ..evaluation.classification import score
 from ..evaluation.judge import evaluate
 from ..evaluation.modes import mode_coverage
 from ..evaluation.record import write_record
-from ..model import CanClassify, CanSample, Model, require
+from ..model import Model, require
 from ..progress import out
 from ..recipes import recipes
 from ..training.config import from_json, to_json

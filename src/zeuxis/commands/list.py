@@ -9,21 +9,11 @@ from pathlib import Path
 import tyro
 from rich.table import Table
 
+from ..capabilities import CanClassify, CanComplete, CanDecode, CanEncode, CanFeature, CanLogProb, CanSample, HasCodes, has
 from ..data import describe_sources
 from ..data.densities import DENSITIES
 from ..errors import ZeuxisError
-from ..model import (
-    CanClassify,
-    CanComplete,
-    CanDecode,
-    CanEncode,
-    CanFeature,
-    CanLogProb,
-    CanSample,
-    HasCodes,
-    has,
-    models,
-)
+from ..model import models
 from ..progress import out
 from ..recipes import recipes
 from ..rl.start import ALGORITHMS

@@ -12,8 +12,9 @@ import tyro
 
 from ..applications.pictures import grid, numbered, save, to_image
 from ..autoregressive.char_rnn import CharRNN
+from ..capabilities import CanSample, CanScan
 from ..errors import UsageError, ZeuxisError
-from ..model import CanSample, CanScan, require
+from ..model import require
 from ..training.run import Run
 from ..training.weights import load
 

@@ -10,10 +10,11 @@ import tyro
 
 from ..applications.pictures import save
 from ..applications.surprise import sheet, surprise
+from ..capabilities import CanScan
 from ..data.binarised import binarised
 from ..data.images import read, spread
 from ..errors import UsageError
-from ..model import CanScan, require
+from ..model import require
 from ..progress import out
 from ..training.start import source_of
 from ..training.weights import load

@@ -11,8 +11,9 @@ import tyro
 from ..applications.film import film_of
 from ..applications.pictures import save
 from ..applications.traverse import arranged, find, sheet, sweep
+from ..capabilities import HasCodes
 from ..errors import UsageError
-from ..model import HasCodes, require
+from ..model import require
 from ..training.weights import load
 
 

@@ -12,8 +12,9 @@ import tyro
 from ..applications.film import film_of
 from ..applications.pictures import grid, save
 from ..applications.walk import circular, walk
+from ..capabilities import CanDecode
 from ..errors import UsageError
-from ..model import CanDecode, require
+from ..model import require
 from ..training.weights import load
 
 

@@ -19,10 +19,11 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 from torch import Tensor
 
+from ..capabilities import CanClassify
 from ..data.dataset import Dataset
 from ..data.labels import labels_of
 from ..errors import DataError, UsageError
-from ..model import CanClassify, require
+from ..model import require
 from .clusters import confusion
 
 

@@ -11,9 +11,10 @@ from jaxtyping import Float
 from rich.table import Column, Table
 from torch import Tensor
 
+from ..capabilities import Code, HasCodes
 from ..data.dataset import Dataset
 from ..errors import DataError, UsageError
-from ..model import Code, HasCodes, require
+from ..model import require
 from .clusters import Match, confusion, match
 from .codes import DCI, dci, mutual_information_gap, normalised_mutual_information, slant_and_width, spearman, within
 

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from rich.table import Table
 
+from ..capabilities import CanSample
 from ..data.dataset import Dataset
 from ..errors import UsageError
-from ..model import CanSample, Model, require
+from ..model import Model, require
 from .cache import cached_features
 from .features import FeatureNetwork, feature_network
 from .quality import Scores, scores

@@ -34,10 +34,11 @@ from jaxtyping import Float, UInt8
 from rich.table import Column, Table
 from torch import Tensor
 
+from ..capabilities import CanBound, CanEncode, CanLogProb
 from ..data.binarised import STATIC_SEEDS, binarised
 from ..data.dataset import Dataset
 from ..errors import DivergenceError, UsageError
-from ..model import CanBound, CanEncode, CanLogProb, Model, require
+from ..model import Model, require
 from ..progress import track
 from .memory import bytes_of
 

@@ -30,9 +30,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from ..capabilities import Code
 from ..data.dataset import Spec
 from ..errors import UsageError
-from ..model import Batch, Code, Model, Player
+from ..model import Batch, Model, Player
 from ..nn.init import normal_
 from ..nn.norm import settle_statistics
 from .infogan_nets import TABLE, Discriminator, Generator, Layout

@@ -12,11 +12,12 @@ import torch
 
 from ..applications.film import write_film
 from ..applications.pictures import grid
+from ..capabilities import CanSample
 from ..data import few_labels, hold_out, load_data
 from ..data.dataset import Dataset
 from ..data.densities import DENSITIES, points
 from ..errors import UsageError
-from ..model import CanSample, Model, model_class
+from ..model import Model, model_class
 from ..progress import console
 from ..recipes import recipe_for
 from .card import card

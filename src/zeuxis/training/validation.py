@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import torch
 
+from ..capabilities import CanClassify, CanLogProb, CanSample
 from ..data.binarised import binarised
 from ..data.dataset import Dataset
 from ..errors import UsageError
 from ..evaluation.features import feature_network
 from ..evaluation.quality import frechet_distance, statistics
-from ..model import CanClassify, CanLogProb, CanSample, Model
+from ..model import Model
 from .loop import Validation
 
 

@@ -31,10 +31,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from ..capabilities import Bound, LogProb
 from ..data.dataset import Dataset, Spec
 from ..distributions import discretised_logistic, normal, normal_kl
 from ..errors import UsageError
-from ..model import Batch, Bound, LogProb, Model, Noise, Player
+from ..model import Batch, Model, Noise, Player
 from ..nn.init import first_pass
 from ..nn.weight_norm import WeightNorm
 from ..training.distributed import mean_over_batch

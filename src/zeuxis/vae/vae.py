@@ -27,10 +27,11 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from ..capabilities import Bound, LogProb
 from ..data.dataset import Dataset, Spec
 from ..distributions import bernoulli, discretised_logistic, logistic_laws, normal, normal_kl
 from ..errors import UsageError
-from ..model import Batch, Bound, LogProb, Model, Noise, Player
+from ..model import Batch, Model, Noise, Player
 from ..nn.init import first_pass
 from ..training.distributed import mean_over_batch
 from .networks import ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder, dense, wide
