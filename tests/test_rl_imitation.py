@@ -188,7 +188,7 @@ def test_absorbing_states_make_the_sign_of_the_reward_no_matter() -> None:
     """A reward that is never negative pays for going on, and the policy never ends; unless what comes after is judged as well."""
     demos = record(right_expert(), tiny_envs.Corridor, 3, horizon=30)
     config, t = modern(GAILConfig(hidden=(16,), reward="positive"), replace(QUICK, horizon=30))
-    config = replace(config, minibatch=64, updates=5, lr=3e-3)
+    config = replace(config, minibatch=64, lr=3e-3)
     lengths = []
     for absorbing in (True, False):
         agent = GAIL(tiny_envs.Corridor, demos, replace(config, absorbing=absorbing), t, quiet=True)

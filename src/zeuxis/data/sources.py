@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 from pathlib import Path
 from typing import Literal
@@ -205,11 +206,16 @@ def from_hub(identity: str, split: Split, configuration: str | None, name: str) 
         raise MissingExtra("datasets", "data", f"Reading '{name}' from the Hub") from error
     forms = "parquet, IDX, .mat, .npz or image files"
     local = f"--data {name}=FOLDER with {forms}" if name in BUILT_IN else f"--data PATH of {forms}"
+    log = logging.getLogger("huggingface_hub")
+    level = log.level
+    log.setLevel(logging.ERROR)  # it announces every retry, and the sentence below says how it ended
     try:
         rows = datasets.load_dataset(identity, configuration, split=split)
     except Exception as error:
         reason = first_line(error)
         raise DataError(f"'{identity}' could not be had from the Hub ({reason}): connect, or give a copy as {local}.") from error
+    finally:
+        log.setLevel(level)
     image = next((c for c, f in rows.features.items() if isinstance(f, datasets.Image)), None)
     if image is None:
         raise DataError(f"'{identity}' has the columns {', '.join(rows.features)} and none of them holds images.")
