@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from zeuxis.errors import UsageError
-from zeuxis.rl.bnn import BNN, adam, columns
+from zeuxis.rl.adam import adam
+from zeuxis.rl.bnn import BNN, columns
 from zeuxis.rl.ensemble import Ensemble
 from zeuxis.rl.moments import rectified
 from zeuxis.rl.replay import Pool

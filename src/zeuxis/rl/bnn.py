@@ -23,15 +23,7 @@ $\delta = \partial \ell / \partial m$ and $c = 2\, \partial \ell / \partial v$,
 $$ \frac{\partial \ell}{\partial \mu_{ij}} = a_i \delta_j + \tau_i \mu_{ij} c_j, \qquad
    \frac1{\sigma_{ij}} \frac{\partial \ell}{\partial \sigma_{ij}} = q_i c_j . $$
 
-**What a transition teaches.** A step $-\lambda H^{-1} g$ from its own gradient g, H the Hessian of the divergence from where the belief
-is, diagonal with $1/\sigma^2$ for $\mu$ and $2/\sigma^2$ for $\sigma$, moves the belief by
-$\frac12 \lambda^2 g^\top H^{-1} g$ nats to second order. `stirred` gives $g^\top H^{-1} g$ of every row at once: it does not depend on how
-$\sigma$ is parameterised, and with moments each term of the squared sums factorises,
-
-$$ \sum_{ij} \sigma_{ij}^2 (a_i \delta_j + \tau_i \mu_{ij} c_j)^2 = \sum_j \big[ \delta_j^2\, (\sigma^2 a^2)_j
-   + 2 \delta_j c_j\, (\sigma^2 \mu\, a \tau)_j + c_j^2\, (\sigma^2 \mu^2 \tau^2)_j \big] , $$
-
-into matrix products as large as those of a forward pass: no gradient of a row is ever held.
+**What a transition teaches** is in `zeuxis.rl.stirred`.
 
 Arrays are NumPy's, features by rows (J, n), since steps on ten rows are nothing but overhead, of which NumPy has least.
 
@@ -54,10 +46,10 @@ from torch import Tensor, nn
 
 from .adam import adam
 from .moments import rectified
+from .stirred import Layer, sampled_squares, squares
 
 Expectation = Literal["moments", "samples"]
 HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
-ELEMENTS = 1 << 17  # numbers of one block of outer products, which then stays in the cache
 BLOCKS = {"moments": 1_024, "samples": 256}  # transitions judged together: more no longer fit the cache, fewer are overhead
 
 
@@ -70,17 +62,6 @@ class Belief:
     var: list[np.ndarray]
     sigma: np.ndarray  # all deviations, flat
     precision: np.ndarray  # 1 / sigma_n^2 of each output, (outputs, 1)
-
-
-@dataclass
-class Layer:
-    """What one layer was given and what the loss says of it, (features, rows) or, for samples, (features, rows, S)."""
-
-    a: np.ndarray  # inputs, or their means; the last row is 1
-    tau: np.ndarray | None  # their variances, where there are any
-    q: np.ndarray  # their squares
-    delta: np.ndarray
-    c: np.ndarray
 
 
 class BNN(nn.Module):
@@ -291,20 +272,8 @@ class BNN(nn.Module):
         if self.expectation == "samples":
             layers = self.by_samples(b, x, y, rng, False)[1]
             return np.sum([sampled_squares(layer, var) for layer, var in zip(layers, b.var, strict=True)], 0)
-        total = np.zeros(x.shape[1], x.dtype)
-        for layer, mu, mu2, var in zip(self.by_moments(b, x, y)[2], b.mu, b.mu2, b.var, strict=True):
-            a2 = np.square(layer.a) if layer.tau is not None else layer.q
-            d2, c2 = np.square(layer.delta), np.square(layer.c)
-            spread = np.square(var) @ np.square(layer.q)
-            spread *= 0.5
-            if layer.tau is not None:
-                spread += (var * mu2) @ np.square(layer.tau)
-                cross = (var * mu) @ (layer.a * layer.tau)
-                cross *= layer.delta
-                total += 2 * np.einsum("jn,jn->n", cross, layer.c)
-            total += np.einsum("jn,jn->n", var @ a2, d2)
-            total += np.einsum("jn,jn->n", spread, c2)
-        return total
+        layers = self.by_moments(b, x, y)[2]
+        return np.sum([squares(*parts) for parts in zip(layers, b.mu, b.mu2, b.var, strict=True)], 0)
 
     def predict(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of the outputs, noise included, by moments, (outputs, n) each."""
@@ -348,21 +317,3 @@ def flat_pair(layer: Layer, v: np.ndarray) -> np.ndarray:
     if v.ndim == 2:
         return v
     return v.sum(2) if layer.a.shape[2] == 1 else v.reshape(len(v), -1)
-
-
-def sampled_squares(layer: Layer, var: np.ndarray) -> np.ndarray:
-    """One layer's part of g' H^-1 g, summed over samples before it is squared, (n,)."""
-    if layer.a.shape[2] == 1:  # the input is the same in all samples, and the sums factorise
-        d, c, q = layer.delta.sum(2), layer.c.sum(2), layer.q[:, :, 0]
-        return (np.square(d) * (var @ q)).sum(0) + 0.5 * (np.square(c) * (np.square(var) @ np.square(q))).sum(0)
-    total = np.empty(layer.a.shape[1], layer.a.dtype)
-    flat, block = var.ravel(), max(1, ELEMENTS // var.size)
-    squared = 0.5 * np.square(flat)
-    for i in range(0, len(total), block):
-        delta, c, a, q = (np.ascontiguousarray(v[:, i : i + block].transpose(1, 0, 2)) for v in (layer.delta, layer.c, layer.a, layer.q))
-        by_mu = np.matmul(delta, a.transpose(0, 2, 1)).reshape(len(delta), -1)
-        by_sigma = np.matmul(c, q.transpose(0, 2, 1)).reshape(len(delta), -1)
-        np.square(by_mu, out=by_mu)
-        np.square(by_sigma, out=by_sigma)
-        total[i : i + block] = by_mu @ flat + by_sigma @ squared
-    return total
