@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import tyro
 
-from zeuxis.commands.evaluate import training_command
+from zeuxis.commands.provenance import training_command
 from zeuxis.model import model_class
 from zeuxis.recipes import recipes
 from zeuxis.training.config import to_json

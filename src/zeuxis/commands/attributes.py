@@ -19,10 +19,9 @@ from ..errors import UsageError
 from ..evaluation.features import weights_hash
 from ..evaluation.record import write_record
 from ..progress import console, out
-from ..training.run import Run
 from ..training.start import Source, source_of
 from ..training.weights import load, resolve
-from .evaluate import training_command
+from .provenance import provenance
 
 
 @dataclass(frozen=True)
@@ -95,8 +94,7 @@ def main(words: Sequence[str]) -> None:
     for made in (save_directions(found, path), save(picture, wish.out)):
         out.print(str(made), markup=False, soft_wrap=True)
     if wish.record:
-        about = Run.open(resolve(wish.model)).read_json("config.json")
-        more = {"images": len(codes), "trained by": training_command(about), "settings": about["settings"]}
+        more = provenance(wish.model) | {"images": len(codes)}
         seconds, figures = time.monotonic() - began, found.as_dict()
         path = write_record(wish.record, figures, seconds=seconds, seed=wish.seed, paper=wish.paper, note=wish.note, **more)
         out.print(f"Record: {path}", markup=False, soft_wrap=True)

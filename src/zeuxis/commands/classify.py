@@ -23,8 +23,8 @@ from ..evaluation.record import write_record
 from ..progress import out
 from ..training.run import Run
 from ..training.start import Source
-from ..training.weights import load, resolve, shipped
-from .evaluate import training_command
+from ..training.weights import load, shipped
+from .provenance import provenance
 
 LIGHT_ON_DARK = ("mnist", "fashion-mnist")
 
@@ -83,7 +83,6 @@ def main(words: Sequence[str]) -> None:
     models = agreeing([load(name, wish.weights) for name in names])
     classes = models[0].spec.class_names or tuple(str(k) for k in range(models[0].spec.classes))
     if wish.data:
-        about = [Run.open(resolve(name)).read_json("config.json") for name in names]
         shape = models[0].spec.shape
         side, channels = (shape[-1], shape[0]) if len(shape) == 3 else (None, None)
         data = Source(wish.data, side, channels, labels=wish.labels, limit=wish.n or None).load(wish.split)
@@ -93,7 +92,7 @@ def main(words: Sequence[str]) -> None:
             out.print(str(save(mistaken(data, chances, classes), wish.mistakes)), markup=False, soft_wrap=True)
         where = [str(i) for i in range(len(data))]
         if wish.record:
-            more = {"trained by": [training_command(a) for a in about]}
+            more = {"provenance": [provenance(name) for name in names]}
             seconds = time.monotonic() - began
             path = write_record(wish.record, found.as_dict(), seconds=seconds, seed=0, paper=wish.paper, note=wish.note, **more)
             out.print(f"Record: {path}", markup=False, soft_wrap=True)

@@ -15,11 +15,9 @@ from ..evaluation.code_report import describe_codes
 from ..evaluation.record import write_record
 from ..model import require
 from ..progress import out
-from ..training.config import from_json
-from ..training.run import Run
-from ..training.start import Source
-from ..training.weights import load, resolve
-from .evaluate import training_command
+from ..training.start import source_of
+from ..training.weights import load
+from .provenance import provenance
 
 
 @dataclass(frozen=True)
@@ -60,11 +58,7 @@ def main(words: Sequence[str]) -> None:
     began = time.monotonic()
     model = load(wish.model, wish.weights)
     coded = require(model, HasCodes, "say what its codes mean")
-    run = Run.open(resolve(wish.model))
-    about = run.read_json("config.json")
-    source = from_json(Source, about.get("source", {"data": model.spec.name}), str(run.path("config.json")))
-    if wish.data:
-        source = Source(wish.data, model.spec.shape[-1], model.spec.shape[0])
+    source = source_of(wish.model, model, wish.data)
     data = source.load(wish.split)
     shuffled = torch.Generator().manual_seed(wish.seed)
     if 0 < wish.n < len(data):
@@ -76,8 +70,6 @@ def main(words: Sequence[str]) -> None:
     report = describe_codes(model, data, fix=fix, drawn=wish.drawn, seed=wish.seed, split=wish.split)
     out.print(report.table())
     if wish.record:
-        more = {"trained by": training_command(about), "training": about.get("training"), "settings": about["settings"]}
-        more["metrics"] = run.metrics()[-1:]
-        seconds, figures = time.monotonic() - began, report.as_dict()
+        more, seconds, figures = provenance(wish.model), time.monotonic() - began, report.as_dict()
         path = write_record(wish.record, figures, seconds=seconds, seed=wish.seed, paper=wish.paper, note=wish.note, **more)
         out.print(f"Record: {path}", markup=False, soft_wrap=True)

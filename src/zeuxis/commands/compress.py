@@ -15,10 +15,9 @@ from ..applications.originals import Originals, Pictures, Rows
 from ..errors import UsageError
 from ..evaluation.record import write_record
 from ..progress import out
-from ..training.run import Run
 from ..training.start import Source
-from ..training.weights import load, resolve
-from .evaluate import training_command
+from ..training.weights import load
+from .provenance import provenance
 
 
 @dataclass(frozen=True)
@@ -92,9 +91,7 @@ def main(words: Sequence[str]) -> None:
     out.print(report.sentence(), markup=False, soft_wrap=True)
     out.print(wish.out, markup=False, soft_wrap=True)
     if wish.record:
-        about = Run.open(resolve(name)).read_json("config.json")
-        more = {"trained by": training_command(about), "training": about.get("training"), "settings": about["settings"]}
-        more["binarised"] = ("drawn" if wish.data else "at 128") if wish.binarise else "no"
+        more = provenance(name) | {"binarised": ("drawn" if wish.data else "at 128") if wish.binarise else "no"}
         seconds, figures = time.monotonic() - began, report.as_dict()
         path = write_record(wish.record, figures, seconds=seconds, seed=wish.seed, paper=wish.paper, note=wish.note, **more)
         out.print(f"Record: {path}", markup=False, soft_wrap=True)

@@ -75,9 +75,15 @@ def main(words: Sequence[str]) -> None:
         trained = sum(line[-1].get("seconds", 0.0) for run in runs if (line := run.metrics()))
         abouts = [run.read_json("config.json") for run in runs]
         more = {"settings": [{k: v for k, v in about.items() if k != "task"} for about in abouts], "training seconds": trained}
-        seconds = time.monotonic() - began
-        path = write_record(wish.record, figures, seconds=seconds, seed=0, paper=wish.paper, note=wish.note, **more)
+        seconds, seeds = time.monotonic() - began, sorted({seed for about in abouts if (seed := seed_of(about)) is not None})
+        path = write_record(wish.record, figures, seconds=seconds, seed=seeds, paper=wish.paper, note=wish.note, **more)
         out.print(f"Record: {path}", markup=False, soft_wrap=True)
+
+
+def seed_of(about: dict[str, Any]) -> int | None:
+    """The seed a run was trained with, wherever among its settings that stands."""
+    found = (part["seed"] for part in about.values() if isinstance(part, dict) and "seed" in part)
+    return next(found, None)
 
 
 def usual(run: Run) -> str:

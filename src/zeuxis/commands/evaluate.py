@@ -20,13 +20,11 @@ from ..evaluation.modes import mode_coverage
 from ..evaluation.record import write_record
 from ..model import Model, require
 from ..progress import out
-from ..recipes import recipes
-from ..training.config import from_json, to_json
-from ..training.run import Run
-from ..training.start import Source
-from ..training.weights import build, load, resolve
+from ..training.start import Source, source_of
+from ..training.weights import build, load
 from .policies import evaluate as evaluate_policy
 from .policies import is_policy
+from .provenance import provenance
 
 
 @dataclass(frozen=True)
@@ -69,13 +67,7 @@ def main(words: Sequence[str]) -> None:
         raise UsageError(f"--split is '{wish.split}', expected test or train.")
     began = time.monotonic()
     model = load(wish.model, wish.weights)
-    run = Run.open(resolve(wish.model))
-    about = run.read_json("config.json")
-    source = from_json(Source, about.get("source", {"data": model.spec.name}), str(run.path("config.json")))
-    if wish.data:
-        source = Source(wish.data, model.spec.shape[-1], model.spec.shape[0])
-    more = {"trained by": training_command(about), "training": about.get("training"), "settings": about["settings"]}
-    more["metrics"] = run.metrics()[-1:]
+    source = source_of(wish.model, model, wish.data)
     if source.data in DENSITIES:
         figures = points(model, source.data, wish)
     else:
@@ -88,46 +80,9 @@ def main(words: Sequence[str]) -> None:
         if wish.only == "samples" or (wish.only == "both" and not (classifies and not isinstance(model, CanSample))):
             figures |= images(require(model, CanSample, "draw samples"), source, wish)
     if wish.record:
-        seconds = time.monotonic() - began
+        more, seconds = provenance(wish.model), time.monotonic() - began
         path = write_record(wish.record, figures, seconds=seconds, seed=wish.seed, paper=wish.paper, note=wish.note, **more)
         out.print(f"Record: {path}", markup=False, soft_wrap=True)
-
-
-def training_command(about: dict[str, Any]) -> str:
-    """The command that trains a run with these settings: its recipe and what differs from it."""
-    name = about.get("recipe", "")
-    words = ["zeuxis", "train", str(about["model"])]
-    base: dict[str, Any] = {}
-    if name in recipes():
-        words += ["--recipe", name.split("/", 1)[1]]
-        base = {"training": to_json(recipes()[name].training), "settings": to_json(recipes()[name].settings)}
-    source = about.get("source", {})
-    data = source.get("data", "")
-    if name not in recipes() or data != recipes()[name].data:
-        words += ["--data", data.split("=")[0]]
-    given = {"size": recipes()[name].size, "labels_per_class": recipes()[name].labels_per_class} if name in recipes() else {}
-    for key in ("size", "channels", "labels", "limit", "labels_per_class", "label_seed"):
-        if source.get(key) and source[key] != given.get(key):
-            words.append(f"--{key.replace('_', '-')}={source[key]}")
-    for part, option in (("settings", "model"), ("training", "training")):
-        for key, value in about.get(part, {}).items():
-            usual = base.get(part, {}).get(key, value)
-            if value != (list(usual) if isinstance(usual, tuple) else usual):  # a file knows lists only
-                words.append(option_for(f"{option}.{key}", value))
-    return " ".join(words)
-
-
-def option_for(name: str, value: Any) -> str:
-    """A setting as the command line takes it.
-
-    Example:
-        >>> option_for("model.open_edges", False), option_for("model.maps", [16, 32]), option_for("training.clip", 1.0)
-        ('--model.no-open-edges', '--model.maps 16 32', '--training.clip=1.0')
-    """
-    name = name.replace("_", "-")
-    if isinstance(value, bool):
-        return f"--{name}" if value else "--{}.no-{}".format(*name.split("."))
-    return f"--{name} {' '.join(map(str, value))}".rstrip() if isinstance(value, list) else f"--{name}={value}"
 
 
 def images(model: Model, source: Source, wish: Evaluate) -> dict[str, Any]:

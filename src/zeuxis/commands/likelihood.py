@@ -13,11 +13,10 @@ from ..errors import UsageError
 from ..evaluation.likelihood import Binarise, likelihood
 from ..evaluation.record import write_record
 from ..progress import out
-from ..training.config import from_json
 from ..training.run import Run
-from ..training.start import Source
+from ..training.start import source_of
 from ..training.weights import WEIGHTS, load, resolve
-from .evaluate import training_command
+from .provenance import provenance
 
 
 @dataclass(frozen=True)
@@ -60,9 +59,7 @@ def main(words: Sequence[str]) -> None:
     model = load(wish.model, wish.weights)
     run = Run.open(resolve(wish.model))
     about = run.read_json("config.json")
-    source = from_json(Source, about.get("source", {"data": model.spec.name}), str(run.path("config.json")))
-    if wish.data:
-        source = Source(wish.data, model.spec.shape[-1], model.spec.shape[0])
+    source = source_of(wish.model, model, wish.data)
     found = likelihood(
         model,
         source.load(wish.split),
@@ -76,9 +73,7 @@ def main(words: Sequence[str]) -> None:
     )
     out.print(found.table())
     if wish.record:
-        more = {"trained by": training_command(about), "training": about.get("training"), "settings": about["settings"]}
-        more["metrics"] = run.metrics()[-1:]
-        seconds, figures = time.monotonic() - began, found.as_dict()
+        more, seconds, figures = provenance(wish.model), time.monotonic() - began, found.as_dict()
         path = write_record(wish.record, figures, seconds=seconds, seed=wish.seed, paper=wish.paper, note=wish.note, **more)
         out.print(f"Record: {path}", markup=False, soft_wrap=True)
 

@@ -41,7 +41,7 @@ def command() -> str:
 
 
 def write_record(
-    path: str | Path, figures: dict[str, Any], *, seconds: float, seed: int, paper: str = "", note: str = "", **more: Any
+    path: str | Path, figures: dict[str, Any], *, seconds: float, seed: int | list[int], paper: str = "", note: str = "", **more: Any
 ) -> Path:
     """Writes one record.
 
@@ -49,7 +49,7 @@ def write_record(
         path: The file, as in results/dcgan-mnist-seed0.json.
         figures: What was measured.
         seconds: Wall time of the measured work.
-        seed: Its seed.
+        seed: Its seed, or those of the runs compared.
         paper: The published figure, with its source.
         note: What is partial, smaller or otherwise to be known.
         more: Settings that the figure depends on.
