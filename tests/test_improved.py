@@ -20,6 +20,7 @@ from zeuxis.nn.virtual_batch_norm import VirtualBatchNorm
 from zeuxis.nn.weight_norm import WeightNorm
 from zeuxis.training.loop import fit
 from zeuxis.training.optimisers import RootAdam
+from zeuxis.training.run import Run
 from zeuxis.training.weights import build
 
 
@@ -292,6 +293,24 @@ def test_every_switch_trains_samples_and_reloads(changes: dict, tmp_path) -> Non
     else:
         with pytest.raises(UsageError, match="without labels"):
             model.classify(tiny.images(3).all())
+
+
+def test_without_the_unlabelled_only_the_classifier_learns(tmp_path) -> None:
+    model = tiny.model("improved-gan", unlabelled=0.0)
+    turns = list(model.play(tiny.batch("improved-gan")))
+    assert [player for player, _ in turns] == ["discriminator"]
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    fit(model, tiny.data_for("improved-gan"), training=tiny.training(images=48), quiet=True)
+    for name, p in model.named_parameters():
+        assert torch.equal(p, before[name]) == name.startswith("generator"), name
+
+    run = lambda name: Run.create(tmp_path, name)  # noqa: E731
+    data, whole, halves = tiny.data_for("improved-gan"), run("whole"), run("halves")
+    one = fit(tiny.model("improved-gan", unlabelled=0.0), data, whole, tiny.training(images=64), quiet=True)
+    fit(tiny.model("improved-gan", unlabelled=0.0), data, halves, tiny.training(images=32), quiet=True)
+    two = fit(tiny.model("improved-gan", unlabelled=0.0), data, halves, tiny.training(images=64), quiet=True)
+    for name, value in one.model.state_dict().items():
+        assert torch.equal(value, two.model.state_dict()[name]), name
 
 
 def test_full_sizes_are_the_papers() -> None:

@@ -68,7 +68,8 @@ class ImprovedGANConfig:
     virtual: int = 0
     """Examples in the reference batch of the generator's virtual batch normalisation; 0 is batch normalisation."""
     unlabelled: float = 1.0
-    """Weight u of the unlabelled and the generated images in the discriminator's loss."""
+    """Weight u of the unlabelled and the generated images in the discriminator's loss; at 0 labels alone teach, nothing is generated
+    and only the classifier learns: the control."""
     entropy: float = 0.0
     """Weight of the entropy of the classes given to unlabelled images, pushed down (0 in the paper)."""
     labelled: int = 0
@@ -156,6 +157,11 @@ class ImprovedGAN(Model):
 
     def play(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
         c, noise, x = self.config, batch.noise, self.scale(batch.x)
+        if c.supervised and not c.unlabelled:
+            labelled, y = self.labelled(batch, c.labelled or noise.total)
+            _, logits = self.discriminator(labelled, Jitter(noise.of(c.labelled or noise.total)))
+            yield "discriminator", F.cross_entropy(logits, y) + self.past("discriminator", batch)
+            return
 
         draws = noise.of(c.generated or noise.total)
         with torch.set_grad_enabled(c.reuse):
