@@ -36,6 +36,28 @@ def test_the_generated_class_needs_no_unit() -> None:
     torch.testing.assert_close(F.cross_entropy(logits, y), F.nll_loss(given_real, y))
 
 
+def test_noise_from_the_store_is_that_of_a_normal_law_and_splits_over_processes() -> None:
+    source = lambda rows, step=0: Noise(3, step, rows, 400)  # noqa: E731
+    h = torch.zeros(400, 250)
+    drawn = Jitter(source(slice(0, 400))).add(h, 2.0) / 2
+    several = torch.stack([Jitter(source(slice(0, 400), step)).add(h, 1.0) for step in range(20)])
+    assert several.mean().abs() < 5e-3 and (several.var() - 1).abs() < 1e-2  # standard errors 7e-4 and 1e-3, were all numbers distinct
+    assert ((several**4).mean() - 3).abs() < 5e-2 and (several.abs() > 1.959964).float().mean().item() == pytest.approx(0.05, abs=2e-3)
+    assert not torch.equal(several[0], several[1])
+    across = (drawn.T @ drawn / len(drawn)).fill_diagonal_(0)
+    assert across.abs().max() < 6 / len(drawn) ** 0.5, "columns are uncorrelated"
+
+    shared = source(slice(0, 400))
+    whole = Jitter(shared, shared).add(torch.zeros(800, 250), 1.0)
+    one, two = source(slice(0, 200)), source(slice(200, 400))
+    parts = [Jitter(one, one).add(torch.zeros(400, 250), 1.0), Jitter(two, two).add(torch.zeros(400, 250), 1.0)]
+    torch.testing.assert_close(whole[:200], parts[0][:200], rtol=0, atol=0)
+    torch.testing.assert_close(whole[200:400], parts[1][:200], rtol=0, atol=0)
+    torch.testing.assert_close(whole[400:600], parts[0][200:], rtol=0, atol=0)
+    torch.testing.assert_close(whole[600:], parts[1][200:], rtol=0, atol=0)
+    assert not torch.equal(whole[:400], whole[400:])
+
+
 def loss_by_hand(model: ImprovedGAN, batch: Batch) -> torch.Tensor:
     """The discriminator's loss as K + 1 classes with a last logit of 0, noise switched off."""
     assert batch.more is not None
