@@ -22,6 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -81,7 +82,7 @@ class BlockStream:
         self.narrow, self.middle, self.wide = (part.stream(n, width) for part in (block.narrow, block.middle, block.wide))
 
     def __call__(self, x: Tensor, at: At) -> Tensor:
-        return x + self.wide(F.relu(self.middle(F.relu(self.narrow(F.relu(x), at)), at)), at)
+        return x + self.wide(torch.relu(self.middle(torch.relu(self.narrow(torch.relu(x), at)), at)), at)
 
 
 class PlainNetwork(nn.Module):

@@ -110,22 +110,23 @@ class PixelCNNPP(PixelModel):
     def scan(self, n: int, y: Int[Tensor, "n"] | None = None) -> Scan:
         """Yields log-probabilities (n, levels) of the next number, and is sent its levels (n,); see `CanScan`."""
         channels, height, width = self.spec.shape
+        device, dtype = self.device, next(self.parameters()).dtype
         with torch.no_grad():
             stream = self.network.stream(n, width, self.classes(y, n, required=True))
         for r in range(height):
             for c in range(width):
                 with torch.no_grad():  # not around the loop: the caller's own mode must hold while this waits
                     mixture = Mixture.of(wide(stream.read(At(r, c))), channels, self.levels)
-                    weights, x = mixture.log_weights, torch.zeros(n, channels, dtype=mixture.means.dtype, device=self.device)
+                    weights, x = mixture.log_weights, torch.zeros(n, channels, dtype=mixture.means.dtype, device=device)
                 for k in range(channels):
                     with torch.no_grad():
                         table = mixture.table(k, x)
                         log_p = torch.logsumexp(weights[..., None] + table, 1)
-                    levels = (yield log_p).to(self.device)
+                    levels = (yield log_p).to(device)
                     with torch.no_grad():
                         weights, x[:, k] = revised(weights, table, levels), mixture.scaled(levels)
                 with torch.no_grad():
-                    stream.put(x.to(next(self.parameters()).dtype), At(r, c))
+                    stream.put(x.to(dtype), At(r, c))
 
 
 def revised(weights: Tensor, table: Tensor, v: Tensor) -> Tensor:

@@ -77,13 +77,9 @@ class Cell(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        size = gates.shape[-1] // 4
-        opened, g = torch.sigmoid(gates[..., : 3 * size]), torch.tanh(gates[..., 3 * size :])
-        o, f, i = opened.chunk(3, -1)
-        new = torch.addcmul(i * g, f, c)
-        t = torch.tanh(new)
+        opened, g, t, h, new = cell(gates, c)
         ctx.save_for_backward(opened, g, c, t)
-        return o * t, new
+        return h, new
 
     @staticmethod
     def backward(ctx: Any, dh: Tensor, dc: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,6 +89,24 @@ class Cell(torch.autograd.Function):
         dc = dc + tanh(dh * o, t)
         opening = sigmoid(torch.cat([dh * t, dc * c, dc * g], -1), opened)
         return torch.cat([opening, tanh(dc * i, g)], -1), dc * f
+
+
+def cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The cell's values: of the three gates, of the input, of the new state's tanh, h, and c."""
+    size = gates.shape[-1] // 4
+    opened, g = torch.sigmoid(gates[..., : 3 * size]), torch.tanh(gates[..., 3 * size :])
+    o, f, i = opened.chunk(3, -1)
+    new = torch.addcmul(i * g, f, c)
+    t = torch.tanh(new)
+    return opened, g, t, o * t, new
+
+
+def members(maps: int, colours: int, times: int, device: torch.device) -> list[Tensor | slice]:
+    """For each colour which of the maps are its own, where they are repeated so many times."""
+    if colours == 1:
+        return [slice(None)]
+    of = colours_of(maps, colours).repeat(times).to(device)
+    return [(of == k).nonzero()[:, 0] for k in range(colours)]
 
 
 class Reorder(torch.autograd.Function):
@@ -178,17 +192,16 @@ class RowStream:
         self.input, self.out, self.state = layer.input.stream(n, width), layer.out.stream(n, width), layer.state
         # States by column: of the row above until a place of the new row is done.
         self.h, self.c = (t.expand(width, n, -1).clone() for t in layer.first)
-        colour = colours_of(layer.maps, layer.colours).to(self.h.device)
-        self.parts = [(colour == k).nonzero()[:, 0] for k in range(layer.colours)]
+        self.parts = members(layer.maps, layer.colours, 1, self.h.device)
         self.from_above: list[Tensor] = []
 
     def __call__(self, x: Tensor, at: At) -> Tensor:
         if at.column == 0 and at.colour == 0:
             gates = three(self.h) @ self.state
-            self.from_above = [gates[..., own] for own in self.input.own]
+            self.from_above = [gates] if len(self.input.own) == 1 else [gates[..., own] for own in self.input.own]
         part = self.parts[at.colour]
         gates = self.input(x, at) + self.from_above[at.colour][at.column]
-        h, c = Cell.apply(gates, self.c[at.column][:, part])
+        *_, h, c = cell(gates, self.c[at.column][:, part])
         self.h[at.column][:, part], self.c[at.column][:, part] = h, c
         return x + self.out(h, at)
 
@@ -248,9 +261,7 @@ class DiagonalStream:
         self.told = torch.zeros_like(self.back)  # what the right-to-left LSTM found in the row above: nothing for the first row
         self.gates = self.back.new_zeros(width, n, 4 * maps)  # of the right-to-left LSTM for the own row
         self.left = self.left_c = self.c0[0]
-        colour = colours_of(maps, layer.colours).to(self.back.device)
-        self.parts = [(colour == k).nonzero()[:, 0] for k in range(layer.colours)]
-        self.wide_parts = [(colour.repeat(4) == k).nonzero()[:, 0] for k in range(layer.colours)]
+        self.parts, self.wide_parts = (members(maps, layer.colours, times, self.back.device) for times in (1, 4))
         self.from_states = self.gates[0]
 
     def __call__(self, x: Tensor, at: At) -> Tensor:
@@ -263,7 +274,7 @@ class DiagonalStream:
         part, gates = self.parts[at.colour], self.input(x, at)
         forth, back = gates.chunk(2, 1)
         self.gates[at.column][:, self.wide_parts[at.colour]] = back
-        h, c = Cell.apply(forth + self.from_states[:, self.wide_parts[at.colour]], self.left_c[:, part])
+        *_, h, c = cell(forth + self.from_states[:, self.wide_parts[at.colour]], self.left_c[:, part])
         self.left[:, part], self.left_c[:, part] = h, c
         self.forth[at.column][:, part] = h
         return x + self.out(h + self.told[at.column][:, part], at)
@@ -273,7 +284,7 @@ class DiagonalStream:
         h, c = self.h0[1], self.c0[1]
         for column in reversed(range(self.width)):
             gates = torch.addmm(self.gates[column], torch.cat([self.back[column], h], 1), self.state[1])
-            h, c = Cell.apply(gates, c)
+            *_, h, c = cell(gates, c)
             self.back[column] = h
         self.told = self.back
 

@@ -61,7 +61,7 @@ class Head(nn.Module):
 
         def step(x: Tensor, at: At) -> Tensor:
             for layer in layers:
-                x = layer(F.relu(x), at)
+                x = layer(torch.relu(x), at)
             return x
 
         return step
@@ -114,6 +114,7 @@ class PixelModel(Model):
     def scan(self, n: int, y: Int[Tensor, "n"] | None = None) -> Scan:
         """Yields log-probabilities (n, levels) of the next number, and is sent its levels (n,); see `CanScan`."""
         channels, height, width = self.spec.shape
+        device, dtype = self.device, next(self.parameters()).dtype  # found once: to look through a module takes as long as a layer
         with torch.no_grad():
             read, put = self.network.stream(n, width, self.classes(y, n, required=True))
         for r in range(height):
@@ -123,7 +124,7 @@ class PixelModel(Model):
                         log_p = self.law(wide(read(At(r, c, k))))
                     levels = yield log_p
                     with torch.no_grad():
-                        put(self.scaled(levels[:, None].to(self.device)), At(r, c, k))
+                        put(self.scaled(levels[:, None].to(device), dtype), At(r, c, k))
 
     def law(self, out: Float[Tensor, "*n outputs"]) -> Float[Tensor, "*n levels"]:
         """Log-probabilities from the network's numbers for one colour."""
@@ -143,10 +144,9 @@ class PixelModel(Model):
             raise UsageError(f"'{self.spec.name}' is modelled in {self.levels} levels and these pixels are not {allowed} first.")
         return v
 
-    def scaled(self, v: Tensor) -> Tensor:
+    def scaled(self, v: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """Levels as the network takes them, from -1 to 1."""
-        dtype = next(self.parameters()).dtype
-        return v.to(dtype) * (2 / (self.levels - 1)) - 1
+        return v.to(dtype or next(self.parameters()).dtype) * (2 / (self.levels - 1)) - 1
 
     def classes(self, y: Tensor | None, n: int, required: bool = False) -> Tensor | None:
         """The classes of a conditional model, checked; None for another."""

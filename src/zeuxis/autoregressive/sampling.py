@@ -32,8 +32,8 @@ def draw(log_p: Float[Tensor, "n levels"], u: Float[Tensor, "n"], temperature: f
         >>> draw(torch.tensor([[0.25, 0.75], [0.25, 0.75]]).log(), torch.tensor([0.2, 0.3])).tolist()
         [0, 1]
     """
-    cdf = torch.softmax(log_p.double() / temperature, 1).cumsum(1)
-    return torch.searchsorted(cdf, u.double()[:, None].contiguous()).clamp(max=log_p.shape[1] - 1)[:, 0]
+    log_p = log_p.double() if temperature == 1 else log_p.double() / temperature
+    return torch.searchsorted(torch.softmax(log_p, 1).cumsum_(1), u.double()[:, None].contiguous()).clamp_(max=log_p.shape[1] - 1)[:, 0]
 
 
 def follow(
