@@ -194,5 +194,5 @@ def sign_for(c: GAILConfig, task: str, demos: Demonstrations) -> tuple[str, str]
 
 def modern(config: GAILConfig, learning: Learning) -> tuple[GAILConfig, Learning]:
     """What was found to help since: a gradient penalty, several small steps of the discriminator, and states after the end."""
-    judged = replace(config, penalty=10.0, updates=5, minibatch=2_048, lr=3e-4, entropy=0.0, absorbing=config.judge == "discriminator")
+    judged = replace(config, penalty=1.0, updates=5, minibatch=2_048, lr=3e-4, entropy=0.0, absorbing=config.judge == "discriminator")
     return judged, replace(learning, batch=min(learning.batch, 4_000))
