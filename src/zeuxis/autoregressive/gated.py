@@ -93,8 +93,7 @@ class GatedStream:
         if self.added is not None:
             linked = linked + self.added[1]
         linked = linked.permute(2, 0, 1)  # (width, n, maps), so that a place's maps are near each other
-        own = self.horizontal.own
-        self.linked = [(linked if len(own) == 1 else linked[..., maps]).contiguous().unbind(0) for maps in own]
+        self.linked = [linked[..., own].contiguous().unbind(0) for own in self.horizontal.own]
         return above if self.last else gate(above)
 
     def __call__(self, h: Tensor | None, at: At) -> Tensor:

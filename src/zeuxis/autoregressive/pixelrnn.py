@@ -41,7 +41,7 @@ from torch import Tensor, nn
 
 from ..data.dataset import Spec
 from ..errors import UsageError
-from ..nn.masked import At, CausalConv, colours_of, masked
+from ..nn.masked import At, CausalConv, colours_of, masked, members
 from .pixels import Head, PixelModel, Put, Read
 
 
@@ -99,14 +99,6 @@ def cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tens
     new = torch.addcmul(i * g, f, c)
     t = torch.tanh(new)
     return opened, g, t, o * t, new
-
-
-def members(maps: int, colours: int, times: int, device: torch.device) -> list[Tensor | slice]:
-    """For each colour which of the maps are its own, where they are repeated so many times."""
-    if colours == 1:
-        return [slice(None)]
-    of = colours_of(maps, colours).repeat(times).to(device)
-    return [(of == k).nonzero()[:, 0] for k in range(colours)]
 
 
 class Reorder(torch.autograd.Function):
@@ -192,13 +184,13 @@ class RowStream:
         self.input, self.out, self.state = layer.input.stream(n, width), layer.out.stream(n, width), layer.state
         # States by column: of the row above until a place of the new row is done.
         self.h, self.c = (t.expand(width, n, -1).clone() for t in layer.first)
-        self.parts = members(layer.maps, layer.colours, 1, self.h.device)
+        self.parts = members(colours_of(layer.maps, layer.colours).to(self.h.device))
         self.from_above: list[Tensor] = []
 
     def __call__(self, x: Tensor, at: At) -> Tensor:
         if at.column == 0 and at.colour == 0:
             gates = three(self.h) @ self.state
-            self.from_above = [gates] if len(self.input.own) == 1 else [gates[..., own] for own in self.input.own]
+            self.from_above = [gates[..., own] for own in self.input.own]
         part = self.parts[at.colour]
         gates = self.input(x, at) + self.from_above[at.colour][at.column]
         *_, h, c = cell(gates, self.c[at.column][:, part])
@@ -261,7 +253,8 @@ class DiagonalStream:
         self.told = torch.zeros_like(self.back)  # what the right-to-left LSTM found in the row above: nothing for the first row
         self.gates = self.back.new_zeros(width, n, 4 * maps)  # of the right-to-left LSTM for the own row
         self.left = self.left_c = self.c0[0]
-        self.parts, self.wide_parts = (members(maps, layer.colours, times, self.back.device) for times in (1, 4))
+        colour = colours_of(maps, layer.colours).to(self.back.device)
+        self.parts, self.wide_parts = members(colour), members(colour.repeat(4))
         self.from_states = self.gates[0]
 
     def __call__(self, x: Tensor, at: At) -> Tensor:

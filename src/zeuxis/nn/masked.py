@@ -47,6 +47,17 @@ def colours_of(maps: int, colours: int) -> Int[Tensor, "maps"]:
     return torch.arange(maps) * colours // maps
 
 
+def members(colour: Int[Tensor, "maps"]) -> list[Tensor | slice]:
+    """For each colour which maps are its own; where there is one colour a slice, with which nothing is copied.
+
+    Example:
+        >>> members(torch.tensor([0, 0, 1])), members(torch.tensor([0, 0]))
+        ([tensor([0, 1]), tensor([2])], [slice(None, None, None)])
+    """
+    count = int(colour.max()) + 1
+    return [slice(None)] if count == 1 else [(colour == k).nonzero()[:, 0] for k in range(count)]
+
+
 class CausalConv(nn.Module):
     r"""A convolution over the rows above and, in the own row, up to some column.
 
@@ -154,7 +165,7 @@ class Stream:
         self.kernel, self.bias, self.padded, self.left = w[:, :, :-1], b, (conv.left, conv.right), conv.left
         self.rows = w.new_zeros(n, w.shape[1], conv.above, width)
         self.current = w.new_zeros(n, conv.left + width, w.shape[1])
-        self.own = [(conv.outside == colour).nonzero()[:, 0].to(w.device) for colour in range(int(conv.outside.max()) + 1)]
+        self.own = members(conv.outside.to(w.device))
         self.products = [w[own, :, -1, : conv.left + 1].permute(2, 1, 0).flatten(0, 1).contiguous() for own in self.own]
         self.biases = [b[own] for own in self.own]
         self.from_above: list[tuple[Tensor, ...]] = []
@@ -163,8 +174,8 @@ class Stream:
         self.taps = [self.current[:, c : c + conv.left + 1].flatten(1) for c in range(width)]  # views
         self.places: list[tuple[Tensor, ...]] = []
         for colour in range(int(conv.inside.max()) + 1):
-            members = (conv.inside == colour).nonzero()[:, 0]
-            self.places.append(self.current[:, conv.left :, int(members[0]) : int(members[-1]) + 1].unbind(1))
+            maps = (conv.inside == colour).nonzero()[:, 0]
+            self.places.append(self.current[:, conv.left :, int(maps[0]) : int(maps[-1]) + 1].unbind(1))
 
     def __call__(self, x: Float[Tensor, "n maps"] | None, at: At) -> Float[Tensor, "n out"]:
         """The outputs of the place's colour from x, the inputs there (None where they are not known yet, for mask A)."""
@@ -202,7 +213,7 @@ class Stream:
         self.push(row)
         y = F.conv2d(F.pad(self.rows, self.padded), self.kernel, self.bias)[:, :, 0].permute(2, 0, 1)
         # A place's outputs lie together: the rest of their sum is added to them where they are.
-        self.from_above = [(y if len(self.own) == 1 else y[..., own]).contiguous().unbind(0) for own in self.own]
+        self.from_above = [y[..., own].contiguous().unbind(0) for own in self.own]
 
 
 class Rows:
