@@ -8,7 +8,8 @@ from torch import Tensor
 
 import causal
 import tiny
-from zeuxis.autoregressive.pixelrnn import Cell, DiagonalBiLSTM, PixelRNN, PixelRNNConfig, Reorder, RowLSTM, diagonals
+from zeuxis.autoregressive.pixelrnn import DiagonalBiLSTM, PixelRNN, PixelRNNConfig, Reorder, RowLSTM, diagonals
+from zeuxis.autoregressive.recurrence import Plan, Walk, along_diagonals, along_rows
 from zeuxis.autoregressive.sampling import in_order
 from zeuxis.capabilities import CanComplete, CanLogProb, CanScan
 from zeuxis.data.dataset import Dataset, Spec
@@ -20,19 +21,28 @@ SMALL = {"maps": 5, "layers": 2, "head": 6, "first": 3}
 
 
 def test_diagonals_hold_every_place_once_after_its_left_and_upper_neighbours() -> None:
-    order, inverse, sizes = diagonals(3, 4)
+    (order, mirrored), inverses = diagonals(3, 4)
+    sizes = [step.places for step in along_diagonals(3, 4).steps]
     assert sizes == [1, 2, 3, 3, 2, 1]
-    assert torch.equal(order[inverse], torch.arange(12))
+    assert torch.equal(order[inverses[0]], torch.arange(12)) and torch.equal(mirrored[inverses[1]], torch.arange(12))
     for d, places in enumerate(order.split(sizes)):
         assert [p // 4 + p % 4 for p in places.tolist()] == [d] * sizes[d]
         assert places.tolist() == sorted(places.tolist())
+    assert torch.equal(mirrored // 4, order // 4) and torch.equal(mirrored % 4, 3 - order % 4)
 
 
-def test_gradients_by_hand_are_autograds() -> None:
-    gates, c = torch.randn(3, 8, dtype=torch.float64, requires_grad=True), torch.randn(3, 2, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(Cell.apply, (gates, c))
-    order = torch.randperm(3)
-    assert torch.autograd.gradcheck(lambda x: Reorder.apply(x, order, order.argsort()), (gates,))
+@pytest.mark.parametrize(("directions", "plan"), [(1, along_rows(3, 4)), (2, along_diagonals(3, 4)), (2, along_diagonals(4, 1))])
+def test_gradients_by_hand_are_those_of_differences(directions: int, plan: Plan) -> None:
+    places, taps = sum(step.places for step in plan.steps), len(plan.steps[0].taps)
+    shapes = (directions, places, 2, 8), (directions, taps * 2, 8), (2, directions, 2)
+    inputs = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+    assert torch.autograd.gradcheck(lambda *t: Walk.apply(*t, plan), inputs)
+
+
+def test_a_reordering_has_the_gradient_of_indexing() -> None:
+    x, orders = torch.randn(5, 3, dtype=torch.float64, requires_grad=True), torch.stack([torch.randperm(5), torch.randperm(5)])
+    assert torch.equal(Reorder.apply(x, orders, orders.argsort(1)), x[orders])
+    assert torch.autograd.gradcheck(lambda x: Reorder.apply(x, orders, orders.argsort(1)), (x,))
 
 
 def lstm(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:

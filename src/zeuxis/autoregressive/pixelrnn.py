@@ -43,6 +43,7 @@ from ..data.dataset import Spec
 from ..errors import UsageError
 from ..nn.masked import At, CausalConv, colours_of, masked, members
 from .pixels import Head, PixelModel, Put, Read
+from .recurrence import Walk, along_diagonals, along_rows
 
 
 @dataclass(frozen=True)
@@ -72,60 +73,50 @@ class PixelRNNConfig:
         return False
 
 
-class Cell(torch.autograd.Function):
-    """New h and c from the four gates, side by side in the last axis, and c before; by hand, since the loop spends its time here."""
-
-    @staticmethod
-    def forward(ctx: Any, gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        opened, g, t, h, new = cell(gates, c)
-        ctx.save_for_backward(opened, g, c, t)
-        return h, new
-
-    @staticmethod
-    def backward(ctx: Any, dh: Tensor, dc: Tensor) -> tuple[Tensor, Tensor]:
-        opened, g, c, t = ctx.saved_tensors
-        o, f, i = opened.chunk(3, -1)
-        sigmoid, tanh = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward  # gradients from the functions' values
-        dc = dc + tanh(dh * o, t)
-        opening = sigmoid(torch.cat([dh * t, dc * c, dc * g], -1), opened)
-        return torch.cat([opening, tanh(dc * i, g)], -1), dc * f
-
-
-def cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The cell's values: of the three gates, of the input, of the new state's tanh, h, and c."""
+def cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    """New h and c from the four gates, side by side in the last axis, and c before, at a single place."""
     size = gates.shape[-1] // 4
-    opened, g = torch.sigmoid(gates[..., : 3 * size]), torch.tanh(gates[..., 3 * size :])
-    o, f, i = opened.chunk(3, -1)
-    new = torch.addcmul(i * g, f, c)
-    t = torch.tanh(new)
-    return opened, g, t, o * t, new
+    o, f, i = torch.sigmoid(gates[..., : 3 * size]).chunk(3, -1)
+    new = torch.addcmul(i * torch.tanh(gates[..., 3 * size :]), f, c)
+    return o * torch.tanh(new), new
 
 
 class Reorder(torch.autograd.Function):
-    """Rows in another order, whose gradient goes back by the inverse order (indexing's own adds up, place by place)."""
+    """Rows in one or several orders, (orders, rows, ...); the gradient goes back by the inverses (indexing's own adds up row by row)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
-        ctx.save_for_backward(inverse)
-        return x.index_select(0, order)
+    def forward(ctx: Any, x: Tensor, orders: Tensor, inverses: Tensor) -> Tensor:
+        ctx.save_for_backward(inverses)
+        return x.index_select(0, orders.flatten()).view(len(orders), *x.shape)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None, None]:
-        return dy.index_select(0, ctx.saved_tensors[0]), None, None
+        parts = [part.index_select(0, inverse) for part, inverse in zip(dy, ctx.saved_tensors[0], strict=True)]
+        for part in parts[1:]:
+            parts[0] += part
+        return parts[0], None, None
 
 
 @lru_cache
-def diagonals(height: int, width: int) -> tuple[Tensor, Tensor, list[int]]:
-    """Places of an image in raster numbering, diagonal by diagonal; the inverse order; and the places on each diagonal.
+def diagonals(height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Places in raster numbering, diagonal by diagonal, for a walk from the left and one from the right; and the inverse orders.
 
     Example:
-        >>> order, _, sizes = diagonals(2, 3)
-        >>> order.tolist(), sizes
-        ([0, 1, 3, 2, 4, 5], [1, 2, 2, 1])
+        >>> diagonals(2, 3)[0].tolist()
+        [[0, 1, 3, 2, 4, 5], [2, 1, 5, 0, 4, 3]]
     """
     number = torch.arange(height)[:, None] + torch.arange(width)
     order = number.flatten().argsort(stable=True)
-    return order, order.argsort(), torch.bincount(number.flatten()).tolist()
+    mirror = torch.arange(height * width).view(height, width).flip(1).flatten()
+    orders = torch.stack([order, mirror[order]])
+    return orders, orders.argsort(1)
+
+
+def doubled(weight: Tensor, maps: int) -> Tensor:
+    """Weights, or biases, of gates as `Walk` takes them: those of g, the last of each four groups in the first axis, twice."""
+    scale = torch.ones(4, dtype=weight.dtype, device=weight.device)
+    scale[3] = 2
+    return (weight.unflatten(0, (-1, 4, maps)) * scale.view(1, 4, 1, *[1] * (weight.ndim - 1))).flatten(0, 2)
 
 
 class RowLSTM(nn.Module):
@@ -145,16 +136,12 @@ class RowLSTM(nn.Module):
         self.out = masked(maps, 2 * maps, 1, "B", colours)
 
     def forward(self, x: Float[Tensor, "height width n maps"]) -> Float[Tensor, "height width n maps"]:
-        weight, bias = self.input.weights()
+        weight, bias = (doubled(t, self.maps) for t in self.input.weights())
         beside = torch.cat([torch.zeros_like(x[:, :1]), x[:, :-1]], 1)
-        given = F.linear(torch.cat([beside, x], 3), weight[:, :, 0].transpose(1, 2).flatten(1), bias)
-        h, c = (t.expand(x.shape[1], x.shape[2], -1) for t in self.first)
-        found = []
-        for gates in given.unbind(0):
-            gates = torch.addmm(gates.flatten(0, 1), three(h).flatten(0, 1), self.state)
-            h, c = Cell.apply(gates.unflatten(0, x.shape[1:3]), c)
-            found.append(h)
-        return x + pointwise(self.out, torch.stack(found))
+        given = F.linear(torch.cat([beside, x], 3), weight[:, :, 0].transpose(1, 2).flatten(1), bias).flatten(0, 1)
+        state = doubled(self.state.t(), self.maps).t()
+        found = Walk.apply(given[None], state[None], self.first[:, None], along_rows(*x.shape[:2]))[0]
+        return x + pointwise(self.out, found.view(*x.shape[:3], self.maps))
 
     def stream(self, n: int, width: int) -> RowStream:
         return RowStream(self, n, width)
@@ -193,7 +180,7 @@ class RowStream:
             self.from_above = [gates[..., own] for own in self.input.own]
         part = self.parts[at.colour]
         gates = self.input(x, at) + self.from_above[at.colour][at.column]
-        *_, h, c = cell(gates, self.c[at.column][:, part])
+        h, c = cell(gates, self.c[at.column][:, part])
         self.h[at.column][:, part], self.c[at.column][:, part] = h, c
         return x + self.out(h, at)
 
@@ -215,25 +202,15 @@ class DiagonalBiLSTM(nn.Module):
         self.out = masked(maps, 2 * maps, 1, "B", colours)
 
     def forward(self, x: Float[Tensor, "height width n maps"]) -> Float[Tensor, "height width n maps"]:
-        height, width, n = x.shape[:3]
-        order, inverse, sizes = diagonals(height, width)
-        places = torch.arange(height * width).view(height, width)
-        mirror = places.flip(1).flatten()  # the right-to-left LSTM reads the mirror image
-        orders = [t.to(x.device) for t in (order, inverse, mirror[order], mirror[order].argsort())]
-        forth, back = pointwise(self.input, x).flatten(0, 1).chunk(2, 2)
-        given = torch.stack([Reorder.apply(forth, *orders[:2]), Reorder.apply(back, *orders[2:])])
-        h0, c0 = (t[:, None, None].expand(2, 1, n, -1) for t in self.first)
-        h, c, found = h0[:, :0], c0[:, :0], []
-        for d, gates in enumerate(given.split(sizes, 1)):
-            # The last diagonal's rows, one more above the image or one done with, and one that begins.
-            h = torch.cat([h0] * (d < width) + [h] + [h0] * (d < height), 1)
-            c = torch.cat([c[:, int(d >= width) :]] + [c0] * (d < height), 1)
-            before = torch.cat([h[:, :-1], h[:, 1:]], 3)
-            new = torch.baddbmm(gates.flatten(1, 2), before.flatten(1, 2), self.state)
-            h, c = Cell.apply(new.unflatten(1, c.shape[1:3]), c)
-            found.append(h)
-        forth, back = torch.cat(found, 1)
-        forth, back = Reorder.apply(forth, *orders[1::-1]), Reorder.apply(back, *orders[:1:-1])
+        height, width = x.shape[:2]
+        orders, inverses = (t.to(x.device) for t in diagonals(height, width))
+        weight, bias = (doubled(t, self.maps) for t in self.input.weights())
+        placed = Reorder.apply(x.flatten(0, 1), orders, inverses)
+        weight, bias = weight.view(2, 4 * self.maps, -1), bias.view(2, 1, -1)  # for each direction
+        given = torch.baddbmm(bias, placed.flatten(1, 2), weight.transpose(1, 2)).unflatten(1, placed.shape[1:3])
+        state = torch.stack([doubled(t.t(), self.maps).t() for t in self.state])
+        forth, back = Walk.apply(given, state, self.first, along_diagonals(height, width))
+        forth, back = (Reorder.apply(t, i[None], o[None])[0] for t, i, o in zip((forth, back), inverses, orders, strict=True))
         late = torch.cat([torch.zeros_like(back[:width]), back[:-width]])  # a row further down
         return x + pointwise(self.out, (forth + late).unflatten(0, (height, width)))
 
@@ -267,7 +244,7 @@ class DiagonalStream:
         part, gates = self.parts[at.colour], self.input(x, at)
         forth, back = gates.chunk(2, 1)
         self.gates[at.column][:, self.wide_parts[at.colour]] = back
-        *_, h, c = cell(forth + self.from_states[:, self.wide_parts[at.colour]], self.left_c[:, part])
+        h, c = cell(forth + self.from_states[:, self.wide_parts[at.colour]], self.left_c[:, part])
         self.left[:, part], self.left_c[:, part] = h, c
         self.forth[at.column][:, part] = h
         return x + self.out(h + self.told[at.column][:, part], at)
@@ -277,7 +254,7 @@ class DiagonalStream:
         h, c = self.h0[1], self.c0[1]
         for column in reversed(range(self.width)):
             gates = torch.addmm(self.gates[column], torch.cat([self.back[column], h], 1), self.state[1])
-            *_, h, c = cell(gates, c)
+            h, c = cell(gates, c)
             self.back[column] = h
         self.told = self.back
 
