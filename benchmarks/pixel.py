@@ -1,4 +1,4 @@
-"""PixelCNN's step against the plain script a competent user would write, and cached sampling against whole passes on the same weights.
+"""Steps of PixelCNN and PixelRNN against the plain scripts a competent user would write, and cached sampling against whole passes.
 
     python benchmarks/pixel.py [--quick]
 
@@ -61,11 +61,39 @@ class PlainBlock(nn.Module):
         return x + self.layers(x)
 
 
-def plain(data: Dataset, config: PixelCNNConfig, batch: int) -> Callable[[int], None]:
+class PlainDiagonal(nn.Module):
+    """Its Diagonal BiLSTM, as the paper describes it: rows are skewed and columns of the skewed image follow each other."""
+
+    def __init__(self, h: int) -> None:
+        super().__init__()
+        self.given = nn.ModuleList([nn.Conv2d(2 * h, 4 * h, 1) for _ in range(2)])
+        self.state = nn.ModuleList([nn.Conv1d(h, 4 * h, 2, bias=False) for _ in range(2)])
+        self.out = nn.Conv2d(h, 2 * h, 1)
+
+    def walk(self, x: Tensor, direction: int) -> Tensor:
+        n, _, height, width = x.shape
+        long = height + width - 1
+        skewed = F.pad(self.given[direction](x), (0, height)).flatten(2)[..., : height * long].unflatten(2, (height, long))
+        h = c = x.new_zeros(n, x.shape[1] // 2, height)
+        found = []
+        for given in skewed.unbind(3):
+            o, f, i, g = (given + self.state[direction](F.pad(h, (1, 0)))).chunk(4, 1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            h = torch.sigmoid(o) * torch.tanh(c)
+            found.append(h)
+        return F.pad(torch.stack(found, 3).flatten(2), (0, height)).unflatten(2, (height, long + 1))[..., :width]
+
+    def forward(self, x: Tensor) -> Tensor:
+        late = F.pad(self.walk(x.flip(3), 1).flip(3), (0, 0, 1, 0))[:, :, :-1]
+        return x + self.out(self.walk(x, 0) + late)
+
+
+def plain(data: Dataset, config: PixelCNNConfig | PixelRNNConfig, batch: int) -> Callable[[int], None]:
     """The plain script: float32, default Adam, a DataLoader, masks without colours (which it would do no faster)."""
     channels, h = data.spec.shape[0], config.maps
     outputs, head = (1, 32) if channels == 1 else (256 * channels, config.head)
-    body = [PlainMasked(channels, 2 * h, 7, False), *(PlainBlock(h) for _ in range(config.layers))]
+    layer = PlainBlock if isinstance(config, PixelCNNConfig) else PlainDiagonal
+    body = [PlainMasked(channels, 2 * h, 7, False), *(layer(h) for _ in range(config.layers))]
     ends = [nn.ReLU(), nn.Conv2d(2 * h, head, 1), nn.ReLU(), nn.Conv2d(head, head, 1), nn.ReLU(), nn.Conv2d(head, outputs, 1)]
     net = nn.Sequential(*body, *ends)
     adam = torch.optim.Adam(net.parameters(), 1e-3)
@@ -104,11 +132,11 @@ def operations(model: PixelModel, data: Dataset, batch: int) -> int:
     return counter.get_total_flops()
 
 
-def training(cases: list[tuple[str, PixelCNNConfig, Dataset, int, int]], rounds: int) -> dict[str, dict[str, float]]:
+def training(cases: list[tuple[str, str, PixelCNNConfig | PixelRNNConfig, Dataset, int, int]], rounds: int) -> dict[str, dict[str, float]]:
     """Steps of the plain script and of zeuxis."""
     figures = {}
-    for name, config, data, batch, n in cases:
-        model = made("pixelcnn", config, data)
+    for name, kind, config, data, batch, n in cases:
+        model = made(kind, config, data)
         slow, fast = plain(data, config, batch), ours(model, data, batch)
         times = interleaved({"plain": lambda s=slow, n=n: s(n), "zeuxis": lambda s=fast, n=n: s(n)}, rounds)
         rate = product_rate(has_bf16(torch.device("cpu")), 5)
@@ -157,7 +185,11 @@ def main() -> None:
     recurrent = PixelRNNConfig(maps=16, layers=1 if quick else 3)
     rounds, n = (2, 2) if quick else (7, 6)
     with torch.enable_grad():
-        cases = [("pixelcnn 28x28x1", digits, grey, 32, n), ("pixelcnn 32x32x3", photographs, rgb, 16, n)]
+        cases: list[tuple[str, str, PixelCNNConfig | PixelRNNConfig, Dataset, int, int]] = [
+            ("pixelcnn 28x28x1", "pixelcnn", digits, grey, 32, n),
+            ("pixelcnn 32x32x3", "pixelcnn", photographs, rgb, 16, n),
+            ("pixelrnn 28x28x1", "pixelrnn", recurrent, grey, 64, n),
+        ]
         figures |= {f"step, {name}": found for name, found in training(cases, rounds).items()}
     every: list[tuple[str, str, object, Dataset]] = [
         ("pixelcnn 28x28x1", "pixelcnn", digits, grey),
