@@ -117,8 +117,8 @@ class Walk(torch.autograd.Function):
             g = g.mul(2).sub_(1)
             c = torch.mul(f, before).addcmul_(i, g)
             t = c.mul(2).sigmoid_().mul_(2).sub_(1)
-            h = o * t
-            found[:, at : at + step.places] = h
+            found[:, at : at + step.places] = o * t
+            h = found[:, at : at + step.places]
             kept += [read, before, gates, g, t]
             at += step.places
         ctx.save_for_backward(state, *kept)
@@ -132,7 +132,7 @@ class Walk(torch.autograd.Function):
         gates = kept[2]
         directions, n, m = gates.shape[0], gates.shape[2], gates.shape[3] // 4
         back, at = state.transpose(1, 2), dfound.shape[1]
-        dgiven = dfound.new_empty(directions, at, n, 4 * m)
+        dgiven, dfound = dfound.new_empty(directions, at, n, 4 * m), dfound.to(gates.dtype)
         dstate, dfirst = torch.zeros_like(state, dtype=gates.dtype), gates.new_zeros(2, directions, m)
         dh_next = dc_next = None
         for index in reversed(range(len(plan.steps))):
@@ -140,20 +140,19 @@ class Walk(torch.autograd.Function):
             read, before, gates, g, t = kept[5 * index : 5 * index + 5]
             at -= step.places
             o, f, i, _ = gates.chunk(4, -1)
-            dh = dfound[:, at : at + step.places].to(gates.dtype)
+            dh = dfound[:, at : at + step.places]
             dh = dh if dh_next is None else dh_next.add_(dh)
             dc = torch.ops.aten.tanh_backward(dh * o, t)
             dc = dc if dc_next is None else dc_next.add_(dc)
             dgates = torch.empty_like(gates)
             for part, (a, b) in zip(dgates.chunk(4, -1), ((dh, t), (dc, before), (dc, g), (2 * dc, i)), strict=True):
                 torch.mul(a, b, out=part)
-            dgates = torch.ops.aten.sigmoid_backward(dgates, gates).to(dfound.dtype)
-            dgiven[:, at : at + step.places] = dgates
-            dgates = dgates.flatten(1, 2)
-            dread = torch.bmm(dgates, back).view(directions, step.places, n, len(step.taps), m)
+            dgiven[:, at : at + step.places] = torch.ops.aten.sigmoid_backward(dgates, gates)
+            dgates = dgiven[:, at : at + step.places].flatten(1, 2)
+            dread = torch.bmm(dgates, back).to(gates.dtype).view(directions, step.places, n, len(step.taps), m)
             dstate += torch.bmm(read.view(directions, -1, len(step.taps) * m).transpose(1, 2), dgates)
             count = plan.steps[index - 1].places if index else plan.before
-            dh_next, dc_next = dh.new_zeros(directions, count, n, m), dh.new_zeros(directions, count, n, m)
+            dh_next, dc_next = gates.new_zeros(2, directions, count, n, m)
             for tap, run in enumerate(step.taps):
                 outside = take(dread[:, :, :, tap], dh_next, run)
                 if plan.border:
