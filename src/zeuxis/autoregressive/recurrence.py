@@ -6,11 +6,11 @@ from the cell of one of them:
 $$ [o, f, i, g] = \text{given} + [h_{\text{tap 1}}, h_{\text{tap 2}}, \dots]\, K, \qquad c = f \odot c_{before} + i \odot g,
 \qquad h = o \odot \tanh(c) . $$
 
-There are tens of steps in a layer and a dozen small operations in each, which is where training spends its time. Here a step takes about
-a third of what the same formula takes written out, for three reasons: what autograd would add up place by place (padding, joining,
-splitting) is written where it belongs; an operation on whole tensors is several times as fast a number as one on a slice of maps, so
-that all four gates go through one logistic function; and $\tanh(a) = 2\sigma(2a) - 1$ takes a fifth of the time of tanh itself. The
-factor 2 within is the caller's: what is given for g, and K's columns of g, come doubled.
+There are tens of steps in a layer and a dozen small operations in each, which is where training spends its time. Three things save most
+of it against the formula written out (`benchmarks/pixel.py` has both): what autograd would add up place by place (padding, joining,
+splitting) is written where it belongs; the logistic function is several times as fast a number on a whole tensor as on a slice of its
+maps, so that all four gates go through one; and $\tanh(a) = 2\sigma(2a) - 1$ takes a fifth of the time of tanh itself. The factor 2 within
+is the caller's: what is given for g, and K's columns of g, come doubled.
 
 Products are computed in the type of what is given, sums of cells in at least float32.
 
