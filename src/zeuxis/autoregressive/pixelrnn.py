@@ -140,7 +140,7 @@ class RowLSTM(nn.Module):
         beside = torch.cat([torch.zeros_like(x[:, :1]), x[:, :-1]], 1)
         given = F.linear(torch.cat([beside, x], 3), weight[:, :, 0].transpose(1, 2).flatten(1), bias).flatten(0, 1)
         state = doubled(self.state.t(), self.maps).t()
-        found = Walk.apply(given[None], state[None], self.first[:, None], along_rows(*x.shape[:2]))[0]
+        found = Walk.apply(given[None], state[None], self.first[:, None].clone(), along_rows(*x.shape[:2]))[0]
         return x + pointwise(self.out, found.view(*x.shape[:3], self.maps))
 
     def stream(self, n: int, width: int) -> RowStream:
@@ -209,7 +209,7 @@ class DiagonalBiLSTM(nn.Module):
         weight, bias = weight.view(2, 4 * self.maps, -1), bias.view(2, 1, -1)  # for each direction
         given = torch.baddbmm(bias, placed.flatten(1, 2), weight.transpose(1, 2)).unflatten(1, placed.shape[1:3])
         state = torch.stack([doubled(t.t(), self.maps).t() for t in self.state])
-        forth, back = Walk.apply(given, state, self.first, along_diagonals(height, width))
+        forth, back = Walk.apply(given, state, self.first.clone(), along_diagonals(height, width))
         forth, back = (Reorder.apply(t, i[None], o[None])[0] for t, i, o in zip((forth, back), inverses, orders, strict=True))
         late = torch.cat([torch.zeros_like(back[:width]), back[:-width]])  # a row further down
         return x + pointwise(self.out, (forth + late).unflatten(0, (height, width)))

@@ -88,7 +88,7 @@ class Walk(torch.autograd.Function):
     Arguments, of `apply`:
         given: What the input gives to the gates, (directions, places, n, 4m), in the walk's order.
         state: K, (directions, taps * m, 4m).
-        first: h and c before the first step, (2, directions, m).
+        first: h and c before the first step, (2, directions, m); no parameter itself, which would ask for a gradient where none is wanted.
         plan: The walk.
     """
 
@@ -119,7 +119,8 @@ class Walk(torch.autograd.Function):
             t = c.mul(2).sigmoid_().mul_(2).sub_(1)
             found[:, at : at + step.places] = o * t
             h = found[:, at : at + step.places]
-            kept += [read, before, gates, g, t]
+            if any(ctx.needs_input_grad):
+                kept += [read, before, gates, g, t]
             at += step.places
         ctx.save_for_backward(state, *kept)
         ctx.plan = plan
