@@ -39,6 +39,21 @@ def test_gradients_by_hand_are_those_of_differences(directions: int, plan: Plan)
     assert torch.autograd.gradcheck(lambda *t: Walk.apply(*t, plan), inputs)
 
 
+def test_products_in_bfloat16_change_a_walk_and_its_gradients_by_their_rounding_alone() -> None:
+    plan, generator = along_diagonals(4, 5), torch.Generator().manual_seed(0)
+    inputs = [torch.randn(shape, generator=generator) for shape in ((2, 20, 3, 16), (2, 8, 16), (2, 2, 4))]
+    found = []
+    for kind in (torch.bfloat16, torch.float64):
+        exact = torch.promote_types(kind, torch.float32)
+        leaves = [t.to(own).detach().clone().requires_grad_() for t, own in zip(inputs, (kind, exact, exact), strict=True)]
+        h = Walk.apply(*leaves, plan)
+        assert h.dtype == kind
+        h.square().sum().backward()
+        found.append([h, *(t.grad for t in leaves)])
+    for low, high in zip(*found, strict=True):
+        assert (low.double() - high).norm() < 0.02 * high.norm()
+
+
 def test_a_reordering_has_the_gradient_of_indexing() -> None:
     x, orders = torch.randn(5, 3, dtype=torch.float64, requires_grad=True), torch.stack([torch.randperm(5), torch.randperm(5)])
     assert torch.equal(Reorder.apply(x, orders, orders.argsort(1)), x[orders])
