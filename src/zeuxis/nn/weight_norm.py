@@ -20,6 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .transposed import transposed
+
 
 class WeightNorm(nn.Module):
     """A dense or convolutional layer with normalised weights.
@@ -86,6 +88,8 @@ class WeightNorm(nn.Module):
         shape = [-1 if i == self.axis else 1 for i in range(theta.ndim)]
         # One kernel each way, seven times as fast as the formula written out.
         w = torch._weight_norm(theta, self.length.view(shape), self.axis)
+        if theta.ndim == 4 and theta.stride(1) == 1 and theta[0, 0].numel() > 1:
+            w = w.to(memory_format=torch.channels_last)  # the kernel forgets the layout, from which the convolution takes its own
         return w if self.lift is None or self.mask is None else w * self.mask
 
     def freeze(self) -> None:
@@ -100,7 +104,7 @@ class WeightNorm(nn.Module):
         if isinstance(layer, nn.Linear):
             return F.linear(x, w, layer.bias)
         if isinstance(layer, nn.ConvTranspose2d):
-            return F.conv_transpose2d(x, w, layer.bias, layer.stride, layer.padding, layer.output_padding)  # type: ignore[arg-type]
+            return transposed(layer, x, w)
         return F.conv2d(x, w, layer.bias, layer.stride, layer.padding)
 
     @torch.no_grad()

@@ -30,6 +30,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..nn.elu import elu
 from ..nn.weight_norm import WeightNorm
 from .networks import dense, wide
 
@@ -88,9 +89,9 @@ class DenseStep(nn.Module):
 
     def forward(self, z: Float[Tensor, "*#n size"], h: Float[Tensor, "*#n context"]) -> tuple[Tensor, Tensor]:
         first, *others = self.hidden
-        out = F.elu(first(z) + self.context(h))
+        out = elu(first(z) + self.context(h))
         for layer in others:
-            out = F.elu(layer(out))
+            out = elu(layer(out))
         return self.shift(out), self.scale(out)
 
 
@@ -114,7 +115,7 @@ class ConvStep(nn.Module):
     def forward(self, z: Float[Tensor, "n size h w"], h: Float[Tensor, "n width h w"]) -> tuple[Tensor, Tensor | None]:
         out = z
         for i, layer in enumerate(self.hidden):
-            out = F.elu(layer(out) + h if i == 0 else layer(out))
+            out = elu(layer(out) + h if i == 0 else layer(out))
         return self.shift(out), None if self.scale is None else self.scale(out)
 
 

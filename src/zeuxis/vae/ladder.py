@@ -36,6 +36,7 @@ from ..data.dataset import Dataset, Spec
 from ..distributions import discretised_logistic, normal, normal_kl
 from ..errors import UsageError
 from ..model import Batch, Model, Noise, Player
+from ..nn.elu import elu
 from ..nn.init import first_pass
 from ..nn.weight_norm import WeightNorm
 from ..training.distributed import mean_over_batch
@@ -106,9 +107,9 @@ class Layer(nn.Module):
     def upward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
         """The next state of the upward column, and the mean, log deviation and context it leaves for the posterior."""
         z, h = self.c.latent, self.c.maps
-        mean, log_std, context, out = self.up_first(F.elu(x)).split([z, z, h, h], 1)
+        mean, log_std, context, out = self.up_first(elu(x)).split([z, z, h, h], 1)
         skip = F.avg_pool2d(x, 2) if self.halve else x
-        return skip + 0.1 * self.up_last(F.elu(out)), (wide(mean), wide(log_std), context)
+        return skip + 0.1 * self.up_last(elu(out)), (wide(mean), wide(log_std), context)
 
     def downward(
         self, x: Tensor, eps: Tensor, found: tuple[Tensor, Tensor, Tensor] | None = None, expected: bool = False
@@ -122,7 +123,7 @@ class Layer(nn.Module):
             expected: Take the divergence where it is known in closed form.
         """
         z, h = self.c.latent, self.c.maps
-        parts = self.down_first(F.elu(x)).split([z, z, z, z, h, h], 1)
+        parts = self.down_first(elu(x)).split([z, z, z, z, h, h], 1)
         prior_mean, prior_std, mean, log_std = map(wide, parts[:4])
         context, out = parts[4:]
         if found is None:
@@ -140,7 +141,7 @@ class Layer(nn.Module):
             exact = expected and not self.steps
             rate = normal_kl(mean, log_std, prior_mean, prior_std) if exact else log_q - (normal(seen, 0.0, 0.0) - prior_std)
         skip = F.interpolate(x, scale_factor=2) if self.halve else x
-        return skip + 0.1 * self.down_last(F.elu(torch.cat([code.to(out.dtype), out], 1))), rate, seen
+        return skip + 0.1 * self.down_last(elu(torch.cat([code.to(out.dtype), out], 1))), rate, seen
 
 
 class Ladder(Model):
@@ -225,7 +226,7 @@ class Ladder(Model):
 
     def pixels(self, h: Tensor) -> Tensor:
         """Means of the pixels from the column's last state, on the scale of 0 to 1."""
-        return centred(wide(self.last(F.elu(h))))
+        return centred(wide(self.last(elu(h))))
 
     @torch.no_grad()
     def bound(self, x: UInt8[Tensor, "n channels height width"], *, generator: torch.Generator | None = None) -> Bound:

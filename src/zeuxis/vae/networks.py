@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..nn.elu import elu
 from ..nn.weight_norm import WeightNorm
 
 
@@ -60,8 +60,8 @@ class Residual(nn.Module):
         self.skip: nn.Module = first() if moved else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        h = F.elu(x)
-        return self.skip(h if not isinstance(self.skip, nn.Identity) else x) + self.second(F.elu(self.first(h)))
+        h = elu(x)
+        return self.skip(h if not isinstance(self.skip, nn.Identity) else x) + self.second(elu(self.first(h)))
 
 
 class DenseEncoder(nn.Module):
@@ -75,7 +75,7 @@ class DenseEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = x.flatten(1)
         for layer in self.layers:
-            h = F.elu(layer(h))
+            h = elu(layer(h))
         return h
 
 
@@ -91,7 +91,7 @@ class DenseDecoder(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         h = z
         for layer in self.layers:
-            h = F.elu(layer(h))
+            h = elu(layer(h))
         return self.last(h).unflatten(1, self.shape)
 
 
@@ -122,10 +122,10 @@ class ConvEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = x
         for block in self.blocks:
-            h = block(h) if self.residual else F.elu(block(h))
+            h = block(h) if self.residual else elu(block(h))
         if self.residual:
-            h = F.elu(h)
-        return F.elu(self.last(h.flatten(1)))
+            h = elu(h)
+        return elu(self.last(h.flatten(1)))
 
 
 class ConvDecoder(nn.Module):
@@ -151,8 +151,10 @@ class ConvDecoder(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         h = z
         for layer in self.dense:
-            h = F.elu(layer(h))
+            h = elu(layer(h))
         h = h.unflatten(1, self.start)
+        if self.last.layer.weight.is_contiguous(memory_format=torch.channels_last):
+            h = h.contiguous(memory_format=torch.channels_last)
         for block in self.blocks:
-            h = block(h) if self.residual else F.elu(block(h))
-        return self.last(F.elu(h) if self.residual else h)
+            h = block(h) if self.residual else elu(block(h))
+        return self.last(elu(h) if self.residual else h)
