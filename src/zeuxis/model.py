@@ -137,6 +137,13 @@ class Model(nn.Module):
         super().__init__()
         self.config, self.spec = config, spec
 
+    def lay_out(self) -> None:
+        """Stores the weights of convolutions in the order in which this model computes fastest."""
+        if self.channels_last:
+            for module in self.modules():
+                if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
     def players(self) -> dict[str, Player]:
         """Who moves which parameters."""
         raise TypeError(f"{type(self).__name__} must define players().")

@@ -214,6 +214,7 @@ def likelihood(
     training = model.training
     codes: list[Tensor] = []
     model.eval()
+    model.lay_out()
     try:
         first = next(batches(data, order[:1], 1, drawn))[1]
         together = fitting(model, first, k if bounded else 0, memory)

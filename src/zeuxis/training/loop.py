@@ -93,10 +93,7 @@ def begin(
     check(t, data, world)
     machine = prepare(t.device, t.precision, t.threads, world)
     model.to(machine.device).train()
-    if model.channels_last:
-        for module in model.modules():
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.lay_out()
     if run is None or not run.path("state.safetensors").exists():
         model.begin(data, t.seed)
     broadcast(model)
