@@ -26,7 +26,7 @@ from dcgan import colour, interleaved, ours, product_rate, seconds
 from zeuxis.data import load_data
 from zeuxis.data.binarised import binarised
 from zeuxis.data.dataset import Dataset
-from zeuxis.evaluation.likelihood import likelihood
+from zeuxis.evaluation.likelihood import BLOCK, likelihood
 from zeuxis.evaluation.memory import bytes_of
 from zeuxis.evaluation.record import machine, write_record
 from zeuxis.model import Batch, Model, Noise
@@ -228,7 +228,7 @@ def main() -> None:
     one = binarised(test.batch(torch.arange(1))[0], torch.arange(1), 0)
     for k, images in ((128, 8 if wish.quick else 40), (10_000, 2)):
         took = seconds(lambda k=k, images=images: likelihood(model, test, k=k, n=images))
-        peak = bytes_of(lambda k=k: model.log_weights(one, min(k, 32))) / 1e6
+        peak = bytes_of(lambda k=k: model.log_weights(one, min(k, BLOCK))) / 1e6
         figures[f"importance weights, K = {k}"] = {"images/s": images / took, "codes/s": images * k / took, "peak MB": peak}
         print(f"K = {k}: {images / took:.1f} images/s, {images * k / took:,.0f} codes/s, {peak:.1f} MB of tensors at once")
     figures |= peers(digits, rounds, 4 * n)

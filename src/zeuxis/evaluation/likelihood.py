@@ -42,7 +42,7 @@ from ..model import Model, require
 from ..progress import track
 from .memory import bytes_of
 
-BLOCK = 32  # codes drawn from one generator and worked off together
+BLOCK = 128  # codes drawn from one generator and worked off together
 ACTIVE = 0.01  # variance over images above which a unit of the code is active
 Binarise = Literal["auto", "dynamic", "static", "none"]
 
