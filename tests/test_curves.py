@@ -38,6 +38,15 @@ def test_runs_are_grouped_by_what_differs_but_the_seed(tmp_path: Path) -> None:
     assert found[1].as_dict()["last of each run"] == [0, 0]
 
 
+def test_what_follows_from_a_task_does_not_name_its_runs(tmp_path: Path) -> None:
+    folders = [made(tmp_path / task, "none", 0, [0.0, 1.0]) for task in ("a", "b")]
+    for folder, size in zip(folders, (3, 4), strict=True):
+        about = json.loads((folder / "config.json").read_text())
+        about |= {"env": folder.name, "task": {"name": folder.name, "observation": size}, "digest": str(size)}
+        (folder / "config.json").write_text(json.dumps(about))
+    assert [curve.name for curve in curves([Run(folder) for folder in folders], "return")[1]] == ["env a", "env b"]
+
+
 def test_reports_between_two_points_are_averaged_and_gaps_keep_the_last() -> None:
     at, values = np.array([1.0, 2, 3, 9]), np.array([1.0, 3, 5, 7])
     assert resample(at, values, np.array([0.5, 2, 4, 6, 8, 10])).tolist() == [1, 2, 5, 5, 5, 7]

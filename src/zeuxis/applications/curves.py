@@ -21,6 +21,7 @@ from ..training.run import Run
 
 INKS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")
 CLOCKS = ("steps", "images", "characters")
+DERIVED = ("task.", "digest")  # what follows from the task's and the demonstrations' names
 IGNORED = ("seed", "workers", "threads", "log_every", "save_minutes", "track", "device", "film")
 
 
@@ -99,7 +100,8 @@ def curves(runs: Sequence[Run], of: str, points: int = 50) -> tuple[str, list[Cu
     Raises:
         UsageError: A run lacks the figure, or the runs count differently.
     """
-    settings = [{k: v for k, v in flat(run.read_json("config.json")).items() if k.rsplit(".", 1)[-1] not in IGNORED} for run in runs]
+    apart = lambda key: not key.startswith(DERIVED) and key.rsplit(".", 1)[-1] not in IGNORED  # noqa: E731
+    settings = [{k: v for k, v in flat(run.read_json("config.json")).items() if apart(k)} for run in runs]
     keys = [key for key in settings[0] if all(key in s for s in settings) and len({repr(s[key]) for s in settings}) > 1]
     names = [", ".join(f"{key.rsplit('.', 1)[-1]} {shown(s[key])}" for key in keys) or "runs" for s in settings]
     found = [read(run, of) for run in runs]

@@ -53,8 +53,9 @@ def main(words: Sequence[str]) -> None:
     runs = [Run.open(folder) for folder in wish.runs]
     of = wish.of or usual(runs[0])
     unit, found = curves(runs, of, wish.points)
-    table = Table(title=f"{of} over {unit}", title_justify="left")
-    for name in ("group", "runs", unit, "25 %", "median", "75 %", *([f"reaches {wish.above:g}"] if wish.above is not None else [])):
+    aim = "" if wish.above is None else f"; when its median first reaches {wish.above:g}"
+    table = Table(title=f"{of} over {unit}{aim}", title_justify="left")
+    for name in ("group", "runs", unit, "25 %", "median", "75 %", *(["reached"] if aim else [])):
         table.add_column(name, min_width=20 if name == "group" else None)
     figures: dict[str, Any] = {"of": of, "unit": unit, "groups": {}}
     for curve in found:
