@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from .pointwise import pointwise
 from .weight_norm import WeightNorm
 
 
@@ -103,15 +104,13 @@ class CausalConv(nn.Module):
     def forward(self, x: Float[Tensor, "n inside height width"]) -> Float[Tensor, "n out rows columns"]:
         if isinstance(self.layer, WeightNorm) and self.layer.initialising:
             return self.layer(F.pad(x, (self.left, self.right, self.above, 0)))
-        if self.right > self.left:
-            x = F.pad(x, (0, self.right - self.left))
         w, b = self.weights()
         if x.device.type == "cpu" and w.shape[2:] == (1, 1) and self.stride == 1:
-            # A product for each image, 1.1 to 1.2 times as fast on CPUs as the convolution where maps are few.
-            return torch.baddbmm(b[None, :, None], w[:, :, 0, 0].expand(len(x), -1, -1), x.flatten(2)).unflatten(2, x.shape[2:])
-        # Padding within the convolution costs a few rows and columns that are cut off; padding beforehand would copy the maps.
-        y = F.conv2d(x, w, b, self.stride, (self.above, self.left))
-        return y[:, :, : x.shape[2] // self.stride, : x.shape[3] // self.stride]
+            return pointwise(x.flatten(2), w[:, :, 0, 0], b).unflatten(2, x.shape[2:])
+        # What is padded alike on both sides the convolution pads itself. Cutting rows or columns off what it gives would be slower than the
+        # copy here: what follows would work on a part of larger maps.
+        both = min(self.left, self.right)
+        return F.conv2d(F.pad(x, (self.left - both, self.right - both, self.above, 0)), w, b, self.stride, (0, both))
 
     def stream(self, n: int, width: int) -> Stream:
         """The convolution of n images of this width, place by place."""
