@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..model import Noise
+from ..nn.elu import elu
 from ..nn.masked import At, CausalConv, Rows, Stream
 from ..nn.weight_norm import WeightNorm
 from .gated import Classes
@@ -53,7 +54,7 @@ def point(inside: int, out: int) -> CausalConv:
 
 def elus(x: Tensor) -> Tensor:
     """ELU of the maps and of their negatives."""
-    return F.elu(torch.cat([x, -x], 1))
+    return elu(torch.cat([x, -x], 1))
 
 
 def grow(maps: int, width: int) -> WeightNorm:
@@ -150,7 +151,7 @@ class Network(nn.Module):
             for one, other in zip(blocks.u_up[s], blocks.ul_up[s], strict=True):
                 u = one(u, us.pop(), y, drop)
                 ul = other(ul, torch.cat([u, uls.pop()], 1), y, drop)
-        return self.head(F.elu(ul))
+        return self.head(elu(ul))
 
     def stream(self, n: int, width: int, y: Tensor | None = None) -> NetworkStream:
         return NetworkStream(self, n, width, y)
@@ -228,7 +229,7 @@ class NetworkStream:
                 x = self.quarters[s][place.column >> 1][:, place.row & 1, place.column & 1]
             for i, step in enumerate(self.ul_up[s]):
                 x = step(x, torch.cat([self.ups[s][i][place.column], kept[s].pop()], 1), place)
-        return self.head(F.elu(x), at)
+        return self.head(elu(x), at)
 
     def put(self, x: Tensor, at: At) -> None:
         """Notes a pixel's numbers (n, channels)."""
