@@ -156,10 +156,26 @@ def label(value: float) -> str:
     return f"{value:g}"
 
 
+def wrapped(text: str, font: Any, width: float) -> list[str]:
+    """Text in lines no wider than this, broken between words."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
 def draw(found: Sequence[Curve], of: str, unit: str, width: int = 720, height: int = 400) -> Image.Image:
     """Medians as lines and quartiles as bands."""
     scale, font = 2, ImageFont.load_default(24)
-    w, h, left, right, top, bottom = width * scale, height * scale, 140, 30, 40 + 34 * len(found), 110
+    w, left, right, bottom = width * scale, 140, 30, 110
+    runs = [f"{n} runs" if (n := len(curve.values)) > 1 else "1 run" for curve in found]
+    keys = [wrapped(f"{curve.name}: {of}, {n}", font, w - left - 64 - right) for curve, n in zip(found, runs, strict=True)]
+    top = 40 + 34 * sum(map(len, keys))
+    h = height * scale + 34 * (sum(map(len, keys)) - len(found))
     bands = [curve.quartiles() for curve in found]
     low, high = min(float(b.min()) for b in bands), max(float(b.max()) for b in bands)
     pad = 0.04 * (high - low) or 1.0
@@ -180,6 +196,7 @@ def draw(found: Sequence[Curve], of: str, unit: str, width: int = 720, height: i
         [(a, _)] = place(np.array([x]), np.array([low]))
         pen.text((a, h - bottom + 12), label(x), "#333333", font, anchor="mt")
     pen.text(((w + left) / 2, h - 20), unit, "#333333", font, anchor="mb")
+    row = 40
     for i, (curve, (lower, middle, upper)) in enumerate(zip(found, bands, strict=True)):
         ink = INKS[i % len(INKS)]
         if len(curve.values) > 1:
@@ -188,7 +205,8 @@ def draw(found: Sequence[Curve], of: str, unit: str, width: int = 720, height: i
             picture.paste(Image.new("RGB", (w, h), ink), mask=over)
             pen = ImageDraw.Draw(picture)
         pen.line(place(curve.at, middle), ink, 5, joint="curve")
-        seeds = f"{len(curve.values)} runs" if len(curve.values) > 1 else "1 run"
-        pen.line([(left, 40 + 34 * i), (left + 50, 40 + 34 * i)], ink, 6)
-        pen.text((left + 64, 40 + 34 * i), f"{curve.name}: {of}, {seeds}", "#333333", font, anchor="lm")
+        pen.line([(left, row), (left + 50, row)], ink, 6)
+        for line in keys[i]:
+            pen.text((left + 64, row), line, "#333333", font, anchor="lm")
+            row += 34
     return picture.reduce(scale)
