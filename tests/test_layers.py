@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from zeuxis.nn.elu import elu
-from zeuxis.nn.pointwise import pointwise
 from zeuxis.nn.transposed import TransposedConv
 from zeuxis.nn.weight_norm import WeightNorm
 
@@ -52,14 +51,3 @@ def test_a_normalised_convolution_keeps_the_layout_of_its_weight(inside: int, la
     x = torch.randn(2, inside, 6, 6)
     assert layer.weight().stride() == layer.layer.weight.stride()
     assert layer(x).is_contiguous(memory_format=layout)
-
-
-@pytest.mark.parametrize("needed", [(True, True, True), (False, True, True), (True, False, False)])
-def test_a_pointwise_product_and_its_gradient(needed: tuple[bool, bool, bool]) -> None:
-    shapes = [(3, 2, 7), (4, 2), (4,)]
-    leaves = [torch.randn(s, dtype=torch.float64).requires_grad_(n) for s, n in zip(shapes, needed, strict=True)]
-    assert torch.autograd.gradcheck(pointwise, leaves)
-    x, w, b = leaves
-    torch.testing.assert_close(pointwise(x, w, b), F.conv1d(x, w[..., None], b))
-    with torch.autocast("cpu", torch.bfloat16):
-        assert pointwise(x.float(), w.float(), b.float()).dtype == torch.bfloat16

@@ -26,7 +26,6 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from .pointwise import pointwise
 from .weight_norm import WeightNorm
 
 
@@ -106,7 +105,8 @@ class CausalConv(nn.Module):
             return self.layer(F.pad(x, (self.left, self.right, self.above, 0)))
         w, b = self.weights()
         if x.device.type == "cpu" and w.shape[2:] == (1, 1) and self.stride == 1:
-            return pointwise(x.flatten(2), w[:, :, 0, 0], b).unflatten(2, x.shape[2:])
+            # A product for each image, 1.1 to 1.2 times as fast on CPUs as the convolution where maps are few.
+            return torch.baddbmm(b[None, :, None], w[:, :, 0, 0].expand(len(x), -1, -1), x.flatten(2)).unflatten(2, x.shape[2:])
         # What is padded alike on both sides the convolution can pad itself. Padding the rest beforehand copies the maps that come in,
         # cutting it off afterwards leaves a part of larger maps, with which all that follows is slower.
         if len(self.inside) >= len(self.outside) and self.left >= self.right:
