@@ -18,7 +18,7 @@ from torch import Tensor
 import tiny
 from codec import Given, chain, noise, vae
 from zeuxis.applications.bits_back import BitsBack
-from zeuxis.applications.coding import PRECISION, categorical, frequencies, pinned, slots
+from zeuxis.applications.coding import PRECISION, categorical, frequencies, pinned, ready, slots
 from zeuxis.applications.compress import coder_for, compress, decompress
 from zeuxis.applications.originals import Rows
 from zeuxis.applications.range_coding import RangeCoder
@@ -341,3 +341,11 @@ def test_one_thread_and_two_write_the_same_bits() -> None:
     assert (one[0][0], two[0][0]) == ("1", "2")
     assert len(one) == 5
     assert one[1:] == two[1:]
+
+
+def test_the_coding_copy_forgets_the_layout_of_training() -> None:
+    model = tiny.model("vae")
+    model.lay_out()
+    strides = lambda m: {p.stride() for p in m.parameters() if p.ndim == 4 and p.shape[1] > 1 and p[0, 0].numel() > 1}  # noqa: E731
+    assert any(s[1] == 1 for s in strides(model))
+    assert not any(s[1] == 1 for s in strides(ready(model, "double")))

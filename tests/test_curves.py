@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zeuxis.applications.curves import curves, draw, resample
+from zeuxis.applications.curves import Curve, curves, draw, resample
 from zeuxis.commands.curves import main
 from zeuxis.errors import UsageError
 from zeuxis.training.run import Run
@@ -60,6 +60,14 @@ def test_the_picture_has_a_line_in_the_ink_of_each_group(tmp_path: Path) -> None
     inks = {color for _, color in picture.getcolors(10**6) or []}
     assert (0, 114, 178) in inks
     assert (213, 94, 0) in inks
+
+
+def test_a_long_name_takes_more_lines_and_leaves_the_plot_its_height() -> None:
+    short, long = (draw([Curve(name, np.array([1.0, 2.0]), np.ones((1, 2)))], "return", "steps") for name in ("a", "batch 50000, " * 12))
+    assert long.width == short.width
+    assert long.height > short.height
+    margin = np.asarray(long)[: long.height - short.height + 20, -10:]
+    assert (margin == 255).all()
 
 
 def test_the_command_writes_picture_and_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -166,6 +166,7 @@ def ready(model: Model, precision: Precision) -> Model:
     """A copy of the model that computes on the CPU in this precision, without dropout, its weights normalised once."""
     twin = copy.deepcopy(model).cpu().eval().requires_grad_(False)
     twin = twin.double() if precision == "double" else twin.float()
+    twin.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # as the decoder will load it, whatever it did before
     for layer in twin.modules():
         if isinstance(layer, WeightNorm):
             layer.freeze()
