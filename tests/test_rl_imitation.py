@@ -196,7 +196,9 @@ def test_absorbing_states_make_the_sign_of_the_reward_no_matter() -> None:
     assert lengths[0] < 4.5 and lengths[1] > 25
 
 
-@pytest.mark.parametrize("changes", [{}, {"penalty": 1.0, "updates": 2, "minibatch": 50, "absorbing": True}, {"judge": "fem"}], ids=str)
+@pytest.mark.parametrize(
+    "changes", [{}, {"penalty": 1.0, "updates": 2, "minibatch": 50, "absorbing": True}, {"judge": "fem"}, {"cloned": 40}], ids=str
+)
 def test_a_resumed_imitation_is_exact(changes: dict, tmp_path: Path) -> None:
     demos = record(right_expert(), tiny_envs.Corridor, 2, horizon=30)
 
@@ -230,6 +232,30 @@ def test_cloning_recovers_the_expert_and_goes_on_exactly(continuous: bool, tmp_p
     assert all(torch.equal(a, b) for a, b in zip(whole.newest.values(), again.newest.values(), strict=True))
 
 
+@pytest.mark.parametrize("continuous", [False, True])
+def test_imitation_can_begin_with_a_clone(continuous: bool) -> None:
+    """After the first iteration, which a trust region keeps near the clone, the policy is all but the expert; untaught it is not."""
+    env = partial(tiny_envs.Switch, continuous=continuous)
+    demos = record(switch_expert(continuous), env, 2, horizon=20)
+    found = []
+    for cloned in (0, 300):
+        agent = GAIL(env, demos, GAILConfig(hidden=(8,), cloned=cloned), replace(QUICK, horizon=20), quiet=True).learn(200)
+        found.append(returns_of(agent.policy, env, 10, horizon=20).returns.mean())
+    assert found[0] < 13 and found[1] > 18
+
+
+def test_an_imitator_begins_with_the_deviation_that_its_clone_shows_on_other_pairs() -> None:
+    """Actions without rhyme or reason, of deviation 0.4: learnt by heart they have none, and elsewhere the whole of it."""
+    rng = np.random.default_rng(0)
+    actions = (0.4 * rng.standard_normal((400, 1))).astype(np.float32)
+    seen, ends = rng.standard_normal((400, 2)).astype(np.float32), np.zeros((1, 2), np.float32)
+    demos = Demonstrations(Rollouts(seen, actions, np.zeros(400, np.float32), np.array([400]), ends, np.array([False])))
+    t = replace(QUICK, horizon=400)
+    agent = GAIL(partial(tiny_envs.Switch, 400, True), demos, GAILConfig(hidden=(8,), cloned=100), t, quiet=True)
+    agent.clone()
+    assert 0.3 < agent.policy.log_std.exp().item() < 0.6  # type: ignore[operator]
+
+
 def test_cloning_keeps_the_snapshot_that_validates_best() -> None:
     """Random actions cannot be learnt, only by heart: the best snapshot is an early one."""
     rng = np.random.default_rng(0)
@@ -259,7 +285,11 @@ def test_cloning_keeps_the_snapshot_that_validates_best() -> None:
 
 def test_settings_that_cannot_work_are_refused() -> None:
     demos = record(right_expert(), tiny_envs.Corridor, 1, horizon=30)
-    for config, sentence in ((GAILConfig(lr=0.0), "above 0"), (GAILConfig(judge="fem", absorbing=True), "leave these out")):
+    for config, sentence in (
+        (GAILConfig(lr=0.0), "above 0"),
+        (GAILConfig(cloned=-1), "cloned at least 0"),
+        (GAILConfig(judge="fem", absorbing=True), "leave these out"),
+    ):
         with pytest.raises(UsageError, match=sentence):
             GAIL(tiny_envs.Corridor, demos, config, replace(QUICK, horizon=30), quiet=True)
     with pytest.raises(UsageError, match="change --bc"):

@@ -33,6 +33,7 @@ from ..errors import UsageError
 from ..model import Batch, Noise
 from ..training import optimisers
 from ..training.run import Run
+from .cloning import BC, CloningConfig
 from .demos import Demonstrations
 from .judges import Discriminator, GAILConfig, LinearJudge, Pairs, reward_of
 from .learner import Learner, Learning
@@ -50,10 +51,10 @@ ENDS_WELL = ("MountainCar", "Acrobot")  # the paper's tasks in which the expert 
 
 def check_config(c: GAILConfig) -> None:
     """Refuses settings that cannot work."""
-    if c.lr <= 0 or c.updates < 1 or c.minibatch < 0 or c.penalty < 0 or c.entropy < 0:
+    if c.lr <= 0 or c.updates < 1 or c.minibatch < 0 or c.penalty < 0 or c.entropy < 0 or c.cloned < 0:
         raise UsageError(
-            f"--gail.lr must be above 0, .updates at least 1, .minibatch, .penalty and .entropy at least 0, got {c.lr}, {c.updates}, "
-            f"{c.minibatch}, {c.penalty} and {c.entropy}."
+            f"--gail.lr must be above 0, .updates at least 1, .minibatch, .penalty, .entropy and .cloned at least 0, got {c.lr}, "
+            f"{c.updates}, {c.minibatch}, {c.penalty}, {c.entropy} and {c.cloned}."
         )
     if c.judge != "discriminator" and (c.absorbing or c.penalty or c.reward == "logit"):
         raise UsageError(f"The linear rewards of {c.judge} have no absorbing states, gradient penalty or logits: leave these out.")
@@ -128,6 +129,26 @@ class GAIL(Learner):
             f"{len(e):,} pairs of {n} demonstrations (return {mean:.1f}) are imitated in {self.task.name}. "
             f"Reward {means[self.sign]} ({self.why})."
         )
+
+    def learn(self, steps: int | None = None) -> Learner:
+        begun = self.iteration > 0 or (self.run is not None and self.run.path("state.safetensors").exists())
+        if self.config.cloned and not begun:
+            self.clone()
+        return super().learn(steps)
+
+    def clone(self) -> None:
+        """Gives the policy the network of a clone of the same pairs, and the deviation by which it misses those held out."""
+        c, t = self.config, self.learning
+        every = max(1, c.cloned // 20)
+        config = CloningConfig(c.trajectories, c.every, c.cloned, hidden=t.hidden, activation=t.activation, validate_every=every,
+                               horizon=t.horizon, seed=t.seed, threads=t.threads)  # fmt: skip
+        clone = BC(self.env, self.demos, config, quiet=self.quiet).learn()
+        self.policy.network.load_state_dict(clone.policy.network.state_dict())
+        log_std = getattr(self.policy, "log_std", None)
+        if log_std is not None:  # a clone's own deviation is that on pairs it knows by heart: with it a policy would try nothing
+            with torch.no_grad():
+                missed = clone.a[clone.held] - clone.policy(clone.x[clone.held])
+                log_std.copy_(missed.square().mean(0).sqrt().clamp(1e-3, 1).log())
 
     def rows(self, rollouts: Rollouts) -> Tensor:
         """What the judge sees of rollouts."""

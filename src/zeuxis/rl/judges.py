@@ -68,6 +68,8 @@ class GAILConfig:
     """Weight of a penalty that holds the norm of its gradient at 1 between the expert's pairs and the policy's."""
     absorbing: bool = False
     """Judge what comes after an episode's end as a state of its own."""
+    cloned: int = 0
+    """Steps of Adam by which the policy is first cloned from the same pairs, as the paper's last section proposes; 0 begins untaught."""
 
 
 class Pairs:
