@@ -10,7 +10,8 @@ import torch
 import tiny
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import UsageError
-from zeuxis.gan.infogan import InfoGAN, InfoGANConfig, factorised
+from zeuxis.gan.infogan import InfoGAN, InfoGANConfig, factorised, move
+from zeuxis.model import Noise
 from zeuxis.training.loop import fit
 from zeuxis.training.weights import build
 
@@ -67,6 +68,36 @@ def test_the_control_leaves_the_generator_uninformed() -> None:
     assert losses[True][0] == losses[False][0]
     assert losses[True][1] != losses[False][1]
     assert losses[False][1] == pytest.approx(math.log(2), abs=0.3), "the adversarial loss alone"
+
+
+def test_moving_by_nothing_leaves_an_image_and_moving_keeps_its_ink_about_the_middle() -> None:
+    x = torch.zeros(64, 1, 28, 28)
+    x[:, :, 10:18, 12:16] = 1
+    assert torch.allclose(move(x, 0.0, Noise(0, 0, slice(0, 64), 64)), x, atol=1e-5)
+    moved = move(x, 1.0, Noise(0, 0, slice(0, 64), 64))
+    assert (moved - x).abs().flatten(1).amax(1).min() > 0.2, "each of them moved"
+    assert moved.flatten(1).std(0).sum() > 1, "each by numbers of its own"
+    assert moved.mean().item() == pytest.approx(x.mean().item(), rel=0.25), "bigger as often as smaller"
+    assert moved[:, :, [0, -1]].abs().max() < 0.01, "what is in the middle does not reach the rim"
+
+
+def test_categories_alone_are_read_from_moved_images() -> None:
+    still, moving = tiny.model("infogan").eval(), tiny.model("infogan", invariant=1.0).eval()
+    batch = tiny.batch("infogan")
+    fake = still.scale(batch.x)
+    plain, moved = still.read(fake, batch), moving.read(fake, tiny.batch("infogan"))
+    assert torch.equal(plain[0], moved[0])
+    assert torch.equal(plain[1][:, 10:], moved[1][:, 10:])
+    assert torch.equal(moved[1][:, :10], moving.discriminator.both(move(fake, 1.0, tiny.batch("infogan").noise))[1][:, :10])
+    assert not torch.allclose(plain[1][:, :10], moved[1][:, :10], rtol=1e-3, atol=0)
+
+
+def test_what_is_read_from_moved_images_teaches_the_generator() -> None:
+    model = tiny.model("infogan", invariant=1.0).train()
+    batch = tiny.batch("infogan")
+    _, reading = model.read(model.generator(model.prior(len(batch.x))), batch)
+    reading[:, :10].square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.generator.parameters())
 
 
 def test_codes_come_from_their_laws() -> None:
@@ -163,6 +194,7 @@ def test_it_learns_a_code_for_what_images_differ_in() -> None:
         ({"categorical": (1,)}, (1, 28, 28), "at least 2 classes"),
         ({"categorical": (), "continuous": 0}, (1, 28, 28), "needs a code"),
         ({"width": 0.0}, (1, 28, 28), "above 0"),
+        ({"invariant": -1.0}, (1, 28, 28), "at least 0"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(changes: dict, shape: tuple[int, ...], sentence: str) -> None:

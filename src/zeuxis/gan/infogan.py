@@ -33,12 +33,13 @@ from torch import Tensor, nn
 from ..capabilities import Code
 from ..data.dataset import Spec
 from ..errors import UsageError
-from ..model import Batch, Model, Player
+from ..model import Batch, Model, Noise, Player
 from ..nn.init import normal_
 from ..nn.norm import settle_statistics
 from .infogan_nets import TABLE, Discriminator, Generator, Layout
 from .losses import discriminator_loss, frozen, generator_loss
 
+BENDS = 4  # shifts across and down the grid that bends an image: of 28 pixels one in nine
 
 @dataclass(frozen=True)
 class InfoGANConfig:
@@ -61,6 +62,9 @@ class InfoGANConfig:
     """Deviation of the Gaussian that reads a continuous code: 1, or an output of Q."""
     inform_generator: bool = True
     """Whether the generator maximises the information; without, Q reads what a plain GAN does with its codes (the paper's control)."""
+    invariant: float = 0.0
+    """How much an image is turned, slanted, scaled and bent at random before its categories are read, so that they cannot stand for such
+    things: 1 by up to 20 degrees, 0.4, a fifth and 2 pixels of 28; 0, the paper's, reads the image itself."""
     slope: float = 0.1
     """Slope of the leaky ReLU below 0 (0.01 in the released code)."""
     width: float = 1.0
@@ -113,17 +117,27 @@ class InfoGAN(Model):
         z = self.draw(batch)
         with torch.no_grad():
             fake = self.generator(z)
-        on_real, (on_fake, reading) = self.discriminator(x), self.discriminator.both(fake)
+        on_real, (on_fake, reading) = self.discriminator(x), self.read(fake, batch)
         batch.logs |= {"D(x)": on_real.detach().float().sigmoid().mean(), "D(G(z))": on_fake.detach().float().sigmoid().mean()}
         yield "discriminator", discriminator_loss(on_real, on_fake) - self.information(reading, z, batch)
 
         z = self.draw(batch)
         with frozen(self.discriminator):
-            on_fake, reading = self.discriminator.both(self.generator(z))
+            on_fake, reading = self.read(self.generator(z), batch)
             loss = generator_loss(on_fake)
             if self.config.inform_generator:
                 loss = loss - self.information(reading, z)
         yield "generator", loss
+
+    def read(self, fake: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """D's logits and Q's outputs, those for the categories from images moved at random if the settings say so."""
+        c = self.config
+        on_fake, reading = self.discriminator.both(fake)
+        if c.invariant and c.categorical:
+            classes = sum(c.categorical)
+            moved = self.discriminator.both(move(fake, c.invariant, batch.noise))[1]
+            reading = torch.cat([moved[:, :classes], reading[:, classes:]], 1)
+        return on_fake, reading
 
     def information(self, reading: Tensor, z: Tensor, batch: Batch | None = None) -> Tensor:
         """The weighted bound on the information about all codes (nats); the bounds by themselves go to the batch's logs."""
@@ -218,6 +232,23 @@ class InfoGAN(Model):
         return torch.cat([self.discriminator.trunk(self.scale(part.to(self.device))).float() for part in x.split(256)])
 
 
+def move(x: Float[Tensor, "n channels height width"], strength: float, noise: Noise) -> Float[Tensor, "n channels height width"]:
+    """Each image turned, slanted, scaled and bent by numbers of its own; beyond its edge its rim goes on.
+
+    Bent: a coarse grid of random shifts, interpolated to every pixel, is added to the affine map's places (the elastic distortions of
+    Simard et al. 2003, in few numbers).
+    """
+    angle, slant, wide, high = (noise.uniform(4, low=-strength, high=strength) * x.new_tensor([0.35, 0.4, 0.2, 0.2])).unbind(1)
+    cos, sin = angle.cos(), angle.sin()
+    zero = torch.zeros_like(angle)
+    across = torch.stack([cos * wide.exp(), slant * cos - sin, zero], 1)
+    down = torch.stack([sin * wide.exp(), (slant * sin + cos) * high.exp(), zero], 1)
+    grid = F.affine_grid(torch.stack([across, down], 1), list(x.shape), align_corners=False)
+    bend = noise.uniform(2 * BENDS * BENDS, low=-0.15 * strength, high=0.15 * strength).view(-1, 2, BENDS, BENDS)
+    grid = grid + F.interpolate(bend, x.shape[-2:], mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
+    return F.grid_sample(x, grid.to(x.dtype), padding_mode="border", align_corners=False)
+
+
 @torch.no_grad()
 def factorised(model: InfoGAN, rank: int, x: Tensor) -> InfoGAN:
     """A copy whose wide dense layers are replaced by their best approximation of this rank, with few of the weights.
@@ -254,7 +285,7 @@ def layout(config: InfoGANConfig, spec: Spec) -> Layout:
         raise UsageError("Codes need a number of at least 0 and categories at least 2 classes: change --model.categorical.")
     if not config.categorical and not config.continuous:
         raise UsageError("InfoGAN needs a code to inform about: give --model.categorical 10 or --model.continuous 1.")
-    if config.width <= 0 or config.rank < 0:
-        given = f"got {config.width} and {config.rank}"
-        raise UsageError(f"--model.width must be above 0 and --model.rank at least 0, {given}.")
+    if config.width <= 0 or config.rank < 0 or config.invariant < 0:
+        given = f"got {config.width}, {config.rank} and {config.invariant}"
+        raise UsageError(f"--model.width must be above 0, --model.rank and --model.invariant at least 0, {given}.")
     return table
