@@ -282,7 +282,7 @@ class Bars:
 
     def decode(self, z: Tensor) -> Tensor:
         x = bars(0.5 * z[:, 3], 2 + z[:, 4])
-        x[:, 0, 0, 0] = 10 * z[:, 2].byte()  # a mark that tells the category
+        x[:, 0, 0, 0] = 10 * z[:, 1].byte()  # a mark that tells the category
         return x
 
     def infer(self, x: Tensor) -> list[Tensor]:
@@ -294,7 +294,7 @@ class Bars:
 
 def drawn_data(model: Bars, n: int = 400, **facts: object) -> tuple[Dataset, Tensor]:
     z = model.prior(n, generator=generator(7))
-    return Dataset(model.spec, model.decode(z), z[:, 2].long(), facts=dict(facts)), z
+    return Dataset(model.spec, model.decode(z), z[:, 1].long(), facts=dict(facts)), z  # labels are the other way round
 
 
 def test_the_report_of_labelled_images() -> None:
@@ -306,7 +306,25 @@ def test_the_report_of_labelled_images() -> None:
     assert report.correlations["lean"]["slant"] > 0.99 and report.correlations["half"]["width"] > 0.99
     assert report.own["lean"]["slant"] > 0.99 and report.own["lean"]["width"] < 0.3
     assert report.own["half"]["slant"] < 0.3 < 0.98 < report.own["half"]["width"]
+    assert report.information == {"category": pytest.approx(math.log(2))}
     assert json.loads(json.dumps(report.as_dict()))["matches"]["category"]["majority"] == 0
+
+
+def test_the_information_on_a_category_is_what_its_reader_can_tell() -> None:
+    model = Bars()
+    data, z = drawn_data(model)
+    sure = model.infer
+
+    def doubtful(x: Tensor) -> list[Tensor]:
+        kind, *rest = sure(x)
+        return [0.75 * kind + 0.25 * (1 - kind), *rest]
+
+    model.infer = doubtful  # type: ignore[method-assign]
+    expected = {"category": pytest.approx(math.log(2) + math.log(0.75))}
+    assert code_report.describe_codes(model, data, drawn=130, batch=50).information == expected
+    report = code_report.describe_codes(model, data, z[:, 2:5], drawn=50)
+    assert report.information == expected and report.drawn == 50, "with known factors as well"
+    assert code_report.describe_codes(model, data, drawn=0).information == {}
 
 
 def test_the_report_counts_wrong_readings_and_skips_images_without_a_label() -> None:

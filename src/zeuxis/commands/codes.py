@@ -36,7 +36,7 @@ class Codes:
     fix: int = 10_000
     """Training images on which the maps from categories to classes are fixed; 0 fixes them on the images looked at."""
     drawn: int = 10_000
-    """Images drawn from the model to see what chosen codes do to slant and width; 0 for none."""
+    """Images drawn from the model to see what can be told of chosen codes and what they do to slant and width; 0 for none."""
     seed: int = 0
     """Fixes the choice of images and the drawn codes."""
     weights: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -28,9 +29,11 @@ class CodeReport:
         split: The part of it, or "" if the caller did not say.
         images: Images looked at.
         mapped: Further images on which the maps from categories to classes were fixed; 0 if on the same ones.
-        drawn: Images drawn from the model for the correlations of its own codes with slant and width.
+        drawn: Images drawn from the model for what it does with its own codes.
         matches: Each categorical code against the labels, by name.
         nmi: Its normalised mutual information with them.
+        information: For each categorical code a bound on its mutual information with the images drawn,
+            $\\log K + E \\log q(c|x)$ (nats), at most log K.
         correlations: For each continuous code its rank correlation with each factor; or, with slant and width in place of factors, the
             mean over classes of its absolute value.
         own: For each continuous code the same mean over the model's own categories, between codes and the images drawn from them.
@@ -45,6 +48,7 @@ class CodeReport:
     drawn: int
     matches: dict[str, Match]
     nmi: dict[str, float]
+    information: dict[str, float]
     correlations: dict[str, dict[str, float]]
     own: dict[str, dict[str, float]]
     gap: float | None
@@ -61,7 +65,9 @@ class CodeReport:
             where = f"{self.mapped:,} other images" if self.mapped else "the same images, which flatters"
             notes.append(f"Categories as classes, one-to-one and by majority: maps fixed on {where}.")
         if self.own:
-            notes.append(f"Slant and width: mean over classes of |rank correlation|; drawn: on {self.drawn:,} images from chosen codes.")
+            notes.append("Slant and width: mean over classes of |rank correlation|.")
+        if self.drawn:
+            notes.append(f"Drawn, and the mutual information MI: on {self.drawn:,} images from chosen codes.")
         if self.gap is not None:
             notes.append(f"All codes: mutual information gap {self.gap:.3f}.")
         if self.dci is not None:
@@ -70,9 +76,10 @@ class CodeReport:
                 f"Disentanglement {d.disentanglement:.3f}, completeness {d.completeness:.3f}, informativeness {d.informativeness:.3f}."
             )
         title = f"{self.data}: {self.images:,} {self.split} ".rstrip() + " images"
-        table = Table(Column("code", no_wrap=True), title=title, title_justify="left", caption=" ".join(notes), caption_justify="left")
+        table = Table(Column("code", no_wrap=True), title=title, title_justify="left", padding=(0, 0, 0, 1))
+        table.caption, table.caption_justify = " ".join(notes), "left"
         if self.matches:
-            for name in ("error,\n1:1", "error,\nmajority", "NMI"):
+            for name in ("error,\n1:1", "error,\nmajority", "NMI", *(["MI,\nnats"] if self.information else [])):
                 table.add_column(name)
         seen = list(next(iter(self.correlations.values()), {}))
         drawn = list(next(iter(self.own.values()), {}))
@@ -80,10 +87,11 @@ class CodeReport:
             table.add_column(name)
         for name, found in self.matches.items():
             own = "-" if found.one_to_one is None else f"{found.one_to_one:.2%}"
-            table.add_row(name, own, f"{found.majority:.2%}", f"{self.nmi[name]:.3f}")
+            told = [f"{self.information[name]:.3f}"] if self.information else []
+            table.add_row(name, own, f"{found.majority:.2%}", f"{self.nmi[name]:.3f}", *told)
         for name, row in self.correlations.items():
             values = [*row.values(), *self.own.get(name, {}).values()]
-            table.add_row(name, *([""] * 3 if self.matches else []), *(f"{value:.3f}" for value in values))
+            table.add_row(name, *([""] * (4 if self.information else 3) if self.matches else []), *(f"{value:.3f}" for value in values))
         return table
 
 
@@ -101,15 +109,39 @@ def read(model: Any, data: Dataset, batch: int) -> tuple[Tensor, Tensor | None]:
     return table, torch.cat(labels) if labels else None
 
 
-def steered(model: Any, n: int, batch: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Continuous codes drawn from the prior, slant and width of the images made of them, and their category."""
-    z = model.prior(n, generator=torch.Generator().manual_seed(seed))
-    looks = torch.cat([slant_and_width(model.decode(part).cpu()) for part in z.split(batch)])
-    z, codes = z.cpu().double(), model.codes()
-    # By the first categorical code only: the combined categories of several would be too many for the images drawn.
-    category = next((code for code in codes if code.kind == "categorical"), None)
-    groups = torch.zeros(n, dtype=torch.int64) if category is None else z[:, category.start : category.start + category.size].argmax(1)
-    return z[:, [code.start for code in codes if code.kind == "continuous"]], looks, groups
+@dataclass(frozen=True)
+class Steered:
+    """Images drawn from a model by codes that are known.
+
+    Arguments:
+        continuous: Their continuous codes, (n, codes).
+        looks: Their slant and width, (n, 2).
+        groups: Their category by the first categorical code, (n,); by it only, since the combined categories of several would be too many.
+        information: For each categorical code log K + mean log q(c|x) (nats).
+    """
+
+    continuous: Tensor
+    looks: Tensor
+    groups: Tensor
+    information: dict[str, float]
+
+
+def steered(model: Any, n: int, batch: int, seed: int) -> Steered:
+    """Draws codes from the prior and images by them, and reads those again."""
+    z, codes, looks = model.prior(n, generator=torch.Generator().manual_seed(seed)), model.codes(), []
+    categorical = [(i, code) for i, code in enumerate(codes) if code.kind == "categorical"]
+    information = {code.name: math.log(code.size) for _, code in categorical}
+    for part in z.split(batch):
+        x = model.decode(part)
+        looks.append(slant_and_width(x.cpu()))
+        reading = model.infer(x)
+        for i, code in categorical:
+            right = (reading[i].double() * part[:, code.start : code.start + code.size]).sum(1)
+            information[code.name] += right.clamp_min(1e-30).log().sum().item() / n
+    z = z.cpu().double()
+    first = categorical[0][1] if categorical else None
+    groups = torch.zeros(n, dtype=torch.int64) if first is None else z[:, first.start : first.start + first.size].argmax(1)
+    return Steered(z[:, [code.start for code in codes if code.kind == "continuous"]], torch.cat(looks), groups, information)
 
 
 def describe_codes(
@@ -132,7 +164,8 @@ def describe_codes(
         factors: What is known of each image, in the order of `data`; by default what the data set itself was made from, if it was.
         names: Names of the factors.
         fix: Labelled images on which the maps from categories to classes are fixed, best the training set; by default `data`.
-        drawn: Images drawn from the model for the correlations of chosen codes with slant and width; 0 for none.
+        drawn: Images drawn from the model for the information on its categories and the correlations of chosen codes with slant and
+            width; 0 for none.
         batch: Images worked off at a time.
         seed: Fixes the drawn codes.
         split: Which part of the data set `data` is, to be printed.
@@ -174,6 +207,7 @@ def describe_codes(
                 nmi[code.name] = normalised_mutual_information(assigned, truth)
 
     correlations, own, gap, separation = {}, {}, None, None
+    chosen = steered(model, drawn, batch, seed) if drawn and (factors is None or len(smooth) < len(codes)) else None
     if factors is not None:
         factors = factors.double().cpu()
         names = list(names) or [f"factor {j + 1}" for j in range(factors.shape[1])]
@@ -186,8 +220,9 @@ def describe_codes(
         groups = torch.zeros(len(data), dtype=torch.int64) if labels is None else labels
         has = groups >= 0
         correlations = named(codes, smooth, names, within(columns[:, smooth][has], looks[has], groups[has]))
-        own = named(codes, smooth, names, within(*steered(model, drawn, batch, seed))) if drawn else {}
-    return CodeReport(data.spec.name, split, len(data), mapped, drawn if own else 0, matches, nmi, correlations, own, gap, separation)
+        own = named(codes, smooth, names, within(chosen.continuous, chosen.looks, chosen.groups)) if chosen else {}
+    count, information = (drawn, chosen.information) if chosen else (0, {})
+    return CodeReport(data.spec.name, split, len(data), mapped, count, matches, nmi, information, correlations, own, gap, separation)
 
 
 def labelled(column: Tensor, labels: Tensor, name: str) -> tuple[Tensor, Tensor]:
