@@ -16,6 +16,7 @@ from zeuxis.model import Batch, Noise
 from zeuxis.nn.history import History
 from zeuxis.nn.init import first_pass
 from zeuxis.nn.minibatch import MinibatchDiscrimination
+from zeuxis.nn.moving import move
 from zeuxis.nn.virtual_batch_norm import VirtualBatchNorm
 from zeuxis.nn.weight_norm import WeightNorm
 from zeuxis.training.loop import fit
@@ -287,6 +288,30 @@ def test_more_draws_labelled_examples_only() -> None:
     assert y.bincount(minlength=10)[:8].min() >= 6, "64 draws from 8 labelled images show each 8 times"
 
 
+@pytest.mark.parametrize("unlabelled", [1.0, 0.0])
+@pytest.mark.parametrize("reuse", [False, True])
+def test_real_images_alone_are_moved_each_time_they_are_seen(unlabelled: float, reuse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def watched(x: torch.Tensor, strength: float, noise: Noise) -> torch.Tensor:
+        assert strength == 0.5
+        seen.append((x, move(x, strength, noise)))
+        return seen[-1][1]
+
+    monkeypatch.setattr("zeuxis.gan.improved.move", watched)
+    data = tiny.few(64, labelled=8)
+    config = ImprovedGANConfig(**tiny.settings("improved-gan"), moved=0.5, unlabelled=unlabelled, reuse=reuse)
+    model = build("improved-gan", config, data.spec)
+    real = model.scale(data.all()).flatten(1)
+    fit(model, data, training=tiny.training(images=16), quiet=True)
+    assert len(seen) == 2 + (unlabelled > 0 and not reuse), "unlabelled, labelled, and those whose features are matched"
+    for x, moved in seen:
+        distances = (x.flatten(1)[:, None] - real).abs().amax(2)
+        assert distances.amin(1).max() < 1e-3, "no generated image is moved"
+        assert (moved - x).abs().flatten(1).amax(1).min() > 0.01
+    assert not torch.equal(seen[0][1], seen[1][1])
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -384,6 +409,8 @@ def test_flat_examples_can_be_classified() -> None:
         ({"smoothing": 0.3}, Spec("x", (1, 28, 28), 10), "above 0.5"),
         ({"code": 0}, Spec("x", (1, 28, 28), 10), "must be positive"),
         ({"width": 2}, Spec("x", (1, 28, 28), 10), "at least 4"),
+        ({"moved": -1.0}, Spec("x", (1, 28, 28), 10), "moved is at least 0"),
+        ({"moved": 1.0}, Spec("x", (784,), 10), "for images alone"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(changes: dict, spec: Spec, sentence: str) -> None:

@@ -10,8 +10,9 @@ import torch
 import tiny
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import UsageError
-from zeuxis.gan.infogan import InfoGAN, InfoGANConfig, factorised, move
+from zeuxis.gan.infogan import InfoGAN, InfoGANConfig, factorised
 from zeuxis.model import Noise
+from zeuxis.nn.moving import move
 from zeuxis.training.loop import fit
 from zeuxis.training.weights import build
 

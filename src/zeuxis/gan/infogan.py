@@ -33,13 +33,13 @@ from torch import Tensor, nn
 from ..capabilities import Code
 from ..data.dataset import Spec
 from ..errors import UsageError
-from ..model import Batch, Model, Noise, Player
+from ..model import Batch, Model, Player
 from ..nn.init import normal_
+from ..nn.moving import move
 from ..nn.norm import settle_statistics
 from .infogan_nets import TABLE, Discriminator, Generator, Layout
 from .losses import discriminator_loss, frozen, generator_loss
 
-BENDS = 4  # shifts across and down the grid that bends an image: of 28 pixels one in nine
 
 @dataclass(frozen=True)
 class InfoGANConfig:
@@ -230,23 +230,6 @@ class InfoGAN(Model):
     def features(self, x: UInt8[Tensor, "n channels height width"]) -> Float[Tensor, "n features"]:
         """The last layer that D and Q share."""
         return torch.cat([self.discriminator.trunk(self.scale(part.to(self.device))).float() for part in x.split(256)])
-
-
-def move(x: Float[Tensor, "n channels height width"], strength: float, noise: Noise) -> Float[Tensor, "n channels height width"]:
-    """Each image turned, slanted, scaled and bent by numbers of its own; beyond its edge its rim goes on.
-
-    Bent: a coarse grid of random shifts, interpolated to every pixel, is added to the affine map's places (the elastic distortions of
-    Simard et al. 2003, in few numbers).
-    """
-    angle, slant, wide, high = (noise.uniform(4, low=-strength, high=strength) * x.new_tensor([0.35, 0.4, 0.2, 0.2])).unbind(1)
-    cos, sin = angle.cos(), angle.sin()
-    zero = torch.zeros_like(angle)
-    across = torch.stack([cos * wide.exp(), slant * cos - sin, zero], 1)
-    down = torch.stack([sin * wide.exp(), (slant * sin + cos) * high.exp(), zero], 1)
-    grid = F.affine_grid(torch.stack([across, down], 1), list(x.shape), align_corners=False)
-    bend = noise.uniform(2 * BENDS * BENDS, low=-0.15 * strength, high=0.15 * strength).view(-1, 2, BENDS, BENDS)
-    grid = grid + F.interpolate(bend, x.shape[-2:], mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
-    return F.grid_sample(x, grid.to(x.dtype), padding_mode="border", align_corners=False)
 
 
 @torch.no_grad()
