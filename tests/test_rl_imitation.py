@@ -89,6 +89,33 @@ def test_a_judge_sees_pairs_as_they_were_carried_out(task: Task, absorbing: bool
         )
 
 
+@pytest.mark.parametrize("kind", ["discriminator", "fem", "gtal"])
+@pytest.mark.parametrize("task", [BOX, CHOICE], ids=["box", "choice"])
+def test_what_a_judge_does_not_see_changes_no_verdict(task: Task, kind: str) -> None:
+    pairs = Pairs(task, unseen=(0, 2))
+    taken = torch.tensor([0, 1, 1, 0]) if task.discrete else torch.randn(4, 2)
+    seen, other = torch.randn(4, 3), torch.randn(4, 3)
+    theirs, kept = pairs.rows(torch.randn(50, 3), torch.zeros(50, dtype=torch.int64) if task.discrete else torch.randn(50, 2)), seen.clone()
+    judge = Discriminator(GAILConfig(hidden=(8,)), pairs) if kind == "discriminator" else LinearJudge(kind, pairs, "logit")
+    judge.seen.update(theirs[:, : pairs.seen])
+    if isinstance(judge, LinearJudge):
+        judge.fit(pairs.rows(seen, taken), theirs)
+    else:
+        for p in judge.network.parameters():
+            torch.nn.init.normal_(p)
+    hidden = torch.stack([other[:, 0], seen[:, 1], other[:, 2]], 1)
+    before = judge.score(pairs.rows(seen, taken))
+    assert before.isfinite().all() and torch.equal(judge.score(pairs.rows(hidden, taken)), before)
+    assert not torch.equal(judge.score(pairs.rows(other, taken)), before), "the one in the middle counts"
+    assert torch.equal(seen, kept), "the policy still sees all"
+
+
+@pytest.mark.parametrize(("unseen", "sentence"), [((3,), "from 0 to 2"), ((-1,), "from 0 to 2"), ((0, 1, 2), "leave it some")])
+def test_hiding_what_is_not_there_or_everything_is_refused(unseen: tuple[int, ...], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        Pairs(BOX, unseen=unseen)
+
+
 @pytest.mark.parametrize("penalty", [0.0, 1.0])
 @pytest.mark.parametrize("task", [BOX, CHOICE], ids=["box", "choice"])
 def test_the_discriminators_loss_is_the_papers_and_reaches_all_of_it(task: Task, penalty: float) -> None:

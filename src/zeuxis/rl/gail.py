@@ -105,7 +105,7 @@ class GAIL(Learner):
         self.demos = demos.fit(self.task)
         observations, actions = self.demos.pairs(c.trajectories, c.every)
         self.sign, self.why = sign_for(c, self.task.name, self.demos)
-        self.pairs = Pairs(self.task, c.absorbing)
+        self.pairs = Pairs(self.task, c.absorbing, c.unseen)
         self.expert = self.pairs.rows(torch.from_numpy(observations), torch.from_numpy(actions))
         self.judge = (
             Discriminator(c, self.pairs, t.seed) if c.judge == "discriminator" else LinearJudge(c.judge, self.pairs, self.sign)

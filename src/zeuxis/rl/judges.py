@@ -32,6 +32,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..data.dataset import Spec
+from ..errors import UsageError
 from ..model import Batch, Model, Player
 from .envs import Task
 from .networks import MLP, Activation
@@ -68,6 +69,9 @@ class GAILConfig:
     """Weight of a penalty that holds the norm of its gradient at 1 between the expert's pairs and the policy's."""
     absorbing: bool = False
     """Judge what comes after an episode's end as a state of its own."""
+    unseen: tuple[int, ...] = ()
+    """Observed numbers, counted from 0, that no judge sees: what tells one demonstration from another and not how well is acted, such as
+    a goal. With few demonstrations a judge knows theirs by heart and the reward says nothing elsewhere."""
     cloned: int = 0
     """Steps of Adam by which the policy is first cloned from the same pairs, as the paper's last section proposes; 0 begins untaught."""
 
@@ -78,10 +82,15 @@ class Pairs:
     Arguments:
         task: Whose.
         absorbing: Whether a column tells the state after the end.
+        unseen: Observed numbers that are 0 in every row.
     """
 
-    def __init__(self, task: Task, absorbing: bool = False) -> None:
-        self.task, self.absorbing = task, absorbing
+    def __init__(self, task: Task, absorbing: bool = False, unseen: tuple[int, ...] = ()) -> None:
+        if any(not 0 <= i < task.observation for i in unseen):
+            raise UsageError(f"--gail.unseen names numbers from 0 to {task.observation - 1} of {task.name}, got {list(unseen)}.")
+        if len(set(unseen)) == task.observation:
+            raise UsageError(f"--gail.unseen hides all {task.observation} numbers of {task.name} from the judge: leave it some.")
+        self.task, self.absorbing, self.unseen = task, absorbing, list(unseen)
         self.seen = task.observation + (0 if task.discrete else task.action)  # columns that are standardised
         self.size = task.observation + task.action + absorbing
 
@@ -92,6 +101,9 @@ class Pairs:
         else:
             low, high = (torch.tensor(bound, dtype=actions.dtype, device=actions.device) for bound in (self.task.low, self.task.high))
             taken = torch.minimum(torch.maximum(actions, low), high)
+        if self.unseen:
+            observations = observations.clone()
+            observations[:, self.unseen] = 0
         last = observations.new_zeros(len(observations), int(self.absorbing))
         return torch.cat([observations, taken, last], 1)
 
