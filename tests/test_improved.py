@@ -288,6 +288,22 @@ def test_more_draws_labelled_examples_only() -> None:
     assert y.bincount(minlength=10)[:8].min() >= 6, "64 draws from 8 labelled images show each 8 times"
 
 
+def test_only_images_whose_class_is_sure_pull_what_is_seen_of_them() -> None:
+    model = tiny.model("improved-gan", moved=0.5, agree=1.0).train()
+    batch = tiny.batch("improved-gan")
+    model.discriminator.last.length.data.mul_(80)
+    p = model.discriminator(model.scale(batch.x))[1].softmax(1)
+    known = p.amax(1) >= 0.95
+    assert 0 < known.sum() < len(known), "some are sure and some are not"
+    logits = torch.randn(len(p), 10, requires_grad=True)
+    loss = model.disagreement(batch, logits)
+    expected = -(logits.log_softmax(1)[torch.arange(len(p)), p.argmax(1)] * known).sum() / len(p)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert batch.logs["sure"].item() == pytest.approx(known.float().mean().item())
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert ((gradient != 0).any(1) == known).all()
+
+
 @pytest.mark.parametrize("unlabelled", [1.0, 0.0])
 @pytest.mark.parametrize("reuse", [False, True])
 def test_real_images_alone_are_moved_each_time_they_are_seen(unlabelled: float, reuse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,6 +338,7 @@ def test_real_images_alone_are_moved_each_time_they_are_seen(unlabelled: float, 
         {"entropy": 0.1, "labelled": 4, "eps_in_root": False},
         {"generated": 8, "reuse": True},
         {"reuse": True, "generator": "saturating", "generator_steps": 2},
+        {"moved": 0.5, "agree": 1.0, "reuse": True},
         {"layout": "conv", "width": 4, "generator_width": 8},
         {"layout": "conv", "width": 4, "generator_width": 8, "virtual": 4, "minibatch": 3, "generator": "saturating"},
     ],
@@ -409,6 +426,7 @@ def test_flat_examples_can_be_classified() -> None:
         ({"smoothing": 0.3}, Spec("x", (1, 28, 28), 10), "above 0.5"),
         ({"code": 0}, Spec("x", (1, 28, 28), 10), "must be positive"),
         ({"width": 2}, Spec("x", (1, 28, 28), 10), "at least 4"),
+        ({"agree": 1.0}, Spec("x", (1, 28, 28), 10), "model.moved too"),
         ({"moved": -1.0}, Spec("x", (1, 28, 28), 10), "moved is at least 0"),
         ({"moved": 1.0}, Spec("x", (784,), 10), "for images alone"),
     ],

@@ -76,6 +76,9 @@ class ImprovedGANConfig:
     moved: float = 0.0
     """How much real images are turned, slanted, scaled and bent at random: 1 by up to 20 degrees, 0.4, a fifth and 2 pixels of 28; 0 in
     the paper, whose digits are rows of numbers without a place."""
+    agree: float = 0.0
+    """Weight of the cross-entropy of an unlabelled image's classes, moved and noisy, against the class of the same image left as it is,
+    where that has a probability of 0.95 or more (FixMatch, Sohn et al. 2020); 0 in the paper. Goes with `moved`."""
     labelled: int = 0
     """Labelled images a step; 0 takes as many as unlabelled ones."""
     generated: int = 0
@@ -186,6 +189,8 @@ class ImprovedGAN(Model):
             loss = loss + F.cross_entropy(on_labelled[0], y)
             if c.entropy:
                 loss = loss - c.entropy * (on_real.softmax(1) * on_real.log_softmax(1)).sum(1).mean()
+            if c.agree:
+                loss = loss + c.agree * self.disagreement(batch, on_real)
         yield "discriminator", loss + self.past("discriminator", batch)
 
         wanted = mean_over_batch(features[: len(x)].detach()) if c.reuse and self.matches else None
@@ -194,6 +199,14 @@ class ImprovedGAN(Model):
                 fake = fake if c.reuse and not step else self.generate(draws.uniform(c.code))
                 loss = self.generator_loss(fake, draws, batch, wanted)
             yield "generator", loss + self.past("generator", batch)
+
+    def disagreement(self, batch: Batch, logits: Tensor) -> Tensor:
+        """How badly logits of unlabelled images as seen foretell the classes of the same images left as they are, where these are sure."""
+        with torch.no_grad():
+            sure, classes = self.discriminator(self.scale(batch.x))[1].softmax(1).max(1)
+        known = sure >= 0.95
+        batch.logs["sure"] = known.float().mean()
+        return (F.cross_entropy(logits, classes, reduction="none") * known).mean()
 
     def generator_loss(self, fake: Tensor, draws: Noise, batch: Batch, wanted: Tensor | None = None) -> Tensor:
         """One of the generator's objectives, through a discriminator that stands still.
@@ -308,6 +321,9 @@ def check(c: ImprovedGANConfig, spec: Spec) -> bool:
         raise UsageError(f"'{spec.name}' has no labels of two or more classes: give some with --labels, or add --model.no-supervised.")
     if not 0.5 < c.smoothing <= 1:
         raise UsageError(f"--model.smoothing is the target for real images, above 0.5 and at most 1, got {c.smoothing}.")
+    if c.agree < 0 or (c.agree and not c.moved):
+        given = f"got {c.agree} and {c.moved}"
+        raise UsageError(f"--model.agree compares images with themselves moved: give it a weight above 0, and --model.moved too; {given}.")
     if c.moved < 0 or (c.moved and len(spec.shape) != 3):
         raise UsageError(f"--model.moved is at least 0, and above it for images alone; got {c.moved} for examples of shape {spec.shape}.")
     if (
