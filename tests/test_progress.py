@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from zeuxis import progress
+from zeuxis.training import report
 
 
 def test_a_plain_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,3 +37,21 @@ def test_a_terminal_sees_a_bar_with_its_speed(monkeypatch: pytest.MonkeyPatch) -
     assert list(progress.track(slow, 300, "decoding")) == list(range(300))
     text = re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", shown.getvalue())
     assert "decoding" in text and "300/300" in text and re.search(r" \d{2,3}/s", text)
+
+
+def test_a_training_that_slept_still_says_how_long_the_rest_takes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(report, "console", Console(file=io.StringIO(), force_terminal=False))
+    monkeypatch.setattr(report, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    said = []
+    with report.Report(None, 1000, False).open(100) as shown:
+        shown.figures({"held-out/bound": 1.0}, 100)
+        for images in range(200, 600, 100):
+            clock[0] += 3600 if images == 400 else 10
+            shown.figures({"bound": 1.0}, images)
+            shown.figures({"held-out/bound": 1.0}, images)
+        said = capsys.readouterr().out.splitlines()
+    assert "left" not in said[0], "nothing has been done yet"
+    assert [line.split()[-2] for line in said[1:]] == ["1:20", "1:20", "1:10", "1:10", "1:00", "1:00", "0:50", "0:50"]

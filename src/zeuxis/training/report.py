@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import deque
 from collections.abc import Iterator
+from statistics import median
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from rich.progress import Progress
@@ -65,12 +67,14 @@ class Report:
     def __init__(self, run: Run | None, total: int, quiet: bool, also: Tracker | None = None, unit: str = "images") -> None:
         self.run, self.total, self.quiet, self.also, self.unit = run, total, quiet, also, unit
         self.shown: Progress | None = None
-        self.started, self.first = time.monotonic(), 0
+        self.at, self.images = time.monotonic(), 0
+        self.paces: deque[float] = deque(maxlen=9)  # seconds an image took in the last reports
 
     @contextlib.contextmanager
     def open(self, images: int) -> Iterator[Report]:
         """Shows the bar while the training goes on from `images`."""
-        self.started, self.first = time.monotonic(), images
+        self.at, self.images = time.monotonic(), images
+        self.paces.clear()
         if self.quiet or not console.is_terminal:
             yield self
             return
@@ -95,9 +99,14 @@ class Report:
         if self.shown is not None:
             self.shown.update(self.task, completed=min(images, self.total), note=f"{figures.get(f'{self.unit}/s', 0):,.0f}/s  {note}")
             return
-        left = (self.total - images) * (time.monotonic() - self.started) / max(1, images - self.first)
+        if images > self.images:
+            now = time.monotonic()
+            self.paces.append((now - self.at) / (images - self.images))
+            self.at, self.images = now, images
+        # The median, so that a machine that slept between two reports does not make the rest look long.
+        left = f"  {clock(max(0.0, (self.total - images) * median(self.paces)))} left" if self.paces else ""
         rate = f"{figures[f'{self.unit}/s']:,.0f}/s  " if f"{self.unit}/s" in figures else ""
-        print(f"{images:>12,} of {self.total:,} {self.unit}  {rate}{note}  {clock(max(0.0, left))} left", flush=True)
+        print(f"{images:>12,} of {self.total:,} {self.unit}  {rate}{note}{left}", flush=True)
 
     def say(self, sentence: str) -> None:
         """A line of its own."""
