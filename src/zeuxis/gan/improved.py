@@ -21,6 +21,7 @@ K = 1 and the game is the ordinary one.
 Source: Salimans, Goodfellow, Zaremba, Cheung, Radford and Chen, "Improved Techniques for Training GANs", 2016, and the code released
 with it. Departures: pixels of colour images are divided by 127.5 where the CIFAR-10 code divides by 128; layers start from 500 random
 images, where the code for photographs took labelled ones; the average of the weights is bias-corrected from the first step on.
+`moved` and `agree` are not the paper's: they tell the networks what is known of pictures (0, the default, leaves them out).
 """
 
 from __future__ import annotations
@@ -164,14 +165,13 @@ class ImprovedGAN(Model):
 
     def play(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
         c, noise = self.config, batch.noise
-        x = self.seen(batch.x, noise)
         if c.supervised and not c.unlabelled:
             labelled, y = self.labelled(batch, c.labelled or noise.total)
             _, logits = self.discriminator(labelled, Jitter(noise.of(c.labelled or noise.total)))
             yield "discriminator", F.cross_entropy(logits, y) + self.past("discriminator", batch)
             return
 
-        draws = noise.of(c.generated or noise.total)
+        x, draws = self.seen(batch.x, noise), noise.of(c.generated or noise.total)
         with torch.set_grad_enabled(c.reuse):
             fake = self.generate(draws.uniform(c.code))
         # One pass over all parts: no layer but minibatch discrimination, which is told the parts, lets one example see another.
@@ -321,9 +321,9 @@ def check(c: ImprovedGANConfig, spec: Spec) -> bool:
         raise UsageError(f"'{spec.name}' has no labels of two or more classes: give some with --labels, or add --model.no-supervised.")
     if not 0.5 < c.smoothing <= 1:
         raise UsageError(f"--model.smoothing is the target for real images, above 0.5 and at most 1, got {c.smoothing}.")
-    if c.agree < 0 or (c.agree and not c.moved):
-        given = f"got {c.agree} and {c.moved}"
-        raise UsageError(f"--model.agree compares images with themselves moved: give it a weight above 0, and --model.moved too; {given}.")
+    if c.agree < 0 or (c.agree and not (c.moved and c.supervised and c.unlabelled)):
+        given = f"got {c.agree}, moved {c.moved}, unlabelled {c.unlabelled}" + ("" if c.supervised else " and no labels")
+        raise UsageError(f"--model.agree, at least 0, compares the classes of unlabelled images moved: give --model.moved too; {given}.")
     if c.moved < 0 or (c.moved and len(spec.shape) != 3):
         raise UsageError(f"--model.moved is at least 0, and above it for images alone; got {c.moved} for examples of shape {spec.shape}.")
     if (

@@ -16,6 +16,7 @@ Source: Chen, Duan, Houthooft, Schulman, Sutskever and Abbeel, "InfoGAN: Interpr
 Maximizing Generative Adversarial Nets", 2016, and the MNIST experiment released with it. As there, both players maximise the bound,
 so that the layers shared by D and Q learn the codes as well. Departures: losses from logits; the networks' statistics are averaged
 over many batches for use after training. The paper's text has a slope of 0.1 in the leaky ReLU, its code 0.01; the text is the default.
+`invariant`, which is not the paper's and off by default, keeps categories from standing for slant, size and the like.
 """
 
 from __future__ import annotations
