@@ -17,8 +17,8 @@ nothing.
 
 Source: Ho and Ermon, "Generative Adversarial Imitation Learning", 2016. Departures: the discriminator sees actions as they were carried
 out, clipped, on both sides, and standardised inputs are clipped at ten deviations; a cut episode is told from one that ended. Off by
-default: `cloned` begins from behavioural cloning, which the paper's last section proposes, and `unseen`, which is not the paper's, hides observed
-numbers such as a goal from the judge.
+default: `cloned` begins from behavioural cloning, which the paper's last section proposes, and `unseen`, which is not the paper's,
+hides observed numbers such as a goal from the judge.
 """
 
 from __future__ import annotations
