@@ -2,9 +2,9 @@
 
     python benchmarks/dcgan.py [--quick]
 
-Every comparison is interleaved in one process run and printed as a ratio of medians, since machines are noisy; absolute times are of
-this machine and moment. Prints: one step and one stretch of an epoch against the plain script, the share of the machine's rate of
-matrix products, batches from memory against a DataLoader on the same tensors, and peak memory.
+Every comparison is interleaved in one run, steps in processes of their own, and printed as a ratio of medians, since machines are
+noisy; absolute times are of this machine and moment. Prints: one step and one stretch of an epoch against the plain script, the share
+of the machine's rate of matrix products, batches from memory against a DataLoader on the same tensors, and peak memory.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -21,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from apart import apart
 from zeuxis.data import load_data
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.evaluation.record import machine, write_record
@@ -29,7 +31,7 @@ from zeuxis.model import Model
 from zeuxis.training.loop import begin
 from zeuxis.training.order import Order
 from zeuxis.training.settings import Training
-from zeuxis.training.speed import has_bf16, peak_memory
+from zeuxis.training.speed import has_bf16
 from zeuxis.training.weights import build
 
 BATCH = 128
@@ -156,20 +158,20 @@ def main() -> None:
         ("dcgan 32x32x3", colour(), 4, 64, 3),
     ):
         model = build("dcgan", DCGANConfig(layout="strided", channels=channels), source.spec)
-        script, system = plain(source, side, channels, halvings), ours(model, source)
-        times = interleaved({"plain": lambda s=script: s(n), "zeuxis": lambda s=system: s(n)}, rounds)
+        makers = {"plain": partial(plain, source, side, channels, halvings), "zeuxis": partial(ours, model, source)}
+        times, bytes_held = apart(makers, n, rounds)
         rate = product_rate(has_bf16(torch.device("cpu")), 5)
         slow, fast = (statistics.median(times[key]) / n for key in ("plain", "zeuxis"))
         ratio = statistics.median(a / b for a, b in zip(times["plain"], times["zeuxis"], strict=True))
         share = BATCH * multiplications(side, channels, source.spec.shape[0], halvings) / fast / rate
         found = {"plain ms": 1e3 * slow, "zeuxis ms": 1e3 * fast, "ratio": ratio, "share of product rate": share}
         found |= {"epoch minutes": len(source) / BATCH * fast / 60, "plain epoch minutes": len(source) / BATCH * slow / 60}
+        found |= {f"{key} peak memory MB": value / 1e6 for key, value in bytes_held.items()}
         figures[name] = found
         print(f"{name}: a step {1e3 * slow:.0f} ms plain, {1e3 * fast:.0f} ms zeuxis: {ratio:.2f} times as fast; ", end="")
-        print(f"{share:.0%} of the machine's {rate / 1e9:.0f} GFLOP/s; an epoch {found['epoch minutes']:.1f} min")
+        print(f"{share:.0%} of the machine's {rate / 1e9:.0f} GFLOP/s; an epoch {found['epoch minutes']:.1f} min; ", end="")
+        print(f"peak memory {bytes_held['plain'] / 1e6:.0f} MB plain, {bytes_held['zeuxis'] / 1e6:.0f} MB zeuxis")
     figures["batches"] = batches(rounds)
-    figures["peak memory MB"] = peak_memory(torch.device("cpu")) / 1e6
-    print(f"peak memory {figures['peak memory MB']:.0f} MB")
     if not wish.quick:
         print("record:", write_record(wish.record, figures, seconds=time.monotonic() - began, seed=0, note="ratios of medians"))
 

@@ -2,7 +2,7 @@
 
     python benchmarks/improved.py [--quick]
 
-Interleaved in one process run, printed as ratios of medians, with the share of the machine's own rate of matrix products.
+Interleaved, each in a process of its own, printed as ratios of medians, with the share of the machine's own rate of matrix products.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +21,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.data import DataLoader, TensorDataset
 
-from dcgan import interleaved, ours, product_rate
+from apart import apart
+from dcgan import ours, product_rate
 from zeuxis.data import few_labels, load_data
 from zeuxis.data.dataset import Dataset
 from zeuxis.evaluation.record import machine, write_record
@@ -150,8 +152,8 @@ def main() -> None:
     for name, config, model, batch, script, parts, count in cases:
         if model == "improved-gan":  # as many labelled images as the plain script takes
             config = type(config)(**{**vars(config), "labelled": 0})
-        slow, fast = script(data, batch), ours(build(model, config, data.spec), data, batch)
-        times = interleaved({"plain": lambda s=slow, c=count: s(c), "zeuxis": lambda s=fast, c=count: s(c)}, rounds)
+        fast = partial(ours, build(model, config, data.spec), data, batch)
+        times, _ = apart({"plain": partial(script, data, batch), "zeuxis": fast}, count, rounds)
         rate = product_rate(has_bf16(torch.device("cpu")), 5)
         plain, own = (statistics.median(times[key]) / count for key in ("plain", "zeuxis"))
         ratio = statistics.median(a / b for a, b in zip(times["plain"], times["zeuxis"], strict=True))

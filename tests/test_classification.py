@@ -160,3 +160,43 @@ def test_what_cannot_be_classified_is_said_in_a_sentence(
     error = capsys.readouterr().err
     assert sentence in error
     assert len(error.splitlines()) == 1
+
+
+def test_members_trained_elsewhere_count_by_what_they_said(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    one, two, data = str(folder / "run0"), str(folder / "run1"), str(folder / "set.npz")
+    for name, sheet in ((one, "one.csv"), (two, "two.csv.gz")):
+        assert main(["classify", name, "--data", data, "--csv", str(tmp_path / sheet)]) == 0
+    both = [[one, two], [one, str(tmp_path / "two.csv.gz")], [str(tmp_path / "one.csv"), str(tmp_path / "two.csv.gz")]]
+    found = []
+    for i, members in enumerate(both):
+        record = tmp_path / f"{i}.json"
+        assert main(["classify", *members, "--data", data, "--record", str(record)]) == 0
+        found.append(json.loads(record.read_text()))
+    assert found[0]["figures"] == found[1]["figures"] == found[2]["figures"]
+    assert found[2]["provenance"][1]["probabilities"] == "two.csv.gz"
+    again = (tmp_path / "two.csv.gz").read_bytes()
+    assert main(["classify", two, "--data", data, "--csv", str(tmp_path / "two.csv.gz")]) == 0
+    assert (tmp_path / "two.csv.gz").read_bytes() == again
+
+
+@pytest.mark.parametrize(
+    ("content", "more", "sentence"),
+    [
+        (b"image,class,a,b\n0,a,1,0\n", [], "is about a, b, expected the classes 0, 1"),
+        (b"", [], "cannot be read as a table"),
+        (b"\x1f\x8b damaged", [], "cannot be read as a table"),
+        (b"image,class,0,1,2,3,4,5,6,7,8,9\n0,0,2,0,0,0,0,0,0,0,0,0\n", [], "Line 2"),
+        (b"image,class,0,1,2,3,4,5,6,7,8,9\n0,0,1,0,0,0,0,0,0,0,0,0\n", [], "10 probabilities for 1 images; 10 for each of 60"),
+    ],
+)
+def test_a_table_that_holds_something_else_is_refused(
+    content: bytes, more: list[str], sentence: str, folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    sheet = tmp_path / "said.csv"
+    sheet.write_bytes(content)
+    assert main(["classify", str(folder / "run0"), str(sheet), "--data", str(folder / "set.npz"), *more]) in (1, 2)
+    error = capsys.readouterr().err
+    assert sentence in error.replace("\n", " ")
+    assert len(error.splitlines()) == 1
+    assert main(["classify", str(folder / "run0"), str(sheet), str(folder / "pictures")]) in (1, 2)
+    assert "name the set with --data" in capsys.readouterr().err.replace("\n", " ")

@@ -14,12 +14,8 @@ Names are loaded when they are first used, so that `zeuxis --help` need not wait
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-# Large tensors in huge pages: the wide layers' steps are a sixth faster. PyTorch reads this at its first large tensor.
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 if TYPE_CHECKING:
     from .data import Dataset, Spec, check, few_labels, hold_out, load_data

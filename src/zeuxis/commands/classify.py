@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import hashlib
 import io
+import math
 import time
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +19,7 @@ from PIL import Image
 from rich.table import Column, Table
 
 from ..applications.pictures import numbered, save
-from ..data.dataset import Dataset
+from ..data.dataset import Dataset, Spec
 from ..data.images import read, spread
 from ..errors import UsageError
 from ..evaluation.classification import agreeing, classify, score
@@ -32,10 +36,11 @@ LIGHT_ON_DARK = ("mnist", "fashion-mnist")
 @dataclass(frozen=True)
 class Classify:
     """Gives images their class with its probability, or a labelled set its errors and confusion table. Several models are an ensemble:
-    zeuxis classify RUN RUN ... IMAGE ..., or zeuxis classify RUN RUN ... --data mnist."""
+    zeuxis classify RUN RUN ... IMAGE ..., or zeuxis classify RUN RUN ... --data mnist. A member trained elsewhere can be given by what
+    it said, the file of --csv: zeuxis classify RUN a.csv.gz b.csv.gz --data mnist."""
 
     words: tyro.conf.Positional[tuple[str, ...]]
-    """One or more run folders or shipped models (as mnist/improved-gan), then image files or folders of them."""
+    """One or more run folders, shipped models (as mnist/improved-gan) or files of --csv, then image files or folders of them."""
     data: str = ""
     """Classify a data set instead of image files, as --data of train takes it: its errors, with a table of what was taken for what."""
     split: str = "test"
@@ -49,7 +54,7 @@ class Classify:
     invert: bool = False
     """Turn images into their negative first: models of digits know light strokes on dark."""
     csv: str = ""
-    """Write class and all probabilities of each image to this file."""
+    """Write class and all probabilities of each image to this file; packed, if its name ends in .gz."""
     mistakes: str = ""
     """Draw the images of --data that are classified wrongly, surest first, each with what it is and what it was taken for."""
     weights: str = ""
@@ -70,34 +75,37 @@ def main(words: Sequence[str]) -> None:
         raise UsageError(f"--n must be 0 or more and --top 1 or more, got {wish.n} and {wish.top}.")
     began = time.monotonic()
     names = [word for word in wish.words if is_model(word)]
-    files = [word for word in wish.words if not is_model(word)]
-    if not names:
+    tables = [word for word in wish.words if word.endswith((".csv", ".csv.gz"))]
+    files = [word for word in wish.words if word not in names and word not in tables]
+    if not names and not tables:
         known = ", ".join(name for name in shipped())
         given = f", got only '{wish.words[0]}'" if wish.words else ""
         raise UsageError(f"Name the model first, a run folder or one of {known}{given}.")
     if bool(files) == bool(wish.data):
         raise UsageError("Give either image files after the model, or a set with --data." + (" Got both." if files else ""))
+    if tables and not wish.data:
+        raise UsageError(f"'{tables[0]}' holds what a member said of a set: name the set with --data.")
     for option in ("record", "mistakes"):
         if getattr(wish, option) and not wish.data:
             raise UsageError(f"--{option} needs a labelled set: give one with --data.")
-    models = agreeing([load(name, wish.weights) for name in names])
-    classes = models[0].spec.class_names or tuple(str(k) for k in range(models[0].spec.classes))
+    models = agreeing([load(name, wish.weights) for name in names]) if names else []
     if wish.data:
-        shape = models[0].spec.shape
+        shape: tuple[int, ...] = models[0].spec.shape if models else ()
         side, channels = (shape[-1], shape[0]) if len(shape) == 3 else (None, None)
         data = Source(wish.data, side, channels, labels=wish.labels, limit=wish.n or None).load(wish.split)
-        found, chances = score(models, data, split=wish.split)
+        classes = named((models[0] if models else data).spec)
+        found, chances = score(models, data, split=wish.split, told=[told(table, classes) for table in tables])
         out.print(found.confusion())
         if wish.mistakes:
             out.print(str(save(mistaken(data, chances, classes), wish.mistakes)), markup=False, soft_wrap=True)
         where = [str(i) for i in range(len(data))]
         if wish.record:
-            more = {"provenance": [provenance(name) for name in names]}
+            more = {"provenance": [*map(provenance, names), *map(fingerprint, tables)]}
             seconds = time.monotonic() - began
             path = write_record(wish.record, found.as_dict(), seconds=seconds, seed=0, paper=wish.paper, note=wish.note, **more)
             out.print(f"Record: {path}", markup=False, soft_wrap=True)
     else:
-        paths = spread(files)
+        paths, classes = spread(files), named(models[0].spec)
         x = read(paths, models[0].spec.shape, wish.invert)
         chances, where = classify(models, x), [str(p) for p in paths]
         out.print(listing(where, chances, classes, wish.top))
@@ -110,6 +118,11 @@ def main(words: Sequence[str]) -> None:
 def is_model(word: str) -> bool:
     """Whether a word names a run folder, a saved model or one that ships with zeuxis."""
     return (Path(word) / "config.json").is_file() or (word in shipped() and not Path(word).exists())
+
+
+def named(spec: Spec) -> tuple[str, ...]:
+    """The classes in label order, by number where they have no name."""
+    return spec.class_names or tuple(str(k) for k in range(spec.classes))
 
 
 def rim(x: torch.Tensor) -> int:
@@ -154,4 +167,33 @@ def written(out: str, where: Sequence[str], chances: torch.Tensor, classes: Sequ
     for name, row in zip(where, chances, strict=True):
         sheet.writerow([name, classes[int(row.argmax())], *(f"{p:.6f}" for p in row.tolist())])
     path = Path(out)
+    if path.suffix == ".gz":
+
+        def pack(partial: Path) -> None:
+            partial.write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))  # no time stamp: equal tables are equal files
+
+        return Run(path.parent).write(path.name, pack)
     return Run(path.parent).write(path.name, text.getvalue())
+
+
+def told(table: str, classes: Sequence[str]) -> torch.Tensor:
+    """The probabilities in a file that --csv wrote, (images, classes)."""
+    try:
+        packed = Path(table).read_bytes()
+        text = (gzip.decompress(packed) if table.endswith(".gz") else packed).decode()
+        head, *rows = csv.reader(io.StringIO(text))
+        chances = [[float(p) for p in row[2:]] for row in rows]
+    except (OSError, EOFError, zlib.error, ValueError, csv.Error) as error:
+        raise UsageError(f"'{table}' cannot be read as a table of probabilities ({error}): write one with --csv.") from error
+    if head != ["image", "class", *classes]:
+        given, expected = ", ".join(head[2:]) or "no classes", ", ".join(classes)
+        raise UsageError(f"'{table}' is about {given}, expected the classes {expected}: give a file that --csv wrote for them.")
+    for line, row in enumerate(chances, start=2):
+        if len(row) != len(classes) or min(row) < 0 or not math.isclose(sum(row), 1, abs_tol=1e-4):
+            raise UsageError(f"Line {line} of '{table}' holds no probabilities of {len(classes)} classes: restore it from a copy.")
+    return torch.tensor(chances, dtype=torch.float64)
+
+
+def fingerprint(table: str) -> dict[str, str]:
+    """What a record tells of a member whose weights are not at hand."""
+    return {"probabilities": Path(table).name, "sha256": hashlib.sha256(Path(table).read_bytes()).hexdigest()}

@@ -132,7 +132,9 @@ def agreeing(models: Any) -> list[Any]:
     return members
 
 
-def score(models: Any, data: Dataset, *, split: str = "", batch: int = 500) -> tuple[Classification, Float[Tensor, "n classes"]]:
+def score(
+    models: Any, data: Dataset, *, split: str = "", batch: int = 500, told: Sequence[Float[Tensor, "n classes"]] = ()
+) -> tuple[Classification, Float[Tensor, "n classes"]]:
     """Errors and confusion table on the labelled images of a set, and the probabilities of all of them.
 
     Arguments:
@@ -140,18 +142,23 @@ def score(models: Any, data: Dataset, *, split: str = "", batch: int = 500) -> t
         data: Images, of which those without a label are classified but not counted.
         split: Which part of the data set `data` is, to be printed.
         batch: Examples worked off at a time.
+        told: Probabilities of the same images by further members, whose weights need not be at hand; then `models` may be empty.
     """
-    members = agreeing(models)
+    members = [] if told and models == [] else agreeing(models)
     labels = labels_of(data, "A confusion table").cpu()
     known = labels >= 0
     if not known.any():
         raise DataError(f"No image of '{data.spec.name}' has a label to compare with: give a labelled set.")
-    spec = members[0].spec
+    spec = members[0].spec if members else data.spec
     if data.spec.classes != spec.classes or (spec.class_names and data.spec.class_names and spec.class_names != data.spec.class_names):
         ours, theirs = ", ".join(spec.class_names) or spec.classes, ", ".join(data.spec.class_names) or data.spec.classes
         raise UsageError(f"The model tells the classes {ours} apart, and '{data.spec.name}' has {theirs}: give data of the same classes.")
-    parts = [each(members, data.batch(index)[0], batch) for index in torch.arange(len(data)).split(batch)]
-    single = [torch.cat(column) for column in zip(*parts, strict=True)]
+    for chances in told:
+        if chances.shape != (len(data), spec.classes):
+            given = " probabilities for ".join(map(str, reversed(chances.shape)))
+            raise UsageError(f"A member has {given} images; {spec.classes} for each of {len(data)} were expected: give those of this set.")
+    parts = [each(members, data.batch(index)[0], batch) for index in torch.arange(len(data)).split(batch)] if members else []
+    single = [*(torch.cat(column) for column in zip(*parts, strict=True)), *(chances.double() for chances in told)]
     mean = torch.stack(single).mean(0)
     wrong = [int((p.argmax(1) != labels)[known].sum()) for p in (*single, mean)]
     table = confusion(labels[known], mean.argmax(1)[known], spec.classes, spec.classes).tolist()

@@ -31,7 +31,9 @@ from ..data.dataset import Spec
 from ..errors import UsageError
 from ..model import Batch, Model, Player
 from ..nn.init import normal_
+from ..nn.narrow import ImageConv
 from ..nn.norm import BatchNorm, settle_statistics
+from ..nn.transposed import TransposedConv
 from .losses import discriminator_loss, frozen, generator_loss
 
 
@@ -123,7 +125,7 @@ class Generator(nn.Module):
         self.dense_norm = nn.ModuleList(BatchNorm(w, table.affine) for w in widths[1:])
         maps = [c for c, _ in table.up] + [image_channels]
         self.deconv = nn.ModuleList(
-            nn.ConvTranspose2d(a + classes, b, kernel, stride, kernel // 2, output_padding=stride - 1, bias=False)
+            TransposedConv(a + classes, b, kernel, stride, kernel // 2, output_padding=stride - 1, bias=False)
             for (a, stride), b in zip(table.up, maps[1:], strict=True)
         )
         self.deconv_norm = nn.ModuleList(BatchNorm(c, table.affine) for c in maps[1:-1])
@@ -147,7 +149,7 @@ class Discriminator(nn.Module):
         super().__init__()
         maps = [shape[0], *(c for c, _ in table.down)]
         self.conv = nn.ModuleList(
-            nn.Conv2d(a + classes, b, kernel, stride, kernel // 2, bias=False)
+            ImageConv(a + classes, b, kernel, stride, kernel // 2, bias=False)
             for a, (b, stride) in zip(maps[:-1], table.down, strict=True)
         )
         self.conv_norm = nn.ModuleList([nn.Identity(), *(BatchNorm(c, table.affine) for c in maps[2:])])

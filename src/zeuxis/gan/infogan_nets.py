@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..nn.narrow import ImageConv
 from ..nn.norm import BatchNorm
 from ..nn.transposed import TransposedConv
 
@@ -66,7 +67,7 @@ def convolution(inside: int, out: int, stride: int, up: bool) -> nn.Module:
     """A 4x4 layer that keeps the side (stride 1) or halves or doubles it (stride 2)."""
     if stride == 1:
         return nn.Conv2d(inside, out, 4, 1, "same")
-    return TransposedConv(inside, out, 4, 2, 1) if up else nn.Conv2d(inside, out, 4, 2, 1)
+    return TransposedConv(inside, out, 4, 2, 1) if up else ImageConv(inside, out, 4, 2, 1)
 
 
 def scaled(n: int, by: float) -> int:
