@@ -25,7 +25,7 @@ from zeuxis.model import Batch, Model, Player
 from zeuxis.training import optimisers
 from zeuxis.training.distributed import World
 from zeuxis.training.ema import Average, decay
-from zeuxis.training.loop import fit
+from zeuxis.training.loop import begin, fit
 from zeuxis.training.order import Order
 from zeuxis.training.run import Run
 from zeuxis.training.settings import Training
@@ -310,6 +310,33 @@ def test_a_pickle_under_a_weights_name_is_not_opened(tmp_path: Path) -> None:
     with pytest.raises(ZeuxisError, match="no safetensors file"):
         load(folder)
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("name", tiny.NAMES)
+def test_a_training_begins_from_the_weights_of_another(name: str, tmp_path: Path) -> None:
+    data, first = tiny.data_for(name), tiny.model(name)
+    run = a_run(tmp_path, first)
+    fit(first, data, run, tiny.training(images=32), quiet=True)
+    second = tiny.model(name, seed=9)
+    training = tiny.training(images=32, start=str(run.folder))
+    begin(second, data, None, training, quiet=True)
+    expected = load(run.folder).state_dict()
+    assert second.state_dict().keys() == expected.keys()
+    assert all(torch.equal(value, expected[key]) for key, value in second.state_dict().items())
+    other = a_run(tmp_path, second)
+    fit(second, data, other, training, quiet=True)
+    resumed = tiny.model(name, seed=3)  # a save of the run itself comes before
+    assert fit(resumed, data, other, training, quiet=True).images == 32
+    assert all(torch.equal(value, resumed.state_dict()[key]) for key, value in second.state_dict().items())
+
+
+def test_a_start_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    start = str(save(tiny.model("vae"), tmp_path / "vae"))
+    for name, changes, sentence in (("dcgan", {}, "a model of kind vae"), ("vae", {"latent": 5}, "other layers")):
+        with pytest.raises(UsageError, match=sentence):
+            begin(tiny.model(name, **changes), tiny.data_for(name), None, tiny.training(start=start), quiet=True)
+    with pytest.raises(UsageError, match="neither a folder nor"):
+        begin(tiny.model("vae"), tiny.data_for("vae"), None, tiny.training(start="absent"), quiet=True)
 
 
 def test_only_runs_are_resumed(tmp_path: Path) -> None:

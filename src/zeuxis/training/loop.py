@@ -31,6 +31,7 @@ from .report import Report, tracker
 from .run import Run
 from .settings import Training, check
 from .speed import Machine, peak_memory, prepare
+from .weights import start_from
 
 
 @dataclass
@@ -95,7 +96,10 @@ def begin(
     model.to(machine.device).train()
     model.lay_out()
     if run is None or not run.path("state.safetensors").exists():
-        model.begin(data, t.seed)
+        if t.start:
+            start_from(model, t.start)
+        else:
+            model.begin(data, t.seed)
     broadcast(model)
     return Fitting(model, data, run, t, world, machine, validate, quiet)
 

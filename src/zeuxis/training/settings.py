@@ -40,6 +40,8 @@ class Training:
     """CPU threads of each process; 0 shares the cores out."""
     compile: bool = False
     """Compile the networks first (20 to 50 s; pays on GPUs)."""
+    start: str = ""
+    """Begin from the weights of this run or shipped model, as mnist/vae, instead of random ones; its optimisers are not taken over."""
     seed: int = 0
     """Fixes initial weights, order of the data and all noise."""
     log_every: int = 10_000

@@ -104,3 +104,25 @@ def load(name: str | Path, weights: str = "", device: str = "cpu") -> Model:
         raise ZeuxisError(f"'{path}' does not fit the settings in config.json ('{wrong[0]}' differs): restore both files.")
     model.load_state_dict({k: v.to(expected[k].dtype) for k, v in tensors.items()})
     return model.to(device).eval().requires_grad_(False)
+
+
+def start_from(model: Model, name: str | Path) -> None:
+    """Gives a model the weights of another with the same layers: its best or averaged ones.
+
+    Example:
+        >>> model = build("vae", load("mnist/vae").config, load("mnist/vae").spec)
+        >>> start_from(model, "mnist/vae")
+
+    Raises:
+        UsageError: The other is of another kind or size.
+    """
+    other = load(name)
+    if other.name != model.name:
+        raise UsageError(f"--training.start names '{name}', a model of kind {other.name}, for one of kind {model.name}: give such a one.")
+    mine, theirs = model.state_dict(), other.state_dict()
+    wrong = sorted(mine.keys() ^ theirs.keys()) or [k for k in mine if mine[k].shape != theirs[k].shape]
+    if wrong:
+        raise UsageError(
+            f"'{name}' was trained with other layers ('{wrong[0]}' differs): give one of the same --model settings and image size."
+        )
+    model.load_state_dict(theirs)
