@@ -7,6 +7,8 @@ Applied to Visual Document Analysis", 2003, in few numbers.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -15,6 +17,13 @@ from torch import Tensor
 from ..model import Noise
 
 BENDS = 4  # shifts across and down the grid that bends an image: of 28 pixels one in nine
+
+
+@lru_cache
+def bumps(high: int, wide: int) -> Float[Tensor, "bends pixels"]:
+    """What each shift of the coarse grid adds to every pixel's: bicubic interpolation as a matrix, a twentieth of its time."""
+    one = torch.eye(BENDS * BENDS).view(-1, 1, BENDS, BENDS)
+    return F.interpolate(one, (high, wide), mode="bicubic", align_corners=True).flatten(1)
 
 
 def move(x: Float[Tensor, "n channels height width"], strength: float, noise: Noise) -> Float[Tensor, "n channels height width"]:
@@ -37,5 +46,7 @@ def move(x: Float[Tensor, "n channels height width"], strength: float, noise: No
     down = torch.stack([sin * wide.exp(), (slant * sin + cos) * high.exp(), zero], 1)
     grid = F.affine_grid(torch.stack([across, down], 1), list(x.shape), align_corners=False)
     bend = noise.uniform(2 * BENDS * BENDS, low=-0.15 * strength, high=0.15 * strength).view(-1, 2, BENDS, BENDS)
-    grid = grid + F.interpolate(bend, x.shape[-2:], mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
+    with torch.autocast(x.device.type, enabled=False):
+        bend = bend.flatten(2) @ bumps(*x.shape[-2:]).to(x.device)
+    grid = grid + bend.view(-1, 2, *x.shape[-2:]).permute(0, 2, 3, 1)
     return F.grid_sample(x, grid.to(x.dtype), padding_mode="border", align_corners=False)
