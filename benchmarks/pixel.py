@@ -2,9 +2,10 @@
 
     python benchmarks/pixel.py [--quick]
 
-Steps are interleaved in one process run and printed as ratios of medians, with the share of the machine's own rate of matrix products.
-A naive sampler makes one whole pass for each number; all its passes cost the same, so some are timed and multiplied, and the record says
-how many. Images are drawn 64 at a time, as many as `zeuxis sample` gives. That both samplers draw the same images is tested, not timed.
+Steps are interleaved, each contestant in a process of its own, and printed as ratios of medians, with the share of the machine's own
+rate of matrix products. A naive sampler makes one whole pass for each number; all its passes cost the same, so some are timed and
+multiplied, and the record says how many. Images are drawn 64 at a time, as many as `zeuxis sample` gives. That both samplers draw the
+same images is tested, not timed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +23,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from dcgan import colour, interleaved, ours, product_rate, seconds
+from apart import apart
+from dcgan import colour, ours, product_rate, seconds
 from zeuxis.autoregressive.pixelcnn import PixelCNNConfig
 from zeuxis.autoregressive.pixelcnnpp import PixelCNNPPConfig
 from zeuxis.autoregressive.pixelrnn import PixelRNNConfig
@@ -137,8 +140,7 @@ def training(cases: list[tuple[str, str, PixelCNNConfig | PixelRNNConfig, Datase
     figures = {}
     for name, kind, config, data, batch, n in cases:
         model = made(kind, config, data)
-        slow, fast = plain(data, config, batch), ours(model, data, batch)
-        times = interleaved({"plain": lambda s=slow, n=n: s(n), "zeuxis": lambda s=fast, n=n: s(n)}, rounds)
+        times, _ = apart({"plain": partial(plain, data, config, batch), "zeuxis": partial(ours, model, data, batch)}, n, rounds)
         rate = product_rate(has_bf16(torch.device("cpu")), 5)
         script, own = (statistics.median(times[key]) / n for key in ("plain", "zeuxis"))
         ratio = statistics.median(a / b for a, b in zip(times["plain"], times["zeuxis"], strict=True))

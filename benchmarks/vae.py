@@ -2,8 +2,8 @@
 
     python benchmarks/vae.py [--quick]
 
-Interleaved in one process run, printed as ratios of medians, with the share of the machine's own rate of matrix products. If `pythae` is
-installed, its VAE and VAE_IAF take the same step with the same dense network.
+Interleaved, each contestant in a process of its own, printed as ratios of medians, with the share of the machine's own rate of matrix
+products. If `pythae` is installed, its VAE and VAE_IAF take the same step with the same dense network, in this process.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
 
+from apart import apart
 from dcgan import colour, interleaved, ours, product_rate, seconds
 from zeuxis.data import load_data
 from zeuxis.data.binarised import binarised
@@ -197,13 +199,12 @@ def main() -> None:
     digits, bf16 = load_data("mnist"), has_bf16(torch.device("cpu"))
     print(machine())
     cases = {
-        "vae, residual": (build("vae", VAEConfig(), digits.spec), plain(digits, 0, 0)),
-        "iaf-vae, depth 2, width 320": (build("iaf-vae", IAFConfig(), digits.spec), plain(digits, 2, 320)),
-        "iaf-vae, depth 4, width 1920": (build("iaf-vae", IAFConfig(depth=4, width=1920), digits.spec), plain(digits, 4, 1920)),
+        "vae, residual": (build("vae", VAEConfig(), digits.spec), partial(plain, digits, 0, 0)),
+        "iaf-vae, depth 2, width 320": (build("iaf-vae", IAFConfig(), digits.spec), partial(plain, digits, 2, 320)),
+        "iaf-vae, depth 4, width 1920": (build("iaf-vae", IAFConfig(depth=4, width=1920), digits.spec), partial(plain, digits, 4, 1920)),
     }
     for name, (model, script) in cases.items():
-        fast = ours(model, digits, BATCH)
-        times = interleaved({"plain": lambda s=script: s(n), "zeuxis": lambda s=fast: s(n)}, rounds)
+        times, _ = apart({"plain": script, "zeuxis": partial(ours, model, digits, BATCH)}, n, rounds)
         rate = product_rate(bf16, 5)
         slow, own = (statistics.median(times[key]) / n for key in ("plain", "zeuxis"))
         ratio = statistics.median(a / b for a, b in zip(times["plain"], times["zeuxis"], strict=True))
