@@ -71,6 +71,15 @@ RECIPES = {
         source=f"{PAPER}, appendix C.4, on heads that zeuxis renders",
         target="for each of azimuth, elevation, lighting and width one code",
     ),
+    "infogan/heads-8": Recipe(
+        model="infogan",
+        data="heads",
+        settings=replace(FACES, continuous=8, lr=2e-4, generator_lr=5e-4),
+        training=Training(images=1_000_000, batch=128, average=20_000),
+        source=f"{PAPER}, appendix C.4, on heads that zeuxis renders; but eight codes where the paper has five",
+        target="for each of azimuth, elevation, lighting and width one code",
+        note="with five codes, hair and a second way of turning leave none for the width",
+    ),
     **{
         f"infogan/heads-{factor}": Recipe(
             model="infogan",
