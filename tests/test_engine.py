@@ -386,21 +386,22 @@ from zeuxis.training.speed import keep_memory
 if not keep_memory():
     raise SystemExit("no glibc")
 faults = []
-for _ in range(4):
+for _ in range(32):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    big = torch.ones(50_000_000)
+    big = torch.ones(10_000_000)
     faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
     del big
-print(min(faults))
+print(max(faults[-4:]))
 """
 
 
 def test_freed_memory_is_kept_and_not_cleared_again() -> None:
-    """In a process of its own: one refused allocation, such as another test's, sends a thread to an arena that cannot hold so much."""
+    """In a process of its own: one refused allocation, such as another test's, sends a thread to an arena that cannot hold so much.
+    At first small things lie between large tensors, so that none fits where another was; a few times later there is room."""
     done = subprocess.run([sys.executable, "-c", KEEPING], capture_output=True, text=True, check=False)
     if "no glibc" in done.stderr:
         pytest.skip("the allocator is not glibc's")
-    assert int(done.stdout) < 100  # of 48,829 pages
+    assert int(done.stdout) < 100  # of 9,766 pages
 
 
 def test_training_in_a_thread_needs_no_signals() -> None:
