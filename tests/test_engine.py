@@ -336,6 +336,9 @@ def test_a_start_that_does_not_fit_is_refused(tmp_path: Path) -> None:
             begin(tiny.model(name, **changes), tiny.data_for(name), None, tiny.training(start=start), quiet=True)
     with pytest.raises(UsageError, match="neither a folder nor"):
         begin(tiny.model("vae"), tiny.data_for("vae"), None, tiny.training(start="absent"), quiet=True)
+    with pytest.raises(UsageError, match="other layers"):
+        train("vae", tiny.data_for("vae"), out=tmp_path / "runs", settings=tiny.model("vae", latent=5).config, images=16, start=start)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_only_runs_are_resumed(tmp_path: Path) -> None:

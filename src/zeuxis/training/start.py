@@ -26,7 +26,7 @@ from .distributed import World, join, meet
 from .loop import Result, fit
 from .run import Run
 from .settings import Training
-from .weights import build, describe, resolve
+from .weights import build, describe, resolve, start_from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,6 +128,8 @@ def start(
     world = join()
     data = given if given is not None else source.load()
     built = build(model, settings, data.spec, training.seed)
+    if training.start:  # what does not fit is refused before a folder is made
+        start_from(built, training.start)
     run = None
     if world.writes:
         run = Run.create(out, f"{model}-{data.spec.name}-seed{training.seed}")
