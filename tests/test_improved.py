@@ -164,6 +164,34 @@ def test_minibatch_discrimination_starts_from_data() -> None:
     torch.testing.assert_close(layer(f)[:, 6:].mean(0), torch.zeros(4), atol=1e-4, rtol=0)
 
 
+def test_minibatch_discrimination_that_follows_real_examples_does_not_go_blind() -> None:
+    layer, f = MinibatchDiscrimination(6, kernels=4, dimensions=3, follow=0.5), torch.randn(50, 6)
+    with first_pass(layer):
+        layer(f)
+    far = f.mul(1000).requires_grad_()
+    once = layer(far)[:, 6:]
+    assert not torch.autograd.grad(once.sum(), far)[0].any()  # every closeness is 0 to the last bit
+    for _ in range(40):
+        layer(far, real=True)
+    distance = layer.distances(far) / layer.unit[:, None, None]
+    torch.testing.assert_close(distance.amin(2).mean(1), torch.full((4,), 2.0), rtol=1e-4, atol=1e-4)
+    assert torch.autograd.grad(layer(far)[:, 6:].sum(), far)[0].abs().sum() > 0
+    kept = layer.unit.clone()
+    layer(far * 5)  # generated examples are measured, not followed
+    assert torch.equal(layer.unit, kept)
+    assert "unit" not in MinibatchDiscrimination(6).state_dict()  # weights saved without it still load
+
+
+def test_the_first_of_several_parts_is_followed() -> None:
+    net = ConvDiscriminator((1, 28, 28), (4, 8), 10, minibatch=3, follow=0.5)
+    x = torch.rand(8, 1, 28, 28)
+    net(x)
+    assert net.minibatch is not None and torch.equal(net.minibatch.unit, torch.ones(3))
+    net(x, parts=[4, 4])
+    real = net.minibatch.half_nearest(net.minibatch.distances(net(x[:4])[0]))
+    torch.testing.assert_close(net.minibatch.unit, 0.5 + 0.5 * real)
+
+
 def test_virtual_batch_norm_looks_at_no_companion() -> None:
     norm, reference, x = VirtualBatchNorm(3, 8), torch.randn(8, 3, 5, 5) * 3 + 1, torch.randn(6, 3, 5, 5)
     together = norm(torch.cat([reference, x]))
@@ -342,6 +370,7 @@ def test_real_images_alone_are_moved_each_time_they_are_seen(unlabelled: float, 
         {"moved": 0.5, "agree": 1.0, "reuse": True},
         {"layout": "conv", "width": 4, "generator_width": 8},
         {"layout": "conv", "width": 4, "generator_width": 8, "virtual": 4, "minibatch": 3, "generator": "saturating"},
+        {"generator": "non-saturating", "minibatch": 5, "follow": 0.1},
     ],
     ids=lambda changes: " ".join(changes),
 )
@@ -432,6 +461,8 @@ def test_flat_examples_can_be_classified() -> None:
         ({"agree": 1.0}, Spec("x", (1, 28, 28), 10), "model.moved too"),
         ({"moved": -1.0}, Spec("x", (1, 28, 28), 10), "moved is at least 0"),
         ({"moved": 1.0}, Spec("x", (784,), 10), "for images alone"),
+        ({"follow": 0.1}, Spec("x", (1, 28, 28), 10), "minibatch too"),
+        ({"follow": 1.0, "minibatch": 5}, Spec("x", (1, 28, 28), 10), "below 1"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(changes: dict, spec: Spec, sentence: str) -> None:

@@ -29,7 +29,7 @@ torch.Tensor.float = torch.Tensor.double
 world = join()
 torch.manual_seed(world.rank)  # processes that start apart must be brought together
 name, _, change = name.partition(" ")
-model = tiny.model(name, seed=world.rank, **({"minibatch": 4, "history": 0.1, "generator": "saturating"} if change else {}))
+model = tiny.model(name, seed=world.rank, **({"minibatch": 4, "follow": 0.2, "history": 0.1, "generator": "saturating"} if change else {}))
 run = Run(folder) if world.writes else None
 data = tiny.data_for(name)
 t = tiny.training(images=48 if "128" in name else 96, batch=16, accumulate=accumulate, average=40, clip=1.0, validate_every=32)

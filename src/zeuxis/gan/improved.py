@@ -21,7 +21,8 @@ K = 1 and the game is the ordinary one.
 Source: Salimans, Goodfellow, Zaremba, Cheung, Radford and Chen, "Improved Techniques for Training GANs", 2016, and the code released
 with it. Departures: pixels of colour images are divided by 127.5 where the CIFAR-10 code divides by 128; layers start from 500 random
 images, where the code for photographs took labelled ones; the average of the weights is bias-corrected from the first step on.
-`moved` and `agree` are not the paper's: they tell the networks what is known of pictures (0, the default, leaves them out).
+`moved` and `agree` are not the paper's: they tell the networks what is known of pictures (0, the default, leaves them out). Nor is
+`follow`, which keeps minibatch discrimination from going blind.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ class ImprovedGANConfig:
     """Steps of the generator for each of the discriminator's (3 with minibatch discrimination)."""
     minibatch: int = 0
     """Kernels of minibatch discrimination, each of 5 dimensions (100 in the paper's code); 0 is none."""
+    follow: float = 0.0
+    """Share of each real batch in minibatch discrimination's unit of distance, which the authors set once, from the first images."""
     history: float = 0.0
     """Weight of historical averaging in both players' losses; 0 is none. The paper does not give one."""
     smoothing: float = 1.0
@@ -133,11 +136,11 @@ class ImprovedGAN(Model):
         if dense:
             w = c.width or 1000
             self.generator = DenseGenerator(c.code, c.generator_width or 500, spec.shape, c.virtual)
-            self.discriminator = DenseDiscriminator(spec.size, (w, w // 2, w // 4, w // 4, w // 4), classes, c.minibatch)
+            self.discriminator = DenseDiscriminator(spec.size, (w, w // 2, w // 4, w // 4, w // 4), classes, c.minibatch, follow=c.follow)
         else:
             w = c.width or 96
             self.generator = ConvGenerator(c.code, c.generator_width or 512, spec.shape, c.virtual)
-            self.discriminator = ConvDiscriminator(spec.shape, (w, 2 * w), classes, c.minibatch, self.matches)
+            self.discriminator = ConvDiscriminator(spec.shape, (w, 2 * w), classes, c.minibatch, self.matches, c.follow)
         self.unit = dense
         self.register_buffer("reference", torch.rand(c.virtual, c.code))
         self.histories = nn.ModuleDict({name: History(getattr(self, name)) for name in ("discriminator", "generator")} if c.history else {})
@@ -321,6 +324,8 @@ def check(c: ImprovedGANConfig, spec: Spec) -> bool:
         raise UsageError(f"'{spec.name}' has no labels of two or more classes: give some with --labels, or add --model.no-supervised.")
     if not 0.5 < c.smoothing <= 1:
         raise UsageError(f"--model.smoothing is the target for real images, above 0.5 and at most 1, got {c.smoothing}.")
+    if not 0 <= c.follow < 1 or (c.follow and not c.minibatch):
+        raise UsageError(f"--model.follow, from 0 to below 1, is for minibatch discrimination: give --model.minibatch too; got {c.follow}.")
     if c.agree < 0 or (c.agree and not (c.moved and c.supervised and c.unlabelled)):
         given = f"got {c.agree}, moved {c.moved}, unlabelled {c.unlabelled}" + ("" if c.supervised else " and no labels")
         raise UsageError(f"--model.agree, at least 0, compares the classes of unlabelled images moved: give --model.moved too; {given}.")

@@ -107,15 +107,24 @@ class DenseDiscriminator(nn.Module):
         widths: Units of the hidden layers.
         classes: Logits.
         minibatch: Kernels of minibatch discrimination; 0 for none.
+        follow: Share of each real batch, the first of several parts, in its unit of distance.
         noise: Standard deviations of the noise at the input and inside.
     """
 
-    def __init__(self, size: int, widths: Sequence[int], classes: int, minibatch: int = 0, noise: tuple[float, float] = (0.3, 0.5)) -> None:
+    def __init__(
+        self,
+        size: int,
+        widths: Sequence[int],
+        classes: int,
+        minibatch: int = 0,
+        noise: tuple[float, float] = (0.3, 0.5),
+        follow: float = 0.0,
+    ) -> None:
         super().__init__()
         self.noise = noise
         before = [size, *widths]
         self.hidden = nn.ModuleList(WeightNorm(nn.Linear(a, b), weight_std=0.1) for a, b in pairwise(before))
-        self.minibatch = MinibatchDiscrimination(before[-1], minibatch) if minibatch else None
+        self.minibatch = MinibatchDiscrimination(before[-1], minibatch, follow=follow) if minibatch else None
         self.last = WeightNorm(nn.Linear(before[-1] + minibatch, classes), gain=True, weight_std=0.1)
 
     def layers(self) -> list[WeightNorm]:
@@ -137,7 +146,7 @@ class DenseDiscriminator(nn.Module):
         if jitter:
             h = jitter.add(h, self.noise[1])
         if self.minibatch is not None:
-            h = torch.cat([self.minibatch(part) for part in h.split(list(parts) or len(h))])
+            h = torch.cat([self.minibatch(part, real=len(parts) > 1 and not i) for i, part in enumerate(h.split(list(parts) or len(h)))])
         return features.float(), self.last(h, w[-1]).float()
 
 
@@ -178,10 +187,13 @@ class ConvDiscriminator(nn.Module):
         widths: Channels of the first three and of the other layers.
         classes: Logits.
         minibatch: Kernels of minibatch discrimination; 0 for none.
+        follow: Share of each real batch, the first of several parts, in its unit of distance.
         drop: Drop pixels at the input, as the authors did for feature matching, instead of adding Gaussian noise of 0.2.
     """
 
-    def __init__(self, shape: tuple[int, ...], widths: tuple[int, int], classes: int, minibatch: int = 0, drop: bool = True) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], widths: tuple[int, int], classes: int, minibatch: int = 0, drop: bool = True, follow: float = 0.0
+    ) -> None:
         super().__init__()
         self.drop = drop
         a, b = widths
@@ -189,7 +201,7 @@ class ConvDiscriminator(nn.Module):
         table = [(shape[0], a, 3, 1, pad), (a, a, 3, 1, 1), (a, a, 3, 2, 1), (a, b, 3, 1, 1), (b, b, 3, 1, 1), (b, b, 3, 2, 1)]
         table += [(b, b, 3, 1, 0), (b, b, 1, 1, 0), (b, b, 1, 1, 0)]
         self.hidden = nn.ModuleList(WeightNorm(nn.Conv2d(i, o, k, s, p)) for i, o, k, s, p in table)
-        self.minibatch = MinibatchDiscrimination(b, minibatch) if minibatch else None
+        self.minibatch = MinibatchDiscrimination(b, minibatch, follow=follow) if minibatch else None
         self.last = WeightNorm(nn.Linear(b + minibatch, classes), gain=True, start=0.1)
 
     def layers(self) -> list[WeightNorm]:
@@ -213,5 +225,5 @@ class ConvDiscriminator(nn.Module):
                 h = jitter.drop(h, 0.5)
         features = h = h.mean([2, 3], dtype=torch.promote_types(h.dtype, torch.float32))
         if self.minibatch is not None:
-            h = torch.cat([self.minibatch(part) for part in h.split(list(parts) or len(h))])
+            h = torch.cat([self.minibatch(part, real=len(parts) > 1 and not i) for i, part in enumerate(h.split(list(parts) or len(h)))])
         return features, self.last(h, w[-1]).float()

@@ -148,10 +148,21 @@ RECIPES = {
     "improved-gan/mnist-pictures-small": Recipe(
         model="improved-gan",
         data="mnist",
-        settings=replace(PICTURES, width=32, generator_width=128, labelled=25, reuse=True),
-        training=Training(images=600_000, batch=100, schedule="linear", decay_from=0.6, average=20_000),
+        # The authors' loss saturates here, and their unit of distance goes blind: for 280,000 images the generator learned nothing.
+        settings=replace(
+            PICTURES,
+            generator="non-saturating",
+            generator_steps=1,
+            follow=0.05,
+            width=32,
+            generator_width=128,
+            generator_lr=1e-3,
+            labelled=25,
+            reuse=True,
+        ),
+        training=Training(images=300_000, batch=100, schedule="linear", decay_from=0.6, average=20_000),
         labels_per_class=400,
-        note="a third as wide and with a quarter of the labelled images a step, for machines without a GPU",
+        note="a third as wide, a quarter of the labelled images a step and a loss that does not saturate, for machines without a GPU",
     ),
     "improved-gan/cifar10-4000-small": Recipe(
         model="improved-gan",
