@@ -107,8 +107,8 @@ class DenseDiscriminator(nn.Module):
         widths: Units of the hidden layers.
         classes: Logits.
         minibatch: Kernels of minibatch discrimination; 0 for none.
-        follow: Share of each real batch, the first of several parts, in its unit of distance.
         noise: Standard deviations of the noise at the input and inside.
+        follow: Share of each real batch, the first of several parts, in minibatch discrimination's unit of distance.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class DenseDiscriminator(nn.Module):
         if jitter:
             h = jitter.add(h, self.noise[1])
         if self.minibatch is not None:
-            h = torch.cat([self.minibatch(part, real=len(parts) > 1 and not i) for i, part in enumerate(h.split(list(parts) or len(h)))])
+            h = self.minibatch.apart(h, parts)
         return features.float(), self.last(h, w[-1]).float()
 
 
@@ -187,8 +187,8 @@ class ConvDiscriminator(nn.Module):
         widths: Channels of the first three and of the other layers.
         classes: Logits.
         minibatch: Kernels of minibatch discrimination; 0 for none.
-        follow: Share of each real batch, the first of several parts, in its unit of distance.
         drop: Drop pixels at the input, as the authors did for feature matching, instead of adding Gaussian noise of 0.2.
+        follow: Share of each real batch, the first of several parts, in minibatch discrimination's unit of distance.
     """
 
     def __init__(
@@ -225,5 +225,5 @@ class ConvDiscriminator(nn.Module):
                 h = jitter.drop(h, 0.5)
         features = h = h.mean([2, 3], dtype=torch.promote_types(h.dtype, torch.float32))
         if self.minibatch is not None:
-            h = torch.cat([self.minibatch(part, real=len(parts) > 1 and not i) for i, part in enumerate(h.split(list(parts) or len(h)))])
+            h = self.minibatch.apart(h, parts)
         return features, self.last(h, w[-1]).float()

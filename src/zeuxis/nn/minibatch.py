@@ -11,15 +11,17 @@ here. So are two details of that code: $T = \theta\, e^{s} / \lVert\theta\rVert$
 divides the distances of kernel b by half the mean distance to the nearest neighbour and sets $\beta_b$ so that $o_b$ has mean 0.
 Real and generated batches go through it apart. Under several processes the batch is the global one while training.
 
-**Following.** Features grow while a discriminator learns. Where they grow twentyfold, as on digits, every $c_b$ is 0 to the last bit, and
-with it the gradient: the layer has gone blind, and a collapsing generator is not found out. So the rule of the first pass can be kept in
-force: distances are divided by half the mean distance to the nearest neighbour among real examples, averaged over the last steps. This is
-not the paper's.
+**Following.** Features and kernels grow while a discriminator learns, until every $c_b$ may be 0 to the last bit, and with it the
+gradient: the layer has gone blind, and a collapsing generator is not found out. So the rule of the first pass can be kept in force:
+distances are divided by half the mean distance to the nearest neighbour among real examples, averaged over the last steps. This is not
+the paper's.
 
 Source: Salimans et al., "Improved Techniques for Training GANs", 2016, section 3.2 and released code.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -44,7 +46,7 @@ class MinibatchDiscrimination(nn.Module):
         tensor([4., 4., 4.])
     """
 
-    unit: Tensor
+    unit: Tensor  # only where it follows
 
     def __init__(self, features: int, kernels: int = 100, dimensions: int = 5, follow: float = 0.0) -> None:
         super().__init__()
@@ -68,6 +70,10 @@ class MinibatchDiscrimination(nn.Module):
         o = torch.exp(-distance).sum(2).T[own] + self.bias
         return torch.cat([f, o.to(f.dtype)], 1)
 
+    def apart(self, f: Float[Tensor, "n features"], parts: Sequence[int]) -> Float[Tensor, "n more"]:
+        """The same for parts of a batch, each by itself; the first of several is the real one, and no parts are one part."""
+        return torch.cat([self(part, real=len(parts) > 1 and not i) for i, part in enumerate(f.split(list(parts) or len(f)))])
+
     def distances(self, f: Tensor) -> Tensor:
         """L1 distances (B, n, n) of all pairs in each kernel's space, infinite to oneself."""
         kernel = self.theta * (self.scale.exp() / self.theta.norm(dim=0))
@@ -85,8 +91,7 @@ class MinibatchDiscrimination(nn.Module):
         self.bias.copy_(-torch.exp(-distance).sum(2).mean(1))
         return distance
 
-    @staticmethod
-    def half_nearest(distance: Tensor) -> Tensor:
+    def half_nearest(self, distance: Tensor) -> Tensor:
         """Half the mean distance to the nearest neighbour, per kernel; 1 where all examples are the same."""
-        unit = 0.5 * distance.detach().amin(2).mean(1)
+        unit = 0.5 * distance.detach().amin(2).mean(1).to(self.theta.dtype)
         return torch.where(unit > 1e-6, unit, 1.0)
