@@ -20,7 +20,6 @@ from zeuxis.nn.moving import move
 from zeuxis.nn.virtual_batch_norm import VirtualBatchNorm
 from zeuxis.nn.weight_norm import WeightNorm
 from zeuxis.training.loop import fit
-from zeuxis.training.optimisers import RootAdam
 from zeuxis.training.run import Run
 from zeuxis.training.weights import build
 
@@ -263,19 +262,6 @@ def test_smoothing_is_one_sided(alpha: float) -> None:
 
     optimiser.step(closure)
     torch.testing.assert_close(a.detach().sigmoid(), alpha * real / (real + fake), atol=1e-3, rtol=0)
-
-
-def test_epsilon_stands_inside_the_root() -> None:
-    p, q = (torch.ones(3, requires_grad=True) for _ in range(2))
-    optimiser = RootAdam([p], 0.1, (0.5, 0.999), 1e-2, 0.0)
-    m = v = torch.zeros(3)
-    for t in range(1, 6):
-        g = torch.tensor([1e-3, 0.1, 10.0]) * t
-        p.grad = g.clone()
-        optimiser.step()
-        m, v = 0.5 * m + 0.5 * g, 0.999 * v + 0.001 * g.square()
-        q = q - 0.1 * (m / (1 - 0.5**t)) / (v / (1 - 0.999**t) + 1e-2).sqrt()
-    torch.testing.assert_close(p, q)
 
 
 @pytest.mark.parametrize("reuse", [False, True])

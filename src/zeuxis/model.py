@@ -100,7 +100,7 @@ class Player:
     Arguments:
         module: The network this player trains.
         lr: Step size.
-        betas: Decay rates of Adam's (and Adamax's) first and second moments.
+        betas: Decay rates of Adam's (and Adamax's, and what Muon leaves to Adam) first and second moments.
         eps: Added to the root of the second moment; with "adam-root" to the moment inside the root, as Lasagne had it.
         weight_decay: L2 penalty, added to the gradient.
         optimiser: Which rule moves the parameters.
@@ -111,7 +111,7 @@ class Player:
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0
-    optimiser: Literal["adam", "adam-root", "adamax", "sgd"] = "adam"
+    optimiser: Literal["adam", "adam-root", "adamax", "muon", "sgd"] = "adam"
 
 
 class Model(nn.Module):

@@ -122,7 +122,7 @@ class Fitting:
         self.model, self.run, self.t, self.world, self.machine, self.validate = model, run, t, world, machine, validate
         self.data = data.to(machine.device) if machine.device.type == "cuda" and data.nbytes < 8e9 else data
         self.players = model.players()
-        self.optimisers = {name: optimisers.make(player) for name, player in self.players.items()}
+        self.optimisers = {name: optimisers.make(player, machine.bf16) for name, player in self.players.items()}
         self.average = Average(model, t.average, t.batch)
         self.order, self.streams = Order(len(data), t.batch, t.seed), Streams(data, t.seed)
         self.steps = -(-t.images // t.batch)

@@ -3,61 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ..model import Player
+from .muon import Muon
+from .root_adam import RootAdam
 
 Schedule = Literal["constant", "linear", "cosine"]
 
 
-def make(player: Player) -> torch.optim.Optimizer:
-    """The player's optimiser over its module's parameters; fused Adam where the device has it."""
+def make(player: Player, bf16: bool = False) -> torch.optim.Optimizer:
+    """The player's optimiser over its module's parameters; fused Adam where the device has it, Muon's own products in bfloat16 if told."""
     parameters = [p for p in player.module.parameters() if p.requires_grad]
     if player.optimiser == "adam":
         return torch.optim.Adam(parameters, player.lr, player.betas, player.eps, player.weight_decay, fused=True)
     if player.optimiser == "adam-root":
         return RootAdam(parameters, player.lr, player.betas, player.eps, player.weight_decay)
+    if player.optimiser == "muon":
+        return Muon(parameters, player.lr, player.betas, player.eps, player.weight_decay, bf16=bf16)
     if player.optimiser == "adamax":
         return torch.optim.Adamax(parameters, player.lr, player.betas, player.eps, player.weight_decay, foreach=True)
     return torch.optim.SGD(parameters, player.lr, momentum=player.betas[0], weight_decay=player.weight_decay, foreach=True)
-
-
-class RootAdam(torch.optim.Optimizer):
-    r"""Adam with epsilon inside the root: $\theta \leftarrow \theta - \eta\, \hat m / \sqrt{\hat v + \epsilon}$.
-
-    So Lasagne's users had it, the authors of Improved GAN among them. With $\epsilon = 10^{-8}$ it holds steps back wherever gradients
-    are below $10^{-4}$, where Adam as published would take full ones.
-    """
-
-    def __init__(self, parameters: Iterable[Tensor], lr: float, betas: tuple[float, float], eps: float, weight_decay: float) -> None:
-        super().__init__(parameters, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
-
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        for group in self.param_groups:
-            moved = [p for p in group["params"] if p.grad is not None]
-            for p in moved:
-                if not self.state[p]:
-                    zeros = {"exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
-                    self.state[p] |= {"step": torch.zeros(())} | zeros
-            gradients: list[Any] = [p.grad for p in moved]
-            b1, b2 = group["betas"]
-            if group["weight_decay"]:
-                gradients = list(torch._foreach_add(gradients, moved, alpha=group["weight_decay"]))
-            m, v, steps = ([self.state[p][key] for p in moved] for key in ("exp_avg", "exp_avg_sq", "step"))
-            torch._foreach_add_(steps, 1.0)
-            torch._foreach_lerp_(m, gradients, 1 - b1)
-            torch._foreach_mul_(v, b2)
-            torch._foreach_addcmul_(v, gradients, gradients, 1 - b2)
-            t = steps[0].item() if steps else 1.0
-            root = torch._foreach_div(v, 1 - b2**t)
-            torch._foreach_add_(root, group["eps"])
-            torch._foreach_sqrt_(root)
-            torch._foreach_addcdiv_(moved, m, root, -group["lr"] / (1 - b1**t))
 
 
 def factor(progress: float, images: int, schedule: Schedule, decay_from: float, warmup: int) -> float:

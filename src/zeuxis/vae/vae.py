@@ -61,7 +61,7 @@ class VAEConfig:
     """Images over which the weight of the KL term rises from 0 to 1."""
     lr: float = 1e-3
     """Step size."""
-    optimiser: Literal["adamax", "adam"] = "adamax"
+    optimiser: Literal["adamax", "adam", "muon"] = "adamax"
     """Which rule moves the weights."""
 
 

@@ -1,0 +1,113 @@
+"""Optimisers of our own, against their formulas."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from zeuxis.model import Player
+from zeuxis.training import optimisers
+from zeuxis.training.muon import Muon, polar
+from zeuxis.training.root_adam import RootAdam
+
+
+def test_epsilon_stands_inside_the_root() -> None:
+    p, q = (torch.ones(3, requires_grad=True) for _ in range(2))
+    optimiser = RootAdam([p], 0.1, (0.5, 0.999), 1e-2, 0.0)
+    m = v = torch.zeros(3)
+    for t in range(1, 6):
+        g = torch.tensor([1e-3, 0.1, 10.0]) * t
+        p.grad = g.clone()
+        optimiser.step()
+        m, v = 0.5 * m + 0.5 * g, 0.999 * v + 0.001 * g.square()
+        q = q - 0.1 * (m / (1 - 0.5**t)) / (v / (1 - 0.999**t) + 1e-2).sqrt()
+    torch.testing.assert_close(p, q)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 3), (3, 4, 60), (2, 64, 64), (1, 1, 9)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_newton_and_schulz_bring_singular_values_near_one_and_turn_nothing(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    u, s, v = torch.linalg.svd(matrices, full_matrices=False)
+    assert polar(matrices.to(dtype)).dtype == dtype
+    inside = u.mT @ polar(matrices.to(dtype)).double() @ v.mT  # diagonal, were nothing turned
+    diagonal = inside.diagonal(dim1=1, dim2=2)
+    loud = s > s.amax(1, keepdim=True) / 50
+    assert ((diagonal > 0.6) & (diagonal < 1.3))[loud].all()
+    assert (inside - torch.diag_embed(diagonal)).abs().max() < (0.1 if dtype == torch.bfloat16 else 1e-4)
+
+
+def test_a_matrix_of_zeros_stays_zeros() -> None:
+    assert torch.equal(polar(torch.zeros(2, 3, 4)), torch.zeros(2, 3, 4))
+
+
+def test_a_step_is_that_of_the_formula_for_matrices_and_adams_for_the_rest() -> None:
+    wide, tall, bias = (nn.Parameter(torch.randn(s, dtype=torch.float64)) for s in [(4, 6), (6, 4), (5,)])
+    kernel = nn.Parameter(torch.randn(4, 2, 3, 3, dtype=torch.float64).to(memory_format=torch.channels_last))
+    ours, twin = [wide, tall, bias, kernel], nn.Parameter(bias.detach().clone())
+    expected = [p.detach().clone(memory_format=torch.contiguous_format) for p in ours]
+    optimiser, adam = Muon(ours, 0.1, (0.8, 0.9), weight_decay=0.01), torch.optim.Adam([twin], 0.1, (0.8, 0.9), weight_decay=0.01)
+    memory = [torch.zeros_like(p) for p in expected]
+    for _ in range(4):
+        for i, p in enumerate(ours):
+            p.grad = torch.randn_like(p)
+            memory[i] = 0.95 * memory[i] + 0.05 * p.grad
+            if p.ndim > 1:
+                ahead = (0.05 * p.grad + 0.95 * memory[i]).reshape(len(p), -1)
+                turned = polar(ahead[None])[0] if ahead.shape[0] <= ahead.shape[1] else polar(ahead.T[None])[0].T
+                expected[i] = expected[i] * (1 - 0.1 * 0.01) - 0.1 * 0.2 * math.sqrt(max(ahead.shape)) * turned.reshape(p.shape)
+        assert bias.grad is not None
+        twin.grad = bias.grad.clone()
+        optimiser.step()
+        adam.step()
+    for p, q in zip([wide, tall, kernel], [expected[0], expected[1], expected[3]], strict=True):
+        torch.testing.assert_close(p.detach(), q, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(bias, twin, rtol=1e-6, atol=1e-6)
+    assert kernel.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_turning_the_problem_turns_the_steps_with_it() -> None:
+    """What sets Muon apart from Adam: no direction of a weight's rows and columns is preferred."""
+    turn = [torch.linalg.qr(torch.randn(n, n, dtype=torch.float64))[0] for n in (4, 7)]
+    a, b = nn.Parameter(torch.zeros(4, 7, dtype=torch.float64)), nn.Parameter(torch.zeros(4, 7, dtype=torch.float64))
+    one, other = Muon([a], 0.1), Muon([b], 0.1)
+    for _ in range(5):
+        a.grad = torch.randn(4, 7, dtype=torch.float64)
+        b.grad = turn[0] @ a.grad @ turn[1]
+        one.step()
+        other.step()
+    torch.testing.assert_close(b.detach(), turn[0] @ a.detach() @ turn[1])
+
+
+def test_a_step_is_about_as_large_as_adams_whatever_the_shape() -> None:
+    for shape in [(8, 400), (400, 8), (64, 64), (16, 4, 3, 3)]:
+        p = nn.Parameter(torch.zeros(shape))
+        optimiser = Muon([p], 1.0)
+        p.grad = 1e-3 * torch.randn(shape)
+        optimiser.step()
+        assert 0.14 < p.detach().square().mean().sqrt() < 0.26
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_its_state_goes_into_a_save_and_comes_back(bf16: bool) -> None:
+    networks = [nn.Sequential(nn.Conv2d(2, 3, 3), nn.Flatten(), nn.Linear(12, 2)) for _ in range(2)]
+    networks[1].load_state_dict(networks[0].state_dict())
+    made = [optimisers.make(Player(n, 0.1, optimiser="muon"), bf16) for n in networks]
+    x = torch.randn(5, 2, 4, 4)
+
+    def step(i: int) -> None:
+        networks[i].zero_grad()
+        networks[i](x).square().sum().backward()
+        made[i].step()
+
+    for _ in range(3):
+        step(0)
+    networks[1].load_state_dict(networks[0].state_dict())
+    optimisers.restore(made[1], "model", optimisers.state(made[0], "model"))
+    step(0)
+    step(1)
+    for p, q in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
+        assert torch.equal(p, q)
