@@ -191,6 +191,27 @@ def test_the_first_of_several_parts_is_followed() -> None:
     torch.testing.assert_close(net.minibatch.unit, 0.5 + 0.5 * real)
 
 
+def test_averaged_weights_have_a_unit_of_their_own(tmp_path) -> None:
+    model, data = tiny.model("improved-gan", generator="non-saturating", minibatch=5, follow=0.1), tiny.data_for("improved-gan")
+    result = fit(model, data, Run.create(tmp_path, "x"), tiny.training(images=48, average=50), quiet=True)
+    judge = result.model.discriminator
+    layer, x = judge.minibatch, result.model.scale(data.batch_of(2_000))
+    distances = [layer.distances(judge(part)[0]) for part in x.split(100)]
+    nearest = torch.stack([d.amin(2).mean(1) for d in distances]).mean(0)
+    torch.testing.assert_close(nearest / layer.unit, torch.full((5,), 2.0), rtol=1e-4, atol=1e-4)
+
+
+def test_images_are_judged_among_as_many_as_in_training() -> None:
+    x = tiny.images(30).all()
+    for labelled, size in ((6, 6), (0, 100)):
+        model = tiny.model("improved-gan", minibatch=5, labelled=labelled).eval()
+        seen: list[int] = []
+        model.discriminator.minibatch.register_forward_hook(lambda module, given, out, seen=seen: seen.append(len(given[0])))
+        p = model.classify(x)
+        assert set(seen) == {size} and len(p) == 30
+        torch.testing.assert_close(p[:6], model.classify(x[torch.arange(size) % 30])[:6])
+
+
 def test_virtual_batch_norm_looks_at_no_companion() -> None:
     norm, reference, x = VirtualBatchNorm(3, 8), torch.randn(8, 3, 5, 5) * 3 + 1, torch.randn(6, 3, 5, 5)
     together = norm(torch.cat([reference, x]))

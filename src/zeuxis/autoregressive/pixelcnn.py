@@ -55,7 +55,7 @@ class PixelCNNConfig:
     """Whether the network knows each image's class (gated only)."""
     lr: float = 1e-3
     """Step size."""
-    optimiser: Literal["adam", "rmsprop"] = "adam"
+    optimiser: Literal["adam", "rmsprop", "muon"] = "adam"
     """Which rule moves the weights."""
 
 

@@ -64,7 +64,7 @@ class PixelRNNConfig:
     """Values of a pixel: 256, or 2 for binary images; 0 takes 2 for grey images and 256 for colour."""
     lr: float = 1e-3
     """Step size."""
-    optimiser: Literal["adam", "rmsprop"] = "adam"
+    optimiser: Literal["adam", "rmsprop", "muon"] = "adam"
     """Which rule moves the weights."""
 
     @property

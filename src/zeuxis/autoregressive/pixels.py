@@ -87,7 +87,8 @@ class PixelModel(Model):
     def players(self) -> dict[str, Player]:
         c = self.config
         # With a first moment that forgets at once, Adam is RMSProp with its average corrected at the start.
-        return {"model": Player(self, c.lr, betas=(0.0, 0.95) if c.optimiser == "rmsprop" else (0.9, 0.999))}
+        betas = (0.0, 0.95) if c.optimiser == "rmsprop" else (0.9, 0.999)
+        return {"model": Player(self, c.lr, betas, optimiser="muon" if c.optimiser == "muon" else "adam")}
 
     def play(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
         v = self.observed(batch.x, batch.noise)

@@ -269,11 +269,14 @@ class ImprovedGAN(Model):
 
     @torch.no_grad()
     def settle(self, x: Tensor | None = None) -> None:
-        """Sets the generator's statistics used after training, over seeded codes."""
+        """Sets what is used after training: the generator's statistics over seeded codes, and the unit of distance over real images x."""
         if any(isinstance(part, BatchNorm) for part in self.generator.modules()):
             with settle_statistics(self.generator):
                 for part in self.prior(2_000, generator=torch.Generator().manual_seed(0)).split(100):
                     self.generator(part)
+        layer = self.discriminator.minibatch
+        if layer is not None and layer.follow and x is not None and len(x):
+            layer.settle([self.discriminator(self.scale(part.to(self.device)))[0] for part in x.split(100)])
 
     def prior(self, n: int, *, generator: torch.Generator | None = None) -> Float[Tensor, "n code"]:
         """n codes, uniform on (0, 1)."""
@@ -293,14 +296,16 @@ class ImprovedGAN(Model):
 
     @torch.no_grad()
     def judged(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Features and logits of raw images, without noise, in hundreds.
+        """Features and logits of raw images, without noise.
 
-        Minibatch discrimination counts the neighbours in a batch, so its last batch is filled up with the first images.
+        Minibatch discrimination counts the neighbours in a batch, so images are judged in batches as large as those whose classes were
+        learned, and the last batch is filled up with the first images.
         """
         if not len(x):
             raise UsageError("There are no images to judge: give at least one.")
-        rows = torch.arange(-(-len(x) // 100) * 100 if self.config.minibatch else len(x)) % len(x)
-        found = [self.discriminator(self.scale(x[part].to(self.device))) for part in rows.split(100)]
+        size = self.config.labelled if self.config.minibatch and self.config.supervised and self.config.labelled else 100
+        rows = torch.arange(-(-len(x) // size) * size if self.config.minibatch else len(x)) % len(x)
+        found = [self.discriminator(self.scale(x[part].to(self.device))) for part in rows.split(size)]
         features, logits = zip(*found, strict=True)
         return torch.cat(features)[: len(x)], torch.cat(logits)[: len(x)]
 

@@ -91,6 +91,11 @@ class MinibatchDiscrimination(nn.Module):
         self.bias.copy_(-torch.exp(-distance).sum(2).mean(1))
         return distance
 
+    @torch.no_grad()
+    def settle(self, batches: Sequence[Float[Tensor, "n features"]]) -> None:
+        """Sets the unit that follows to its mean over batches of real features, for averaged weights, whose unit nothing has followed."""
+        self.unit.copy_(torch.stack([self.half_nearest(self.distances(f)) for f in batches]).mean(0))
+
     def half_nearest(self, distance: Tensor) -> Tensor:
         """Half the mean distance to the nearest neighbour, per kernel; 1 where all examples are the same."""
         unit = 0.5 * distance.detach().amin(2).mean(1).to(self.theta.dtype)

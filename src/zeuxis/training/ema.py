@@ -17,7 +17,7 @@ from ..model import Model
 
 
 class Average:
-    """The bias-corrected exponential average of a model's parameters; buffers are copied as they are.
+    """The bias-corrected exponential average of a model's parameters; what is no parameter is for the model's `settle`.
 
     Arguments:
         model: The model that is trained.
@@ -42,11 +42,6 @@ class Average:
         mine, theirs = ([p.detach() for p in m.parameters()] for m in (self.model, model))
         weight = (1 - self.decay) / (1 - self.decay**self.steps) if self.decay else 1.0
         torch._foreach_lerp_(mine, theirs, weight)
-
-    def copy_buffers(self, model: Model) -> None:
-        """Takes over the buffers of the trained model."""
-        for mine, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
-            mine.copy_(theirs)
 
 
 def decay(halflife: int, batch: int) -> float:
