@@ -159,7 +159,7 @@ def test_minibatch_discrimination_starts_from_data() -> None:
     with first_pass(layer):
         layer(f)
     distance = layer.distances(f)
-    torch.testing.assert_close(distance.amin(2).mean(1), torch.full((4,), 2.0), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(distance.sort(2).values[:, :, 1].mean(1), torch.full((4,), 2.0), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(layer(f)[:, 6:].mean(0), torch.zeros(4), atol=1e-4, rtol=0)
 
 
@@ -171,14 +171,24 @@ def test_minibatch_discrimination_that_follows_real_examples_does_not_go_blind()
     once = layer(far)[:, 6:]
     assert not torch.autograd.grad(once.sum(), far)[0].any()  # every closeness is 0 to the last bit
     for _ in range(40):
-        layer(far, real=True)
+        layer.apart(torch.cat([far, far * 3]), [50, 50])
     distance = layer.distances(far) / layer.unit[:, None, None]
-    torch.testing.assert_close(distance.amin(2).mean(1), torch.full((4,), 2.0), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(distance.sort(2).values[:, :, 1].mean(1), torch.full((4,), 2.0), rtol=1e-4, atol=1e-4)
     assert torch.autograd.grad(layer(far)[:, 6:].sum(), far)[0].abs().sum() > 0
     kept = layer.unit.clone()
-    layer(far * 5)  # generated examples are measured, not followed
+    layer(far * 5)  # by themselves, examples are measured and not followed
     assert torch.equal(layer.unit, kept)
     assert "unit" not in MinibatchDiscrimination(6).state_dict()  # weights saved without it still load
+
+
+def test_shrinking_its_features_brings_a_layer_that_follows_nothing() -> None:
+    layer = MinibatchDiscrimination(6, kernels=4, dimensions=3, follow=0.5)
+    f = torch.randn(40, 6).requires_grad_()
+    close = layer.apart(f, [20, 20])[:, 6:]
+    torch.testing.assert_close(layer.apart(f / 100, [20, 20])[:, 6:], close)
+    slope = torch.autograd.grad((close * torch.randn_like(close)).sum(), [f, layer.scale])
+    assert slope[0].abs().max() > 1e-3
+    assert (slope[0] * f).sum().abs() < 1e-5 and slope[1].sum(1).abs().max() < 1e-5
 
 
 def test_the_first_of_several_parts_is_followed() -> None:
@@ -197,7 +207,7 @@ def test_averaged_weights_have_a_unit_of_their_own(tmp_path) -> None:
     judge = result.model.discriminator
     layer, x = judge.minibatch, result.model.scale(data.batch_of(2_000))
     distances = [layer.distances(judge(part)[0]) for part in x.split(100)]
-    nearest = torch.stack([d.amin(2).mean(1) for d in distances]).mean(0)
+    nearest = torch.stack([d.sort(2).values[:, :, 1].mean(1) for d in distances]).mean(0)
     torch.testing.assert_close(nearest / layer.unit, torch.full((5,), 2.0), rtol=1e-4, atol=1e-4)
 
 

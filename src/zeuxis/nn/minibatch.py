@@ -13,8 +13,9 @@ Real and generated batches go through it apart. Under several processes the batc
 
 **Following.** Features and kernels grow while a discriminator learns, until every $c_b$ may be 0 to the last bit, and with it the
 gradient: the layer has gone blind, and a collapsing generator is not found out. So the rule of the first pass can be kept in force:
-distances are divided by half the mean distance to the nearest neighbour among real examples, averaged over the last steps. This is not
-the paper's.
+distances are divided by half the mean distance to the nearest neighbour among the real examples beside them, or, where there are none,
+by its average over the last steps. The gradient goes through that unit as well. Were it a constant, the discriminator could make real
+examples closer by shrinking its features, the unit would follow, and so on, until every image looks alike to it. This is not the paper's.
 
 Source: Salimans et al., "Improved Techniques for Training GANs", 2016, section 3.2 and released code.
 """
@@ -37,7 +38,7 @@ class MinibatchDiscrimination(nn.Module):
         features: Length A of the feature vectors.
         kernels: Number B of closeness features.
         dimensions: Dimension C of the space in which each kernel measures distance.
-        follow: Share of each real batch in the unit of distance; 0 leaves what the first pass found.
+        follow: Share of each real batch in the average of the unit of distance; 0 leaves what the first pass found.
 
     Example:
         >>> import torch
@@ -57,30 +58,39 @@ class MinibatchDiscrimination(nn.Module):
         if follow:
             self.register_buffer("unit", torch.ones(kernels))
 
-    def forward(self, f: Float[Tensor, "n features"], real: bool = False) -> Float[Tensor, "n more"]:
-        """Features and closeness; `real` says that the batch is one that the unit of distance follows."""
-        everyone, own = gather_rows(f) if active() and self.training and not self.initialising else (f, slice(0, len(f)))
+    def forward(self, f: Float[Tensor, "n features"], unit: Float[Tensor, "kernels"] | None = None) -> Float[Tensor, "n more"]:
+        """Features and closeness, by a unit of distance if one is given."""
+        everyone, own = self.everyone(f)
         distance = self.distances(everyone)
         if self.initialising:
             distance = self.adapt(distance)
         elif self.follow:
-            if real:
-                self.unit.lerp_(self.half_nearest(distance), self.follow)
-            distance = distance / self.unit[:, None, None]
-        o = torch.exp(-distance).sum(2).T[own] + self.bias
+            distance = distance / (self.unit if unit is None else unit)[:, None, None]
+        o = self.closeness(distance)[own] + self.bias
         return torch.cat([f, o.to(f.dtype)], 1)
 
     def apart(self, f: Float[Tensor, "n features"], parts: Sequence[int]) -> Float[Tensor, "n more"]:
         """The same for parts of a batch, each by itself; the first of several is the real one, and no parts are one part."""
-        return torch.cat([self(part, real=len(parts) > 1 and not i) for i, part in enumerate(f.split(list(parts) or len(f)))])
+        pieces, unit = f.split(list(parts) or len(f)), None
+        if self.follow and len(pieces) > 1:
+            unit = self.half_nearest(self.distances(self.everyone(pieces[0])[0]))
+            self.unit.lerp_(unit.detach(), self.follow)
+        return torch.cat([self(piece, unit) for piece in pieces])
+
+    def everyone(self, f: Tensor) -> tuple[Tensor, slice]:
+        """The batch over all processes while training, and where f stands in it."""
+        return gather_rows(f) if active() and self.training and not self.initialising else (f, slice(0, len(f)))
 
     def distances(self, f: Tensor) -> Tensor:
-        """L1 distances (B, n, n) of all pairs in each kernel's space, infinite to oneself."""
+        """L1 distances (B, n, n) of all pairs in each kernel's space."""
         kernel = self.theta * (self.scale.exp() / self.theta.norm(dim=0))
         with torch.autocast(f.device.type, enabled=False):
             m = torch.einsum("na,abc->bnc", f.float(), kernel.float())
-            distance = torch.cdist(m, m, p=1.0)
-        return distance.masked_fill(torch.eye(len(f), dtype=torch.bool, device=f.device), torch.inf)
+            return torch.cdist(m, m, p=1.0)
+
+    def closeness(self, distance: Tensor) -> Tensor:
+        """Sums (n, B) over the others of the batch."""
+        return torch.exp(-distance).masked_fill(oneself(distance), 0.0).sum(2).T
 
     @torch.no_grad()
     def adapt(self, distance: Tensor) -> Tensor:
@@ -88,7 +98,7 @@ class MinibatchDiscrimination(nn.Module):
         unit = self.half_nearest(distance)
         self.scale.sub_(unit.log()[:, None])
         distance = distance / unit[:, None, None]
-        self.bias.copy_(-torch.exp(-distance).sum(2).mean(1))
+        self.bias.copy_(-self.closeness(distance).mean(0))
         return distance
 
     @torch.no_grad()
@@ -98,5 +108,10 @@ class MinibatchDiscrimination(nn.Module):
 
     def half_nearest(self, distance: Tensor) -> Tensor:
         """Half the mean distance to the nearest neighbour, per kernel; 1 where all examples are the same."""
-        unit = 0.5 * distance.detach().amin(2).mean(1).to(self.theta.dtype)
+        unit = 0.5 * distance.masked_fill(oneself(distance), torch.inf).amin(2).mean(1).to(self.theta.dtype)
         return torch.where(unit > 1e-6, unit, 1.0)
+
+
+def oneself(distance: Tensor) -> Tensor:
+    """Where a square's pairs are of an example with itself."""
+    return torch.eye(distance.shape[-1], dtype=torch.bool, device=distance.device)
