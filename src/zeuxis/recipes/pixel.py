@@ -1,8 +1,9 @@
 """PixelCNN, gated PixelCNN, PixelCNN++ and PixelRNN: each published figure with its network, and smaller machines.
 
-The papers of 2016 give neither a step size nor the length of a training; those here are ours, with the papers' batches of 16. Their
-digits are the static set of Larochelle, for which `mnist-static` stands (another draw of the same law). Samples are drawn number by
-number, so films have fewer frames than elsewhere.
+The papers of 2016 give neither a step size nor the length of a training; those here are ours, with the papers' batches of 16. PixelRNNs of
+digits take Muon and batches of 64, by which they learn faster, by images and by the hour. The papers' digits are the static set of
+Larochelle, for which `mnist-static` stands (another draw of the same law). Samples are drawn number by number, so films have fewer frames
+than elsewhere.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from . import Recipe
 
 RNN, GATED, PLUS = "van den Oord et al. 2016 (PixelRNN)", "van den Oord et al. 2016 (PixelCNN decoders)", "Salimans et al. 2017"
 DIGITS = Training(images=9_000_000, batch=16, average=60_000, schedule="linear", decay_from=0.3, log_every=60_000, film=40)
+FAST = PixelRNNConfig(maps=16, layers=7, lr=5e-3, optimiser="muon")
+STATIC = replace(DIGITS, images=3_000_000, batch=64, decay_from=0.5)
 COLOUR = Training(images=10_000_000, batch=16, average=100_000, schedule="linear", decay_from=0.3, log_every=50_000, film=10)
 LAPTOP = Training(images=600_000, batch=32, average=10_000, schedule="linear", decay_from=0.5, film=20)
 # The released code's averages keep 0.9995 a step: half of it is gone after 1,386 steps of 128 images.
@@ -127,8 +130,8 @@ RECIPES = {
     "pixelrnn/mnist-static": Recipe(
         model="pixelrnn",
         data="mnist-static",
-        settings=PixelRNNConfig(maps=16, layers=7),
-        training=DIGITS,
+        settings=FAST,
+        training=STATIC,
         source=f"{RNN}, section 5.5: Diagonal BiLSTM, 7 layers of 16 units",
         target="79.20 nats",
         note="step size and length are ours",
@@ -136,8 +139,8 @@ RECIPES = {
     "pixelrnn/mnist-static-wide": Recipe(
         model="pixelrnn",
         data="mnist-static",
-        settings=PixelRNNConfig(maps=32, layers=1),
-        training=DIGITS,
+        settings=replace(FAST, maps=32, layers=1),
+        training=STATIC,
         source=f"{RNN}, section 5.5: Diagonal BiLSTM, one layer of 32 units",
         target="80.75 nats",
         note="step size and length are ours",
@@ -145,8 +148,8 @@ RECIPES = {
     "pixelrnn/mnist-static-row": Recipe(
         model="pixelrnn",
         data="mnist-static",
-        settings=PixelRNNConfig(layer="row", maps=16, layers=7),
-        training=DIGITS,
+        settings=replace(FAST, layer="row"),
+        training=STATIC,
         source=f"{RNN}, section 5.5: Row LSTM; the size is that of the Diagonal BiLSTM",
         target="80.54 nats",
         note="step size and length are ours",
