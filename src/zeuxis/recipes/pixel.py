@@ -1,9 +1,9 @@
 """PixelCNN, gated PixelCNN, PixelCNN++ and PixelRNN: each published figure with its network, and smaller machines.
 
-The papers of 2016 give neither a step size nor the length of a training; those here are ours, with the papers' batches of 16. PixelRNNs of
-digits take Muon and batches of 64, by which they learn faster, by images and by the hour. The papers' digits are the static set of
-Larochelle, for which `mnist-static` stands (another draw of the same law). Samples are drawn number by number, so films have fewer frames
-than elsewhere.
+The papers of 2016 give neither a step size nor the length of a training; those here are ours, with the papers' batches of 16. PixelRNNs
+of digits depart from the papers' RMSProp and batches: Muon and batches of 64, by which they learn faster, by images and by the hour. The
+papers' digits are the static set of Larochelle, for which `mnist-static` stands (another draw of the same law). Samples are drawn number
+by number, so films have fewer frames than elsewhere.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ RECIPES = {
         training=STATIC,
         source=f"{RNN}, section 5.5: Diagonal BiLSTM, 7 layers of 16 units",
         target="79.20 nats",
-        note="step size and length are ours",
+        note="optimiser, batch, step size and length are ours",
     ),
     "pixelrnn/mnist-static-wide": Recipe(
         model="pixelrnn",
@@ -143,7 +143,7 @@ RECIPES = {
         training=STATIC,
         source=f"{RNN}, section 5.5: Diagonal BiLSTM, one layer of 32 units",
         target="80.75 nats",
-        note="step size and length are ours",
+        note="optimiser, batch, step size and length are ours",
     ),
     "pixelrnn/mnist-static-row": Recipe(
         model="pixelrnn",
@@ -152,7 +152,7 @@ RECIPES = {
         training=STATIC,
         source=f"{RNN}, section 5.5: Row LSTM; the size is that of the Diagonal BiLSTM",
         target="80.54 nats",
-        note="step size and length are ours",
+        note="optimiser, batch, step size and length are ours",
     ),
     "pixelrnn/mnist-small": Recipe(
         model="pixelrnn",
