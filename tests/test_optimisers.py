@@ -10,7 +10,7 @@ from torch import nn
 
 from zeuxis.model import Player
 from zeuxis.training import optimisers
-from zeuxis.training.muon import Muon, polar
+from zeuxis.training.muon import COEFFICIENTS, Muon, polar
 from zeuxis.training.root_adam import RootAdam
 
 
@@ -38,6 +38,18 @@ def test_newton_and_schulz_bring_singular_values_near_one_and_turn_nothing(shape
     loud = s > s.amax(1, keepdim=True) / 50
     assert ((diagonal > 0.6) & (diagonal < 1.3))[loud].all()
     assert (inside - torch.diag_embed(diagonal)).abs().max() < (0.1 if dtype == torch.bfloat16 else 1e-4)
+
+
+@pytest.mark.parametrize("fall", [0, 10])
+def test_steps_by_gram_matrices_are_the_steps(fall: int) -> None:
+    loudness = torch.exp(-fall * torch.linspace(0, 1, 24))[:, None]
+    x = torch.randn(2, 24, 100, generator=torch.Generator().manual_seed(0)) * loudness
+    a, b, c = COEFFICIENTS
+    direct = x.double() / x.double().norm(dim=(1, 2), keepdim=True)
+    for _ in range(5):
+        gram = direct @ direct.mT
+        direct = a * direct + b * gram @ direct + c * gram @ gram @ direct
+    torch.testing.assert_close(polar(x), direct.float(), rtol=0, atol=1e-4)
 
 
 def test_a_matrix_of_zeros_stays_zeros() -> None:
