@@ -4,18 +4,19 @@ All layers have gates $[o, f, i, g] = K_{is} * x + K_{ss} * h_{before}$, with th
 
 $$ c = f \odot c_{before} + i \odot g, \qquad h = o \odot \tanh(c) . $$
 
-The input-to-state map $K_{is}$ is masked (kind B) and computed for the whole image at once; the state-to-state map has no mask.
+The input-to-state map $K_{is}$ is masked (kind B); the state-to-state map has no mask. The paper computes the former for the whole image
+at once; here both are one product in every step of the loop (`recurrence` tells why that is faster).
 
 **Row LSTM.** Before means the row above: $K_{is}$ is a convolution of three columns along the row, $K_{ss}$ one of three columns over the
 states of the row above. The loop goes over rows. A place sees a triangle above it.
 
 **Diagonal BiLSTM.** Before means the place to the left, and $K_{ss}$ reads the places to the left and above. The loop goes over the
 diagonals, all places of one at a time. (The paper skews the image, row r by r places to the right, so that diagonals become columns, half
-of which is padding; here the places are put in the diagonals' order, and nothing is padded.) A second LSTM does the same from right to
-left, and what it found is moved down by a row, so that it cannot tell of pixels to the right in the own row. Both run in one batched
-product. A place sees everything before it but for one number, which the paper does not mention: no place in a row knows the row's last
-number, since mask A hides it from its own place and nothing in the row comes after it. Of the row above, a place sees it only where the
-first convolution reaches it.
+of which is padding; here a diagonal's places are taken as they lie, evenly spaced in the image, and nothing is padded.) A second LSTM
+does the same from right to left, and what it found is moved down by a row, so that it cannot tell of pixels to the right in the own row.
+Both run in one batched product. A place sees everything before it but for one number, which the paper does not mention: no place in a row
+knows the row's last number, since mask A hides it from its own place and nothing in the row comes after it. Of the row above, a place
+sees it only where the first convolution reaches it.
 
 An LSTM's h maps are brought to 2h by a 1x1 convolution and added to the layer's input (figure 5). A 7x7 convolution with mask A comes
 before the layers, a head of two hidden layers after them.
@@ -31,8 +32,7 @@ row and column are learned, and a row's states begin at its own first pixel rath
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -81,37 +81,6 @@ def cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     return o * torch.tanh(new), new
 
 
-class Reorder(torch.autograd.Function):
-    """Rows in one or several orders, (orders, rows, ...); the gradient goes back by the inverses (indexing's own adds up row by row)."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, orders: Tensor, inverses: Tensor) -> Tensor:
-        ctx.save_for_backward(inverses)
-        return x.index_select(0, orders.flatten()).view(len(orders), *x.shape)
-
-    @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None, None]:
-        parts = [part.index_select(0, inverse) for part, inverse in zip(dy, ctx.saved_tensors[0], strict=True)]
-        for part in parts[1:]:
-            parts[0] += part
-        return parts[0], None, None
-
-
-@lru_cache
-def diagonals(height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Places in raster numbering, diagonal by diagonal, for a walk from the left and one from the right; and the inverse orders.
-
-    Example:
-        >>> diagonals(2, 3)[0].tolist()
-        [[0, 1, 3, 2, 4, 5], [2, 1, 5, 0, 4, 3]]
-    """
-    number = torch.arange(height)[:, None] + torch.arange(width)
-    order = number.flatten().argsort(stable=True)
-    mirror = torch.arange(height * width).view(height, width).flip(1).flatten()
-    orders = torch.stack([order, mirror[order]])
-    return orders, orders.argsort(1)
-
-
 def doubled(weight: Tensor, maps: int) -> Tensor:
     """Weights, or biases, of gates as `Walk` takes them: those of g, the last of each four groups in the first axis, twice."""
     scale = torch.ones(4, dtype=weight.dtype, device=weight.device)
@@ -136,11 +105,12 @@ class RowLSTM(nn.Module):
         self.out = masked(maps, 2 * maps, 1, "B", colours)
 
     def forward(self, x: Float[Tensor, "height width n maps"]) -> Float[Tensor, "height width n maps"]:
-        weight, bias = (doubled(t, self.maps) for t in self.input.weights())
+        weight, bias = self.input.weights()
         beside = torch.cat([torch.zeros_like(x[:, :1]), x[:, :-1]], 1)
-        given = F.linear(torch.cat([beside, x], 3), weight[:, :, 0].transpose(1, 2).flatten(1), bias).flatten(0, 1)
-        state = doubled(self.state.t(), self.maps).t()
-        found = Walk.apply(given[None], state[None], self.first[:, None].clone(), along_rows(*x.shape[:2]))[0]
+        whole = torch.cat([weight[:, :, 0].transpose(1, 2).flatten(1), self.state.t()], 1)
+        whole, bias = doubled(whole, self.maps).t()[None], doubled(bias, self.maps)[None]
+        both = torch.cat([beside, x], 3).flatten(0, 1)
+        found = Walk.apply(both, whole, bias, self.first[:, None].clone(), along_rows(*x.shape[:2]))[0]
         return x + pointwise(self.out, found.view(*x.shape[:3], self.maps))
 
     def stream(self, n: int, width: int) -> RowStream:
@@ -203,14 +173,12 @@ class DiagonalBiLSTM(nn.Module):
 
     def forward(self, x: Float[Tensor, "height width n maps"]) -> Float[Tensor, "height width n maps"]:
         height, width = x.shape[:2]
-        orders, inverses = (t.to(x.device) for t in diagonals(height, width))
-        weight, bias = (doubled(t, self.maps) for t in self.input.weights())
-        placed = Reorder.apply(x.flatten(0, 1), orders, inverses)
-        weight, bias = weight.view(2, 4 * self.maps, -1), bias.view(2, 1, -1)  # for each direction
-        given = torch.baddbmm(bias, placed.flatten(1, 2), weight.transpose(1, 2)).unflatten(1, placed.shape[1:3])
-        state = torch.stack([doubled(t.t(), self.maps).t() for t in self.state])
-        forth, back = Walk.apply(given, state, self.first.clone(), along_diagonals(height, width))
-        forth, back = (Reorder.apply(t, i[None], o[None])[0] for t, i, o in zip((forth, back), inverses, orders, strict=True))
+        weight, bias = self.input.weights()
+        gates = 4 * self.maps
+        whole = torch.cat([weight.view(2, gates, -1), self.state.transpose(1, 2)], 2)  # for each direction
+        whole = torch.stack([doubled(part, self.maps).t() for part in whole])
+        bias = doubled(bias, self.maps).view(2, gates)
+        forth, back = Walk.apply(x.flatten(0, 1), whole, bias, self.first.clone(), along_diagonals(height, width))
         late = torch.cat([torch.zeros_like(back[:width]), back[:-width]])  # a row further down
         return x + pointwise(self.out, (forth + late).unflatten(0, (height, width)))
 
