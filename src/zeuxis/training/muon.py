@@ -52,7 +52,7 @@ def polar(matrices: Float[Tensor, "n a b"], steps: int = 5) -> Float[Tensor, "n 
 
 
 def by_gram(x: Float[Tensor, "n a b"], steps: int) -> Float[Tensor, "n a b"]:
-    """The same steps of long matrices at half the work or less: on a x a matrices alone, since each step is X <- P X with P a
+    """The same steps of long matrices with less work, a fifth in the limit: on a x a matrices alone, since each step is X <- P X with P a
     polynomial of the Gram matrix, which itself becomes P^2 times what it was."""
     a, b, c = COEFFICIENTS
     gram, whole = x @ x.mT, None
