@@ -6,9 +6,9 @@ replaced by $U V^\top$, all singular values 1, so that directions which the grad
 $$ W \leftarrow W - 0.2\, \eta \sqrt{\max(a, b)}\; \mathrm{polar}(M), \qquad M \in \mathbb{R}^{a \times b} . $$
 
 The factor makes the root mean square of a step $0.2\, \eta$, whatever the shape, which is about what Adam's is; so one step size serves
-both, and what is no matrix (biases, the lengths of weight normalisation) is moved by Adam. Convolutions count as matrices with a row per
-first index of their weight. The polar factor comes from five Newton-Schulz steps $X \leftarrow aX + bXX^\top X + c(XX^\top)^2X$, whose
-coefficients bring singular values near 1 (0.7 to 1.2) fast rather than exactly.
+both, and what is no matrix (biases, the lengths of weight normalisation, a single number) is moved by Adam. Convolutions count as matrices
+with a row per first index of their weight. The polar factor comes from five Newton-Schulz steps
+$X \leftarrow aX + bXX^\top X + c(XX^\top)^2X$, whose coefficients bring singular values near 1 (0.7 to 1.2) fast rather than exactly.
 
 Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024; the scale of a step from Liu et al., "Muon is
 Scalable for LLM Training", 2025.
@@ -66,7 +66,7 @@ def by_gram(x: Float[Tensor, "n a b"], steps: int) -> Float[Tensor, "n a b"]:
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon for weights of two and more axes, Adam for the rest.
+    """Muon for weights of two and more axes, Adam for the rest and for single numbers.
 
     Arguments:
         parameters: What is moved.
@@ -104,13 +104,13 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
             moved = [p for p in group["params"] if p.grad is not None]
-            move(self, [p for p in moved if p.ndim < 2], group, group["eps"] ** 2)
+            matrices = [p for p in moved if p.ndim >= 2 and p.numel() > 1]
+            move(self, [p for p in moved if p.ndim < 2 or p.numel() == 1], group, group["eps"] ** 2)
             # Matrices of one shape, lying or standing, go through the steps together.
             alike: dict[tuple[int, int], list[Tensor]] = {}
-            for p in moved:
-                if p.ndim >= 2:
-                    a, b = p.shape[0], p[0].numel()
-                    alike.setdefault((min(a, b), max(a, b)), []).append(p)
+            for p in matrices:
+                a, b = p.shape[0], p[0].numel()
+                alike.setdefault((min(a, b), max(a, b)), []).append(p)
             for shape, some in alike.items():
                 self.turn(some, shape, group)
 

@@ -72,7 +72,9 @@ class LadderConfig:
     scale_per_channel: bool = False
     """One learned scale of the logistic for each colour, as the paper has it, instead of one for all, as its code has."""
     lr: float = 2e-3
-    """Step size of Adamax."""
+    """Step size."""
+    optimiser: Literal["adamax", "muon"] = "adamax"
+    """Which rule moves the weights: the paper's, or one that needs fewer images."""
 
 
 def conv(inside: int, out: int, kernel: int = 3, stride: int = 1, start: float = 0.1) -> WeightNorm:
@@ -177,7 +179,7 @@ class Ladder(Model):
         self.log_scale = nn.Parameter(torch.zeros(channels if c.scale_per_channel else 1, 1, 1))
 
     def players(self) -> dict[str, Player]:
-        return {"model": Player(self, self.config.lr, optimiser="adamax")}
+        return {"model": Player(self, self.config.lr, optimiser=self.config.optimiser)}
 
     @torch.no_grad()
     def begin(self, data: Dataset, seed: int) -> None:
