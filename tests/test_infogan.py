@@ -214,6 +214,7 @@ def test_it_learns_a_code_for_what_images_differ_in() -> None:
         ({"categorical": (), "continuous": 0}, (1, 28, 28), "needs a code"),
         ({"width": 0.0}, (1, 28, 28), "above 0"),
         ({"invariant": -1.0}, (1, 28, 28), "at least 0"),
+        ({"open_every": -1}, (1, 28, 28), "at least 0"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(changes: dict, shape: tuple[int, ...], sentence: str) -> None:

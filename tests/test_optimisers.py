@@ -57,9 +57,10 @@ def test_a_matrix_of_zeros_stays_zeros() -> None:
 
 
 def test_a_step_is_that_of_the_formula_for_matrices_and_adams_for_the_rest() -> None:
-    wide, tall, bias, number = (nn.Parameter(torch.randn(s, dtype=torch.float64)) for s in [(4, 6), (6, 4), (5,), (1, 1, 1)])
+    wide, tall, bias, *scales = (nn.Parameter(torch.randn(s, dtype=torch.float64)) for s in [(4, 6), (6, 4), (5,), (1, 1, 1), (3, 1, 1)])
     kernel = nn.Parameter(torch.randn(4, 2, 3, 3, dtype=torch.float64).to(memory_format=torch.channels_last))
-    ours, twins = [wide, tall, kernel, bias, number], [nn.Parameter(p.detach().clone()) for p in (bias, number)]
+    rest = [bias, *scales]
+    ours, twins = [wide, tall, kernel, *rest], [nn.Parameter(p.detach().clone()) for p in rest]
     expected = [p.detach().clone(memory_format=torch.contiguous_format) for p in ours]
     optimiser, adam = Muon(ours, 0.1, (0.8, 0.9), weight_decay=0.01), torch.optim.Adam(twins, 0.1, (0.8, 0.9), weight_decay=0.01)
     memory = [torch.zeros_like(p) for p in expected]
@@ -71,14 +72,14 @@ def test_a_step_is_that_of_the_formula_for_matrices_and_adams_for_the_rest() -> 
                 ahead = (0.05 * p.grad + 0.95 * memory[i]).reshape(len(p), -1)
                 turned = polar(ahead[None])[0] if ahead.shape[0] <= ahead.shape[1] else polar(ahead.T[None])[0].T
                 expected[i] = expected[i] * (1 - 0.1 * 0.01) - 0.1 * 0.2 * math.sqrt(max(ahead.shape)) * turned.reshape(p.shape)
-        for p, twin in zip((bias, number), twins, strict=True):
+        for p, twin in zip(rest, twins, strict=True):
             assert p.grad is not None
             twin.grad = p.grad.clone()
         optimiser.step()
         adam.step()
     for p, q in zip([wide, tall, kernel], expected[:3], strict=True):
         torch.testing.assert_close(p.detach(), q, rtol=1e-8, atol=1e-8)
-    for p, twin in zip((bias, number), twins, strict=True):
+    for p, twin in zip(rest, twins, strict=True):
         torch.testing.assert_close(p, twin, rtol=1e-6, atol=1e-6)
     assert kernel.is_contiguous(memory_format=torch.channels_last)
 

@@ -6,7 +6,7 @@ replaced by $U V^\top$, all singular values 1, so that directions which the grad
 $$ W \leftarrow W - 0.2\, \eta \sqrt{\max(a, b)}\; \mathrm{polar}(M), \qquad M \in \mathbb{R}^{a \times b} . $$
 
 The factor makes the root mean square of a step $0.2\, \eta$, whatever the shape, which is about what Adam's is; so one step size serves
-both, and what is no matrix (biases, the lengths of weight normalisation, a single number) is moved by Adam. Convolutions count as matrices
+both, and what is no matrix (biases, lengths and scales, of whatever axes) is moved by Adam. Convolutions count as matrices
 with a row per first index of their weight. The polar factor comes from five Newton-Schulz steps
 $X \leftarrow aX + bXX^\top X + c(XX^\top)^2X$, whose coefficients bring singular values near 1 (0.7 to 1.2) fast rather than exactly.
 
@@ -66,7 +66,7 @@ def by_gram(x: Float[Tensor, "n a b"], steps: int) -> Float[Tensor, "n a b"]:
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon for weights of two and more axes, Adam for the rest and for single numbers.
+    """Muon for weights whose rows are longer than one number, Adam for the rest.
 
     Arguments:
         parameters: What is moved.
@@ -104,8 +104,9 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
             moved = [p for p in group["params"] if p.grad is not None]
-            matrices = [p for p in moved if p.ndim >= 2 and p.numel() > 1]
-            move(self, [p for p in moved if p.ndim < 2 or p.numel() == 1], group, group["eps"] ** 2)
+            is_matrix = lambda p: p.ndim >= 2 and p[0].numel() > 1  # noqa: E731
+            matrices = [p for p in moved if is_matrix(p)]
+            move(self, [p for p in moved if not is_matrix(p)], group, group["eps"] ** 2)
             # Matrices of one shape, lying or standing, go through the steps together.
             alike: dict[tuple[int, int], list[Tensor]] = {}
             for p in matrices:
