@@ -61,9 +61,12 @@ def test_information_reaches_the_generator_and_the_shared_layers() -> None:
             assert p.grad.abs().sum() > 0, name
 
 
-def test_codes_open_one_after_another() -> None:
-    model = tiny.model("infogan", categorical=(3,), continuous=3, open_every=100).train()
-    for images, opened in ((0, 1), (99, 1), (100, 2), (200, 3), (900, 3)):
+@pytest.mark.parametrize(
+    ("leaders", "times"), [(0, ((0, 1), (99, 1), (100, 2), (200, 3), (900, 3))), (1, ((0, 1), (99, 1), (100, 3), (900, 3)))]
+)
+def test_codes_open_one_after_another(leaders: int, times: tuple[tuple[int, int], ...]) -> None:
+    model = tiny.model("infogan", categorical=(3,), continuous=3, open_every=100, leaders=leaders).train()
+    for images, opened in times:
         batch = replace(tiny.batch("infogan"), images=images)
         z = model.draw(batch)
         assert (z[:, -3:].abs().amax(0) > 0).tolist() == [i < opened for i in range(3)], "a closed code is 0"
@@ -215,6 +218,7 @@ def test_it_learns_a_code_for_what_images_differ_in() -> None:
         ({"width": 0.0}, (1, 28, 28), "above 0"),
         ({"invariant": -1.0}, (1, 28, 28), "at least 0"),
         ({"open_every": -1}, (1, 28, 28), "at least 0"),
+        ({"leaders": -1}, (1, 28, 28), "at least 0"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(changes: dict, shape: tuple[int, ...], sentence: str) -> None:

@@ -70,6 +70,8 @@ class InfoGANConfig:
     open_every: int = 0
     """Images after which one more continuous code opens; a code that is not open yet is 0 and nothing is asked of it. 0, the paper's, opens
     all from the start."""
+    leaders: int = 0
+    """With `open_every`: how many codes open one after another, before all others open together; 0, all do."""
     slope: float = 0.1
     """Slope of the leaky ReLU below 0 (0.01 in the released code)."""
     width: float = 1.0
@@ -147,7 +149,8 @@ class InfoGAN(Model):
     def opened(self, batch: Batch) -> int:
         """How many of the continuous codes are open at this time."""
         c = self.config
-        return min(c.continuous, 1 + batch.images // c.open_every) if c.open_every else c.continuous
+        turns = batch.images // c.open_every if c.open_every else c.continuous
+        return c.continuous if turns >= (c.leaders or c.continuous) else 1 + turns
 
     def information(self, reading: Tensor, z: Tensor, opened: int | None = None, logs: dict[str, Tensor] | None = None) -> Tensor:
         """The weighted bound on the information about all open codes (nats); the bounds by themselves go to the logs."""
@@ -285,7 +288,8 @@ def layout(config: InfoGANConfig, spec: Spec) -> Layout:
         raise UsageError("Codes need a number of at least 0 and categories at least 2 classes: change --model.categorical.")
     if not config.categorical and not config.continuous:
         raise UsageError("InfoGAN needs a code to inform about: give --model.categorical 10 or --model.continuous 1.")
-    if config.width <= 0 or config.rank < 0 or config.invariant < 0 or config.open_every < 0:
-        given = f"got {config.width}, {config.rank}, {config.invariant} and {config.open_every}"
-        raise UsageError(f"--model.width must be above 0, --model.rank, --model.invariant and --model.open_every at least 0, {given}.")
+    if config.width <= 0 or config.rank < 0 or config.invariant < 0 or config.open_every < 0 or config.leaders < 0:
+        given = f"got {config.width}, {config.rank}, {config.invariant}, {config.open_every} and {config.leaders}"
+        others = "--model.rank, --model.invariant, --model.open_every and --model.leaders at least 0"
+        raise UsageError(f"--model.width must be above 0, {others}, {given}.")
     return table
