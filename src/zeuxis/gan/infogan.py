@@ -16,8 +16,7 @@ Source: Chen, Duan, Houthooft, Schulman, Sutskever and Abbeel, "InfoGAN: Interpr
 Maximizing Generative Adversarial Nets", 2016, and the MNIST experiment released with it. As there, both players maximise the bound,
 so that the layers shared by D and Q learn the codes as well. Departures: losses from logits; the networks' statistics are averaged
 over many batches for use after training. The paper's text has a slope of 0.1 in the leaky ReLU, its code 0.01; the text is the default.
-`invariant`, which is not the paper's and off by default, keeps categories from standing for slant, size and the like; so is `open_every`,
-which lets continuous codes in one after another, so that two do not share one factor, such as its sign and its size.
+`invariant`, which is not the paper's and off by default, keeps categories from standing for slant, size and the like.
 """
 
 from __future__ import annotations
@@ -67,11 +66,6 @@ class InfoGANConfig:
     invariant: float = 0.0
     """How much an image is turned, slanted, scaled and bent at random before its categories are read, so that they cannot stand for such
     things: 1 by up to 20 degrees, 0.4, a fifth and 2 pixels of 28; 0, the paper's, reads the image itself."""
-    open_every: int = 0
-    """Images after which one more continuous code opens; a code that is not open yet is 0 and nothing is asked of it. 0, the paper's, opens
-    all from the start."""
-    leaders: int = 0
-    """With `open_every`: how many codes open one after another, before all others open together; 0, all do."""
     slope: float = 0.1
     """Slope of the leaky ReLU below 0 (0.01 in the released code)."""
     width: float = 1.0
@@ -126,14 +120,14 @@ class InfoGAN(Model):
             fake = self.generator(z)
         on_real, (on_fake, reading) = self.discriminator(x), self.read(fake, batch)
         batch.logs |= {"D(x)": on_real.detach().float().sigmoid().mean(), "D(G(z))": on_fake.detach().float().sigmoid().mean()}
-        yield "discriminator", discriminator_loss(on_real, on_fake) - self.information(reading, z, self.opened(batch), batch.logs)
+        yield "discriminator", discriminator_loss(on_real, on_fake) - self.information(reading, z, batch)
 
         z = self.draw(batch)
         with frozen(self.discriminator):
             on_fake, reading = self.read(self.generator(z), batch)
             loss = generator_loss(on_fake)
             if self.config.inform_generator:
-                loss = loss - self.information(reading, z, self.opened(batch))
+                loss = loss - self.information(reading, z)
         yield "generator", loss
 
     def read(self, fake: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -146,21 +140,10 @@ class InfoGAN(Model):
             reading = torch.cat([moved[:, :classes], reading[:, classes:]], 1)
         return on_fake, reading
 
-    def opened(self, batch: Batch) -> int:
-        """How many of the continuous codes are open at this time."""
-        c = self.config
-        turns = batch.images // c.open_every if c.open_every else c.continuous
-        return c.continuous if turns >= (c.leaders or c.continuous) else 1 + turns
-
-    def information(self, reading: Tensor, z: Tensor, opened: int | None = None, logs: dict[str, Tensor] | None = None) -> Tensor:
-        """The weighted bound on the information about all open codes (nats); the bounds by themselves go to the logs."""
+    def information(self, reading: Tensor, z: Tensor, batch: Batch | None = None) -> Tensor:
+        """The weighted bound on the information about all codes (nats); the bounds by themselves go to the batch's logs."""
         c, found, start = self.config, torch.zeros((), device=z.device), 0
-        closed = self.codes()[len(c.categorical) + (c.continuous if opened is None else opened) :]
         for code in self.codes():
-            if code in closed:
-                if logs is not None:
-                    logs[f"information on {code.name}"] = torch.zeros((), device=z.device)
-                continue
             value = z[:, code.start : code.start + code.size]
             if code.kind == "categorical":
                 bound = math.log(code.size) + (value * reading[:, start : start + code.size].log_softmax(1)).sum(1).mean()
@@ -172,8 +155,8 @@ class InfoGAN(Model):
                 nats = 0.5 * (math.log(2 * math.pi) + log_variance + (value - mean).square() / log_variance.exp())
                 bound = math.log(code.high - code.low) - nats.mean()
                 found, start = found + c.info_continuous * bound, start + 2
-            if logs is not None:
-                logs[f"information on {code.name}"] = bound.detach()
+            if batch is not None:
+                batch.logs[f"information on {code.name}"] = bound.detach()
         return found
 
     def codes(self) -> tuple[Code, ...]:
@@ -192,9 +175,7 @@ class InfoGAN(Model):
         c, noise = self.config, batch.noise
         parts = [noise.uniform(c.noise, low=-1, high=1)]
         parts += [F.one_hot(noise.integers(size), size).float() for size in c.categorical]
-        continuous = noise.uniform(c.continuous, low=-1, high=1)
-        continuous[:, self.opened(batch) :] = 0
-        return torch.cat([*parts, continuous], 1)
+        return torch.cat([*parts, noise.uniform(c.continuous, low=-1, high=1)], 1)
 
     def prior(self, n: int, *, generator: torch.Generator | None = None) -> Float[Tensor, "n code"]:
         """n codes: noise, one-hot categories, continuous codes."""
@@ -288,8 +269,7 @@ def layout(config: InfoGANConfig, spec: Spec) -> Layout:
         raise UsageError("Codes need a number of at least 0 and categories at least 2 classes: change --model.categorical.")
     if not config.categorical and not config.continuous:
         raise UsageError("InfoGAN needs a code to inform about: give --model.categorical 10 or --model.continuous 1.")
-    if config.width <= 0 or config.rank < 0 or config.invariant < 0 or config.open_every < 0 or config.leaders < 0:
-        given = f"got {config.width}, {config.rank}, {config.invariant}, {config.open_every} and {config.leaders}"
-        others = "--model.rank, --model.invariant, --model.open_every and --model.leaders at least 0"
-        raise UsageError(f"--model.width must be above 0, {others}, {given}.")
+    if config.width <= 0 or config.rank < 0 or config.invariant < 0:
+        given = f"got {config.width}, {config.rank} and {config.invariant}"
+        raise UsageError(f"--model.width must be above 0, --model.rank and --model.invariant at least 0, {given}.")
     return table
