@@ -21,23 +21,35 @@ SMALL = {"maps": 5, "layers": 2, "head": 6, "first": 3}
 
 
 def test_diagonals_hold_every_place_once_and_rows_their_own() -> None:
-    number = torch.arange(12)
+    plan = along_diagonals(3, 4)
+    assert [step.places for step in plan.steps] == [1, 2, 3, 3, 2, 1]
     for direction in range(2):
-        steps = along_diagonals(3, 4).steps
-        assert [step.places for step in steps] == [1, 2, 3, 3, 2, 1]
-        seen = [step.of(number, direction) for step in steps]
-        assert torch.equal(torch.cat(seen).sort().values, number)
+        seen = [plan.order[direction, step.begin : step.begin + step.places] for step in plan.steps]
+        assert torch.equal(torch.cat(seen).sort().values, torch.arange(12))
         for d, places in enumerate(seen):
             row, column = places // 4, places % 4
             assert set((row + (column if direction == 0 else 3 - column)).tolist()) == {d}
             assert places.tolist() == sorted(places.tolist())
-    assert [step.of(number, 0).tolist() for step in along_rows(3, 4).steps] == number.view(3, 4).tolist()
+    assert along_rows(3, 4).order.tolist() == [list(range(12))]
+
+
+@pytest.mark.parametrize("plan", [along_rows(3, 4), *(along_diagonals(*size) for size in ((3, 4), (4, 3), (1, 4), (4, 1)))])
+def test_no_two_places_share_a_slot_and_each_tap_is_read_from_slots_filled_before(plan: Plan) -> None:
+    filled = set(plan.border.tolist())
+    assert set(plan.learned.tolist()) <= filled
+    for step in plan.steps:
+        for tap in step.taps:
+            assert set(range(tap, tap + step.places)) <= filled
+        own = set(range(step.slot, step.slot + step.places))
+        assert not own & filled
+        filled |= own
+    assert filled == set(range(plan.slots))
 
 
 @pytest.mark.parametrize(("directions", "plan"), [(1, along_rows(3, 4)), (2, along_diagonals(3, 4)), (2, along_diagonals(4, 1))])
 def test_gradients_by_hand_are_those_of_differences(directions: int, plan: Plan) -> None:
     places, taps = sum(step.places for step in plan.steps), len(plan.steps[0].taps)
-    shapes = (places, 2, 3), (directions, 3 + taps * 2, 8), (directions, 8), (2, directions, 2)
+    shapes = (3, places, 2), (directions, 8, 3 + taps * 2), (directions, 8), (2, directions, 2)
     inputs = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
     assert torch.autograd.gradcheck(lambda *t: Walk.apply(*t, plan), inputs)
 
@@ -45,7 +57,7 @@ def test_gradients_by_hand_are_those_of_differences(directions: int, plan: Plan)
 @pytest.mark.parametrize("autocast", [False, True])
 def test_products_in_bfloat16_change_a_walk_and_its_gradients_by_their_rounding_alone(autocast: bool) -> None:
     plan, generator = along_diagonals(4, 5), torch.Generator().manual_seed(0)
-    inputs = [torch.randn(shape, generator=generator) for shape in ((20, 3, 4), (2, 12, 16), (2, 16), (2, 2, 4))]
+    inputs = [torch.randn(shape, generator=generator) for shape in ((4, 20, 3), (2, 16, 12), (2, 16), (2, 2, 4))]
     found = []
     for kind in (torch.bfloat16, torch.float64):
         exact = torch.promote_types(kind, torch.float32)
@@ -68,11 +80,11 @@ def lstm(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
 
 def places(x: Tensor) -> Tensor:
     """Images (n, maps, h, w) as layers take them."""
-    return x.permute(2, 3, 0, 1)
+    return x.permute(1, 2, 3, 0)
 
 
 def images(x: Tensor) -> Tensor:
-    return x.permute(2, 3, 0, 1)
+    return x.permute(3, 0, 1, 2)
 
 
 def randomised(layer: torch.nn.Module) -> torch.nn.Module:

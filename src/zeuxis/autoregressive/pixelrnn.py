@@ -35,7 +35,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -104,14 +103,14 @@ class RowLSTM(nn.Module):
         self.first = nn.Parameter(torch.zeros(2, maps))  # h and c above the first row
         self.out = masked(maps, 2 * maps, 1, "B", colours)
 
-    def forward(self, x: Float[Tensor, "height width n maps"]) -> Float[Tensor, "height width n maps"]:
+    def forward(self, x: Float[Tensor, "maps height width n"]) -> Float[Tensor, "maps height width n"]:
         weight, bias = self.input.weights()
-        beside = torch.cat([torch.zeros_like(x[:, :1]), x[:, :-1]], 1)
+        beside = torch.cat([torch.zeros_like(x[:, :, :1]), x[:, :, :-1]], 2)
         whole = torch.cat([weight[:, :, 0].transpose(1, 2).flatten(1), self.state.t()], 1)
-        whole, bias = doubled(whole, self.maps).t()[None], doubled(bias, self.maps)[None]
-        both = torch.cat([beside, x], 3).flatten(0, 1)
-        found = Walk.apply(both, whole, bias, self.first[:, None].clone(), along_rows(*x.shape[:2]))[0]
-        return x + pointwise(self.out, found.view(*x.shape[:3], self.maps))
+        whole, bias = doubled(whole, self.maps)[None], doubled(bias, self.maps)[None]
+        both = torch.cat([beside, x]).flatten(1, 2)
+        found = Walk.apply(both, whole, bias, self.first[:, None].clone(), along_rows(*x.shape[1:3]))[0]
+        return x + pointwise(self.out, found).view(x.shape)
 
     def stream(self, n: int, width: int) -> RowStream:
         return RowStream(self, n, width)
@@ -128,10 +127,10 @@ def three(h: Float[Tensor, "width n maps"]) -> Float[Tensor, "width n three"]:
     return torch.cat([torch.cat([zero, h[:-1]]), h, torch.cat([h[1:], zero])], 2)
 
 
-def pointwise(conv: CausalConv, x: Float[Tensor, "*places maps"]) -> Float[Tensor, "*places out"]:
-    """A 1x1 convolution where maps are the last axis."""
+def pointwise(conv: CausalConv, x: Float[Tensor, "maps *places"]) -> Float[Tensor, "out numbers"]:
+    """A 1x1 convolution where maps are the first axis."""
     weight, bias = conv.weights()
-    return F.linear(x, weight[:, :, 0, 0], bias)
+    return torch.addmm(bias[:, None], weight[:, :, 0, 0], x.flatten(1))
 
 
 class RowStream:
@@ -171,16 +170,16 @@ class DiagonalBiLSTM(nn.Module):
         self.first = nn.Parameter(torch.zeros(2, 2, maps))  # h and c of each direction outside the image
         self.out = masked(maps, 2 * maps, 1, "B", colours)
 
-    def forward(self, x: Float[Tensor, "height width n maps"]) -> Float[Tensor, "height width n maps"]:
-        height, width = x.shape[:2]
+    def forward(self, x: Float[Tensor, "maps height width n"]) -> Float[Tensor, "maps height width n"]:
+        height, width = x.shape[1:3]
         weight, bias = self.input.weights()
         gates = 4 * self.maps
         whole = torch.cat([weight.view(2, gates, -1), self.state.transpose(1, 2)], 2)  # for each direction
-        whole = torch.stack([doubled(part, self.maps).t() for part in whole])
+        whole = torch.stack([doubled(part, self.maps) for part in whole])
         bias = doubled(bias, self.maps).view(2, gates)
-        forth, back = Walk.apply(x.flatten(0, 1), whole, bias, self.first.clone(), along_diagonals(height, width))
-        late = torch.cat([torch.zeros_like(back[:width]), back[:-width]])  # a row further down
-        return x + pointwise(self.out, (forth + late).unflatten(0, (height, width)))
+        forth, back = Walk.apply(x.flatten(1, 2), whole, bias, self.first.clone(), along_diagonals(height, width))
+        late = torch.cat([torch.zeros_like(back[:, :width]), back[:, :-width]], 1)  # a row further down
+        return x + pointwise(self.out, forth + late).view(x.shape)
 
     def stream(self, n: int, width: int) -> DiagonalStream:
         return DiagonalStream(self, n, width)
@@ -237,10 +236,10 @@ class Network(nn.Module):
         self.head = Head(2 * c.maps, head, outputs, channels)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        h = self.first(x).permute(2, 3, 0, 1).contiguous()  # places first: all that follows looks at a place's maps together
+        h = self.first(x).permute(1, 2, 3, 0).contiguous()  # maps first, images last: the places of a step lie together for every map
         for layer in self.layers:
             h = layer(h)
-        return self.head(h.permute(2, 3, 0, 1).contiguous())
+        return self.head(h.permute(3, 0, 1, 2).contiguous())
 
     def stream(self, n: int, width: int, y: Tensor | None = None) -> tuple[Read, Put]:
         first, head = self.first.stream(n, width), self.head.stream(n, width)
