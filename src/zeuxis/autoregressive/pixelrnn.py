@@ -12,7 +12,7 @@ states of the row above. The loop goes over rows. A place sees a triangle above 
 
 **Diagonal BiLSTM.** Before means the place to the left, and $K_{ss}$ reads the places to the left and above. The loop goes over the
 diagonals, all places of one at a time. (The paper skews the image, row r by r places to the right, so that diagonals become columns, half
-of which is padding; here the places are put in the order of their diagonals, with a place of the border at both ends of each.) A second LSTM
+of which is padding; here the places are put in the order of their diagonals, with a border place at both ends of each.) A second LSTM
 does the same from right to left, and what it found is moved down by a row, so that it cannot tell of pixels to the right in the own row.
 Both run in one batched product. A place sees everything before it but for one number, which the paper does not mention: no place in a row
 knows the row's last number, since mask A hides it from its own place and nothing in the row comes after it. Of the row above, a place
