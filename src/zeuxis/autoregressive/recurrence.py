@@ -13,7 +13,7 @@ cost is the memory they go through. Five things save most of it against the form
   step. So the gates, four times as wide as a state, are written once and are still in the processor's cache when they are read.
 - Maps come first and images last, so that each gate of a step is whole stretches of memory and not sixteen numbers here and there.
 - The states of all steps are in one tensor, a step's places in neighbouring *slots* with those of the border at its ends. So a tap is a
-  slice of it, nothing is padded or put together, and backward the gradients of taps are added to slices.
+  slice of it, nothing is padded, and backward the gradients of taps are added to slices.
 - $\tanh(a) = 2\sigma(2a) - 1$ takes a fifth of the time of tanh itself. The factor 2 within is the caller's for g: K's rows and b of g
   come doubled. The cells are kept doubled here.
 - Factors of gradients that these doublings bring are given to the small weights, not to the gates.
