@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 import causal
@@ -15,6 +16,7 @@ from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import UsageError
 from zeuxis.model import models
 from zeuxis.nn.masked import colours_of, masked
+from zeuxis.nn.toeplitz import convolved, spans
 from zeuxis.recipes import recipes
 from zeuxis.training.loop import fit
 from zeuxis.training.weights import build
@@ -64,6 +66,40 @@ def test_the_plain_network_sees_what_the_papers_masks_let_it_see(channels: int) 
     assert torch.equal(causal.influence(model.network, (channels, 5, 6), channels), expected)
     assert not (expected & ~causal.earlier(len(expected))).any()
     assert (causal.earlier(len(expected)) & ~expected).any(), "the blind spot that the gated network is without"
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_first_kernel_as_large_as_the_image_leaves_no_blind_spot(channels: int) -> None:
+    model = causal.make("pixelcnn", (channels, 4, 6), first=11, levels=4, **BROAD)
+    seen = causal.influence(model.network, (channels, 4, 6), channels)
+    assert torch.equal(seen, causal.earlier(len(seen)))
+
+
+@pytest.mark.parametrize(
+    ("channels", "shape", "kernel"),
+    [(1, (6, 5), 11), (1, (3, 7), 7), (3, (5, 4), 7), (2, (5, 9), 21), (1, (1, 4), 5), (1, (7, 2), 7)],
+)
+def test_kernels_with_more_taps_than_the_image_has_places_are_the_convolution(
+    channels: int, shape: tuple[int, int], kernel: int
+) -> None:
+    torch.manual_seed(0)
+    conv = masked(channels, 6, kernel, "A", channels).double()
+    x = torch.randn(3, channels, *shape, dtype=torch.float64, requires_grad=True)
+
+    def plain() -> Tensor:
+        weight, bias = conv.weights()
+        return F.conv2d(F.pad(x, (conv.left, conv.right, conv.above, 0)), weight, bias)
+
+    weight, bias = conv.weights()
+    assert spans(*shape, (weight.shape[2], weight.shape[3]))
+    mixed = torch.randn_like(plain())
+    for fast in (conv(x), convolved(x, weight, bias, conv.left)):
+        assert torch.allclose(fast, plain(), atol=1e-12)
+        wanted = [x, *conv.parameters()]
+        for got, expected in zip(
+            torch.autograd.grad((fast * mixed).sum(), wanted), torch.autograd.grad((plain() * mixed).sum(), wanted), strict=True
+        ):
+            assert torch.allclose(got, expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from .toeplitz import convolved, spans
 from .weight_norm import WeightNorm
 
 
@@ -107,6 +108,8 @@ class CausalConv(nn.Module):
         if x.device.type == "cpu" and w.shape[2:] == (1, 1) and self.stride == 1:
             # A product for each image, 1.1 to 1.2 times as fast on CPUs as the convolution where maps are few.
             return torch.baddbmm(b[None, :, None], w[:, :, 0, 0].expand(len(x), -1, -1), x.flatten(2)).unflatten(2, x.shape[2:])
+        if x.device.type == "cpu" and self.stride == 1 and spans(x.shape[2], x.shape[3], (w.shape[2], w.shape[3])):
+            return convolved(x, w, b, self.left)
         # What is padded alike on both sides the convolution can pad itself. Padding the rest beforehand copies the maps that come in,
         # cutting it off afterwards leaves a part of larger maps, with which all that follows is slower.
         if len(self.inside) >= len(self.outside) and self.left >= self.right:
