@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -96,7 +97,7 @@ def plain(data: Dataset, config: PixelCNNConfig | PixelRNNConfig, batch: int) ->
     channels, h = data.spec.shape[0], config.maps
     outputs, head = (1, 32) if channels == 1 else (256 * channels, config.head)
     layer = PlainBlock if isinstance(config, PixelCNNConfig) else PlainDiagonal
-    body = [PlainMasked(channels, 2 * h, 7, False), *(layer(h) for _ in range(config.layers))]
+    body = [PlainMasked(channels, 2 * h, config.first, False), *(layer(h) for _ in range(config.layers))]
     ends = [nn.ReLU(), nn.Conv2d(2 * h, head, 1), nn.ReLU(), nn.Conv2d(head, head, 1), nn.ReLU(), nn.Conv2d(head, outputs, 1)]
     net = nn.Sequential(*body, *ends)
     adam = torch.optim.Adam(net.parameters(), 1e-3)
@@ -189,6 +190,7 @@ def main() -> None:
     with torch.enable_grad():
         cases: list[tuple[str, str, PixelCNNConfig | PixelRNNConfig, Dataset, int, int]] = [
             ("pixelcnn 28x28x1", "pixelcnn", digits, grey, 32, n),
+            ("pixelcnn 28x28x1, first kernel 55x55", "pixelcnn", replace(digits, first=55), grey, 32, n),
             ("pixelcnn 32x32x3", "pixelcnn", photographs, rgb, 16, n),
             ("pixelrnn 28x28x1", "pixelrnn", recurrent, grey, 64, n),
         ]
@@ -196,6 +198,7 @@ def main() -> None:
     every: list[tuple[str, str, object, Dataset]] = [
         ("pixelcnn 28x28x1", "pixelcnn", digits, grey),
         ("gated 28x28x1", "pixelcnn", gated, grey),
+        ("pixelcnn 28x28x1, first kernel 55x55", "pixelcnn", replace(digits, first=55), grey),
         ("pixelrnn 28x28x1", "pixelrnn", recurrent, grey),
         ("pixelcnn 32x32x3", "pixelcnn", photographs, rgb),
         ("pixelcnnpp 32x32x3", "pixelcnnpp", plus, rgb),

@@ -44,7 +44,8 @@ class PixelCNNConfig:
     layers: int = 15
     """Blocks, or gated layers after the first."""
     first: int = 7
-    """Side of the first kernel."""
+    """Side of the first kernel; twice the image's less one, 55 for digits, reaches all of it, which is not the paper's and leaves no blind
+    spot."""
     kernel: int = 3
     """Side of the other kernels."""
     head: int = 0
