@@ -14,7 +14,7 @@ Resolution is kept throughout. `--model.network gated` is the gated PixelCNN of 
 Sources: van den Oord, Kalchbrenner and Kavukcuoglu, "Pixel Recurrent Neural Networks", 2016, sections 3.3 to 3.5 and table 1; van den
 Oord et al., "Conditional Image Generation with PixelCNN Decoders", 2016. The papers give no number of epochs and no step size. Departures:
 Adam by default (RMSProp, which the first paper names, is `--model.optimiser rmsprop`); maps are split into contiguous groups for red,
-green and blue, as equal as their number allows.
+green and blue, as equal as their number allows. `first` may make the first kernel as large as the image, which the paper does not do.
 """
 
 from __future__ import annotations
