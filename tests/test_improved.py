@@ -374,6 +374,16 @@ def test_real_images_alone_are_moved_each_time_they_are_seen(unlabelled: float, 
     assert parts == 1 or not torch.equal(seen[0][1], seen[1][1])
 
 
+def test_about_half_of_the_images_are_mirrored_and_the_others_left() -> None:
+    model = tiny.model("improved-gan", mirror=True)
+    x = torch.randint(256, (400, 1, 28, 28), dtype=torch.uint8)
+    plain = model.scale(x)
+    seen = model.seen(x, Noise(0, 0, slice(0, 400), 400))
+    turned = (seen == plain.flip(3)).all(3).all(2).all(1)
+    assert 150 < turned.sum() < 250
+    assert torch.equal(seen[~turned], plain[~turned])
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -385,6 +395,7 @@ def test_real_images_alone_are_moved_each_time_they_are_seen(unlabelled: float, 
         {"generated": 8, "reuse": True},
         {"reuse": True, "generator": "saturating", "generator_steps": 2},
         {"moved": 0.5, "agree": 1.0, "reuse": True},
+        {"mirror": True, "optimiser": "muon"},
         {"layout": "conv", "width": 4, "generator_width": 8},
         {"layout": "conv", "width": 4, "generator_width": 8, "virtual": 4, "minibatch": 3, "generator": "saturating"},
         {"generator": "non-saturating", "minibatch": 5, "follow": 0.1},

@@ -21,8 +21,7 @@ K = 1 and the game is the ordinary one.
 Source: Salimans, Goodfellow, Zaremba, Cheung, Radford and Chen, "Improved Techniques for Training GANs", 2016, and the code released
 with it. Departures: pixels of colour images are divided by 127.5 where the CIFAR-10 code divides by 128; layers start from 500 random
 images, where the code for photographs took labelled ones; the average of the weights is bias-corrected from the first step on.
-`moved` and `agree` are not the paper's: they tell the networks what is known of pictures (0, the default, leaves them out). Nor is
-`follow`, which keeps minibatch discrimination from going blind.
+`moved`, `mirror` and `agree`, left out by default, are not the paper's but what is known of pictures; nor are `follow` and `muon`.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ from ..errors import UsageError
 from ..model import Batch, Model, Noise, Player
 from ..nn.history import History
 from ..nn.init import first_pass
-from ..nn.moving import move
+from ..nn.moving import mirror, move
 from ..nn.norm import BatchNorm, settle_statistics
 from ..training.distributed import mean_over_batch
 from .improved_nets import ConvDiscriminator, ConvGenerator, DenseDiscriminator, DenseGenerator, Jitter
@@ -80,6 +79,8 @@ class ImprovedGANConfig:
     moved: float = 0.0
     """How much real images are turned, slanted, scaled and bent at random: 1 by up to 20 degrees, 0.4, a fifth and 2 pixels of 28; 0 in
     the paper, whose digits are rows of numbers without a place."""
+    mirror: bool = False
+    """Show half of the real images mirrored left to right: for photographs. Not the paper's."""
     agree: float = 0.0
     """Weight of the cross-entropy of an unlabelled image's classes, moved and noisy, against the class of the same image left as it is,
     where that has a probability of 0.95 or more (FixMatch, Sohn et al. 2020); 0 in the paper. Goes with `moved`."""
@@ -109,6 +110,8 @@ class ImprovedGANConfig:
     """Adam's epsilon."""
     eps_in_root: bool = True
     """Whether epsilon stands inside the root, as the authors' Adam had it; outside, the published step size diverges."""
+    optimiser: Literal["adam", "muon"] = "adam"
+    """Which rule moves the weights: the paper's, or one that needs fewer images."""
 
 
 class ImprovedGAN(Model):
@@ -152,7 +155,7 @@ class ImprovedGAN(Model):
 
     def players(self) -> dict[str, Player]:
         c = self.config
-        kind: Literal["adam", "adam-root"] = "adam-root" if c.eps_in_root else "adam"
+        kind: Literal["adam", "adam-root", "muon"] = "muon" if c.optimiser == "muon" else "adam-root" if c.eps_in_root else "adam"
         rate = {"discriminator": c.lr, "generator": c.generator_lr or c.lr}
         return {name: Player(getattr(self, name), lr, (c.beta1, c.beta2), c.eps, optimiser=kind) for name, lr in rate.items()}
 
@@ -207,8 +210,7 @@ class ImprovedGAN(Model):
         """How badly logits of unlabelled images as seen foretell the classes of the same images left as they are, where these are sure."""
         with torch.no_grad():
             sure, classes = self.discriminator(self.scale(batch.x))[1].softmax(1).max(1)
-        known = sure >= 0.95
-        batch.logs["sure"] = known.float().mean()
+        batch.logs["sure"] = (known := sure >= 0.95).float().mean()
         return (F.cross_entropy(logits, classes, reduction="none") * known).mean()
 
     def generator_loss(self, fake: Tensor, draws: Noise, batch: Batch, wanted: Tensor | None = None) -> Tensor:
@@ -265,7 +267,8 @@ class ImprovedGAN(Model):
 
     def seen(self, x: Tensor, noise: Noise) -> Tensor:
         """Scaled real images, moved if the settings say so."""
-        return move(self.scale(x), self.config.moved, noise) if self.config.moved else self.scale(x)
+        x = mirror(self.scale(x), noise) if self.config.mirror else self.scale(x)
+        return move(x, self.config.moved, noise) if self.config.moved else x
 
     @torch.no_grad()
     def settle(self, x: Tensor | None = None) -> None:
@@ -334,8 +337,9 @@ def check(c: ImprovedGANConfig, spec: Spec) -> bool:
     if c.agree < 0 or (c.agree and not (c.moved and c.supervised and c.unlabelled)):
         given = f"got {c.agree}, moved {c.moved}, unlabelled {c.unlabelled}" + ("" if c.supervised else " and no labels")
         raise UsageError(f"--model.agree, at least 0, compares the classes of unlabelled images moved: give --model.moved too; {given}.")
-    if c.moved < 0 or (c.moved and len(spec.shape) != 3):
-        raise UsageError(f"--model.moved is at least 0, and above it for images alone; got {c.moved} for examples of shape {spec.shape}.")
+    if c.moved < 0 or ((c.moved or c.mirror) and len(spec.shape) != 3):
+        given = f"got {c.moved} and {c.mirror} for examples of shape {spec.shape}"
+        raise UsageError(f"--model.moved is at least 0, and above it, like --model.mirror, for images alone; {given}.")
     if (
         min(c.code, c.generator_steps) < 1
         or min(c.minibatch, c.virtual, c.labelled, c.generated, c.width, c.generator_width) < 0

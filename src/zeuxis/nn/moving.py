@@ -50,3 +50,18 @@ def move(x: Float[Tensor, "n channels height width"], strength: float, noise: No
         bend = bend.flatten(2) @ bumps(*x.shape[-2:]).to(x.device)
     grid = grid + bend.view(-1, 2, *x.shape[-2:]).permute(0, 2, 3, 1)
     return F.grid_sample(x, grid.to(x.dtype), padding_mode="border", align_corners=False)
+
+
+def mirror(x: Float[Tensor, "n channels height width"], noise: Noise) -> Float[Tensor, "n channels height width"]:
+    """Each image, or its mirror image, left to right, with even chances.
+
+    Arguments:
+        x: Images.
+        noise: Where the choices come from.
+
+    Example:
+        >>> x = torch.rand(3, 1, 28, 28)
+        >>> bool((mirror(x, Noise(0, 0, slice(0, 3), 3)).sum((1, 2, 3)) - x.sum((1, 2, 3))).abs().max() < 1e-2)
+        True
+    """
+    return torch.where(noise.uniform(1, 1, 1) < 0.5, x.flip(3), x)
