@@ -78,7 +78,7 @@ RECIPES = {
         training=Training(images=1_000_000, batch=128, average=20_000),
         source=f"{PAPER}, appendix C.4, on heads that zeuxis renders; but six codes where the paper has five",
         target="for each of azimuth, elevation, lighting and width one code",
-        note="with five codes none is left for the width; of eight, some share it or the azimuth",
+        note="with five codes, hair and a second way of turning leave none for the width; of eight, two may share a factor",
     ),
     "infogan/heads-8": Recipe(
         model="infogan",
@@ -87,7 +87,7 @@ RECIPES = {
         training=Training(images=1_000_000, batch=128, average=20_000),
         source=f"{PAPER}, appendix C.4, on heads that zeuxis renders; but eight codes where the paper has five",
         target="for each of azimuth, elevation, lighting and width one code",
-        note="with five codes, hair and a second way of turning leave none for the width",
+        note="with five codes, hair and a second way of turning leave none for the width; six are better than eight",
     ),
     **{
         f"infogan/heads-{factor}": Recipe(
