@@ -167,11 +167,13 @@ RECIPES = {
     "improved-gan/cifar10-4000-small": Recipe(
         model="improved-gan",
         data="cifar10",
-        settings=replace(OBJECTS, width=32, generator_width=128, labelled=50, reuse=True),
-        training=Training(images=2_500_000, batch=100, schedule="linear", decay_from=2 / 3, average=69_310),
+        settings=replace(
+            OBJECTS, width=32, generator_width=128, labelled=50, reuse=True, mirror=True, optimiser="muon", lr=3e-3, generator_lr=1e-3
+        ),
+        training=Training(images=1_500_000, batch=100, schedule="linear", decay_from=2 / 3, average=30_000),
         size=32,
         labels_per_class=400,
-        note="a third as wide, half as many labelled images a step, 50 epochs instead of 1,200, for machines without a GPU",
+        note="a third as wide, half as many labelled images a step, 30 epochs for 1,200, images mirrored, by Muon: an hour on one core",
     ),
     "improved-gan/cifar10-pictures": Recipe(
         model="improved-gan",
