@@ -87,7 +87,7 @@ RECIPES = {
         training=Training(images=1_000_000, batch=128, average=20_000),
         source=f"{PAPER}, appendix C.4, on heads that zeuxis renders; but eight codes where the paper has five",
         target="for each of azimuth, elevation, lighting and width one code",
-        note="with five codes, hair and a second way of turning leave none for the width; six are better than eight",
+        note="with five codes, hair and a second way of turning leave none for the width; heads-6 serves the four factors better",
     ),
     **{
         f"infogan/heads-{factor}": Recipe(
