@@ -489,6 +489,7 @@ def test_flat_examples_can_be_classified() -> None:
         ({"agree": 1.0}, Spec("x", (1, 28, 28), 10), "model.moved too"),
         ({"moved": -1.0}, Spec("x", (1, 28, 28), 10), "moved is at least 0"),
         ({"moved": 1.0}, Spec("x", (784,), 10), "for images alone"),
+        ({"mirror": True}, Spec("x", (784,), 10), "for images alone"),
         ({"follow": 0.1}, Spec("x", (1, 28, 28), 10), "minibatch too"),
         ({"follow": 1.0, "minibatch": 5}, Spec("x", (1, 28, 28), 10), "below 1"),
     ],

@@ -71,24 +71,18 @@ RECIPES = {
         source=f"{PAPER}, appendix C.4, on heads that zeuxis renders",
         target="for each of azimuth, elevation, lighting and width one code",
     ),
-    "infogan/heads-6": Recipe(
-        model="infogan",
-        data="heads",
-        settings=replace(FACES, continuous=6, lr=2e-4, generator_lr=5e-4),
-        training=Training(images=1_000_000, batch=128, average=20_000),
-        source=f"{PAPER}, appendix C.4, on heads that zeuxis renders; but six codes where the paper has five",
-        target="for each of azimuth, elevation, lighting and width one code",
-        note="with five codes, hair and a second way of turning leave none for the width; of eight, two may share a factor",
-    ),
-    "infogan/heads-8": Recipe(
-        model="infogan",
-        data="heads",
-        settings=replace(FACES, continuous=8, lr=2e-4, generator_lr=5e-4),
-        training=Training(images=1_000_000, batch=128, average=20_000),
-        source=f"{PAPER}, appendix C.4, on heads that zeuxis renders; but eight codes where the paper has five",
-        target="for each of azimuth, elevation, lighting and width one code",
-        note="with five codes, hair and a second way of turning leave none for the width; heads-6 serves the four factors better",
-    ),
+    **{
+        f"infogan/heads-{codes}": Recipe(
+            model="infogan",
+            data="heads",
+            settings=replace(FACES, continuous=codes, lr=2e-4, generator_lr=5e-4),
+            training=Training(images=1_000_000, batch=128, average=20_000),
+            source=f"{PAPER}, appendix C.4, on heads that zeuxis renders; but {codes} codes where the paper has 5",
+            target="for each of azimuth, elevation, lighting and width one code",
+            note=f"with five codes, hair and a second way of turning leave none for the width; {beside}",
+        )
+        for codes, beside in {6: "of eight, two may share a factor", 8: "heads-6 serves the four factors better"}.items()
+    },
     **{
         f"infogan/heads-{factor}": Recipe(
             model="infogan",
