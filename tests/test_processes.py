@@ -18,7 +18,7 @@ from zeuxis.training.distributed import World, average_gradients, broadcast
 SCRIPT = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-import tiny, torch
+import os, tiny, torch
 from zeuxis.training.distributed import join, leave
 from zeuxis.training.loop import fit
 from zeuxis.training.run import Run
@@ -36,8 +36,9 @@ t = tiny.training(images=48 if "128" in name else 96, batch=16, accumulate=accum
 # Only the first process judges, which must not wait for the others.
 judged = (lambda m: {"mean": m.classify(data.all()).mean().item()}) if hasattr(model, "classify") else None
 fit(model, data, run, t, judged, world=world, quiet=True)
-print("rank", world.rank, sum(p.double().sum().item() for p in model.parameters()))
+print("rank", world.rank, sum(p.double().sum().item() for p in model.parameters()), flush=True)
 leave()
+os._exit(0)  # as the program ends under torchrun
 """
 
 
