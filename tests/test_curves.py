@@ -49,7 +49,28 @@ def test_what_follows_from_a_task_does_not_name_its_runs(tmp_path: Path) -> None
 
 def test_reports_between_two_points_are_averaged_and_gaps_keep_the_last() -> None:
     at, values = np.array([1.0, 2, 3, 9]), np.array([1.0, 3, 5, 7])
-    assert resample(at, values, np.array([0.5, 2, 4, 6, 8, 10])).tolist() == [1, 2, 5, 5, 5, 7]
+    assert resample(at, values, np.array([2, 4, 6, 8, 10])).tolist() == [2, 5, 5, 5, 7]
+
+
+def test_before_its_first_report_a_run_has_no_figure() -> None:
+    at, values = np.array([5.0, 9]), np.array([1.0, 7])
+    assert np.isnan(resample(at, values, np.array([0.5, 4.9]))).all()
+    late = Curve("late", np.array([2.0, 4, 6]), np.array([[np.nan, np.nan, 8.0], [np.nan, 2.0, 4.0]]))
+    assert late.reported().tolist() == [0, 1, 2]
+    assert late.quartiles()[1, 1:].tolist() == [2, 6]
+    assert np.isnan(late.quartiles()[:, 0]).all()
+    assert late.reached(0) == 4
+    rows = json.loads(json.dumps(late.as_dict(), allow_nan=False))["curve"]
+    assert [row["quartiles"][1] for row in rows] == [None, 2, 6]
+    assert [row["runs"] for row in rows] == [0, 1, 2]
+
+
+def test_a_line_starts_where_its_run_first_reports() -> None:
+    at = np.linspace(1.0, 100.0, 100)
+    values = np.where(at <= 50, np.nan, 1.0 + at / 100)[None]
+    ink = (np.asarray(draw([Curve("a", at, values)], "return", "steps")) == (0, 114, 178)).all(-1)
+    columns = np.flatnonzero(ink[80:].any(0))  # below the legend
+    assert columns.min() > 360
 
 
 def test_the_picture_has_a_line_in_the_ink_of_each_group(tmp_path: Path) -> None:
@@ -68,6 +89,18 @@ def test_a_long_name_takes_more_lines_and_leaves_the_plot_its_height() -> None:
     assert long.height > short.height
     margin = np.asarray(long)[: long.height - short.height + 20, -10:]
     assert (margin == 255).all()
+
+
+def test_the_record_of_runs_that_report_late_invents_nothing(tmp_path: Path) -> None:
+    run = made(tmp_path / "late", "none", 0, [1.0, 3.0, 5.0])
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    for line in lines[:2]:
+        line["loss"] = line.pop("return")
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    record = tmp_path / "late.json"
+    main([str(run), "--of", "return", "--points", "3", "--record", str(record)])
+    found = json.loads(record.read_text())["figures"]["groups"]["runs"]["curve"]
+    assert [row["quartiles"][1] for row in found] == [None, None, 5.0]
 
 
 def test_the_command_writes_picture_and_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,9 @@ r"""Figures of several runs over time: median and quartiles over seeds, as numbe
 
 Runs that differ in nothing but their seed are one group; a setting that some of them lack tells none apart. A run's figure is known at
 its reports only, which need not fall on the same times in every run; it is read on one grid of times as its mean over the reports within
-one grid step, and as the last one before where there is none. A group is followed as far as its shortest run goes.
+one grid step, and as the last one before where there is none. Before a run's first report its figure is not known (NaN): medians are
+those of the runs that have reported by then, and a line starts where the first of them has. A group is followed as far as its shortest
+run goes.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ class Curve:
     Arguments:
         name: The settings by which it differs from the other groups.
         at: Times, (points,).
-        values: The figure of each run at them, (runs, points).
+        values: The figure of each run at them, (runs, points), NaN before a run's first report.
     """
 
     name: str
@@ -40,8 +42,20 @@ class Curve:
     values: np.ndarray
 
     def quartiles(self) -> np.ndarray:
-        """First quartile, median and third quartile over the runs, (3, points)."""
-        return np.quantile(self.values, (0.25, 0.5, 0.75), axis=0)
+        """First quartile, median and third quartile over the runs that have reported, (3, points).
+
+        Example:
+            >>> Curve("", np.array([10, 20]), np.array([[np.nan, 1.0], [np.nan, 3.0]])).quartiles()[1].tolist()
+            [nan, 2.0]
+        """
+        found = np.full((3, len(self.at)), np.nan)
+        begun = self.reported() > 0
+        found[:, begun] = np.nanquantile(self.values[:, begun], (0.25, 0.5, 0.75), axis=0)
+        return found
+
+    def reported(self) -> np.ndarray:
+        """How many runs have reported by each time, (points,)."""
+        return np.isfinite(self.values).sum(axis=0)
 
     def reached(self, value: float) -> float | None:
         """The first time at which the median is at least this, or None.
@@ -54,11 +68,24 @@ class Curve:
         return float(self.at[where[0]]) if len(where) else None
 
     def as_dict(self, points: int = 25) -> dict[str, Any]:
-        """Final figures of every run, and the quartiles at some of the times."""
-        low, middle, high = self.quartiles()
+        """Final figures of every run, and the quartiles at some of the times; None where nothing was reported yet."""
+        quartiles, reported = self.quartiles(), self.reported()
         some = np.unique(np.linspace(0, len(self.at) - 1, points).round().astype(int))
-        rows = [{"at": float(self.at[i]), "quartiles": [float(low[i]), float(middle[i]), float(high[i])]} for i in some]
-        return {"runs": len(self.values), "last of each run": [float(v) for v in self.values[:, -1]], "curve": rows}
+        rows = [
+            {
+                "at": float(self.at[i]),
+                "quartiles": [known(value) for value in quartiles[:, i]],
+                "runs": int(reported[i]),
+            }
+            for i in some
+        ]
+        last = [known(value) for value in self.values[:, -1]]
+        return {"runs": len(self.values), "last of each run": last, "curve": rows}
+
+
+def known(value: float) -> float | None:
+    """A number for JSON, which has no NaN."""
+    return None if math.isnan(value) else float(value)
 
 
 def flat(about: Mapping[str, Any], before: str = "") -> dict[str, Any]:
@@ -116,18 +143,18 @@ def curves(runs: Sequence[Run], of: str, points: int = 50) -> tuple[str, list[Cu
 
 
 def resample(at: np.ndarray, values: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """Means of the reports within each step of the grid.
+    """Means of the reports within each step of the grid, NaN before the first.
 
     Example:
-        >>> resample(np.array([1.0, 2.0, 5.0]), np.array([0.0, 2.0, 7.0]), np.array([2.0, 4.0, 6.0])).tolist()
-        [1.0, 2.0, 7.0]
+        >>> resample(np.array([3.0, 4.0, 8.0]), np.array([0.0, 2.0, 7.0]), np.array([2.0, 4.0, 6.0, 8.0])).tolist()
+        [nan, 1.0, 2.0, 7.0]
     """
     edges = np.concatenate([[-np.inf], grid])
     found = []
     for a, b in pairwise(edges):
         inside = values[(at > a) & (at <= b)]
         before = values[at <= b]
-        found.append(inside.mean() if len(inside) else before[-1] if len(before) else values[0])
+        found.append(inside.mean() if len(inside) else before[-1] if len(before) else math.nan)
     return np.array(found)
 
 
@@ -177,7 +204,7 @@ def draw(found: Sequence[Curve], of: str, unit: str, width: int = 720, height: i
     top = 40 + 34 * sum(map(len, keys))
     h = height * scale + 34 * (sum(map(len, keys)) - len(found))
     bands = [curve.quartiles() for curve in found]
-    low, high = min(float(b.min()) for b in bands), max(float(b.max()) for b in bands)
+    low, high = min(float(np.nanmin(b)) for b in bands), max(float(np.nanmax(b)) for b in bands)
     pad = 0.04 * (high - low) or 1.0
     low, high, end = low - pad, high + pad, max(float(curve.at[-1]) for curve in found)
 
@@ -197,14 +224,16 @@ def draw(found: Sequence[Curve], of: str, unit: str, width: int = 720, height: i
         pen.text((a, h - bottom + 12), label(x), "#333333", font, anchor="mt")
     pen.text(((w + left) / 2, h - 20), unit, "#333333", font, anchor="mb")
     row = 40
-    for i, (curve, (lower, middle, upper)) in enumerate(zip(found, bands, strict=True)):
+    for i, (curve, band) in enumerate(zip(found, bands, strict=True)):
         ink = INKS[i % len(INKS)]
+        begun = np.isfinite(band[1])
+        at, (lower, middle, upper) = curve.at[begun], band[:, begun]
         if len(curve.values) > 1:
             over = Image.new("L", (w, h), 0)
-            ImageDraw.Draw(over).polygon([*place(curve.at, lower), *place(curve.at, upper)[::-1]], fill=60)
+            ImageDraw.Draw(over).polygon([*place(at, lower), *place(at, upper)[::-1]], fill=60)
             picture.paste(Image.new("RGB", (w, h), ink), mask=over)
             pen = ImageDraw.Draw(picture)
-        pen.line(place(curve.at, middle), ink, 5, joint="curve")
+        pen.line(place(at, middle), ink, 5, joint="curve")
         pen.line([(left, row), (left + 50, row)], ink, 6)
         for line in keys[i]:
             pen.text((left + 64, row), line, "#333333", font, anchor="lm")
