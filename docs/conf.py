@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
+import sys
 from pathlib import Path
 
 from zeuxis.capabilities import CanClassify, CanDecode, CanEncode, CanFeature, CanLogProb, CanSample, HasCodes, has
 from zeuxis.model import models
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+import records  # noqa: E402
 
 project, author, copyright = "zeuxis", "the zeuxis authors", "2026, the zeuxis authors"
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "myst_parser"]
@@ -19,7 +23,6 @@ napoleon_use_rtype = False
 autodoc_default_options = {"members": True, "member-order": "bysource", "exclude-members": "forward, training"}
 autodoc_typehints = "none"
 suppress_warnings = ["myst.header"]
-HERE = Path(__file__).parent
 
 
 def maths(app, what, name, obj, options, lines) -> None:
@@ -50,39 +53,9 @@ def table_of_models() -> str:
     return "\n".join(rows) + "\n"
 
 
-def flat(figures: dict, prefix: str = "") -> dict[str, float]:
-    """Figures of a record as name and number."""
-    found = {}
-    for key, value in figures.items():
-        if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{key} ")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            found[prefix + key] = value
-    return found
-
-
-def table_of_results() -> str:
-    parts = []
-    for path in sorted((HERE.parent / "results").glob("*.json")):
-        record = json.loads(path.read_text())
-        trained = record.get("trained by", "")
-        lines = [f"## {path.stem}", "", f"Measured by `{record['command']}`" + (f", trained by `{trained}`" if trained else "") + "."]
-        lines += [f"Seed {record['seed']}, {record['seconds']:,.0f} s, {record['machine']}, {record['date']}.", ""]
-        if record["paper"]:
-            lines += [f"Published: {record['paper']}.", ""]
-        if record["note"]:
-            lines += [f"Note: {record['note']}.", ""]
-        lines += ["| figure | value |", "| --- | --- |"]
-        lines += [f"| {name} | {value:.5g} |" for name, value in flat(record["figures"]).items()]
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts) + "\n"
-
-
 def setup(app) -> None:
     app.connect("autodoc-process-docstring", maths)
     made = HERE / "_generated"
     made.mkdir(exist_ok=True)
     (made / "models.md").write_text("# Models\n\n" + table_of_models())
-    (made / "results.md").write_text(
-        "# Records\n\nEvery figure has a record under `results/`, written by the program that measured it.\n\n" + table_of_results()
-    )
+    (made / "results.md").write_text(records.page())

@@ -173,7 +173,7 @@ def test_members_trained_elsewhere_count_by_what_they_said(folder: Path, capsys:
         assert main(["classify", *members, "--data", data, "--record", str(record)]) == 0
         found.append(json.loads(record.read_text()))
     assert found[0]["figures"] == found[1]["figures"] == found[2]["figures"]
-    assert found[2]["provenance"][1]["probabilities"] == "two.csv.gz"
+    assert found[2]["training"][1]["probabilities"] == "two.csv.gz"
     again = (tmp_path / "two.csv.gz").read_bytes()
     assert main(["classify", two, "--data", data, "--csv", str(tmp_path / "two.csv.gz")]) == 0
     assert (tmp_path / "two.csv.gz").read_bytes() == again

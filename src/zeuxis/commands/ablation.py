@@ -21,6 +21,7 @@ from ..recipes import recipes
 from ..training.run import Run
 from ..training.start import Source, resume, start
 from ..training.weights import load
+from .provenance import training_of
 
 # row: what is changed, the paper's name for it, and its Inception score in table 3 (CIFAR-10, 50,000 samples)
 ROWS: dict[str, tuple[dict[str, Any], str, str]] = {
@@ -88,7 +89,8 @@ def main(words: Sequence[str]) -> None:
         figures = {row: quality.as_dict() for row, quality in found.items()}
         paper = "Inception scores of table 3: " + ", ".join(f"{name} {score}" for _, name, score in ROWS.values())
         seconds = time.monotonic() - began
-        path = write_record(wish.record, figures, seconds=seconds, seed=wish.seed, paper=paper, note=wish.note, training=vars(training))
+        runs = {"training": [training_of(Run.open(folder_of(Path(wish.out) / f"seed{wish.seed}-{row}"))) for row in wish.rows]}
+        path = write_record(wish.record, figures, seconds=seconds, seed=wish.seed, paper=paper, note=wish.note, **runs)
         out.print(f"Record: {path}", markup=False, soft_wrap=True)
 
 

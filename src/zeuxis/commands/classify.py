@@ -27,8 +27,8 @@ from ..evaluation.record import write_record
 from ..progress import out
 from ..training.run import Run
 from ..training.start import Source
-from ..training.weights import load, shipped
-from .provenance import provenance
+from ..training.weights import load, resolve, shipped
+from .provenance import training_of
 
 LIGHT_ON_DARK = ("mnist", "fashion-mnist")
 
@@ -100,7 +100,9 @@ def main(words: Sequence[str]) -> None:
             out.print(str(save(mistaken(data, chances, classes), wish.mistakes)), markup=False, soft_wrap=True)
         where = [str(i) for i in range(len(data))]
         if wish.record:
-            more = {"provenance": [*map(provenance, names), *map(fingerprint, tables)]}
+            runs = [Run.open(resolve(name)) for name in names]
+            settings = [run.read_json("config.json")["settings"] for run in runs]
+            more = {"training": [*map(training_of, runs), *map(fingerprint, tables)], "settings": settings}
             seconds = time.monotonic() - began
             path = write_record(wish.record, found.as_dict(), seconds=seconds, seed=0, paper=wish.paper, note=wish.note, **more)
             out.print(f"Record: {path}", markup=False, soft_wrap=True)

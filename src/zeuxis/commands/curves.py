@@ -16,6 +16,7 @@ from ..errors import UsageError
 from ..evaluation.record import write_record
 from ..progress import out
 from ..training.run import Run
+from .provenance import training_of
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,11 @@ def main(words: Sequence[str]) -> None:
         draw(found, of, unit).save(picture)
         out.print(f"Picture: {picture}", markup=False, soft_wrap=True)
     if wish.record:
-        trained = sum(line[-1].get("seconds", 0.0) for run in runs if (line := run.metrics()))
+        training = [training_of(run) for run in runs]
+        trained = sum(run["seconds"] or 0.0 for run in training)
         abouts = [run.read_json("config.json") for run in runs]
-        more = {"settings": [{k: v for k, v in about.items() if k != "task"} for about in abouts], "training seconds": trained}
+        settings = [{k: v for k, v in about.items() if k != "task"} for about in abouts]
+        more = {"settings": settings, "training": training, "training seconds": trained}
         seconds, seeds = time.monotonic() - began, sorted({seed for about in abouts if (seed := seed_of(about)) is not None})
         path = write_record(wish.record, figures, seconds=seconds, seed=seeds, paper=wish.paper, note=wish.note, **more)
         out.print(f"Record: {path}", markup=False, soft_wrap=True)

@@ -15,7 +15,7 @@ from ..evaluation.record import write_record
 from ..progress import out
 from ..training.run import Run
 from ..training.start import source_of
-from ..training.weights import WEIGHTS, load, resolve
+from ..training.weights import load, resolve, usual_file
 from .provenance import provenance
 
 
@@ -68,7 +68,7 @@ def main(words: Sequence[str]) -> None:
         binarise=wish.binarise,
         seed=wish.seed,
         split=wish.split,
-        weights=described(wish.weights or next(w for w in WEIGHTS if run.path(w).exists()), run, about),
+        weights=described(wish.weights or usual_file(run), run, about),
         memory=wish.memory,
     )
     out.print(found.table())

@@ -27,6 +27,7 @@ from ..rl.trust_region import TrustRegion
 from ..rl.vime import VIMEConfig
 from ..training.config import to_json
 from ..training.run import Run
+from .provenance import training_of
 
 ENV = "The task: a Gymnasium id, as in Hopper-v5, or module:Task-v0 for one that a module registers."
 DEMOS = "The expert's trajectories, as zeuxis demos record writes them."
@@ -167,9 +168,9 @@ def evaluate(words: Sequence[str]) -> None:
         out.print(f"chance {low:.2f}, expert {expert:.2f}: {share:.3f} of the way", markup=False)
     if wish.record:
         seconds = time.monotonic() - began
-        told = {key: value for key, value in about.items() if key not in ("zeuxis", "model")}
+        told = {key: value for key, value in about.items() if key not in ("zeuxis", "model", "machine")}
         if about:
-            told |= {"trained by": training_command(about), "metrics": Run(Path(wish.policy)).metrics()[-1:]}
+            told |= {"training": training_of(Run(Path(wish.policy)))}
         path = write_record(wish.record, figures, seconds=seconds, seed=wish.seed, paper=wish.paper, note=wish.note, **told)
         out.print(f"Record: {path}", markup=False, soft_wrap=True)
 

@@ -1,4 +1,8 @@
-"""Where a model comes from: the command that trains it again and the last figures of its training, for the records."""
+"""Where a model comes from: command, seed, time, length and machine of its training, for the records.
+
+A run that began with other weights (`--training.start`) is a continuation: its command alone does not make the model, so the record
+names the weights and their SHA-256.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +16,48 @@ from ..training.weights import resolve
 
 
 def provenance(name: str | Path) -> dict[str, Any]:
-    """What a record tells of a model: how it was trained, its settings, and what its run last reported.
+    """What a record tells of a model: how it was trained, and its settings.
 
     Arguments:
         name: A run folder or a shipped model's name.
     """
     run = Run.open(resolve(name))
     about = run.read_json("config.json")
-    told = {"trained by": training_command(about), "training": about.get("training"), "settings": about["settings"]}
-    return told | {"metrics": run.metrics()[-1:]}
+    return {"training": training_of(run), "settings": about["settings"]}
+
+
+def training_of(run: Run) -> dict[str, Any]:
+    """Command, seed, seconds, length and machine of a run's training, None where its folder does not tell.
+
+    Arguments:
+        run: The folder of a run, of a policy or of a saved model.
+    """
+    about, reports = run.read_json("config.json"), run.metrics()
+    parts = ("training", "learning", "bc")
+    settings: dict[str, Any] = next((about[part] for part in parts if about.get(part)), {})
+    last = reports[-1] if reports else {}
+    unit = next((unit for unit in ("images", "steps") if unit in last), "images" if "training" in about else "steps")
+    found = {
+        "command": command_of(about),
+        "seed": settings.get("seed"),
+        "seconds": last.get("seconds"),
+        unit: last.get(unit),
+        "machine": about.get("machine"),
+    }
+    if settings.get("start"):
+        found["start"] = about.get("start") or {"weights": settings["start"], "sha256": None}
+    if "training" in about:
+        found["settings"] = about["training"]
+    return found | {"last report": last or None}
+
+
+def command_of(about: dict[str, Any]) -> str | None:
+    """The command that trains what a config.json describes; None for a model saved by hand, which no command made."""
+    if "algorithm" in about:
+        from .policies import training_command as policy_command  # here, since it brings in the environments
+
+        return policy_command(about)
+    return training_command(about) if "training" in about else None
 
 
 def training_command(about: dict[str, Any]) -> str:

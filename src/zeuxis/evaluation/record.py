@@ -1,37 +1,23 @@
 """Records: what a measured figure needs beside it, written by the program that measured it.
 
-A record is one JSON file under `results/`: command, seed, machine, wall time, the figures, and the paper's figure where there is
-one. The tables in the documentation are made from these files, so a figure without its record does not exist.
+A record is one JSON file under `results/`: the figures; `command`, `seed`, `seconds` and `machine` of the measurement; the paper's
+figure where there is one; and under `training` the same of the run that was measured, or of each run where there are several. The
+numbers in the documentation are written by `docs/figures.py` from these files, and a test holds them to it.
 """
 
 from __future__ import annotations
 
 import datetime
 import json
-import os
-import platform
+import math
 import shlex
 import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ..errors import ZeuxisError
-
-
-def machine() -> str:
-    """Processor or GPU, cores, and versions, in one line."""
-    name = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), name)
-    except OSError:
-        pass
-    gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{gpu}{name}, {cores} cores, {platform.system()}, Python {platform.python_version()}, torch {torch.__version__}"
+from ..machine import machine
 
 
 def command() -> str:
@@ -48,11 +34,13 @@ def write_record(
     Arguments:
         path: The file, as in results/dcgan-mnist-seed0.json.
         figures: What was measured.
-        seconds: Wall time of the measured work.
-        seed: Its seed, or those of the runs compared.
+        seconds: Wall time of the measurement; that of the training belongs to `training`.
+        seed: Seed of the measurement.
         paper: The published figure, with its source.
         note: What is partial, smaller or otherwise to be known.
-        more: Settings that the figure depends on.
+        more: Settings that the figure depends on; `training` says where the model comes from (`commands.provenance`).
+
+    A number that is not finite is written as null, since JSON has no NaN.
     """
     path = Path(path)
     record = {
@@ -70,8 +58,22 @@ def write_record(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(json.dumps(record, indent=2, default=str) + "\n")
+        partial.write_text(json.dumps(finite(record), indent=2, default=str) + "\n")
         partial.replace(path)
     except OSError as error:
         raise ZeuxisError(f"The record '{path}' could not be written ({error.strerror}): give a writable place.") from error
     return path
+
+
+def finite(value: Any) -> Any:
+    """The same values with None for every number that is not finite.
+
+    Example:
+        >>> finite({"share": float("nan"), "runs": [1, float("inf")]})
+        {'share': None, 'runs': [1, None]}
+    """
+    if isinstance(value, dict):
+        return {key: finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError, ZeuxisError
+from ..machine import machine
 from ..progress import clock, console
 from ..training.config import from_json, to_json
 from ..training.run import Run
@@ -103,6 +104,7 @@ def start(wish: Wish, out: str | Path = "runs") -> Learner | BC:
     about = {"zeuxis": version("zeuxis"), "model": wish.algorithm, "algorithm": wish.algorithm, "env": wish.env, "task": to_json(task)}
     if demos is not None:
         about |= {"demos": wish.demos, "digest": digest(wish.demos)}
+    about["machine"] = machine()
     run.write_json("config.json", about | {name: to_json(getattr(wish, name)) for name in PARTS if used(wish.algorithm, name)})
     agent.run = run
     return carry_out(agent, run)

@@ -17,6 +17,7 @@ from ..data import few_labels, hold_out, load_data
 from ..data.dataset import Dataset
 from ..data.densities import DENSITIES, points
 from ..errors import UsageError
+from ..machine import machine
 from ..model import Model, model_class
 from ..progress import console
 from ..recipes import recipe_for
@@ -26,7 +27,7 @@ from .distributed import World, join, meet
 from .loop import Result, fit
 from .run import Run
 from .settings import Training
-from .weights import build, describe, resolve, start_from
+from .weights import build, describe, digest, resolve, start_from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +134,9 @@ def start(
     run = None
     if world.writes:
         run = Run.create(out, f"{model}-{data.spec.name}-seed{training.seed}")
-        about = describe(built) | {"training": to_json(training), "source": to_json(source), "recipe": recipe}
+        about = describe(built) | {"training": to_json(training), "source": to_json(source), "recipe": recipe, "machine": machine()}
+        if training.start:
+            about["start"] = {"weights": training.start, "sha256": digest(training.start)}
         run.write_json("config.json", about)
     return carry_out(built, data, run, training, world, source)
 

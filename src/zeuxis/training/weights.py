@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,7 @@ def load(name: str | Path, weights: str = "", device: str = "cpu") -> Model:
     kind = model_class(str(about["model"]))
     spec = from_json(Spec, about["spec"], where)
     model = build(kind.name, from_json(kind.Config, about["settings"], where), spec)
-    file = weights or next((w for w in WEIGHTS if run.path(w).exists()), WEIGHTS[-1])
+    file = weights or usual_file(run)
     tensors, _ = run.read_tensors(file)
     expected = model.state_dict()
     wrong = sorted(tensors.keys() ^ expected.keys()) or [k for k in expected if tensors[k].shape != expected[k].shape]
@@ -104,6 +105,22 @@ def load(name: str | Path, weights: str = "", device: str = "cpu") -> Model:
         raise ZeuxisError(f"'{path}' does not fit the settings in config.json ('{wrong[0]}' differs): restore both files.")
     model.load_state_dict({k: v.to(expected[k].dtype) for k, v in tensors.items()})
     return model.to(device).eval().requires_grad_(False)
+
+
+def digest(name: str | Path) -> str:
+    """SHA-256 of the file that `load` takes the weights from, as hexadecimal digits.
+
+    Arguments:
+        name: A run folder, a folder that `save` wrote, or a shipped model's name.
+    """
+    run = Run.open(resolve(name))
+    with open(run.path(usual_file(run)), "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def usual_file(run: Run) -> str:
+    """The best weights of a folder, else the averaged, else the newest."""
+    return next((file for file in WEIGHTS if run.path(file).exists()), WEIGHTS[-1])
 
 
 def start_from(model: Model, name: str | Path) -> None:
