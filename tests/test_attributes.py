@@ -262,7 +262,7 @@ def test_the_command_measures_classes(run: str, tmp_path: Path, capsys: pytest.C
     words = ["attributes", run, "--n", "2000", "--out", str(tmp_path / "a.png"), "--record", str(tmp_path / "r.json")]
     assert main(words) == 0
     said = capsys.readouterr().out
-    assert "2,000 images encoded" in said and "(400 held out;" in " ".join(said.split())
+    assert "2,000 test images encoded" in said and "(400 held out;" in " ".join(said.split())
     found = load_directions(Path(run) / "attributes.safetensors")
     assert found.names == tuple("0123456789") and found.vectors.shape == (10, 8)
     assert sum(found.told) / 10 > 0.8

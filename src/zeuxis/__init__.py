@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .training.run import Run
     from .training.settings import Training
     from .training.start import resume, train
+    from .training.unseen import evaluation_data
     from .training.weights import load, save, shipped
 
 WHERE = {
@@ -41,6 +42,7 @@ WHERE = {
     "training.run": ("Run",),
     "training.settings": ("Training",),
     "training.start": ("resume", "train"),
+    "training.unseen": ("evaluation_data",),
     "training.weights": ("load", "save", "shipped"),
 }
 HOME = {name: module for module, names in WHERE.items() for name in names}
@@ -59,6 +61,7 @@ __all__ = [  # without FewLabelClassifier, so that importing everything does not
     "check",
     "classify",
     "evaluate",
+    "evaluation_data",
     "few_labels",
     "fit",
     "hold_out",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,9 +17,12 @@ from ..data.attributes import Attributes, attributes_of, image_names, read_attri
 from ..data.dataset import Dataset
 from ..errors import UsageError
 from ..evaluation.features import weights_hash
+from ..evaluation.images import check_split, phrase
 from ..evaluation.record import write_record
 from ..progress import console, out
-from ..training.start import Source, source_of
+from ..training.run import Run
+from ..training.start import Source
+from ..training.unseen import evaluation_data, source_of
 from ..training.weights import load, resolve
 from .provenance import provenance
 
@@ -38,7 +41,7 @@ class FindAttributes:
     """A CSV with the first line `file,smiling,glasses,...` and 0 or 1 (or -1 and 1), or numbers, for each image; an empty cell where
     unknown. CelebA's list_attr_celeba is read as it is. Where images are no files, `file` is their number from 0."""
     split: str = "test"
-    """Which part of the data: test or train."""
+    """Which part of the data: test (of a set with one part the images that were not trained on), train or held-out."""
     n: int = 10_000
     """Images to encode; 0 means all of which anything is known."""
     hold_out: float = 0.2
@@ -69,17 +72,15 @@ class FindAttributes:
 
 def main(words: Sequence[str]) -> None:
     wish = tyro.cli(FindAttributes, args=words, prog="zeuxis attributes")
-    if wish.split not in ("test", "train"):
-        raise UsageError(f"--split is '{wish.split}', expected test or train.")
+    check_split(wish.split)
     if wish.n < 0 or wish.rows < 1:
         raise UsageError(f"--n must be 0 or more and --rows 1 or more, got {wish.n} and {wish.rows}.")
     began = time.monotonic()
     model = autoencoder(load(wish.model, wish.weights), "find attributes among its codes")
-    source = source_of(wish.model, model, wish.data)
-    data = source.load(wish.split)
+    data, used = evaluation_data(wish.model, wish.data, wish.split)
     if data.spec.shape != model.spec.shape:
         raise UsageError(f"'{data.spec.name}' has images of shape {data.spec.shape} and the model knows {model.spec.shape}.")
-    known = labelled(data, source, wish) if wish.labels else attributes_of(data)
+    known = labelled(data, source_of(Run.open(resolve(wish.model)), wish.data), wish) if wish.labels else attributes_of(data)
     chosen = known.known
     if 0 < wish.n < len(chosen):
         chosen = chosen[torch.randperm(len(chosen), generator=torch.Generator().manual_seed(wish.seed))[: wish.n]]
@@ -89,12 +90,12 @@ def main(words: Sequence[str]) -> None:
     picture = sheet(model, codes[: wish.rows], found, wish.reach, wish.columns)
     if rare := [name for name in known.names if name not in found.names]:
         console.print(f"Left out, since too few images have them, or lack them: {', '.join(rare)}.", markup=False, soft_wrap=True)
-    out.print(found.table(f"{data.spec.name}, {wish.split}: {len(codes):,} images encoded"))
+    out.print(found.table(f"{data.spec.name}: {len(codes):,} {phrase(used.split)} encoded"))
     path = Path(wish.file) if wish.file else resolve(wish.model) / FILE
     for made in (save_directions(found, path), save(picture, wish.out)):
         out.print(str(made), markup=False, soft_wrap=True)
     if wish.record:
-        more = provenance(wish.model) | {"images": len(codes)}
+        more = provenance(wish.model) | {"images": len(codes)} | used.as_dict()
         seconds, figures = time.monotonic() - began, found.as_dict()
         path = write_record(wish.record, figures, seconds=seconds, seed=wish.seed, paper=wish.paper, note=wish.note, **more)
         out.print(f"Record: {path}", markup=False, soft_wrap=True)
@@ -102,8 +103,10 @@ def main(words: Sequence[str]) -> None:
 
 def labelled(data: Dataset, source: Source, wish: FindAttributes) -> Attributes:
     """The table of --labels, with a line on what in it belongs to no image."""
-    table, others = read_attributes(wish.labels, image_names(data, source.data, wish.split, source.limit))
+    names = image_names(replace(data, rows=None), source.data, "test" if wish.split == "test" else "train", source.limit)
+    whole, others = read_attributes(wish.labels, names)
+    table = whole if data.rows is None else whole.take(data.rows)
     if others:
-        text = f"{len(others):,} lines of '{wish.labels}' name no {wish.split} image of '{data.spec.name}', as '{others[0]}'."
+        text = f"{len(others):,} lines of '{wish.labels}' name no image of '{data.spec.name}', as '{others[0]}'."
         console.print(text, markup=False, soft_wrap=True)
     return table

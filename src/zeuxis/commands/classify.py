@@ -23,10 +23,12 @@ from ..data.dataset import Dataset, Spec
 from ..data.images import read, spread
 from ..errors import UsageError
 from ..evaluation.classification import agreeing, classify, score
+from ..evaluation.images import Images, check_split
 from ..evaluation.record import write_record
 from ..progress import out
 from ..training.run import Run
 from ..training.start import Source
+from ..training.unseen import evaluation_data
 from ..training.weights import load, resolve, shipped
 from .provenance import training_of
 
@@ -44,7 +46,7 @@ class Classify:
     data: str = ""
     """Classify a data set instead of image files, as --data of train takes it: its errors, with a table of what was taken for what."""
     split: str = "test"
-    """Which part of it: test or train."""
+    """Which part of it: test (of a set with one part the images that were not trained on), train or held-out."""
     labels: str | None = None
     """A CSV of file and label, for a folder given as --data."""
     n: int = 0
@@ -69,8 +71,7 @@ class Classify:
 
 def main(words: Sequence[str]) -> None:
     wish = tyro.cli(Classify, args=words, prog="zeuxis classify")
-    if wish.split not in ("test", "train"):
-        raise UsageError(f"--split is '{wish.split}', expected test or train.")
+    check_split(wish.split)
     if wish.n < 0 or wish.top < 1:
         raise UsageError(f"--n must be 0 or more and --top 1 or more, got {wish.n} and {wish.top}.")
     began = time.monotonic()
@@ -90,19 +91,21 @@ def main(words: Sequence[str]) -> None:
             raise UsageError(f"--{option} needs a labelled set: give one with --data.")
     models = agreeing([load(name, wish.weights) for name in names]) if names else []
     if wish.data:
-        shape: tuple[int, ...] = models[0].spec.shape if models else ()
-        side, channels = (shape[-1], shape[0]) if len(shape) == 3 else (None, None)
-        data = Source(wish.data, side, channels, labels=wish.labels, limit=wish.n or None).load(wish.split)
+        if names:
+            data, used = evaluation_data(names, wish.data, wish.split, labels=wish.labels, limit=wish.n or None)
+        else:
+            data = Source(wish.data, labels=wish.labels, limit=wish.n or None).load(wish.split)
+            used = Images(wish.split, len(data), len(data))
         classes = named((models[0] if models else data).spec)
-        found, chances = score(models, data, split=wish.split, told=[told(table, classes) for table in tables])
+        found, chances = score(models, data, split=used.split, told=[told(table, classes) for table in tables])
         out.print(found.confusion())
         if wish.mistakes:
             out.print(str(save(mistaken(data, chances, classes), wish.mistakes)), markup=False, soft_wrap=True)
-        where = [str(i) for i in range(len(data))]
+        where = [str(i) for i in (range(len(data)) if data.rows is None else data.rows.tolist())]
         if wish.record:
             runs = [Run.open(resolve(name)) for name in names]
             settings = [run.read_json("config.json")["settings"] for run in runs]
-            more = {"training": [*map(training_of, runs), *map(fingerprint, tables)], "settings": settings}
+            more = {"training": [*map(training_of, runs), *map(fingerprint, tables)], "settings": settings} | used.as_dict()
             seconds = time.monotonic() - began
             path = write_record(wish.record, found.as_dict(), seconds=seconds, seed=0, paper=wish.paper, note=wish.note, **more)
             out.print(f"Record: {path}", markup=False, soft_wrap=True)

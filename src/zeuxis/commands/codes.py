@@ -12,10 +12,11 @@ import tyro
 from ..capabilities import HasCodes
 from ..errors import UsageError
 from ..evaluation.code_report import describe_codes
+from ..evaluation.images import check_split
 from ..evaluation.record import write_record
 from ..model import require
 from ..progress import out
-from ..training.start import source_of
+from ..training.unseen import evaluation_data
 from ..training.weights import load
 from .provenance import provenance
 
@@ -30,7 +31,7 @@ class Codes:
     data: str = ""
     """Images to read codes from, as --data of train takes them; by default the run's own data set."""
     split: str = "test"
-    """Which part of the data: test or train."""
+    """Which part of the data: test (of a set with one part the images that were not trained on), train or held-out."""
     n: int = 0
     """Images to look at; 0 means all there are."""
     fix: int = 10_000
@@ -51,25 +52,24 @@ class Codes:
 
 def main(words: Sequence[str]) -> None:
     wish = tyro.cli(Codes, args=words, prog="zeuxis codes")
-    if wish.split not in ("test", "train"):
-        raise UsageError(f"--split is '{wish.split}', expected test or train.")
+    check_split(wish.split)
     if min(wish.n, wish.fix, wish.drawn) < 0:
         raise UsageError(f"--n, --fix and --drawn count images, got {wish.n}, {wish.fix} and {wish.drawn}: give 0 or more.")
     began = time.monotonic()
     model = load(wish.model, wish.weights)
     coded = require(model, HasCodes, "say what its codes mean")
-    source = source_of(wish.model, model, wish.data)
-    data = source.load(wish.split)
+    data, used = evaluation_data(wish.model, wish.data, wish.split)
     shuffled = torch.Generator().manual_seed(wish.seed)
     if 0 < wish.n < len(data):
         data = data.take(torch.randperm(len(data), generator=shuffled)[: wish.n])
     fix = None
-    if wish.fix and wish.split == "test" and data.labels is not None and any(code.kind == "categorical" for code in coded.codes()):
-        whole = source.load("train")
+    categories = any(code.kind == "categorical" for code in coded.codes())
+    if wish.fix and used.split in ("test", "held-out") and data.labels is not None and categories:
+        whole, _ = evaluation_data(wish.model, wish.data, "train")
         fix = whole.take(torch.randperm(len(whole), generator=shuffled)[: wish.fix])
-    report = describe_codes(model, data, fix=fix, drawn=wish.drawn, seed=wish.seed, split=wish.split)
+    report = describe_codes(model, data, fix=fix, drawn=wish.drawn, seed=wish.seed, split=used.split)
     out.print(report.table())
     if wish.record:
-        more, seconds, figures = provenance(wish.model), time.monotonic() - began, report.as_dict()
+        more, seconds, figures = provenance(wish.model) | used.as_dict(), time.monotonic() - began, report.as_dict()
         path = write_record(wish.record, figures, seconds=seconds, seed=wish.seed, paper=wish.paper, note=wish.note, **more)
         out.print(f"Record: {path}", markup=False, soft_wrap=True)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
 from ..applications.coding import Precision
 from ..applications.compress import compress
 from ..applications.originals import Originals, Pictures, Rows
+from ..data.dataset import Dataset
 from ..errors import UsageError
+from ..evaluation.images import Images, check_split
 from ..evaluation.record import write_record
 from ..progress import out
+from ..training.held_out import is_built_in
 from ..training.start import Source
+from ..training.unseen import evaluation_data
 from ..training.weights import load
 from .provenance import provenance
 
@@ -33,7 +37,7 @@ class Compress:
     data: str = ""
     """Compress a data set instead of image files, as --data of train takes it; its images will be numbered, without labels."""
     split: str = "test"
-    """Which part of it: test or train."""
+    """Which part of it: test (of a set with one part the images that were not trained on), train or held-out."""
     n: int = 0
     """Compress only the first so many images of --data; 0 means all."""
     binarise: bool = False
@@ -60,8 +64,7 @@ class Compress:
 
 def main(words: Sequence[str]) -> None:
     wish = tyro.cli(Compress, args=words, prog="zeuxis compress")
-    if wish.split not in ("test", "train"):
-        raise UsageError(f"--split is '{wish.split}', expected test or train.")
+    check_split(wish.split)
     if wish.n < 0 or wish.seed < 0:
         raise UsageError(f"--n and --seed must be 0 or more, got {wish.n} and {wish.seed}.")
     if not wish.words:
@@ -72,8 +75,9 @@ def main(words: Sequence[str]) -> None:
     began = time.monotonic()
     model = load(name, wish.weights)
     originals: Originals
+    about: dict[str, Any] = {}
     if wish.data:
-        data = Source(wish.data, limit=wish.n or None).load(wish.split)
+        data, about = chosen(name, wish)
         originals = Rows(data, f"{data.spec.name}-{wish.split}-", wish.seed if wish.binarise else None)
     else:
         originals = Pictures(files, wish.binarise)
@@ -91,7 +95,28 @@ def main(words: Sequence[str]) -> None:
     out.print(report.sentence(), markup=False, soft_wrap=True)
     out.print(wish.out, markup=False, soft_wrap=True)
     if wish.record:
-        more = provenance(name) | {"binarised": ("drawn" if wish.data else "at 128") if wish.binarise else "no"}
+        more = provenance(name) | about | {"binarised": ("drawn" if wish.data else "at 128") if wish.binarise else "no"}
         seconds, figures = time.monotonic() - began, report.as_dict()
         path = write_record(wish.record, figures, seconds=seconds, seed=wish.seed, paper=wish.paper, note=wish.note, **more)
         out.print(f"Record: {path}", markup=False, soft_wrap=True)
+
+
+def chosen(name: str, wish: Compress) -> tuple[Dataset, dict[str, Any]]:
+    """The images of --data in their own size, and for the record which of them the model was trained on.
+
+    Of a set with one part --split test takes all, since a file that holds less than the set would be of little use.
+    """
+    part, limit = "test" if wish.split == "test" else "train", wish.n or None
+    if is_built_in(wish.data) and wish.split != "held-out":
+        data = Source(wish.data, limit=limit).load(part)
+        return data, Images(part, len(data), len(data)).as_dict()
+    known, used = evaluation_data(name, wish.data, wish.split)
+    if wish.split != "test" and known.rows is not None:
+        data = Source(wish.data).load(part).take(known.rows[:limit])
+        return data, used.as_dict()
+    data = Source(wish.data, limit=limit).load(part)
+    if used.split in ("held-out", "trained on"):
+        seen = used.images if used.split == "trained on" else used.of - used.images
+        text = f"{data.spec.name}: {len(data):,} images; of the set's {used.of:,}, {seen:,} are images it was trained on"
+        out.print(text, markup=False, soft_wrap=True)
+    return data, used.as_dict()

@@ -12,16 +12,19 @@ import tyro
 
 from ..applications.density import divergences
 from ..capabilities import CanClassify, CanSample
+from ..data.dataset import Dataset
 from ..data.densities import DENSITIES, Mixture, density
 from ..errors import UsageError
 from ..evaluation.classification import score
+from ..evaluation.images import check_split
 from ..evaluation.judge import evaluate
 from ..evaluation.modes import mode_coverage
 from ..evaluation.record import write_record
 from ..model import Model, require
 from ..progress import out
-from ..training.start import Source, source_of
-from ..training.weights import build, load
+from ..training.run import Run
+from ..training.unseen import evaluation_data, source_of
+from ..training.weights import build, load, resolve
 from .policies import evaluate as evaluate_policy
 from .policies import is_policy
 from .provenance import provenance
@@ -37,7 +40,7 @@ class Evaluate:
     data: str = ""
     """Real images to compare with, as --data of train takes them; by default the run's own data set."""
     split: str = "test"
-    """Which part of the data: test or train."""
+    """Which part of the data: test (of a set with one part the images that were not trained on), train or held-out."""
     only: Literal["both", "samples", "classification"] = "both"
     """Of a model that both draws and classifies, judge only its samples or only its classes."""
     n: int = 10_000
@@ -63,41 +66,42 @@ def main(words: Sequence[str]) -> None:
         evaluate_policy(words)
         return
     wish = tyro.cli(Evaluate, args=words, prog="zeuxis evaluate")
-    if wish.split not in ("test", "train"):
-        raise UsageError(f"--split is '{wish.split}', expected test or train.")
+    check_split(wish.split)
     began = time.monotonic()
     model = load(wish.model, wish.weights)
-    source = source_of(wish.model, model, wish.data)
-    if source.data in DENSITIES:
-        figures = points(model, source.data, wish)
+    name = source_of(Run.open(resolve(wish.model)), wish.data).data
+    more = provenance(wish.model)
+    if name in DENSITIES:
+        figures = points(model, name, wish)
     else:
         figures = {}
+        data, used = evaluation_data(wish.model, wish.data, wish.split)
+        more |= used.as_dict()
         classifies = isinstance(model, CanClassify) and getattr(model.config, "supervised", True)
         if wish.only == "classification" or (classifies and wish.only == "both"):
-            found, _ = score(model, source.load(wish.split), split=wish.split)
+            found, _ = score(model, data, split=used.split)
             out.print(found.confusion())
             figures = {"classification": found.as_dict()} if isinstance(model, CanSample) else found.as_dict()
         if wish.only == "samples" or (wish.only == "both" and not (classifies and not isinstance(model, CanSample))):
-            figures |= images(require(model, CanSample, "draw samples"), source, wish)
+            figures |= images(require(model, CanSample, "draw samples"), data, wish)
     if wish.record:
-        more, seconds = provenance(wish.model), time.monotonic() - began
+        seconds = time.monotonic() - began
         path = write_record(wish.record, figures, seconds=seconds, seed=wish.seed, paper=wish.paper, note=wish.note, **more)
         out.print(f"Record: {path}", markup=False, soft_wrap=True)
 
 
-def images(model: Model, source: Source, wish: Evaluate) -> dict[str, Any]:
+def images(model: Model, data: Dataset, wish: Evaluate) -> dict[str, Any]:
     """Scores of images by features."""
-    data = source.load(wish.split)
     if data.spec.shape != model.spec.shape:
         raise UsageError(f"'{data.spec.name}' has images of shape {data.spec.shape} and the model makes {model.spec.shape}.")
     network = wish.network or None
-    quality = evaluate(model, data, n=wish.n, network=network, seed=wish.seed, split=wish.split)
+    quality = evaluate(model, data, n=wish.n, network=network, seed=wish.seed)
     out.print(quality.table())
     figures: dict[str, Any] = {"trained": quality.as_dict()}
     if wish.untrained:
         fresh = build(model.name, model.config, model.spec, wish.seed).eval()
         fresh.settle(data.batch_of(512))
-        before = evaluate(fresh, data, n=wish.n, network=network, seed=wish.seed, floor=False, split=wish.split)
+        before = evaluate(fresh, data, n=wish.n, network=network, seed=wish.seed, floor=False)
         out.print("Before training:")
         out.print(before.table())
         figures["untrained"] = before.as_dict()

@@ -9,12 +9,12 @@ from typing import Any
 
 import tyro
 
-from ..errors import UsageError
+from ..evaluation.images import check_split
 from ..evaluation.likelihood import Binarise, likelihood
 from ..evaluation.record import write_record
 from ..progress import out
 from ..training.run import Run
-from ..training.start import source_of
+from ..training.unseen import evaluation_data
 from ..training.weights import load, resolve, usual_file
 from .provenance import provenance
 
@@ -29,7 +29,7 @@ class Likelihood:
     data: str = ""
     """Images to judge, as --data of train takes them; by default the run's own data set."""
     split: str = "test"
-    """Which part of the data: test or train."""
+    """Which part of the data: test (of a set with one part the images that were not trained on), train or held-out."""
     n: int = 0
     """Images to judge, drawn by the seed; 0 means all there are."""
     k: int = 128
@@ -53,34 +53,34 @@ class Likelihood:
 
 def main(words: Sequence[str]) -> None:
     wish = tyro.cli(Likelihood, args=words, prog="zeuxis likelihood")
-    if wish.split not in ("test", "train"):
-        raise UsageError(f"--split is '{wish.split}', expected test or train.")
+    check_split(wish.split)
     began = time.monotonic()
     model = load(wish.model, wish.weights)
     run = Run.open(resolve(wish.model))
     about = run.read_json("config.json")
-    source = source_of(wish.model, model, wish.data)
+    data, used = evaluation_data(wish.model, wish.data, wish.split)
     found = likelihood(
         model,
-        source.load(wish.split),
+        data,
         k=wish.k,
         n=wish.n,
         binarise=wish.binarise,
         seed=wish.seed,
-        split=wish.split,
+        split=used.split,
         weights=described(wish.weights or usual_file(run), run, about),
         memory=wish.memory,
     )
     out.print(found.table())
     if wish.record:
-        more, seconds, figures = provenance(wish.model), time.monotonic() - began, found.as_dict()
+        more, seconds, figures = provenance(wish.model) | used.as_dict(), time.monotonic() - began, found.as_dict()
         path = write_record(wish.record, figures, seconds=seconds, seed=wish.seed, paper=wish.paper, note=wish.note, **more)
         out.print(f"Record: {path}", markup=False, soft_wrap=True)
 
 
 def described(file: str, run: Run, about: dict[str, Any]) -> str:
     """A weights file and what kind of weights it holds."""
-    length = about.get("training", {}).get("average", 0)
+    training = about.get("training", {})
+    length = min(training.get("average", 0), round(training.get("average_limit", 1.0) * training.get("images", 0)))
     averaged = f"averaged, half-life {length:,} images" if length else "not averaged"
     newest = "raw, the newest" if run.path("ema.safetensors").exists() else "as they were saved"
     kinds = {"best.safetensors": f"best on held-out images, {averaged}", "ema.safetensors": averaged, "model.safetensors": newest}

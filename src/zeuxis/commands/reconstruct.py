@@ -12,8 +12,9 @@ from ..applications.pictures import save
 from ..applications.reconstruct import autoencoder, columns_of, decoded, encoded, fidelity, pairs, squared_errors
 from ..data.images import read, spread
 from ..errors import UsageError
+from ..evaluation.images import check_split, phrase
 from ..progress import out
-from ..training.start import source_of
+from ..training.unseen import evaluation_data
 from ..training.weights import load
 
 
@@ -29,7 +30,7 @@ class Reconstruct:
     data: str = ""
     """A data set, as --data of train takes it; by default the run's own."""
     split: str = "test"
-    """Which part of it: test or train."""
+    """Which part of it: test (of a set with one part the images that were not trained on), train or held-out."""
     n: int = 1000
     """Images of the data set that the error is measured on; 0 means all."""
     shown: int = 32
@@ -46,8 +47,7 @@ class Reconstruct:
 
 def main(words: Sequence[str]) -> None:
     wish = tyro.cli(Reconstruct, args=words, prog="zeuxis reconstruct")
-    if wish.split not in ("test", "train"):
-        raise UsageError(f"--split is '{wish.split}', expected test or train.")
+    check_split(wish.split)
     if wish.n < 0 or wish.shown < 1:
         raise UsageError(f"--n must be 0 or more and --shown 1 or more, got {wish.n} and {wish.shown}.")
     if wish.images and wish.data:
@@ -64,13 +64,13 @@ def main(words: Sequence[str]) -> None:
             out.print(f"mean of {len(x):,} images: {errors.mean().item():.5f}")
         picture = columns_of([("original", x[:, None]), ("reconstruction", y[:, None])]) if len(x) < 5 else pairs(x, y)
     else:
-        data = source_of(wish.model, model, wish.data).load(wish.split)
+        data, used = evaluation_data(wish.model, wish.data, wish.split)
         if data.spec.shape != model.spec.shape:
             raise UsageError(f"'{data.spec.name}' has images of shape {data.spec.shape} and the model knows {model.spec.shape}.")
         if 0 < wish.n < len(data):
             data = data.take(torch.randperm(len(data), generator=torch.Generator().manual_seed(wish.seed))[: wish.n])
         found = fidelity(model, data)
-        out.print(f"{data.spec.name}, {found.images:,} {wish.split} images: {found}", markup=False, soft_wrap=True)
+        out.print(f"{data.spec.name}, {found.images:,} {phrase(used.split)}: {found}", markup=False, soft_wrap=True)
         x = data.batch_of(wish.shown)
         picture = pairs(x, decoded(model, encoded(model, x)))
     out.print(str(save(picture, wish.out)), markup=False, soft_wrap=True)

@@ -14,9 +14,10 @@ from ..capabilities import CanScan
 from ..data.binarised import binarised
 from ..data.images import read, spread
 from ..errors import UsageError
+from ..evaluation.images import check_split, phrase
 from ..model import require
 from ..progress import out
-from ..training.start import source_of
+from ..training.unseen import evaluation_data
 from ..training.weights import load
 
 
@@ -32,7 +33,7 @@ class Surprise:
     data: str = ""
     """A data set, as --data of train takes it; by default the run's own."""
     split: str = "test"
-    """Which part of it: test or train."""
+    """Which part of it: test (of a set with one part the images that were not trained on), train or held-out."""
     n: int = 9
     """Images of the data set that are looked at."""
     out: str = "surprise.png"
@@ -51,8 +52,7 @@ class Surprise:
 
 def main(words: Sequence[str]) -> None:
     wish = tyro.cli(Surprise, args=words, prog="zeuxis surprise")
-    if wish.split not in ("test", "train"):
-        raise UsageError(f"--split is '{wish.split}', expected test or train.")
+    check_split(wish.split)
     if wish.n < 1 or wish.most < 0:
         raise UsageError(f"--n must be 1 or more and --most 0 or more, got {wish.n} and {wish.most}.")
     if wish.images and wish.data:
@@ -67,11 +67,13 @@ def main(words: Sequence[str]) -> None:
         paths = spread(wish.images)
         x, names, rows = read(paths, model.spec.shape, wish.invert), [path.name for path in paths], torch.arange(len(paths))
     else:
-        data = source_of(wish.model, model, wish.data).load(wish.split)
+        data, used = evaluation_data(wish.model, wish.data, wish.split)
         if data.spec.shape != model.spec.shape:
             raise UsageError(f"'{data.spec.name}' has images of shape {data.spec.shape} and the model knows {model.spec.shape}.")
         rows = torch.randperm(len(data), generator=torch.Generator().manual_seed(wish.seed))[: wish.n]
-        (x, y), names = data.batch(rows), [f"image {i}" for i in rows.tolist()]
+        (x, y), numbers = data.batch(rows), rows if data.rows is None else data.rows[rows]
+        names = [f"image {i}" for i in numbers.tolist()]
+        out.print(f"{data.spec.name}: {len(rows):,} of {len(data):,} {phrase(used.split)}", markup=False, soft_wrap=True)
     if wish.label >= 0:
         y = torch.full((len(x),), wish.label)
     conditional = getattr(model.config, "conditional", False)

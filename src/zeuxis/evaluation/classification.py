@@ -25,6 +25,7 @@ from ..data.labels import labels_of
 from ..errors import DataError, UsageError
 from ..model import require
 from .clusters import confusion
+from .images import phrase
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Classification:
         return found | {"accuracy": self.accuracy, "mean errors of one": self.mean, "deviation of one": self.deviation}
 
     def __str__(self) -> str:
-        what = f"{self.images:,} {self.split} ".rstrip() + " images"
+        what = f"{self.images:,} {phrase(self.split)}"
         right = f"{self.data}: {self.accuracy:.2f} % of {what}, {self.errors:,} errors"
         m = len(self.members)
         return right if m == 1 else f"{right} by the mean of {m} models; one alone {self.mean:.1f} ± {self.deviation:.1f}"
@@ -164,4 +165,5 @@ def score(
     table = confusion(labels[known], mean.argmax(1)[known], spec.classes, spec.classes).tolist()
     names = spec.class_names or tuple(str(k) for k in range(spec.classes))
     rows = tuple(tuple(row) for row in table)
+    split = split or str(data.facts.get("split", ""))
     return Classification(data.spec.name, split, int(known.sum()), names, tuple(wrong[:-1]), wrong[-1], rows), mean

@@ -18,6 +18,7 @@ from ..errors import DataError, UsageError
 from ..model import require
 from .clusters import Match, confusion, match
 from .codes import DCI, dci, mutual_information_gap, normalised_mutual_information, slant_and_width, spearman, within
+from .images import phrase
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class CodeReport:
             notes.append(
                 f"Disentanglement {d.disentanglement:.3f}, completeness {d.completeness:.3f}, informativeness {d.informativeness:.3f}."
             )
-        title = f"{self.data}: {self.images:,} {self.split} ".rstrip() + " images"
+        title = f"{self.data}: {self.images:,} {phrase(self.split)}"
         table = Table(Column("code", no_wrap=True), title=title, title_justify="left", padding=(0, 0, 0, 1))
         table.caption, table.caption_justify = " ".join(notes), "left"
         if self.matches:
@@ -222,6 +223,7 @@ def describe_codes(
         correlations = named(codes, smooth, names, within(columns[:, smooth][has], looks[has], groups[has]))
         own = named(codes, smooth, names, within(chosen.continuous, chosen.looks, chosen.groups)) if chosen else {}
     count, information = (drawn, chosen.information) if chosen else (0, {})
+    split = split or str(data.facts.get("split", ""))
     return CodeReport(data.spec.name, split, len(data), mapped, count, matches, nmi, information, correlations, own, gap, separation)
 
 

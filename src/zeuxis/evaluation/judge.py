@@ -18,6 +18,7 @@ from ..errors import UsageError
 from ..model import Model, require
 from .cache import cached_features
 from .features import FeatureNetwork, feature_network
+from .images import phrase
 from .quality import Scores, scores
 
 TITLES = {
@@ -67,8 +68,8 @@ class Quality:
 
     def table(self) -> Table:
         """The scores as a table that names network and numbers."""
-        network, real = f"{self.network} ({self.network_hash})", f"{self.n_real:,} real {self.split}".rstrip()
-        title = f"{self.data}: {self.n_fake:,} samples, {real} images, features of {network}"
+        network, real = f"{self.network} ({self.network_hash})", f"{self.n_real:,} real {phrase(self.split)}"
+        title = f"{self.data}: {self.n_fake:,} samples, {real}, features of {network}"
         notes = [f"Kernel distance: subsets of {self.fake.kernel_size:,}."]
         if min(self.n_real, self.n_fake) <= self.features:
             notes.append(f"No more images than features ({self.features:,}): the Fréchet distance is far too high, floor included.")
@@ -119,6 +120,7 @@ def evaluate(
     """
     if n < 20:
         raise UsageError(f"Scores of fewer than 20 samples mean nothing, got n = {n}: ask for thousands.")
+    split = split or str(data.facts.get("split", ""))
     require(model, CanSample, "draw samples")
     assert isinstance(model, CanSample)
     if len(data.spec.shape) != 3:

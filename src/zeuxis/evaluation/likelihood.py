@@ -40,6 +40,7 @@ from ..data.dataset import Dataset
 from ..errors import DivergenceError, UsageError
 from ..model import Model, require
 from ..progress import track
+from .images import phrase
 from .memory import bytes_of
 
 BLOCK = 128  # codes drawn from one generator and worked off together
@@ -127,7 +128,7 @@ class Likelihood:
 
     def table(self) -> Table:
         """The figures, with their protocol as title and caption."""
-        what = f"{self.images:,} of {self.total:,} {self.split} ".rstrip() + " images"
+        what = f"{self.images:,} of {self.total:,} {phrase(self.split)}"
         title = f"{self.data}: {what} of {self.size:,} numbers, seed {self.seed}"
         head = [Column("", no_wrap=True), *(Column(name, justify="right") for name in ("nats an image", "standard error", "bits/dim"))]
         table = Table(*head, title=title, title_justify="left", caption=" ".join(self.notes()), caption_justify="left")
@@ -207,6 +208,7 @@ def likelihood(
         raise UsageError(f"'{data.spec.name}' has examples of shape {data.spec.shape} and the model knows images of {model.spec.shape}.")
     if len(data) < 2:
         raise UsageError(f"'{data.spec.name}' has {len(data)} images: a mean and its error need at least 2.")
+    split = split or str(data.facts.get("split", ""))
     kind, drawn = protocol(model, data, binarise, seed, split)
     order = torch.arange(len(data))
     if 0 < n < len(data):
@@ -272,7 +274,7 @@ def protocol(model: Model, data: Dataset, binarise: Binarise, seed: int, split: 
         return before, None
     if model.levels != 2:
         raise UsageError(f"The model '{model.name}' tells the likelihood of {model.levels} levels: leave out --binarise {binarise}.")
-    return (binarise, STATIC_SEEDS["train" if split == "train" else "test"]) if binarise == "static" else ("dynamic", seed)
+    return (binarise, STATIC_SEEDS["train" if split in ("train", "trained on") else "test"]) if binarise == "static" else ("dynamic", seed)
 
 
 def all_binary(data: Dataset, order: Tensor) -> bool:

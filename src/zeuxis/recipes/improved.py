@@ -160,7 +160,7 @@ RECIPES = {
             labelled=25,
             reuse=True,
         ),
-        training=Training(images=300_000, batch=100, schedule="linear", decay_from=0.6, average=20_000),
+        training=Training(images=300_000, batch=100, schedule="linear", decay_from=0.6, average=20_000, average_limit=0.1),
         labels_per_class=400,
         note="a third as wide, a quarter of the labelled images a step and a loss that does not saturate, for machines without a GPU",
     ),

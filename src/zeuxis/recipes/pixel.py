@@ -22,7 +22,7 @@ FAST = PixelRNNConfig(maps=16, layers=7, lr=5e-3, optimiser="muon")
 STATIC = replace(DIGITS, images=1_500_000, batch=64, decay_from=0.5)
 COLOUR = Training(images=10_000_000, batch=16, average=100_000, schedule="linear", decay_from=0.3, log_every=50_000, film=10)
 LAPTOP = Training(images=600_000, batch=32, average=10_000, schedule="linear", decay_from=0.5, film=20)
-WHOLE = Training(images=600_000, batch=64, average=60_000, schedule="linear", decay_from=0.5, log_every=20_000, film=20)
+WHOLE = Training(images=600_000, batch=64, average=60_000, average_limit=0.1, schedule="linear", decay_from=0.5, log_every=20_000, film=20)
 # The released code's averages keep 0.9995 a step: half of it is gone after 1,386 steps of 128 images.
 LONG = Training(images=250_000_000, batch=128, average=177_000, schedule="linear", decay_from=0.0, log_every=50_000, film=20)
 UNSURE = "step size and length are ours; for GPUs"

@@ -123,7 +123,7 @@ class Fitting:
         self.data = data.to(machine.device) if machine.device.type == "cuda" and data.nbytes < 8e9 else data
         self.players = model.players()
         self.optimisers = {name: optimisers.make(player, machine.bf16) for name, player in self.players.items()}
-        self.average = Average(model, t.average, t.batch)
+        self.average = Average(model, t.half_life, t.batch)
         self.order, self.streams = Order(len(data), t.batch, t.seed), Streams(data, t.seed)
         self.steps = -(-t.images // t.batch)
         self.step, self.seconds, self.best = 0, 0.0, float("nan")

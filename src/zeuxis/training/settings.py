@@ -26,6 +26,8 @@ class Training:
     """Largest norm of a player's gradient; 0 does not clip."""
     average: int = 10_000
     """Half-life of the averaged weights that samples are drawn from (images); 0 takes the newest weights."""
+    average_limit: float = 0.05
+    """Largest half-life of the averaged weights, as a fraction of the training: a short one is averaged over its end only."""
     schedule: Schedule = "constant"
     """How the step size falls to 0: not at all, along a line, along half a cosine."""
     decay_from: float = 0.5
@@ -50,14 +52,19 @@ class Training:
     """Minutes between saves; the run is saved at the end as well."""
     film: int = 100
     """Frames of the film of its learning; 0 makes none."""
-    hold_out: int = 0
-    """Training images set aside for validation."""
+    hold_out: int = -1
+    """Images set aside and not trained on; -1 takes a tenth of a data set with one part only, and none of one with a test part."""
     validate_every: int = 0
     """Images between validations; 0 validates at the end only, and only where images were held out."""
     select: str = ""
     """Keep the best weights by a validation figure: min:NAME or max:NAME, as in min:frechet."""
     track: Track = ""
     """Send figures to tensorboard, wandb or trackio as well."""
+
+    @property
+    def half_life(self) -> int:
+        """Half-life of the averaged weights (images)."""
+        return min(self.average, round(self.average_limit * self.images))
 
 
 def check(t: Training, data: Dataset, world: World) -> None:
@@ -67,6 +74,8 @@ def check(t: Training, data: Dataset, world: World) -> None:
     for name in ("images", "batch", "accumulate", "log_every"):
         if getattr(t, name) < 1:
             raise UsageError(f"--training.{name.replace('_', '-')} must be at least 1, got {getattr(t, name)}.")
+    if t.hold_out < -1:
+        raise UsageError(f"--training.hold-out is {t.hold_out}, expected a number of images, or -1 for the usual tenth.")
     if t.batch % (t.accumulate * world.size):
         raise UsageError(
             f"A batch of {t.batch} cannot be split into {t.accumulate} portions for {world.size} processes: "

@@ -13,7 +13,7 @@ import torch
 from ..applications.film import write_film
 from ..applications.pictures import grid
 from ..capabilities import CanSample
-from ..data import few_labels, hold_out, load_data
+from ..data import few_labels, load_data
 from ..data.dataset import Dataset
 from ..data.densities import DENSITIES, points
 from ..errors import UsageError
@@ -24,10 +24,11 @@ from ..recipes import recipe_for
 from .card import card
 from .config import from_json, to_json
 from .distributed import World, join, meet
+from .held_out import held_out, remember, split_off
 from .loop import Result, fit
 from .run import Run
 from .settings import Training
-from .weights import build, describe, digest, resolve, start_from
+from .weights import build, describe, digest, start_from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,15 +62,6 @@ class Source:
             labels=self.labels,
             limit=self.limit,
         )
-
-
-def source_of(name: str | Path, model: Model, data: str = "") -> Source:
-    """Where a run's own data set lies, or another one brought to the size and channels of its images."""
-    if data:
-        return Source(data, model.spec.shape[-1], model.spec.shape[0]) if len(model.spec.shape) == 3 else Source(data)
-    run = Run.open(resolve(name))
-    about = run.read_json("config.json")
-    return from_json(Source, about.get("source", {"data": model.spec.name}), str(run.path("config.json")))
 
 
 def train(
@@ -131,14 +123,16 @@ def start(
     built = build(model, settings, data.spec, training.seed)
     if training.start:  # what does not fit is refused before a folder is made
         start_from(built, training.start)
+    held = held_out(data, training)
     run = None
     if world.writes:
         run = Run.create(out, f"{model}-{data.spec.name}-seed{training.seed}")
         about = describe(built) | {"training": to_json(training), "source": to_json(source), "recipe": recipe, "machine": machine()}
         if training.start:
             about["start"] = {"weights": training.start, "sha256": digest(training.start)}
-        run.write_json("config.json", about)
-    return carry_out(built, data, run, training, world, source)
+        run.write_json("config.json", about | {"held_out": held})
+        remember(run, data, held, source.data)
+    return carry_out(built, data, run, training, world, source, held)
 
 
 def resume(folder: str | Path, images: int | None = None, given: Dataset | None = None) -> Result:
@@ -147,7 +141,8 @@ def resume(folder: str | Path, images: int | None = None, given: Dataset | None 
     about, where = run.read_json("config.json"), str(run.path("config.json"))
     if "training" not in about:
         raise UsageError(f"'{folder}' is a saved model and no run: only a run folder, with its state, can be resumed.")
-    training = from_json(Training, about["training"], where)
+    before = {"average_limit": 1.0, "hold_out": 0}  # what was so where an older run does not say
+    training = from_json(Training, before | about["training"], where)
     if images is not None:
         training = dataclasses.replace(training, images=images)
         run.write_json("config.json", about | {"training": to_json(training)})
@@ -155,27 +150,31 @@ def resume(folder: str | Path, images: int | None = None, given: Dataset | None 
     source = from_json(Source, about["source"], where)
     data = given if given is not None else source.load()
     built = build(kind.name, from_json(kind.Config, about["settings"], where), data.spec, training.seed)
-    return carry_out(built, data, run, training, join(), source)
+    held = about.get("held_out") or {"images": training.hold_out, "of": len(data), "seed": training.seed}
+    return carry_out(built, data, run, training, join(), source, held)
 
 
-def carry_out(model: Model, data: Dataset, run: Run | None, training: Training, world: World, source: Source) -> Result:
+def carry_out(
+    model: Model, data: Dataset, run: Run | None, training: Training, world: World, source: Source, held: dict[str, int]
+) -> Result:
     """The training itself, and what is made of it at the end."""
     validate = None
-    if training.hold_out:
-        data, held = hold_out(data, training.hold_out, training.seed)
+    data, unseen = split_off(data, held)
+    if training.hold_out > 0 or training.select or training.validate_every:
+        if unseen is None:
+            raise UsageError("Validation needs images that are not trained on: set some aside with --training.hold-out 5000.")
         from .validation import validation_of  # here, since it brings in the feature networks
 
-        validate = validation_of(model, held)
-    elif training.select or training.validate_every:
-        raise UsageError("Validation needs images that are not trained on: set some aside with --training.hold-out 5000.")
+        validate = validation_of(model, unseen)
     if source.labels_per_class is not None:  # after holding out, so that the held-out images keep their labels
         data = few_labels(data, source.labels_per_class, source.label_seed)
     if run is not None:
         weights = sum(p.numel() for p in model.parameters())
         known = len(data) if data.labels is None else int((data.labels >= 0).sum())
         labelled = f", {known:,} of them labelled" if known < len(data) else ""
+        apart = f", {len(unseen):,} more are held out" if unseen is not None else ""
         console.print(
-            f"{model.name}: {weights:,} weights ({weights * 4 / 1e6:.1f} MB) learn from {len(data):,} examples{labelled} "
+            f"{model.name}: {weights:,} weights ({weights * 4 / 1e6:.1f} MB) learn from {len(data):,} examples{labelled}{apart} "
             f"({data.nbytes / 1e6:.1f} MB) in {run}",
             markup=False,
             soft_wrap=True,
