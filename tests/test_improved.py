@@ -278,21 +278,38 @@ def test_the_history_is_the_mean_of_the_past() -> None:
     assert int(history.steps) == 5
 
 
+class Table(nn.Module):
+    """A discriminator of images that are all black or all white: a logit for each of the two kinds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(2))
+
+    def forward(self, x: torch.Tensor, *_: object) -> tuple[torch.Tensor, torch.Tensor]:
+        kind = (x.flatten(1)[:, 0] > 0.5).long()
+        return x.flatten(1), self.logits[kind][:, None]
+
+
 @pytest.mark.parametrize("alpha", [1.0, 0.75])
 def test_smoothing_is_one_sided(alpha: float) -> None:
-    """With a target below 1 for real images only, the optimal discriminator is alpha p_data / (p_data + p_model)."""
+    """The game's best discriminator is alpha p_data / (p_data + p_model): only the target of real images is below 1."""
+    model = tiny.model("improved-gan", supervised=False, smoothing=alpha, generator="non-saturating")
     real, fake = torch.tensor([0.7, 0.3]), torch.tensor([0.2, 0.8])
-    a = torch.zeros(2, requires_grad=True)
-    optimiser = torch.optim.LBFGS([a], max_iter=200)
+    kinds = torch.tensor([0] * 7 + [1] * 3), torch.tensor([0] * 2 + [1] * 8)
+    images, generated = (kind.float()[:, None, None, None].expand(-1, 1, 28, 28) for kind in kinds)
+    model.discriminator = Table()
+    model.generator.forward = lambda z: generated
+    optimizer = torch.optim.LBFGS([model.discriminator.logits], max_iter=200)
 
     def closure() -> torch.Tensor:
-        optimiser.zero_grad()
-        loss = (real * (F.softplus(a) - alpha * a) + fake * F.softplus(a)).sum()
+        optimizer.zero_grad()
+        loss = next(model.play(Batch((images * 255).byte(), None, Noise(0, 0, slice(0, 10), 10))))[1]
         loss.backward()
         return loss
 
-    optimiser.step(closure)
-    torch.testing.assert_close(a.detach().sigmoid(), alpha * real / (real + fake), atol=1e-3, rtol=0)
+    optimizer.step(closure)
+    best = model.discriminator.logits.detach().sigmoid()
+    torch.testing.assert_close(best, alpha * real / (real + fake), atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("reuse", [False, True])

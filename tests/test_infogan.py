@@ -60,6 +60,38 @@ def test_information_reaches_the_generator_and_the_shared_layers() -> None:
             assert p.grad.abs().sum() > 0, name
 
 
+def test_both_players_maximize_the_weighted_information() -> None:
+    """The turn's loss by itself is the adversarial one; each code's bound is taken off with its weight."""
+    turns: dict[tuple[float, float], list[float]] = {}
+    for weights in ((0.0, 0.0), (0.7, 0.0), (0.0, 0.3)):
+        model = tiny.model("infogan", info=weights[0], info_continuous=weights[1]).train()
+        batch = tiny.batch("infogan")
+        turns[weights] = [loss.item() for _, loss in model.play(batch)]
+        bounds = {name: value.item() for name, value in batch.logs.items() if name.startswith("information")}
+    category = bounds["information on category"]
+    numbers = bounds["information on continuous 1"] + bounds["information on continuous 2"]
+    plain, on_category, on_numbers = turns.values()
+    assert plain[0] - on_category[0] == pytest.approx(0.7 * category, abs=1e-5)
+    assert plain[0] - on_numbers[0] == pytest.approx(0.3 * numbers, abs=1e-5)
+    # The generator's turn has codes of its own, and Q has not moved here: as many nats, about.
+    assert abs(plain[1] - on_category[1] - 0.7 * category) < 0.02 and plain[1] != on_category[1]
+    assert abs(plain[1] - on_numbers[1] - 0.3 * numbers) < 0.2 and plain[1] != on_numbers[1]
+
+
+def test_the_reader_learns_in_the_discriminators_turn() -> None:
+    model, found = tiny.model("infogan").train(), []
+    optimizer = torch.optim.SGD(model.discriminator.read.parameters(), 0.1)
+    for _ in range(6):  # on the same images and codes
+        optimizer.zero_grad()
+        batch = tiny.batch("infogan")
+        player, loss = next(model.play(batch))
+        assert player == "discriminator"
+        loss.backward()
+        optimizer.step()
+        found.append(sum(value.item() for name, value in batch.logs.items() if name.startswith("information")))
+    assert found == sorted(found) and found[-1] > found[0], "Q reads no better"
+
+
 def test_the_control_leaves_the_generator_uninformed() -> None:
     losses = {}
     for inform in (True, False):

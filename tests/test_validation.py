@@ -1,0 +1,125 @@
+"""Images held out of a training are seen by nothing that learns, and are those that figures are taken on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import tiny
+from zeuxis.data.binarised import binarised
+from zeuxis.data.dataset import Dataset
+from zeuxis.gan.improved import ImprovedGAN
+from zeuxis.training.start import resume, train
+from zeuxis.training.validation import accuracy, likelihood, validation_of
+
+
+def numbered(n: int = 64) -> Dataset:
+    """Images whose first pixel is their number."""
+    data = tiny.images(n)
+    data.x[:, 0, 0, 0] = torch.arange(n)
+    return data
+
+
+class Seen:
+    """The numbers of the images that an Improved GAN was shown, by what for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.learned: list[int] = []
+        self.judged: list[int] = []
+        game, begin, settle, classify = (
+            getattr(ImprovedGAN, name) for name in ("play", "begin", "settle", "classify")
+        )
+
+        def play(model: ImprovedGAN, batch: object) -> object:
+            more = batch.more  # type: ignore[attr-defined]
+
+            def watched(kind: str, n: int) -> tuple[Tensor, Tensor | None]:
+                x, y = more(kind, n)
+                self.learned += numbers(x)
+                return x, y
+
+            self.learned += numbers(batch.x)  # type: ignore[attr-defined]
+            batch.more = watched  # type: ignore[attr-defined]
+            yield from game(model, batch)
+
+        def started(model: ImprovedGAN, data: Dataset, seed: int) -> None:
+            self.learned += numbers(data.all())
+            begin(model, data, seed)
+
+        def settled(model: ImprovedGAN, x: Tensor | None = None) -> None:
+            self.learned += [] if x is None else numbers(x)
+            settle(model, x)
+
+        def judged(model: ImprovedGAN, x: Tensor) -> Tensor:
+            self.judged += numbers(x)
+            return classify(model, x)
+
+        for name, method in (("play", play), ("begin", started), ("settle", settled), ("classify", judged)):
+            monkeypatch.setattr(ImprovedGAN, name, method)
+
+
+def numbers(x: Tensor) -> list[int]:
+    return x[:, 0, 0, 0].tolist()
+
+
+@pytest.mark.parametrize("labels_per_class", [None, 2])
+def test_held_out_images_are_judged_and_never_learned_from(
+    labels_per_class: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, config = Seen(monkeypatch), tiny.model("improved-gan").config
+    training = tiny.training(images=192, hold_out=20, validate_every=64)
+    result = train(
+        "improved-gan", numbered(), settings=config, training=training, labels_per_class=labels_per_class, out=tmp_path
+    )
+    learned, judged = set(seen.learned), set(seen.judged)
+    assert len(judged) == 20 and learned == set(range(64)) - judged
+    assert "held-out/accuracy" in result.figures
+
+    seen.learned, seen.judged = [], []
+    assert result.run is not None
+    resume(result.run.folder, 320, numbered())
+    assert set(seen.judged) == judged and set(seen.learned) == learned, "a resumed run holds out the same images"
+
+
+def test_another_seed_holds_out_other_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, config, sets = Seen(monkeypatch), tiny.model("improved-gan").config, []
+    for seed in (0, 1):
+        seen.judged = []
+        training = tiny.training(images=16, hold_out=20, validate_every=16, seed=seed)
+        train("improved-gan", numbered(), settings=config, training=training, out=tmp_path)
+        sets.append(set(seen.judged))
+    assert sets[0] != sets[1]
+
+
+def test_accuracy_is_the_share_of_labelled_images_guessed_rightly() -> None:
+    data = tiny.images(30)
+    assert data.y is not None
+    labels = torch.where(torch.arange(30) < 10, -1, data.y)
+
+    class Guess(ImprovedGAN):
+        def classify(self, x: Tensor) -> Tensor:
+            """Right but for the last 5 of the images."""
+            right = torch.nn.functional.one_hot(data.labels, 10).float()
+            right[25:] = right[25:].roll(1, 1)
+            return right
+
+    model = tiny.model("improved-gan")
+    model.__class__ = Guess
+    assert accuracy(model, replace(data, y=labels)) == {"accuracy": pytest.approx(75.0)}
+    assert validation_of(model, data)(model) == {"accuracy": pytest.approx(100 * 25 / 30)}
+
+
+def test_held_out_likelihood_is_that_of_pixels_drawn_once() -> None:
+    model, held = tiny.model("vae").eval(), tiny.images(12)
+    first, again = (validation_of(model, held)(model)["nats"] for _ in range(2))
+    assert first == again and math.isfinite(first)
+    x = binarised(held.all(), torch.arange(12), 0)
+    assert first == pytest.approx(model.log_prob(x).nats.mean().item(), rel=1e-5)
+    colour = tiny.images(12, channels=3)
+    ladder = tiny.model("vae").__class__(tiny.model("vae").config, colour.spec).eval()
+    assert likelihood(ladder, colour)["nats"] == pytest.approx(ladder.log_prob(colour.all()).nats.mean().item(), rel=1e-5)
