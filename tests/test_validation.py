@@ -31,9 +31,7 @@ class Seen:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.learned: list[int] = []
         self.judged: list[int] = []
-        game, begin, settle, classify = (
-            getattr(ImprovedGAN, name) for name in ("play", "begin", "settle", "classify")
-        )
+        game, begin, settle, classify = (getattr(ImprovedGAN, name) for name in ("play", "begin", "settle", "classify"))
 
         def play(model: ImprovedGAN, batch: object) -> object:
             more = batch.more  # type: ignore[attr-defined]
@@ -73,9 +71,7 @@ def test_held_out_images_are_judged_and_never_learned_from(
 ) -> None:
     seen, config = Seen(monkeypatch), tiny.model("improved-gan").config
     training = tiny.training(images=192, hold_out=20, validate_every=64)
-    result = train(
-        "improved-gan", numbered(), settings=config, training=training, labels_per_class=labels_per_class, out=tmp_path
-    )
+    result = train("improved-gan", numbered(), settings=config, training=training, labels_per_class=labels_per_class, out=tmp_path)
     learned, judged = set(seen.learned), set(seen.judged)
     assert len(judged) == 20 and learned == set(range(64)) - judged
     assert "held-out/accuracy" in result.figures
