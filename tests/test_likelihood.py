@@ -6,6 +6,7 @@ import json
 import math
 import re
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,8 +18,9 @@ from zeuxis.capabilities import Bound, CanBound, CanLogProb, LogProb
 from zeuxis.cli import main
 from zeuxis.data import load_data
 from zeuxis.data.dataset import Dataset, Spec
+from zeuxis.data.inexact import listed
 from zeuxis.distributions import normal
-from zeuxis.errors import DivergenceError, MissingCapability, UsageError
+from zeuxis.errors import DataError, DivergenceError, MissingCapability, UsageError
 from zeuxis.evaluation.likelihood import BLOCK, Figure, Likelihood, figure, generator, importance, likelihood
 from zeuxis.evaluation.memory import Live, bytes_of
 from zeuxis.model import Model
@@ -392,3 +394,31 @@ def test_wrong_input_to_the_command_gets_one_sentence(words: str, code: int, sen
     assert found == code, said.err
     assert sentence in " ".join((said.err + said.out).split())
     assert "Traceback" not in said.err
+
+
+def test_images_that_the_data_mark_as_inexact_are_left_out() -> None:
+    data = Dataset(SPEC, small(10).all(), facts={"inexact": [2, 7]})
+    told = torch.arange(10.0)
+    model = Exact(lambda x: -told[(x[:, None] == data.all()[None]).flatten(2).all(2).int().argmax(1)])
+    found = likelihood(model, data)
+    assert (found.images, found.excluded, found.total) == (8, 2, 10)
+    assert found.nats.mean == pytest.approx(-(45 - 9) / 8)
+    assert found.as_dict()["protocol"]["excluded"] == 2
+    assert "Left out: 2 images" in " ".join(found.notes())
+    half = likelihood(model, data.take(torch.tensor([7, 6, 5, 4])), exclude=[1])
+    assert half.nats.mean == pytest.approx(-4.5)
+    assert likelihood(model, data, n=3).images == 3
+    with pytest.raises(UsageError, match="All but 1 of the 3 images are left out"):
+        likelihood(model, data.take(torch.tensor([1, 2, 7])))
+
+
+def test_a_list_of_images_to_leave_out(tmp_path: Path) -> None:
+    path = tmp_path / "rows.txt"
+    path.write_text("# bad scans\n3\n\n 0 \n")
+    assert listed(path, 4) == [3, 0]
+    for text, sentence in (("4\n", "Line 1 .* is '4', expected .* from 0 to 3"), ("1\n-1\n", "Line 2"), ("1.5", "Line 1")):
+        path.write_text(text)
+        with pytest.raises(DataError, match=sentence):
+            listed(path, 4)
+    with pytest.raises(DataError, match="cannot be read"):
+        listed(tmp_path / "none.txt", 4)

@@ -9,6 +9,7 @@ from typing import Any
 
 import tyro
 
+from ..data.inexact import listed
 from ..evaluation.images import check_split
 from ..evaluation.likelihood import Binarise, likelihood
 from ..evaluation.record import write_record
@@ -39,6 +40,9 @@ class Likelihood:
     all (none). auto draws them anew for such models and leaves them for others."""
     seed: int = 0
     """Fixes the choice of images, how they are binarised, and the codes."""
+    exclude: str = ""
+    """A text file with the numbers of images to leave out, one a line, counted from 0. Images that the data mark as recovered from a
+    lossy copy are always left out."""
     weights: str = ""
     """Which file of the folder to take the weights from."""
     memory: float = 1000.0
@@ -69,6 +73,7 @@ def main(words: Sequence[str]) -> None:
         split=used.split,
         weights=described(wish.weights or usual_file(run), run, about),
         memory=wish.memory,
+        exclude=listed(wish.exclude, len(data)) if wish.exclude else None,
     )
     out.print(found.table())
     if wish.record:

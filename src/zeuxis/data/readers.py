@@ -22,6 +22,7 @@ import numpy as np
 from ..errors import DataError, MissingExtra
 from . import matlab
 from .images import Files, Raw, first_line
+from .inexact import marked
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 IMAGE_NAMES = ("images", "image", "img", "x", "X", "data")
@@ -180,11 +181,12 @@ def parquet(paths: list[Path], name: str) -> Raw:
         labels = None
         if labelled:
             labels = np.concatenate([pq.read_table(p, columns=[labelled]).column(0).to_numpy() for p in paths])
-        rows = Rows(paths, column)
+        rows, inexact = Rows(paths, column), marked(paths, column)
     except (pa.ArrowException, OSError, KeyError) as error:
         raise DataError(f"'{paths[0]}' cannot be read as parquet ({first_line(error)}): fetch the file again.") from error
     names = class_names(schema.metadata, labelled) if labelled else ()
-    return Raw(name, rows, checked_labels(labels, paths[0]), names, fingerprint(paths))
+    facts: dict[str, object] = {"inexact": inexact} if inexact else {}
+    return Raw(name, rows, checked_labels(labels, paths[0]), names, fingerprint(paths), facts)
 
 
 def class_names(metadata: dict[bytes, bytes] | None, column: str) -> tuple[str, ...]:

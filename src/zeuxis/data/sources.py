@@ -95,7 +95,7 @@ def load_data(
     y = None if y is None or int(y.max()) < 0 else y[:limit]
     classes = max(len(raw.class_names), int(raw.labels.max()) + 1) if raw.labels is not None and y is not None else 0
     names = tuple(raw.class_names) if len(raw.class_names) == classes else tuple(str(i) for i in range(classes))
-    return Dataset(Spec(raw.name, tuple(x.shape[1:]), classes, names), x, y)
+    return Dataset(Spec(raw.name, tuple(x.shape[1:]), classes, names), x, y, facts=dict(raw.facts))
 
 
 def rendered_heads(split: Split, size: int | None, channels: int | None, limit: int | None) -> Dataset:

@@ -37,6 +37,7 @@ from torch import Tensor
 from ..capabilities import CanBound, CanEncode, CanLogProb
 from ..data.binarised import STATIC_SEEDS, binarised
 from ..data.dataset import Dataset
+from ..data.inexact import exact_positions
 from ..errors import DivergenceError, UsageError
 from ..model import Model, require
 from ..progress import track
@@ -67,6 +68,7 @@ class Likelihood:
         split: The part of it, or "".
         images: Images judged.
         total: Images there are in that part.
+        excluded: Images of that part that were left out since their pixels are not the originals'.
         size: Numbers in an image.
         binarisation: "dynamic", "static", or "none" for pixels taken as they are.
         binarisation_seed: The seed that their pixels were drawn with, None where they were not drawn here.
@@ -101,6 +103,7 @@ class Likelihood:
     effective: float | None = None
     active: int | None = None
     units: int | None = None
+    excluded: int = 0
 
     def bits(self, nats: float) -> float:
         """Nats an image as bits a dimension."""
@@ -123,8 +126,8 @@ class Likelihood:
         }
         more = {"effective sample size, median": self.effective, "active units": self.active, "units": self.units}
         found |= {key: value for key, value in more.items() if value is not None}
-        about = ["model", "weights", "data", "split", "images", "total", "size", "binarisation", "binarisation_seed", "seed", "exact", "k"]
-        return found | {"protocol": {key: getattr(self, key) for key in about}}
+        about = "model weights data split images total excluded size binarisation binarisation_seed seed exact k"
+        return found | {"protocol": {key: getattr(self, key) for key in about.split()}}
 
     def table(self) -> Table:
         """The figures, with their protocol as title and caption."""
@@ -144,6 +147,8 @@ class Likelihood:
             "none": "Pixels as they are.",
         }
         found = [pixels[self.binarisation]]
+        if self.excluded:
+            found.append(f"Left out: {self.excluded:,} images whose pixels are not the originals'.")
         if self.weights:
             found.append(f"Weights: {self.weights}.")
         if not self.exact:
@@ -170,6 +175,7 @@ def likelihood(
     split: str = "",
     weights: str = "",
     memory: float = 1000.0,
+    exclude: list[int] | None = None,
 ) -> Likelihood:
     """Judges how likely images are to a model.
 
@@ -184,6 +190,7 @@ def likelihood(
         split: Which part of the data set `data` is, to be printed, and for static binarisation.
         weights: Which weights the model has, to be printed.
         memory: Megabytes that may be taken at a time beside the weights.
+        exclude: Positions of images to leave out, beside those that the data themselves mark as inexact (`data.inexact`).
 
     Raises:
         UsageError: A number is out of range, the images do not fit the model, or the memory does not suffice.
@@ -210,9 +217,12 @@ def likelihood(
         raise UsageError(f"'{data.spec.name}' has {len(data)} images: a mean and its error need at least 2.")
     split = split or str(data.facts.get("split", ""))
     kind, drawn = protocol(model, data, binarise, seed, split)
-    order = torch.arange(len(data))
-    if 0 < n < len(data):
-        order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:n].sort().values
+    order = exact_positions(data, exclude)
+    excluded = len(data) - len(order)
+    if len(order) < 2:
+        raise UsageError(f"All but {len(order)} of the {len(data):,} images are left out: a mean and its error need at least 2.")
+    if 0 < n < len(order):
+        order = order[torch.randperm(len(order), generator=torch.Generator().manual_seed(seed))[:n].sort().values]
     training = model.training
     codes: list[Tensor] = []
     model.eval()
@@ -254,6 +264,7 @@ def likelihood(
         effective=columns[3].median().item() if bounded and k else None,
         active=None if spread is None else int((spread > ACTIVE).sum()),
         units=None if spread is None else len(spread),
+        excluded=excluded,
     )
 
 

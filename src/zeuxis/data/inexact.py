@@ -1,0 +1,89 @@
+"""Images whose pixels are not the originals', for measures in which every pixel counts, such as likelihoods.
+
+A set tells of them by itself: in a parquet file an image's `path` that begins with `recovered-from-`, as in `recovered-from-jpeg`,
+says that its pixels were decoded from another, lossy copy. For any other set a text file lists them: the number of an image on each
+line, counted from 0; lines that begin with # are comments.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import DataError
+from .dataset import Dataset
+
+MARK = "recovered-from-"
+
+
+def marked(paths: list[Path], column: str) -> list[int]:
+    """Rows of parquet files whose image says that it was recovered from a lossy copy.
+
+    Arguments:
+        paths: The files, whose rows are counted on from one to the next.
+        column: The column of images.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found, before = [], 0
+    for path in paths:
+        file = pq.ParquetFile(path)
+        kind = file.schema_arrow.field(column).type
+        if pa.types.is_struct(kind) and kind.get_field_index("path") >= 0 and pa.types.is_string(kind.field("path").type):
+            names = file.read(columns=[f"{column}.path"]).column(0).combine_chunks().field("path").to_pylist()
+            found += [before + row for row, name in enumerate(names) if name is not None and name.startswith(MARK)]
+        before += file.metadata.num_rows
+    return found
+
+
+def listed(path: str | Path, count: int) -> list[int]:
+    """The image numbers of a text file.
+
+    Arguments:
+        path: The file, a number a line.
+        count: Images in the set.
+
+    Raises:
+        DataError: The file cannot be read, or a line is no number of an image of the set.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        raise DataError(f"The list '{path}' cannot be read ({reason}): give a text file with an image number a line.") from error
+    found = []
+    for number, line in enumerate(lines, 1):
+        word = line.strip()
+        if not word or word.startswith("#"):
+            continue
+        if not (word.isascii() and word.isdigit() and len(word) < 16 and int(word) < count):
+            raise DataError(
+                f"Line {number} of '{path}' is '{word[:40]}', expected the number of one of the {count:,} images, from 0 to {count - 1}."
+            )
+        found.append(int(word))
+    return found
+
+
+def exact_positions(data: Dataset, exclude: list[int] | None = None) -> Tensor:
+    """Positions of a data set's images without those that it marks as inexact, and without further ones.
+
+    Arguments:
+        data: Images, perhaps with `facts["inexact"]`, row numbers of `data.x`.
+        exclude: Further positions to leave out.
+
+    Example:
+        >>> from zeuxis import Spec
+        >>> x = torch.zeros(5, 1, 2, 2, dtype=torch.uint8)
+        >>> exact_positions(Dataset(Spec("five", (1, 2, 2)), x, facts={"inexact": [3]}), [0]).tolist()
+        [1, 2, 4]
+    """
+    kept = torch.ones(len(data), dtype=torch.bool)
+    if inexact := data.facts.get("inexact"):
+        rows = torch.arange(len(data)) if data.rows is None else data.rows.cpu()
+        kept &= ~torch.isin(rows, torch.tensor(inexact))
+    if exclude:
+        kept[torch.tensor(exclude)] = False
+    return kept.nonzero()[:, 0]
