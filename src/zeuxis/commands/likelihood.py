@@ -73,7 +73,7 @@ def main(words: Sequence[str]) -> None:
         split=used.split,
         weights=described(wish.weights or usual_file(run), run, about),
         memory=wish.memory,
-        exclude=listed(wish.exclude, len(data)) if wish.exclude else None,
+        exclude=listed(wish.exclude, len(data.x)) if wish.exclude else None,
     )
     out.print(found.table())
     if wish.record:

@@ -72,7 +72,7 @@ def exact_positions(data: Dataset, exclude: list[int] | None = None) -> Tensor:
 
     Arguments:
         data: Images, perhaps with `facts["inexact"]`, row numbers of `data.x`.
-        exclude: Further positions to leave out.
+        exclude: Further rows of `data.x` to leave out.
 
     Example:
         >>> from zeuxis import Spec
@@ -80,10 +80,6 @@ def exact_positions(data: Dataset, exclude: list[int] | None = None) -> Tensor:
         >>> exact_positions(Dataset(Spec("five", (1, 2, 2)), x, facts={"inexact": [3]}), [0]).tolist()
         [1, 2, 4]
     """
-    kept = torch.ones(len(data), dtype=torch.bool)
-    if inexact := data.facts.get("inexact"):
-        rows = torch.arange(len(data)) if data.rows is None else data.rows.cpu()
-        kept &= ~torch.isin(rows, torch.tensor(inexact))
-    if exclude:
-        kept[torch.tensor(exclude)] = False
-    return kept.nonzero()[:, 0]
+    left_out = [*data.facts.get("inexact", []), *(exclude or [])]
+    rows = torch.arange(len(data)) if data.rows is None else data.rows.cpu()
+    return (~torch.isin(rows, torch.tensor(left_out, dtype=torch.int64))).nonzero()[:, 0]

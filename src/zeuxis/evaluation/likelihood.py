@@ -190,7 +190,7 @@ def likelihood(
         split: Which part of the data set `data` is, to be printed, and for static binarisation.
         weights: Which weights the model has, to be printed.
         memory: Megabytes that may be taken at a time beside the weights.
-        exclude: Positions of images to leave out, beside those that the data themselves mark as inexact (`data.inexact`).
+        exclude: Rows of `data.x` to leave out, beside those that the data themselves mark as inexact (`data.inexact`).
 
     Raises:
         UsageError: A number is out of range, the images do not fit the model, or the memory does not suffice.
