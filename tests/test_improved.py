@@ -445,9 +445,11 @@ def test_without_the_unlabelled_only_the_classifier_learns(tmp_path) -> None:
 
     run = lambda name: Run.create(tmp_path, name)  # noqa: E731
     data, whole, halves = tiny.data_for("improved-gan"), run("whole"), run("halves")
-    one = fit(tiny.model("improved-gan", unlabelled=0.0), data, whole, tiny.training(images=64), quiet=True)
-    fit(tiny.model("improved-gan", unlabelled=0.0), data, halves, tiny.training(images=32), quiet=True)
-    two = fit(tiny.model("improved-gan", unlabelled=0.0), data, halves, tiny.training(images=64), quiet=True)
+    short = tiny.training(images=32, average=0)  # an average's half-life follows the length of the run
+    long = tiny.training(images=64, average=0)
+    one = fit(tiny.model("improved-gan", unlabelled=0.0), data, whole, long, quiet=True)
+    fit(tiny.model("improved-gan", unlabelled=0.0), data, halves, short, quiet=True)
+    two = fit(tiny.model("improved-gan", unlabelled=0.0), data, halves, long, quiet=True)
     for name, value in one.model.state_dict().items():
         assert torch.equal(value, two.model.state_dict()[name]), name
 
