@@ -20,7 +20,8 @@ from torch import Tensor
 
 from ..data.binarised import binarised
 from ..data.dataset import Dataset
-from ..data.images import FORMATS, UPRIGHT, Files, decode, first_line, spread
+from ..data.images import FORMATS, UPRIGHT, Files, decode, spread
+from ..data.reading import first_line
 from ..errors import DataError, UsageError
 
 MODES = {"1": 1, "L": 1, "P": 3, "RGB": 3}

@@ -21,7 +21,8 @@ from torch import Tensor
 from ..errors import DataError, UsageError
 from .dataset import Dataset
 from .faces import factors
-from .images import Files, first_line
+from .images import Files
+from .reading import as_text, contents, first_line
 
 Kind = Literal["binary", "class", "number"]
 BINARY, CLASS, NUMBER = get_args(Kind)
@@ -164,7 +165,7 @@ def read_attributes(path: str | Path, images: Sequence[str]) -> tuple[Attributes
 def lines_of(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Number and cells of each line that is not empty, the header first; CelebA's list gets the header it lacks."""
     try:
-        text = path.read_text(encoding="utf-8-sig")  # spreadsheets begin a CSV with a byte order mark
+        text = as_text(contents(path))
         lines = text.splitlines()
         if len(lines) > 1 and lines[0].strip().isdecimal():
             yield 2, ["file", *lines[1].split()]
@@ -172,7 +173,7 @@ def lines_of(path: Path) -> Iterator[tuple[int, list[str]]]:
             return
         reader = csv.reader(lines, strict=True)
         yield from ((reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, UnicodeError, csv.Error) as error:
         raise DataError(f"The attributes '{path}' cannot be read ({first_line(error)}): give a CSV of file and attributes.") from error
 
 

@@ -29,9 +29,7 @@ STATIC_SEEDS = {"train": 0x57A71C00, "test": 0x57A71C01}  # out of the way of th
 STEP = 0x01010101  # (2**32 - 1) / 255, so that v / 255 becomes a whole number of 2**-32
 
 
-def binarised(
-    x: UInt8[Tensor, "n channels height width"], rows: Int[Tensor, " n"], seed: int
-) -> UInt8[Tensor, "n channels height width"]:
+def binarised(x: UInt8[Tensor, "n channels height width"], rows: Int[Tensor, " n"], seed: int) -> UInt8[Tensor, "n channels height width"]:
     """Images whose pixels are 0 or 255, drawn with their brightness as probability; pixels that are 0 or 255 stay what they are.
 
     Arguments:
@@ -71,4 +69,4 @@ def static(grey: Dataset, split: str) -> Dataset:
     """
     seed = STATIC_SEEDS[split]
     x = binarised(grey.all(), torch.arange(len(grey)), seed)
-    return Dataset(replace(grey.spec, name=f"{grey.spec.name}-static"), x, grey.labels, facts={"binarisation": "static"})
+    return Dataset(replace(grey.spec, name=f"{grey.spec.name}-static"), x, grey.labels, facts={**grey.facts, "binarisation": "static"})

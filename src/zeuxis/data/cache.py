@@ -107,9 +107,7 @@ def cache_folder() -> Path:
     return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zeuxis"
 
 
-def build(
-    path: Path, images: Encoded, n: int, shape: tuple[int, ...], size: int | None, channels: int | None, name: str
-) -> np.ndarray:
+def build(path: Path, images: Encoded, n: int, shape: tuple[int, ...], size: int | None, channels: int | None, name: str) -> np.ndarray:
     """The cache file at `path`, made or finished if need be, memory-mapped for reading."""
     about = path.with_suffix(".json")
     try:

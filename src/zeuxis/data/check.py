@@ -12,7 +12,8 @@ import numpy as np
 from ..errors import DataError
 from ..progress import track
 from .images import decode
-from .sources import Split, open_source
+from .parts import Split
+from .sources import open_source
 
 
 @dataclass

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError
+from .fingerprint import fingerprint
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Dataset:
         x: Examples, (N, *shape): a tensor, a memory-mapped array, or examples made when read.
         y: Labels (N,), int64, -1 where an example is unlabelled; None without labels.
         rows: The rows of `x` that this data set consists of, None for all. Splits share one array.
+        facts: What else is known. `part` is "train" or "test", or "all" where the source has no test part beside it; `notes` are
+            sentences on what was left out or changed when it was read.
 
     Example:
         >>> import torch
@@ -116,6 +119,10 @@ class Dataset:
     def batch_of(self, n: int) -> Tensor:
         """The first n examples, or all if there are fewer."""
         return self.batch(torch.arange(min(n, len(self))))[0]
+
+    def fingerprint(self) -> str:
+        """A hash of pixels, labels and classes, the same wherever the data lie; see `zeuxis.data.fingerprint`."""
+        return fingerprint(self)
 
     def take(self, positions: Tensor) -> Dataset:
         """The data set made of these positions, sharing the array."""

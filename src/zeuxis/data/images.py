@@ -14,11 +14,12 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import DataError, UsageError
+from .reading import contents, first_line, shown
 
 # What Pillow may take bytes for, whatever their file is called: most common first. Its other formats are slower to rule out, and one
 # of them, EPS, would be handed to a PostScript interpreter.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
+ENDINGS = (".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pbm", ".pgm", ".ppm", ".pnm")
 UPRIGHT = 0x0112  # the EXIF tag of a camera's orientation
 
 
@@ -47,6 +48,9 @@ class Raw:
         labels: (N,) int64, -1 where unlabelled, or None.
         class_names: In label order.
         fingerprint: Changes when the source changes; names its cache.
+        part: "train" or "test", or "all" where the source has no test part.
+        notes: Sentences on what was left out or changed.
+        facts: What else the data set is to know.
     """
 
     name: str
@@ -54,6 +58,8 @@ class Raw:
     labels: np.ndarray | None = None
     class_names: Sequence[str] = ()
     fingerprint: str = ""
+    part: str = "all"
+    notes: Sequence[str] = ()
     facts: dict[str, object] = field(default_factory=dict)
 
 
@@ -68,12 +74,12 @@ class Files:
 
     def read(self, i: int) -> bytes:
         try:
-            return self.paths[i].read_bytes()
+            return contents(self.paths[i])
         except OSError as error:
             raise DataError(f"The image {self.where(i)} cannot be read ({first_line(error)}): replace or remove it.") from error
 
     def where(self, i: int) -> str:
-        return f"'{self.paths[i]}'"
+        return f"'{shown(self.paths[i])}'"
 
 
 def spread(words: Sequence[str]) -> list[Path]:
@@ -128,6 +134,17 @@ def decode(data: bytes, where: str, size: int | None = None, channels: int | Non
         raise DataError(f"The image {where} cannot be decoded ({first_line(error)}): replace or remove it.") from error
 
 
+def pixels_of(data: bytes) -> int:
+    """Pixels that an encoded image announces, 0 if it is none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            width, height = Image.open(io.BytesIO(data), formats=FORMATS).size
+            return int(width * height)
+    except Exception:  # decoding says what is wrong with it
+        return 0
+
+
 def prepared(picture: Image.Image, size: int | None, channels: int | None) -> np.ndarray:
     """A Pillow image as uint8 (C, H, W), resized and cropped to a square and made grey or RGB as asked."""
     deep = picture.mode == "I" or picture.mode.startswith("I;16")
@@ -156,8 +173,3 @@ def converted(x: np.ndarray, size: int | None, channels: int | None) -> np.ndarr
         return x
     pictures = (Image.fromarray(one[0] if len(one) == 1 else np.ascontiguousarray(one.transpose(1, 2, 0))) for one in x)
     return np.stack([prepared(p, size, channels or x.shape[1]) for p in pictures])
-
-
-def first_line(error: BaseException) -> str:
-    """An exception's message, short."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]

@@ -33,7 +33,8 @@ def marked(paths: list[Path], column: str) -> list[int]:
         file = pq.ParquetFile(path)
         kind = file.schema_arrow.field(column).type
         if pa.types.is_struct(kind) and kind.get_field_index("path") >= 0 and pa.types.is_string(kind.field("path").type):
-            names = file.read(columns=[f"{column}.path"]).column(0).combine_chunks().field("path").to_pylist()
+            batches = file.iter_batches(1024, columns=[f"{column}.path"])
+            names = (name for batch in batches for name in batch.column(0).field("path").to_pylist())
             found += [before + row for row, name in enumerate(names) if name is not None and name.startswith(MARK)]
         before += file.metadata.num_rows
     return found

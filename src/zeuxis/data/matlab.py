@@ -18,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .reading import contents
+
 STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}  # type of an element
 NUMBERS = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}  # class of an array
 INT8, INT32, UINT32, MATRIX, COMPRESSED = 1, 5, 6, 14, 15
@@ -36,7 +38,7 @@ def arrays(path: Path, names: Collection[str]) -> dict[str, np.ndarray]:
         OSError: The file cannot be read.
         ValueError: It is damaged or of another version, or a wanted array holds no real numbers; the message says which.
     """
-    data = memoryview(path.read_bytes())
+    data = memoryview(contents(path))
     mark = bytes(data[124:128])
     if b"HDF\r\n" in bytes(data[:2048]):
         raise ValueError("it is of version 7.3, expected 5 to 7: save it with -v7")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,11 +17,16 @@ from .binarised import static
 from .cache import decoded
 from .dataset import Dataset, Spec
 from .faces import heads
-from .images import Files, Raw, converted, first_line
-from .readers import idx_folder, image_folder, mat, npz, parquet
+from .folders import image_folder
+from .idx import idx_folder
+from .images import Files, Raw, converted
+from .npz import npz
+from .parquet import parquet, parquet_parts
+from .parts import ALL, Split, chosen, part_name, part_of
+from .readers import mat, mat_folder
+from .reading import first_line, kind_of, shown
 from .text import ENDINGS, text
 
-Split = Literal["train", "test"]
 SHIPPED = Path(__file__).parent / "files"
 FASHION = ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -52,7 +58,7 @@ def load_data(
         source: A built-in name (mnist comes with zeuxis, mnist-static and heads are made by it, the others come from
             ZEUXIS_DATA/NAME or the Hub), NAME=PATH for a built-in set that lies somewhere, a folder or file, or a Hub id
             `owner/name`.
-        split: The training or the test part; a single file or folder has one part only.
+        split: The training or the test part. A source without a test part has one part only, and `facts["part"]` says "all".
         size: Side to which images are resized and centre-cropped (pixels); of a text the characters in a piece.
         channels: 1 for grey, 3 for RGB.
         limit: Use the first so many images.
@@ -95,7 +101,9 @@ def load_data(
     y = None if y is None or int(y.max()) < 0 else y[:limit]
     classes = max(len(raw.class_names), int(raw.labels.max()) + 1) if raw.labels is not None and y is not None else 0
     names = tuple(raw.class_names) if len(raw.class_names) == classes else tuple(str(i) for i in range(classes))
-    return Dataset(Spec(raw.name, tuple(x.shape[1:]), classes, names), x, y, facts=dict(raw.facts))
+    return Dataset(
+        Spec(raw.name, tuple(x.shape[1:]), classes, names), x, y, facts={**raw.facts, "part": raw.part, "notes": tuple(raw.notes)}
+    )
 
 
 def rendered_heads(split: Split, size: int | None, channels: int | None, limit: int | None) -> Dataset:
@@ -103,7 +111,8 @@ def rendered_heads(split: Split, size: int | None, channels: int | None, limit: 
     if channels == 3:
         raise UsageError("--data heads is grey: leave out --channels 3.")
     full, seed = (200_000, 0) if split == "train" else (10_000, 1)
-    return heads(min(full, limit or full), seed, size or 32)
+    data = heads(min(full, limit or full), seed, size or 32)
+    return replace(data, facts={**data.facts, "part": split})
 
 
 def open_source(source: str, split: Split, labels: Path | None = None) -> Raw:
@@ -122,18 +131,18 @@ def found(source: str, split: Split, labels: Path | None) -> Raw:
             raise UsageError(f"'{name}' in --data {source} is no built-in set: {', '.join(BUILT_IN)} can be given a place.")
         if not place:
             raise UsageError(f"--data {source} gives '{name}' no place: write {name}=PATH, or {name} alone.")
-        return named(open_path(Path(place).expanduser(), split, name, labels), name)
+        return named(open_path(Path(place).expanduser(), split, name, labels), name, split)
     if name in BUILT_IN:
         root = os.environ.get("ZEUXIS_DATA")
         for folder in (SHIPPED / name, *([Path(root) / name] if root else [])):
             if folder.is_dir():
-                return named(open_path(folder, split, name, labels), name)
-        return named(from_hub(BUILT_IN[name][1], split, BUILT_IN[name][2], name), name)
+                return named(open_path(folder, split, name, labels), name, split)
+        return named(from_hub(BUILT_IN[name][1], split, BUILT_IN[name][2], name), name, split)
     if not source:
         raise UsageError("--data is empty: give a path, a Hub id, or a built-in name.")
     path = Path(source).expanduser()
     if path.exists():
-        return open_path(path, split, path.stem or path.resolve().name, labels)
+        return open_path(path, split, shown(path.stem or path.resolve().name), labels)
     near = difflib.get_close_matches(source, [*BUILT_IN, *MADE], 1) if "/" not in source else []
     if source.count("/") == 1 and not source.startswith((".", "/", "~")) and not path.suffix:
         return from_hub(source, split, None, source.split("/")[1])
@@ -141,8 +150,10 @@ def found(source: str, split: Split, labels: Path | None) -> Raw:
     raise DataError(f"There is no data set '{source}': {hint}")
 
 
-def named(raw: Raw, name: str) -> Raw:
-    """A built-in set's own name and classes."""
+def named(raw: Raw, name: str, split: Split) -> Raw:
+    """A built-in set's own name and classes; it has both parts, whatever a copy lacks."""
+    if raw.part == ALL and split == "test" and not isinstance(raw.images, Files):
+        raise DataError(f"The copy of '{name}' holds no test images: add them, or give a whole copy as --data {name}=FOLDER.")
     raw.name = name
     if not isinstance(raw.images, Files):  # a folder's labels number its own sub-folders, in alphabetical order
         raw.class_names = BUILT_IN[name][0] if raw.labels is not None else ()
@@ -151,31 +162,49 @@ def named(raw: Raw, name: str) -> Raw:
 
 def open_path(path: Path, split: Split, name: str, labels: Path | None = None) -> Raw:
     """A file or folder, by what lies in it."""
-    if not path.exists():
-        raise DataError(f"There is no '{path}': check the path of the data.")
-    if path.is_file():
-        reader = {".npz": npz, ".mat": mat, ".parquet": lambda p, n: parquet([p], n)}.get(path.suffix.lower())
-        if reader is None:
-            raise DataError(f"'{path}' has the ending '{path.suffix}', expected .npz, .mat, .parquet or a folder.")
-        return reader(path, name)
-    if (digits := idx_folder(path, split, name)) is not None:
-        return digits
-    if tables := sorted(path.glob(f"{split}*.parquet")) or sorted(path.glob(f"*/{split}*.parquet")):
-        if len(places := sorted({table.parent.name for table in tables})) > 1:
-            raise DataError(f"'{path}' holds the data sets {', '.join(places)}: give one of them, as in '{tables[0].parent}'.")
-        return parquet(tables, name)
-    if (matrix := path / f"{split}_32x32.mat").is_file():
-        return mat(matrix, name)
-    other = "test" if split == "train" else "train"
-    if (path / other).is_dir() and not (path / split).is_dir():
-        raise DataError(f"'{path}' holds a folder '{other}' and none named '{split}': add it, or give '{path / other}'.")
-    part = path / split if (path / split).is_dir() else path
-    if (folder := image_folder(part, name, labels)) is not None:
-        return folder
-    arrays = sorted(path.glob("*.npz"))
+    try:
+        kind = kind_of(path.stat().st_mode)
+    except FileNotFoundError as error:
+        raise DataError(f"There is no '{shown(path)}': check the path of the data.") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"'{shown(path)}' cannot be read ({first_line(error)}): check the path of the data.") from error
+    if kind == "file":
+        return open_file(path, split, name)
+    if kind != "folder":
+        raise DataError(f"'{shown(path)}' is a {kind}, expected a folder or a file.")
+    try:
+        for reader in (idx_folder, parquet_folder, mat_folder):
+            if (raw := reader(path, split, name)) is not None:
+                return raw
+        if (raw := image_folder(path, split, name, labels)) is not None:
+            return raw
+        arrays = sorted(p for p in path.glob("*.npz") if p.is_file())
+    except PermissionError as error:
+        raise DataError(f"'{shown(path)}' cannot be read ({first_line(error)}): make it readable.") from error
     if len(arrays) == 1:
-        return npz(arrays[0], name)
-    raise DataError(f"'{path}' holds no {split} images: expected IDX, parquet, .mat or image files, or one .npz.")
+        return npz(arrays[0], split, name)
+    if (parts := {part_of(p.stem): p for p in arrays}) and len(parts) == len(arrays):
+        return npz(parts, split, name)
+    several = f" (there are {len(arrays)})" if arrays else ""
+    raise DataError(f"'{shown(path)}' holds no {split} images: expected IDX, parquet, .mat or image files, or one .npz{several}.")
+
+
+def open_file(path: Path, split: Split, name: str) -> Raw:
+    """A file by its ending; it is all there is, whatever part its name speaks of."""
+    ending = path.suffix.lower()
+    if ending == ".npz":
+        return npz(path, split, name)
+    if ending == ".mat":
+        return mat(path, name)
+    if ending == ".parquet":
+        return parquet({ALL: [path]}, split, name, path)
+    raise DataError(f"'{shown(path)}' has the ending '{path.suffix}', expected .npz, .mat, .parquet or a folder.")
+
+
+def parquet_folder(folder: Path, split: Split, name: str) -> Raw | None:
+    """The parquet files of a folder; None if there are none."""
+    files = parquet_parts(folder)
+    return parquet(files, split, name, folder) if files else None
 
 
 class HubImages:
@@ -210,7 +239,7 @@ def from_hub(identity: str, split: Split, configuration: str | None, name: str) 
     level = log.level
     log.setLevel(logging.ERROR)  # it announces every retry, and the sentence below says how it ended
     try:
-        rows = datasets.load_dataset(identity, configuration, split=split)
+        rows, part = hub_part(identity, configuration, split)
     except Exception as error:
         reason = first_line(error)
         raise DataError(f"'{identity}' could not be had from the Hub ({reason}): connect, or give a copy as {local}.") from error
@@ -223,7 +252,24 @@ def from_hub(identity: str, split: Split, configuration: str | None, name: str) 
     names = rows.features[label].names if label else ()
     numbers = np.asarray(rows[label], np.int64) if label else None
     encoded = HubImages(rows.cast_column(image, datasets.Image(decode=False)), image, identity)
-    return Raw(name, encoded, numbers, names, str(rows._fingerprint))
+    return Raw(name, encoded, numbers, names, str(rows._fingerprint), part)
+
+
+def hub_part(identity: str, configuration: str | None, split: Split) -> tuple[Any, str]:
+    """The rows of the part wanted, by whatever name the Hub has for it, and which part that is."""
+    import datasets
+
+    try:
+        rows = datasets.load_dataset(identity, configuration, split=split)
+        known = list(getattr(rows.info, "splits", None) or ("train", "test"))
+    except ValueError as error:
+        if "Unknown split" not in str(error):
+            raise
+        known = datasets.get_dataset_split_names(identity, configuration)
+        names = {part: name for name in reversed(known) if (part := part_of(name))}
+        rows = datasets.load_dataset(identity, configuration, split=names[chosen(names, split, f"'{identity}'")])
+    parts = {part for name in known if (part := part_of(name))}
+    return rows, part_name(chosen(parts or {split}, split, f"'{identity}'"), parts)
 
 
 def describe_sources() -> list[tuple[str, str, str]]:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..errors import DataError, UsageError
 from .dataset import Dataset, Spec
+from .reading import as_text, contents, first_line, shown
 
 LENGTH = 128
 ENDINGS = (".txt", ".text", ".md")
@@ -46,21 +47,21 @@ def text(path: Path, split: Literal["train", "test"] = "train", length: int | No
     """
     length = LENGTH if length is None else length
     try:
-        written = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"'{path}' cannot be read as text ({error}): give a text file in UTF-8.") from error
+        written = as_text(contents(path))
+    except (OSError, UnicodeError) as error:
+        raise DataError(f"'{shown(path)}' cannot be read as text ({first_line(error)}): give a text file in UTF-8.") from error
     alphabet = sorted(set(written))
     if len(alphabet) > 256:
-        raise DataError(f"'{path}' has {len(alphabet):,} different characters and a model of text knows up to 256: replace the rarest.")
+        raise DataError(f"'{shown(path)}' has {len(alphabet):,} different characters, more than 256: replace the rarest.")
     numbers = codes(written, alphabet)
     border = len(numbers) * 19 // 20
     part = numbers[:border] if split == "train" else numbers[border:]
     pieces = len(part) // length
     if pieces < 1 or len(alphabet) < 2:
-        short = f"'{path}' has {len(part):,} characters for {split}, {len(alphabet)} of them different"
+        short = f"'{shown(path)}' has {len(part):,} characters for {split}, {len(alphabet)} of them different"
         raise DataError(f"{short}, and a piece takes {length}: give a longer text, or a smaller --size.")
     x = part[: pieces * length].view(pieces, length)[:limit]
-    return Dataset(Spec(path.stem, (length,), 0, tuple(alphabet)), x)
+    return Dataset(Spec(shown(path.stem), (length,), 0, tuple(alphabet)), x, facts={"part": split})
 
 
 def codes(written: str, alphabet: Sequence[str]) -> UInt8[Tensor, " characters"]:

@@ -53,7 +53,8 @@ class Source:
     def load(self, split: str = "train") -> Dataset:
         """The data set; the test split of points in the plane is drawn with another seed."""
         if self.data in DENSITIES:
-            return points(self.data, self.limit or 262_144, 0 if split == "train" else 1)
+            data = points(self.data, self.limit or 262_144, 0 if split == "train" else 1)
+            return dataclasses.replace(data, facts={**data.facts, "part": "test" if split == "test" else "train"})
         return load_data(
             self.data,
             split="test" if split == "test" else "train",
@@ -176,6 +177,8 @@ def carry_out(
         console.print(
             f"{model.name}: {weights:,} weights ({weights * 4 / 1e6:.1f} MB) learn from {len(data):,} examples{labelled}{apart} "
             f"({data.nbytes / 1e6:.1f} MB) in {run}",
+            *data.facts.get("notes", ()),
+            sep="\n",
             markup=False,
             soft_wrap=True,
         )

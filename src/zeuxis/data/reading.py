@@ -1,0 +1,88 @@
+"""Files of strangers: opened only if they are regular files, and shown by names that any terminal can print."""
+
+from __future__ import annotations
+
+import os
+import stat
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from pathlib import Path
+from typing import IO
+
+SMALL = 512 << 20  # bytes that a file of any length may unfold to
+RATIO = 200  # beyond that, how many bytes each stored byte may become
+
+
+def opened(path: str | Path) -> IO[bytes]:
+    """A regular file, open for reading; a pipe, device, socket or folder is an `OSError` at once and never waits.
+
+    Example:
+        >>> opened("/dev/zero")
+        Traceback (most recent call last):
+        OSError: it is a device, expected a file
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        if (kind := kind_of(os.fstat(handle).st_mode)) != "file":
+            raise OSError(f"it is a {kind}, expected a file")
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def contents(path: str | Path) -> bytes:
+    """The bytes of a regular file."""
+    with opened(path) as file:
+        return file.read()
+
+
+def as_text(data: bytes) -> str:
+    """UTF-8, or UTF-16 where the bytes begin with its mark, with lines that end in a newline; a byte order mark is no letter.
+
+    Example:
+        >>> as_text("\\ufeffa\\r\\nb".encode())
+        'a\\nb'
+    """
+    text = data.decode("utf-16" if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8")
+    return text.replace("\ufeff", "").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def first_line(error: BaseException) -> str:
+    """An exception's message, short."""
+    return shown((str(error).strip().splitlines() or [type(error).__name__])[0][:120])
+
+
+def kind_of(mode: int) -> str:
+    """What a file's mode says it is."""
+    kinds = {stat.S_ISREG: "file", stat.S_ISDIR: "folder", stat.S_ISFIFO: "pipe", stat.S_ISSOCK: "socket"}
+    return next((name for test, name in kinds.items() if test(mode)), "device")
+
+
+def affordable(promised: int, stored: int) -> None:
+    """Refuses a file that says it unfolds to more than 512 MB and to over 200 times its own size.
+
+    Arguments:
+        promised: Bytes that its headers announce.
+        stored: Bytes of the file.
+
+    Raises:
+        ValueError: It does.
+    """
+    if promised > max(SMALL, RATIO * stored):
+        raise ValueError(f"{stored:,} bytes that unfold to {promised:,}, over {RATIO} times as many, are not safe to read")
+
+
+def shown(path: str | Path) -> str:
+    """A path as it can be printed anywhere: Latin-1 names are read as such, control characters become escapes.
+
+    Example:
+        >>> shown("caf\\udce9.png"), shown("a\\nb")
+        ('café.png', 'a\\\\nb')
+    """
+    try:
+        text = os.fsencode(path).decode("utf-8")
+    except UnicodeDecodeError:
+        text = os.fsencode(path).decode("latin-1")
+    except UnicodeEncodeError:
+        text = str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
