@@ -8,7 +8,8 @@ global batch. Wrapping a model in DistributedDataParallel would let the processe
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -16,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ..errors import UsageError
+from ..errors import UsageError, ZeuxisError
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,36 @@ def join() -> World:
 def meet() -> None:
     """Waits until every process is here, so that none takes the group down under another's feet."""
     if active():
-        dist.barrier()
+        with together():
+            dist.barrier()
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Work that needs every process: one that has ended, or cannot be reached, is said in a sentence."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ZeuxisError(
+            f"Another process of this training has ended or cannot be reached ({reason}). The last save is kept: go on with "
+            "torchrun --nproc-per-node N -m zeuxis train --resume RUN."
+        ) from error
+
+
+def from_first(text: str) -> str:
+    """The first process's text, in every process."""
+    if not active():
+        return text
+    device = torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
+    letters = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8).to(device)
+    length = torch.tensor([len(letters)], device=device)
+    with together():
+        dist.broadcast(length, 0)
+        if dist.get_rank():
+            letters = torch.empty(int(length), dtype=torch.uint8, device=device)
+        dist.broadcast(letters, 0)
+    return bytes(letters.tolist()).decode()
 
 
 def leave() -> None:
@@ -75,7 +105,8 @@ def broadcast(module: nn.Module) -> None:
     if active():
         for tensor in (*module.parameters(), *module.buffers()):
             flat = tensor.detach().contiguous()  # gloo leaves a channels-last tensor as it was, without a word
-            dist.broadcast(flat, 0)
+            with together():
+                dist.broadcast(flat, 0)
             tensor.data.copy_(flat)
 
 
@@ -86,7 +117,8 @@ def average_gradients(parameters: Iterable[Tensor]) -> None:
     parameters = list(parameters)
     gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
     flat = torch.cat([g.reshape(-1) for g in gradients])
-    dist.all_reduce(flat)
+    with together():
+        dist.all_reduce(flat)
     flat /= dist.get_world_size()
     for p, g, part in zip(parameters, gradients, flat.split([g.numel() for g in gradients]), strict=True):
         p.grad = g.copy_(part.view_as(g))  # into the gradient's own layout: fused Adam reads memory in the parameter's order
@@ -97,7 +129,8 @@ def agree(flag: bool, device: torch.device) -> bool:
     if not active():
         return flag
     raised = torch.tensor(float(flag), device=device)
-    dist.all_reduce(raised, dist.ReduceOp.MAX)
+    with together():
+        dist.all_reduce(raised, dist.ReduceOp.MAX)
     return bool(raised.item())
 
 
@@ -107,13 +140,15 @@ class SumOverProcesses(torch.autograd.Function):
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
         total = x.clone()
-        dist.all_reduce(total)
+        with together():
+            dist.all_reduce(total)
         return total
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> Tensor:
         total = gradients[0].contiguous().clone()
-        dist.all_reduce(total)
+        with together():
+            dist.all_reduce(total)
         return total
 
 

@@ -17,7 +17,10 @@ from ..model import Model
 
 
 class Average:
-    """The bias-corrected exponential average of a model's parameters; what is no parameter is for the model's `settle`.
+    """The bias-corrected exponential average of a model's parameters, with the newest of its buffers.
+
+    Running statistics and counters are no weights: their average would be none of anything, so the copy has the model's own. They
+    are copied when `model` is asked for and not at every step, which gives the same and costs a training nothing.
 
     Arguments:
         model: The model that is trained.
@@ -31,7 +34,8 @@ class Average:
     """
 
     def __init__(self, model: Model, halflife: int, batch: int) -> None:
-        self.model = copy.deepcopy(model).requires_grad_(False)
+        self.copy = copy.deepcopy(model).requires_grad_(False)
+        self.source: Model | None = None  # whose buffers are newer than the copy's
         self.decay = decay(halflife, batch)
         self.steps = 0
 
@@ -39,9 +43,24 @@ class Average:
     def update(self, model: Model) -> None:
         """Takes in the weights of one more step."""
         self.steps += 1
-        mine, theirs = ([p.detach() for p in m.parameters()] for m in (self.model, model))
+        mine, theirs = ([p.detach() for p in m.parameters()] for m in (self.copy, model))
         weight = (1 - self.decay) / (1 - self.decay**self.steps) if self.decay else 1.0
         torch._foreach_lerp_(mine, theirs, weight)
+        self.source = model
+
+    @property
+    def model(self) -> Model:
+        """The averaged model."""
+        if self.source is not None:
+            newest = dict(self.source.named_buffers())
+            with torch.no_grad():
+                for name, buffer in self.copy.named_buffers():
+                    if buffer.shape == newest[name].shape:
+                        buffer.copy_(newest[name])
+                    else:  # one that grows
+                        buffer.data = newest[name].detach().clone()
+            self.source = None
+        return self.copy
 
 
 def decay(halflife: int, batch: int) -> float:

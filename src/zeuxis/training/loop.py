@@ -7,11 +7,9 @@ every turn sees the whole batch before its player moves.
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -26,6 +24,7 @@ from ..model import Batch, Model, Noise
 from . import optimisers
 from .distributed import World, agree, average_gradients, broadcast, join, meet
 from .ema import Average
+from .interrupts import interrupts
 from .order import Order, Streams
 from .report import Report, tracker
 from .run import Run
@@ -72,11 +71,7 @@ def fit(
     Raises:
         DivergenceError: A loss or weight is no finite number; the sentence names step, player and last good save.
     """
-    fitting = begin(model, data, run, training, validate, world, quiet)
-    with interrupts() as stop:
-        result = fitting.go(stop)
-    meet()
-    return result
+    return begin(model, data, run, training, validate, world, quiet).train()
 
 
 def begin(
@@ -88,7 +83,7 @@ def begin(
     world: World | None = None,
     quiet: bool = False,
 ) -> Fitting:
-    """What `fit` does before the first step: device, precision, layout and the start that data give."""
+    """What `fit` does before the first step: device, precision, layout, and the start that data or the run's last save give."""
     t = training or Training()
     world = world or join()
     check(t, data, world)
@@ -101,7 +96,9 @@ def begin(
         else:
             model.begin(data, t.seed)
     broadcast(model)
-    return Fitting(model, data, run, t, world, machine, validate, quiet)
+    fitting = Fitting(model, data, run, t, world, machine, validate, quiet)
+    fitting.ready()
+    return fitting
 
 
 class Fitting:
@@ -140,13 +137,26 @@ class Fitting:
     def images(self) -> int:
         return self.step * self.t.batch
 
+    def ready(self) -> None:
+        """Takes the run's folder to where the training goes on: its last save, or the start."""
+        if self.run is None:
+            return
+        if self.run.path("state.safetensors").exists():
+            self.restore(self.run)
+        if self.world.writes:
+            self.run.require_room(4 * sum(p.numel() * p.element_size() for p in self.model.parameters()) * 3)
+            self.run.rewind(self.images if self.step else -1)
+        meet()  # no process may read a save while the first one makes the next
+
+    def train(self) -> Result:
+        """Trains to the end, or until a signal asks it to save and stop."""
+        with interrupts() as stop:
+            result = self.go(stop)
+        meet()
+        return result
+
     def go(self, stop: threading.Event) -> Result:
         """Trains to the end or until told to stop."""
-        if self.run is not None:
-            if self.run.path("state.safetensors").exists():
-                self.restore(self.run)
-            elif self.world.writes:
-                self.run.require_room(4 * sum(p.numel() * p.element_size() for p in self.model.parameters()) * 3)
         also = tracker(self.t.track, self.run, {}) if self.run and self.world.writes else None
         report = Report(self.run if self.world.writes else None, self.t.images, self.quiet, also)
         self.first, self.began = self.images, time.monotonic() - self.seconds
@@ -164,7 +174,7 @@ class Fitting:
                 self.film()
                 if self.validate is not None and self.step < self.steps and crossed(self.t.validate_every):
                     self.validated(report)
-                stopped = agree(stop.is_set(), self.machine.device) and self.step < self.steps
+                stopped = agree(stop.is_set() or report.unread, self.machine.device) and self.step < self.steps
                 if stopped:
                     break
                 if self.run and self.world.writes and time.monotonic() - saved_at > 60 * self.t.save_minutes:
@@ -174,6 +184,8 @@ class Fitting:
             if not stopped and self.validate is not None:
                 self.validated(report)
             self.save()
+        if self.run is None or not self.world.writes:  # a save has done it
+            self.settled()
         return Result(self.average.model.eval(), self.images, self.seconds, self.last, stopped)
 
     def one_step(self) -> None:
@@ -292,8 +304,6 @@ class Fitting:
         if self.run is None or not self.world.writes:
             return
         self.inspect()
-        if not all(torch.isfinite(p).all() for p in self.model.parameters()):
-            self.diverged(f"A weight is no longer a finite number at step {self.step:,} ({self.images:,} images)")
         averaged = self.settled().state_dict()
         newest = self.model.state_dict()
         tensors = {f"model.{k}": v for k, v in newest.items()} | {f"average.{k}": v for k, v in averaged.items()}
@@ -314,34 +324,22 @@ class Fitting:
             self.average.model.load_state_dict(part("average"))
             for name, optimiser in self.optimisers.items():
                 optimisers.restore(optimiser, f"optimiser.{name}", tensors)
-        except (RuntimeError, KeyError, IndexError, ValueError) as error:
+        except (RuntimeError, KeyError, IndexError, ValueError, TypeError) as error:
             path = run.path("state.safetensors")
             raise ZeuxisError(f"'{path}' was saved with other settings: resume with those in config.json.") from error
-        self.step, self.seconds, self.best = about["step"], about["seconds"], float(about["best"])
-        self.average.steps = about["average"]
-        if self.world.writes:
-            run.rewind(self.images)
-        if self.picture is not None and about["picture"] is not None:
-            self.picture.restore(about["picture"])
+        try:
+            self.step, self.seconds, self.best = whole(about["step"]), float(about["seconds"]), float(about["best"])
+            self.average.steps = whole(about["average"])
+            if self.picture is not None and about["picture"] is not None:
+                self.picture.restore(about["picture"])
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            path = run.path("state.safetensors")
+            raise ZeuxisError(f"'{path}' is damaged ({error} is wrong in it): restore it from a copy.") from error
         self.frames = [due for due in self.frames if due > self.images]
 
 
-@contextmanager
-def interrupts() -> Iterator[threading.Event]:
-    """An event that SIGTERM or Ctrl-C sets, so that the loop can save and end; a second Ctrl-C ends at once."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def told(number: int, frame: Any) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def whole(value: Any) -> int:
+    """A count that a save tells."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**53:
+        raise ValueError(f"the count {str(value)[:40]}")
+    return value

@@ -64,6 +64,8 @@ def restore(optimiser: torch.optim.Optimizer, prefix: str, tensors: Mapping[str,
         if name.startswith(prefix + "."):
             index, key = name[len(prefix) + 1 :].split(".")
             p = parameters[int(index)]
+            if tensor.ndim and tensor.shape != p.shape:
+                raise ValueError(f"'{name}' has another shape than its parameter")
             like = torch.empty_like(p) if tensor.shape == p.shape and tensor.ndim else torch.empty_like(tensor)
             found.setdefault(int(index), {})[key] = like.copy_(tensor)
     optimiser.load_state_dict({"state": found, "param_groups": optimiser.state_dict()["param_groups"]})

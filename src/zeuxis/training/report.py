@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -67,6 +68,7 @@ class Report:
     def __init__(self, run: Run | None, total: int, quiet: bool, also: Tracker | None = None, unit: str = "images") -> None:
         self.run, self.total, self.quiet, self.also, self.unit = run, total, quiet, also, unit
         self.shown: Progress | None = None
+        self.unread = False  # whether nobody can read what is said any more
         self.at, self.images = time.monotonic(), 0
         self.paces: deque[float] = deque(maxlen=9)  # seconds an image took in the last reports
 
@@ -95,6 +97,21 @@ class Report:
             self.also(figures, images)
         if self.quiet:
             return
+        with self.speaking():
+            self.line(figures, images)
+
+    @contextlib.contextmanager
+    def speaking(self) -> Iterator[None]:
+        """What is said inside may be lost: a closed terminal or pipe is no reason to lose the work as well."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO):
+                raise
+            self.quiet = self.unread = True
+
+    def line(self, figures: dict[str, float], images: int) -> None:
+        """One report for the reader."""
         note = "  ".join(f"{name} {value:.4g}" for name, value in figures.items() if name not in HIDDEN)
         if self.shown is not None:
             self.shown.update(self.task, completed=min(images, self.total), note=f"{figures.get(f'{self.unit}/s', 0):,.0f}/s  {note}")
@@ -111,7 +128,8 @@ class Report:
     def say(self, sentence: str) -> None:
         """A line of its own."""
         if not self.quiet:
-            console.print(sentence, markup=False, soft_wrap=True)
+            with self.speaking():
+                console.print(sentence, markup=False, soft_wrap=True)
 
 
 HIDDEN = {"images/s", "steps/s", "seconds", "step", "lr", "memory"}

@@ -12,6 +12,7 @@ README.md           the model card
 
 Every file is written under another name, flushed to the disk and then renamed, so a process killed at any moment leaves the last
 complete file. `state.safetensors` alone decides where a resumed run goes on; what other files hold beyond it is taken back.
+Tensors are checked as they are written (every number is finite) and as they are read (every byte is as it was written).
 """
 
 from __future__ import annotations
@@ -20,19 +21,27 @@ import contextlib
 import errno
 import itertools
 import json
+import math
 import os
 import re
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..errors import ZeuxisError
+from .. import files
+from ..errors import DivergenceError, ZeuxisError
+from ..progress import console
+
+TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+FOLDERS = ("samples", "frames")
 
 
 class Run:
@@ -44,6 +53,7 @@ class Run:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        self.begun = False  # whether this process trains in it, so that config.json must be there
 
     @classmethod
     def create(cls, root: str | Path, label: str) -> Run:
@@ -51,15 +61,15 @@ class Run:
         root = Path(root)
         try:
             root.mkdir(parents=True, exist_ok=True)
-            numbers = [int(m[1]) for p in root.iterdir() if (m := re.match(r"(\d{4,})-", p.name))]
-            name = re.sub(r"[^A-Za-z0-9._-]+", "-", label)
+            numbers = [int(m[1]) for p in root.iterdir() if (m := re.match(r"(\d{4,9})-", p.name))]
+            name = re.sub(r"[^A-Za-z0-9._-]+", "-", label)[:100]
             for number in itertools.count(max(numbers, default=0) + 1):
                 folder = root / f"{number:04}-{name}"
                 with contextlib.suppress(FileExistsError):  # another training that began at the same moment took it
                     folder.mkdir()
                     break
-        except OSError as error:
-            reason = error.strerror
+        except (OSError, ValueError) as error:
+            reason = files.reason(error)
             raise ZeuxisError(f"No run folder can be made in '{root}' ({reason}): give a writable folder with --out.") from error
         return cls(folder)
 
@@ -67,9 +77,13 @@ class Run:
     def open(cls, folder: str | Path) -> Run:
         """An existing run; an error says what is missing."""
         run = cls(folder)
-        if not run.folder.is_dir():
+        try:
+            there, whole = run.folder.is_dir(), run.path("config.json").is_file()
+        except (OSError, ValueError) as error:
+            raise ZeuxisError(f"'{folder}' cannot be opened ({files.reason(error)}): give another run folder.") from error
+        if not there:
             raise ZeuxisError(f"There is no run folder '{folder}': `zeuxis list` shows the runs and shipped models there are.")
-        if not run.path("config.json").is_file():
+        if not whole:
             raise ZeuxisError(f"'{folder}' is no run folder, since it holds no config.json: give a folder that zeuxis wrote.")
         return run
 
@@ -79,29 +93,29 @@ class Run:
     def __str__(self) -> str:
         return str(self.folder)
 
-    def write(self, name: str, content: str | Callable[[Path], None]) -> Path:
-        """Writes a file whole or not at all: `content` is its text, or fills the path it is given."""
+    def write(self, name: str, content: str | bytes | Callable[[Path], object]) -> Path:
+        """Writes a file whole or not at all: `content` is what it holds, or fills the path it is given."""
         path = self.path(name)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
-            path.parent.mkdir(exist_ok=True)
-            if isinstance(content, str):
-                partial.write_text(content)
-            else:
-                content(partial)
-            with open(partial, "rb+") as file:
-                os.fsync(file.fileno())
-            partial.chmod(0o644)  # safetensors makes files that only their owner can read, and runs are for sharing
-            os.replace(partial, path)
-        except (OSError, SafetensorError) as error:
-            partial.unlink(missing_ok=True)
-            raise ZeuxisError(self.cannot_write(name, error)) from error
+            if path.parent != self.folder:
+                self.subfolder(path.parent.name).mkdir(exist_ok=True)
+            if self.begun and not self.path("config.json").exists():  # not made again by what is left of a training
+                raise OSError(errno.ENOENT, "the run folder was moved or deleted")
+            return files.write(path, content, make=False)
+        except files.WriteError as error:
+            raise ZeuxisError(self.cannot_write(name, error.reason)) from error
+        except OSError as error:
+            raise ZeuxisError(self.cannot_write(name, files.reason(error))) from error
+
+    def subfolder(self, name: str) -> Path:
+        """A folder inside this one; a link in its place is refused, since it may lead to files that are not the run's."""
+        path = self.path(name)
+        if path.is_symlink():
+            raise ZeuxisError(f"'{path}' is a link and no folder of the run: remove it, then resume the run.")
         return path
 
-    def cannot_write(self, name: str, error: Exception) -> str:
+    def cannot_write(self, name: str, reason: str) -> str:
         """The sentence for a failed write."""
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space" in str(error)
-        reason = "the disk is full" if full else getattr(error, "strerror", None) or str(error)
         saved = self.saved()
         unit = "steps" if "steps" in saved else "images"
         kept = f"the save of {moment(saved):,} {unit} is kept" if moment(saved) else "nothing was saved before"
@@ -110,7 +124,8 @@ class Run:
     def require_room(self, needed: int) -> None:
         """Checks before training that the folder can be written to and has room for `needed` bytes."""
         self.write(".probe", "zeuxis")
-        self.path(".probe").unlink()
+        with contextlib.suppress(OSError):
+            self.path(".probe").unlink()
         free = shutil.disk_usage(self.folder).free
         if free < needed:
             raise ZeuxisError(
@@ -123,43 +138,87 @@ class Run:
         """Keeps a second process from training in the same folder; the hold ends with its process, however that ends."""
         import fcntl
 
-        with open(self.path(".lock"), "w") as file:
+        try:
+            lock = os.open(self.path(".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        except OSError as error:
+            raise ZeuxisError(self.cannot_write(".lock", files.reason(error))) from error
+        try:
+            files.require_regular(self.path(".lock"), os.fstat(lock))
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise ZeuxisError(f"Another process is training in '{self.folder}': wait for it, or stop it first.") from error
+                if error.errno in TAKEN:
+                    sentence = f"Another process is training in '{self.folder}': wait for it, or stop it first."
+                    raise ZeuxisError(sentence) from error
+                reason = files.reason(error)
+                sentence = f"The file system of '{self.folder}' has no locks ({reason}): start no second training in it."
+                console.print(sentence, markup=False, soft_wrap=True)
+            self.begun = self.path("config.json").exists()
             yield
+        finally:
+            self.begun = False
+            os.close(lock)
 
     def write_json(self, name: str, values: dict[str, Any]) -> None:
         self.write(name, json.dumps(values, indent=2) + "\n")
 
     def read_json(self, name: str) -> dict[str, Any]:
-        path = self.path(name)
-        try:
-            values = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise ZeuxisError(f"'{path}' cannot be read ({error}): restore it or give another run folder.") from error
-        if not isinstance(values, dict):
-            raise ZeuxisError(f"'{path}' holds {type(values).__name__} where an object was expected: restore it from a copy.")
-        return values
+        return files.read_json(self.path(name))
 
     def write_tensors(self, name: str, tensors: dict[str, Tensor], about: dict[str, Any] | None = None) -> None:
-        """Writes tensors and a few JSON values beside them, as safetensors."""
+        """Writes tensors and a few JSON values beside them, as safetensors with a checksum.
+
+        Raises:
+            DivergenceError: A number is not finite; the file that was there before is kept.
+        """
         ready = {key: t.detach().cpu().contiguous() for key, t in tensors.items()}
-        metadata = {"zeuxis": json.dumps(about or {})}
-        self.write(name, lambda path: save_file(ready, path, metadata))
+        if wrong := not_finite(ready):
+            saved = moment(self.saved())
+            kept = f"the last good save, at {saved:,}, is kept" if saved else "nothing was saved before"
+            raise DivergenceError(
+                f"'{wrong}' holds numbers that are not finite, and '{self.path(name)}' was not written; {kept}: "
+                "lower the step size, set --training.clip 1 or --training.precision fp32."
+            )
+        metadata = {"zeuxis": json.dumps({**(about or {}), "sha256": files.UNSEALED})}
+
+        def content(path: Path) -> None:
+            save_file(ready, path, metadata)
+            files.seal(path)
+
+        self.write(name, content)
 
     def read_tensors(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and the values beside them."""
+        """Tensors and the values beside them.
+
+        Raises:
+            ZeuxisError: The file is missing or damaged, or a number in it is not finite.
+        """
         path = self.path(name)
         try:
+            files.check_seal(files.require_regular(path))
             with safe_open(path, "pt") as file:
-                about = json.loads((file.metadata() or {}).get("zeuxis", "{}"))
-                return {key: file.get_tensor(key) for key in file.keys()}, about  # noqa: SIM118
+                about = about_of(file)
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        except FileNotFoundError as error:
+            raise ZeuxisError(f"'{path}' does not exist: this folder holds no such weights, train or copy them first.") from error
+        except (OSError, SafetensorError, ValueError, RuntimeError, MemoryError) as error:
+            reason = files.reason(error)
+            raise ZeuxisError(f"'{path}' is damaged or no safetensors file ({reason}): restore it from a copy.") from error
+        if wrong := not_finite(tensors):
+            raise ZeuxisError(f"'{path}' holds numbers in '{wrong}' that are not finite: restore it from a copy.")
+        return tensors, about
+
+    def shapes(self, name: str) -> dict[str, tuple[int, ...]]:
+        """The shape of each tensor in a file, by its header alone."""
+        path = self.path(name)
+        try:
+            with safe_open(files.require_regular(path), "pt") as file:
+                return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
         except FileNotFoundError as error:
             raise ZeuxisError(f"'{path}' does not exist: this folder holds no such weights, train or copy them first.") from error
         except (OSError, SafetensorError, ValueError) as error:
-            raise ZeuxisError(f"'{path}' is damaged or no safetensors file ({error}): restore it from a copy.") from error
+            reason = files.reason(error)
+            raise ZeuxisError(f"'{path}' is damaged or no safetensors file ({reason}): restore it from a copy.") from error
 
     def saved_images(self) -> int:
         """Images seen (by a policy: steps taken) at the last save, 0 without one."""
@@ -168,51 +227,91 @@ class Run:
     def saved(self) -> dict[str, Any]:
         """What the last save says of itself, nothing without one."""
         try:
-            with safe_open(self.path("state.safetensors"), "pt") as file:
-                return json.loads((file.metadata() or {}).get("zeuxis", "{}"))
-        except (OSError, SafetensorError, ValueError):
+            with safe_open(files.require_regular(self.path("state.safetensors")), "pt") as file:
+                return about_of(file)
+        except (OSError, SafetensorError, ValueError, ZeuxisError):
             return {}
 
     def log(self, figures: dict[str, Any]) -> None:
         """Appends one line to metrics.jsonl."""
+        path = self.path("metrics.jsonl")
         try:
-            with open(self.path("metrics.jsonl"), "a") as file:
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+            with open(descriptor, "a", encoding="utf-8") as file:
+                files.require_regular(path, os.fstat(descriptor))
                 file.write(json.dumps(figures) + "\n")
         except OSError as error:
-            raise ZeuxisError(self.cannot_write("metrics.jsonl", error)) from error
+            raise ZeuxisError(self.cannot_write("metrics.jsonl", files.reason(error))) from error
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl; a last line cut short by a kill is left out."""
+        """The numbers in each line of metrics.jsonl; lines that are cut short or otherwise damaged are left out."""
+        return [figures for _, figures in self.lines()]
+
+    def lines(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Each whole line of metrics.jsonl, as text and as numbers by name."""
+        path = self.path("metrics.jsonl")
         try:
-            lines = self.path("metrics.jsonl").read_text().splitlines()
-        except FileNotFoundError:
-            return []
-        found = []
-        for line in lines:
-            try:
-                found.append(json.loads(line))
-            except ValueError:
-                continue
-        return found
+            with open(files.require_regular(path), encoding="utf-8", errors="replace") as file:
+                for line in file:
+                    with contextlib.suppress(ValueError):
+                        values = files.parse_json(line)
+                        figures = {k: v for k, v in values.items() if is_number(v)} if isinstance(values, dict) else {}
+                        if ("images" in figures or "steps" in figures) and line.endswith("\n"):
+                            yield line, figures
+        except (OSError, ZeuxisError):  # no figures yet, or something else in their place: no reason to lose the run
+            return
 
     def frames(self) -> list[tuple[int, Path]]:
         """Images seen and path of each frame of the film, in order."""
-        return sorted((int(p.stem), p) for p in self.path("frames").glob("*.png") if p.stem.isdigit())
+        found = self.path("frames").glob("*.png")
+        return sorted((int(p.stem), p) for p in found if re.fullmatch("[0-9]{1,18}", p.stem) and not p.is_symlink())
 
     def add_frame(self, images: int, picture: Image.Image) -> None:
         self.write(f"frames/{images:012}.png", lambda path: picture.save(path, "PNG"))
 
     def rewind(self, images: int) -> None:
-        """Takes back reports and frames made after the save that a run resumes from."""
-        kept = [json.dumps(line) for line in self.metrics() if moment(line) <= images]
-        self.write("metrics.jsonl", "".join(line + "\n" for line in kept))
-        for seen, path in self.frames():
-            if seen > images:
-                path.unlink()
-        for partial in self.folder.rglob(".*.partial"):
-            partial.unlink()
+        """Takes back reports and frames made after the save that a run resumes from; all of them for -1."""
+        kept = [line for line, figures in self.lines() if moment(figures) <= images]
+        if kept or os.path.lexists(self.path("metrics.jsonl")):
+            self.write("metrics.jsonl", "".join(kept))
+        try:
+            self.subfolder("frames")
+            for seen, path in self.frames():
+                if seen > images:
+                    path.unlink()
+            for folder in (self.folder, *(self.path(name) for name in FOLDERS if not self.path(name).is_symlink())):
+                for partial in folder.glob(".*.partial*"):
+                    partial.unlink()
+        except OSError as error:
+            raise ZeuxisError(self.cannot_write("metrics.jsonl", files.reason(error))) from error
+
+
+def not_finite(tensors: dict[str, Tensor]) -> str:
+    """The name of the first tensor with a number that is not finite, "" if there is none."""
+    for name, t in tensors.items():
+        if (t.is_floating_point() or t.is_complex()) and not torch.isfinite(t.float() if t.element_size() == 1 else t).all():
+            return name
+    return ""
+
+
+def about_of(file: Any) -> dict[str, Any]:
+    """The JSON values beside the tensors of an open safetensors file."""
+    about = files.parse_json((file.metadata() or {}).get("zeuxis", "{}"))
+    if not isinstance(about, dict):
+        raise ValueError("what it says of itself is no JSON object")
+    about.pop("sha256", None)
+    return about
+
+
+def is_number(value: Any) -> bool:
+    """Whether a JSON value is a number that a float can hold; NaN is one, as a figure may be undefined."""
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and not math.isinf(float(value))
+    except OverflowError:
+        return False
 
 
 def moment(figures: dict[str, Any]) -> int:
-    """When figures were taken: images seen, or environment steps."""
-    return int(figures.get("images", figures.get("steps", 0)))
+    """When figures were taken: images seen, or environment steps; 0 where that is not said."""
+    value = figures.get("images", figures.get("steps", 0))
+    return int(value) if is_number(value) and not math.isnan(value) else 0
