@@ -8,14 +8,17 @@ import sys
 
 import pytest
 import torch
+from torch import nn
 
 import tiny
 from zeuxis.capabilities import CanComplete, CanSample
 from zeuxis.data.dataset import Spec
 from zeuxis.errors import MissingCapability, UsageError, ZeuxisError
-from zeuxis.model import Model, Noise, model_class, models, require
+from zeuxis.model import Batch, Model, Noise, Player, model_class, models, require
+from zeuxis.nn.norm import BatchNorm
 from zeuxis.training.config import from_json, to_json
-from zeuxis.training.loop import fit
+from zeuxis.training.loop import begin, fit
+from zeuxis.training.run import Run
 from zeuxis.training.weights import load, save
 
 # The ladder's column starts from a state that is zero before the first step, as published: its first weights move from the second on.
@@ -60,6 +63,56 @@ def test_a_seed_repeats_bit_for_bit_and_another_does_not(name: str) -> None:
 
     assert torch.equal(weights(1), weights(1))
     assert not torch.equal(weights(1), weights(2))
+
+
+@pytest.mark.parametrize("name", [*tiny.NAMES, "improved-gan history"])
+def test_buffers_of_the_averaged_model_are_finite_and_follow(name: str) -> None:
+    name, _, history = name.partition(" ")
+    model, data = tiny.model(name, **({"history": 0.1} if history else {})), tiny.data_for(name)
+    first = {key: value.clone() for key, value in model.named_buffers()}
+    average = fit(model, data, training=tiny.training(images=48), quiet=True).model
+    newest = dict(model.named_buffers())
+    for key, value in average.named_buffers():
+        assert torch.isfinite(value).all(), key
+        moved = not torch.equal(newest[key], first[key])
+        assert torch.equal(value, newest[key]) or not torch.equal(value, first[key]), key  # the model's own, or settled on data
+        assert not (moved and torch.equal(value, first[key])), f"{key} is as it was before the training"
+    norms = [m for m in average.modules() if isinstance(m, BatchNorm) and "generator" in dict(average.named_children())]
+    assert not any(torch.equal(norm.mean, torch.zeros_like(norm.mean)) for norm in norms), "statistics were not settled"
+
+
+class Stock(Model):
+    """Stock batch normalisation, whose statistics are buffers, around one weight a pixel."""
+
+    name = "stock"
+
+    def __init__(self, config: object, spec: Spec) -> None:
+        super().__init__(config, spec)
+        self.net = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(spec.size), nn.Linear(spec.size, 1))
+
+    def players(self) -> dict[str, Player]:
+        return {"net": Player(self.net, 1e-3)}
+
+    def play(self, batch: Batch):
+        yield "net", self.net(batch.x.float()).square().mean()
+
+    def sample(self, n: int, *, generator: torch.Generator | None = None) -> torch.Tensor:
+        return torch.zeros(n, *self.spec.shape, dtype=torch.uint8)
+
+
+def test_stock_batch_normalisation_is_averaged_with_its_true_statistics(tmp_path) -> None:
+    data = tiny.images(side=4)
+    model = Stock(None, data.spec)
+    run = Run(tmp_path)
+    result = fit(model, data, run, tiny.training(images=64 * 40, batch=64, average=1000), quiet=True)
+    x = data.all().float().flatten(1)
+    for norm in (result.model.net[1], model.net[1]):
+        torch.testing.assert_close(norm.running_mean, x.mean(0), rtol=0.03, atol=0)
+        torch.testing.assert_close(norm.running_var, x.var(0), rtol=0.05, atol=0)
+        assert norm.num_batches_tracked == 40
+    assert not torch.equal(result.model.net[2].weight, model.net[2].weight)
+    saved, _ = run.read_tensors("ema.safetensors")
+    assert all(torch.equal(value, saved[key]) for key, value in result.model.state_dict().items())
 
 
 @pytest.mark.parametrize("name", tiny.NAMES)

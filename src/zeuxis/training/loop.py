@@ -139,13 +139,14 @@ class Fitting:
 
     def ready(self) -> None:
         """Takes the run's folder to where the training goes on: its last save, or the start."""
-        if self.run is None:
-            return
-        if self.run.path("state.safetensors").exists():
-            self.restore(self.run)
-        if self.world.writes:
-            self.run.require_room(4 * sum(p.numel() * p.element_size() for p in self.model.parameters()) * 3)
-            self.run.rewind(self.images if self.step else -1)
+        if self.run is not None:
+            begun = self.run.path("state.safetensors").exists()
+            if begun:
+                self.restore(self.run)
+            elif self.world.writes:
+                self.run.require_room(4 * sum(p.numel() * p.element_size() for p in self.model.parameters()) * 3)
+            if self.world.writes:
+                self.run.rewind(self.images if begun else -1)
         meet()  # no process may read a save while the first one makes the next
 
     def train(self) -> Result:
