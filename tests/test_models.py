@@ -17,7 +17,7 @@ from zeuxis.errors import MissingCapability, UsageError, ZeuxisError
 from zeuxis.model import Batch, Model, Noise, Player, model_class, models, require
 from zeuxis.nn.norm import BatchNorm
 from zeuxis.training.config import from_json, to_json
-from zeuxis.training.loop import begin, fit
+from zeuxis.training.loop import fit
 from zeuxis.training.run import Run
 from zeuxis.training.weights import load, save
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -145,8 +144,6 @@ def dry_run(kind: type[Model], wish: Any, recipe: str) -> None:
     batch = wish.training.batch
     few = dataclasses.replace(wish.training, images=4 * batch, film=0, log_every=10**12, hold_out=0, select="", track="")
     fit(built, data, None, dataclasses.replace(few, images=batch), quiet=True)
-    began = time.monotonic()
-    fit(built, data, None, few, quiet=True)
-    rate = 4 * batch / (time.monotonic() - began)
+    rate = 4 * batch / fit(built, data, None, few, quiet=True).seconds
     images = wish.training.images
     print(f"{images:,} images are {images / len(data):.1f} epochs: about {clock(images / rate)} at {rate:,.0f} images/s here")
