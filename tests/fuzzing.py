@@ -8,6 +8,7 @@ goes on behind it. Memory is the peak of one act above the child's size before i
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import io
 import json
 import os
@@ -192,6 +193,7 @@ def work(target: Target, numbers: Sequence[int], folder: Path, pipe: int, seed: 
     resource.setrlimit(resource.RLIMIT_AS, (10 << 30, 10 << 30))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     torch.set_num_threads(1)
+    faulthandler.disable()  # its report of a crash would go to the parent's terminal
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.dup2(null, 2)

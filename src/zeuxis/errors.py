@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .printable import printable
+
 
 class ZeuxisError(Exception):
     """A mistake that the user can mend.
@@ -11,6 +13,9 @@ class ZeuxisError(Exception):
     """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return printable(super().__str__(), lines=False)  # it often quotes a file
 
 
 class UsageError(ZeuxisError):

@@ -6,15 +6,40 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.text import Text
 
+from .printable import printable
+
 T = TypeVar("T")
-console = Console(stderr=True, highlight=False)  # what is going on
-out = Console(highlight=False)  # what was asked for
+
+
+class Terminal(Console):
+    """A rich console that takes text as it is: no markup, no emoji codes, and nothing in it that would steer the terminal."""
+
+    def __init__(self, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+    def render_str(self, text: str, **style: Any) -> Text:
+        return super().render_str(self.safe(text), **style)  # before widths are measured
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=self.safe(segment.text))
+
+    def safe(self, text: str) -> str:
+        """Text that this terminal can show, some of which know ASCII only."""
+        if text.isascii() and text.isprintable():
+            return text
+        return printable(text).encode(self.encoding, "backslashreplace").decode(self.encoding)
+
+
+console = Terminal(stderr=True)  # what is going on
+out = Terminal()  # what was asked for
 
 
 def clock(seconds: float) -> str:
@@ -49,8 +74,8 @@ class Speed(ProgressColumn):
 
 def bar(*extra: str | ProgressColumn) -> Progress:
     """A rich bar with done/total, time spent and time left; `extra` are further columns."""
-    more = [TextColumn(column) if isinstance(column, str) else column for column in extra]
-    columns = [TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), *more]
+    more = [TextColumn(column, style="dim", markup=False) if isinstance(column, str) else column for column in extra]
+    columns = [TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), MofNCompleteColumn(), *more]
     return Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console, transient=False)
 
 
@@ -75,7 +100,7 @@ def track(items: Iterable[T], total: int, what: str, every: float = 10.0) -> Ite
             said = now
             speed = done / (now - start)
             left = clock((total - done) / speed)
-            print(f"{what}: {done:,} of {total:,}, {rate(speed)}, {left} left", file=sys.stderr, flush=True)
+            print(f"{printable(what)}: {done:,} of {total:,}, {rate(speed)}, {left} left", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
@@ -103,6 +128,6 @@ def meter(total: float, what: str, every: float = 10.0) -> Iterator[Callable[[fl
             said = now
             speed = done / (now - start)
             left = clock((total - done) / speed)
-            print(f"{what}: {done:,.0f} of {total:,.0f}, {rate(speed)}, {left} left", file=sys.stderr, flush=True)
+            print(f"{printable(what)}: {done:,.0f} of {total:,.0f}, {rate(speed)}, {left} left", file=sys.stderr, flush=True)
 
     yield advance

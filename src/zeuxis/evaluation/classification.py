@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float, UInt8
 from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
+from rich.text import Text
 from torch import Tensor
 
 from ..capabilities import CanClassify
@@ -84,7 +85,7 @@ class Classification:
         sheet = Table(*head, title=str(self), title_justify="left", caption="Rows: what it is; columns: what it was taken for.")
         sheet.box, sheet.padding, sheet.pad_edge, sheet.caption_justify = SIMPLE_HEAD, (0, 1, 0, 0), False, "left"
         for k, (name, row) in enumerate(zip(self.names, self.table, strict=True)):
-            counts = [str(n) if n and j != k else "." if not n else f"[bold]{n}[/bold]" for j, n in enumerate(row)]
+            counts = [Text(str(n) if n else ".", "bold" if n and j == k else "") for j, n in enumerate(row)]
             sheet.add_row(name, *counts, f"{row[k] / sum(row):.1%}" if sum(row) else "-")
         return sheet
 

@@ -80,7 +80,7 @@ class Report:
         if self.quiet or not console.is_terminal:
             yield self
             return
-        with bar(self.unit, "[dim]{task.fields[note]}") as self.shown:
+        with bar(self.unit, "{task.fields[note]}") as self.shown:
             self.task = self.shown.add_task("training", total=self.total, completed=images, note="")
             yield self
         self.shown = None
