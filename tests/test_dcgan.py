@@ -136,7 +136,7 @@ def test_settled_statistics_are_the_mean_over_batches() -> None:
         ({"kernel": 4}, Spec("x", (3, 32, 32)), "odd"),
         ({"conditional": True}, Spec("x", (3, 32, 32)), "has none"),
         ({"layout": "mnist"}, Spec("x", (3, 64, 64)), "28 pixels"),
-        ({"code": 0}, Spec("x", (3, 32, 32)), "choose more"),
+        ({"code": 0}, Spec("x", (3, 32, 32)), "code must be at least 1"),
     ],
 )
 def test_settings_that_cannot_work_say_what_can(changes, spec, sentence) -> None:

@@ -89,8 +89,8 @@ def test_labels_add_the_cross_entropy_of_the_labelled_images_alone() -> None:
     [
         ({}, (3, 64, 64), "--size 128"),
         ({"smoothing": 0.4}, (3, 128, 128), "--model.smoothing"),
-        ({"virtual": 0}, (3, 128, 128), "must be positive"),
-        ({"width": 0.0}, (3, 128, 128), "must be positive"),
+        ({"virtual": 0}, (3, 128, 128), "virtual must be at least 1"),
+        ({"width": 0.0}, (3, 128, 128), "width must be above 0"),
     ],
 )
 def test_wrong_settings_are_refused(changes: dict, shape: tuple[int, ...], sentence: str) -> None:

@@ -224,10 +224,10 @@ def test_it_learns_a_code_for_what_images_differ_in() -> None:
     [
         ({}, (1, 20, 20), "choose --size"),
         ({"layout": "chairs"}, (1, 28, 28), "choose --size"),
-        ({"categorical": (1,)}, (1, 28, 28), "at least 2 classes"),
+        ({"categorical": (1,)}, (1, 28, 28), "each at least 2"),
         ({"categorical": (), "continuous": 0}, (1, 28, 28), "needs a code"),
         ({"width": 0.0}, (1, 28, 28), "above 0"),
-        ({"invariant": -1.0}, (1, 28, 28), "at least 0"),
+        ({"invariant": -1.0}, (1, 28, 28), "from 0 to 10"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(changes: dict, shape: tuple[int, ...], sentence: str) -> None:

@@ -106,9 +106,9 @@ def test_begins_as_the_identity() -> None:
 def test_mistakes() -> None:
     with pytest.raises(UsageError, match=r"makes points, and 'mnist' has shape \(1, 28, 28\)"):
         PlanarGAN(PlanarConfig(), Spec("mnist", (1, 28, 28)))
-    with pytest.raises(UsageError, match="at least one of each, got code 2, width 0"):
+    with pytest.raises(UsageError, match="--model.width must be at least 1, got 0"):
         PlanarGAN(PlanarConfig(width=0), SPEC)
-    with pytest.raises(UsageError, match="cannot be negative, got r1 -1"):
+    with pytest.raises(UsageError, match="--model.r1 must be at least 0, got -1"):
         PlanarGAN(PlanarConfig(r1=-1), SPEC)
     with pytest.raises(UsageError, match=r"points in the plane; 'images' has shape \(1, 2, 2\)"):
         DensityPicture(Dataset(Spec("images", (1, 2, 2)), torch.zeros(1, 1, 2, 2, dtype=torch.uint8)), 10)

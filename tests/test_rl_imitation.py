@@ -110,7 +110,7 @@ def test_what_a_judge_does_not_see_changes_no_verdict(task: Task, kind: str) -> 
     assert torch.equal(seen, kept), "the policy still sees all"
 
 
-@pytest.mark.parametrize(("unseen", "sentence"), [((3,), "from 0 to 2"), ((-1,), "from 0 to 2"), ((0, 1, 2), "leave it some")])
+@pytest.mark.parametrize(("unseen", "sentence"), [((3,), "from 0 to 2"), ((-1,), "each at least 0"), ((0, 1, 2), "leave it some")])
 def test_hiding_what_is_not_there_or_everything_is_refused(unseen: tuple[int, ...], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         Pairs(BOX, unseen=unseen)
@@ -312,14 +312,14 @@ def test_cloning_keeps_the_snapshot_that_validates_best() -> None:
 
 def test_settings_that_cannot_work_are_refused() -> None:
     demos = record(right_expert(), tiny_envs.Corridor, 1, horizon=30)
-    for config, sentence in (
-        (GAILConfig(lr=0.0), "above 0"),
-        (GAILConfig(cloned=-1), "cloned at least 0"),
-        (GAILConfig(judge="fem", absorbing=True), "leave these out"),
+    for changes, sentence in (
+        ({"lr": 0.0}, "--gail.lr must be above 0"),
+        ({"cloned": -1}, "--gail.cloned must be at least 0"),
+        ({"judge": "fem", "absorbing": True}, "leave these out"),
     ):
         with pytest.raises(UsageError, match=sentence):
-            GAIL(tiny_envs.Corridor, demos, config, replace(QUICK, horizon=30), quiet=True)
-    with pytest.raises(UsageError, match="change --bc"):
+            GAIL(tiny_envs.Corridor, demos, GAILConfig(**changes), replace(QUICK, horizon=30), quiet=True)
+    with pytest.raises(UsageError, match="--bc.hold-out must be above 0 and below 1"):
         BC(tiny_envs.Corridor, demos, CloningConfig(hold_out=1.0, horizon=30), quiet=True)
     with pytest.raises(UsageError, match="no deviation to draw"):
         record(switch_expert(True), partial(tiny_envs.Switch, continuous=True), 1, deterministic=False, horizon=20)

@@ -120,11 +120,11 @@ def test_the_entropy_bonus_keeps_a_policy_undecided() -> None:
     [
         ({"steps": 0}, {}, "--training.steps must be at least 1"),
         ({"gamma": 1.5}, {}, "--training.gamma must be from 0 to 1"),
-        ({"workers": -2}, {}, "give 0 or more"),
-        ({"hidden": (0,)}, {}, "expected at least 1 in each"),
-        ({}, {"delta": 0.0}, "delta above 0"),
-        ({}, {"fraction": 0.0}, "within 0 and 1"),
-        ({}, {"backtracks": 0}, "at least 1"),
+        ({"workers": -2}, {}, "--training.workers must be at least -1"),
+        ({"hidden": (0,)}, {}, "--training.hidden must be a list of values, each at least 1"),
+        ({}, {"delta": 0.0}, "--region.delta must be above 0"),
+        ({}, {"fraction": 0.0}, "--region.fraction must be above 0 and at most 1"),
+        ({}, {"backtracks": 0}, "--region.backtracks must be at least 1"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(changes: dict, region: dict, sentence: str) -> None:

@@ -384,8 +384,8 @@ def test_what_cannot_be_judged_gets_a_sentence() -> None:
     for change, sentence in (
         ({"samples": 0}, "--vime.samples must be at least 1"),
         ({"prior": 0.0}, "--vime.prior must be above 0"),
-        ({"discount": 0.0}, "--vime.eta, .queue and .limit"),
-        ({"hidden": (0,)}, "every layer needs at least 1 unit"),
+        ({"discount": 0.0}, "--vime.discount must be above 0 and at most 1"),
+        ({"hidden": (0,)}, "--vime.hidden must be a list of values, each at least 1"),
         ({"least": 10, "pool": 5}, "raise --vime.pool"),
         ({"axes": (1,)}, "--vime.axes takes two numbers"),
     ):

@@ -28,20 +28,21 @@ from ..data.dataset import Spec
 from ..data.text import codes, spelled
 from ..errors import UsageError
 from ..model import Batch, Model, Noise, Player
+from ..ranges import Depth, Part, Rate, Settings, Size
 from .sampling import Scan, follow, uniform, warm
 
 
 @dataclass(frozen=True)
-class CharRNNConfig:
+class CharRNNConfig(Settings):
     """Settings of a char-rnn; the defaults are those of the original."""
 
-    hidden: int = 128
+    hidden: Size = 128
     """Units of each layer."""
-    layers: int = 2
+    layers: Depth = 2
     """LSTM layers."""
-    dropout: float = 0.0
+    dropout: Part = 0.0
     """Share of each layer's outputs that is dropped while training."""
-    lr: float = 2e-3
+    lr: Rate = 2e-3
     """Step size."""
     optimiser: Literal["rmsprop", "adam"] = "rmsprop"
     """Which rule moves the weights."""
@@ -69,8 +70,6 @@ class CharRNN(Model):
         c = config
         if len(spec.shape) != 1 or len(spec.class_names) < 2:
             raise UsageError(f"A char-rnn learns text, and '{spec.name}' has examples of shape {spec.shape}: give --data BOOK.txt.")
-        if min(c.hidden, c.layers) < 1 or not 0 <= c.dropout < 1:
-            raise UsageError("--model.hidden and --model.layers must be at least 1, and --model.dropout from 0 to below 1.")
         self.alphabet, self.levels = spec.class_names, len(spec.class_names)
         sizes = [self.levels] + [c.hidden] * c.layers
         self.layers = nn.ModuleList([nn.LSTM(a, c.hidden, batch_first=True) for a in sizes[:-1]])

@@ -20,7 +20,7 @@ green and blue, as equal as their number allows. `first` may make the first kern
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -29,32 +29,33 @@ from torch import Tensor, nn
 from ..data.dataset import Spec
 from ..errors import UsageError
 from ..nn.masked import At, masked
+from ..ranges import DepthOrNone, Range, Rate, Settings, Size, SizeOrNone
 from .gated import GatedNetwork
 from .pixels import Head, PixelModel, Put, Read
 
 
 @dataclass(frozen=True)
-class PixelCNNConfig:
+class PixelCNNConfig(Settings):
     """Settings of a PixelCNN; the defaults are the paper's for colour images."""
 
     network: Literal["plain", "gated"] = "plain"
     """Residual blocks of masked convolutions, or the gated stacks without a blind spot."""
-    maps: int = 128
+    maps: Size = 128
     """Maps h inside a block; between plain blocks there are twice as many."""
-    layers: int = 15
+    layers: DepthOrNone = 15
     """Blocks, or gated layers after the first."""
-    first: int = 7
+    first: Annotated[int, Range(3, 999)] = 7
     """Side of the first kernel; twice the image's less one, 55 for digits, reaches all of it, which is not the paper's and leaves no blind
     spot."""
-    kernel: int = 3
+    kernel: Annotated[int, Range(3, 999)] = 3
     """Side of the other kernels."""
-    head: int = 0
+    head: SizeOrNone = 0
     """Maps of the two hidden layers of the head; 0 takes 32 for binary images and 1,024 for others."""
-    levels: int = 0
+    levels: Annotated[int, Range(0, 256)] = 0
     """Values of a pixel: 256, or 2 for binary images; 0 takes 2 for grey images and 256 for colour."""
     conditional: bool = False
     """Whether the network knows each image's class (gated only)."""
-    lr: float = 1e-3
+    lr: Rate = 1e-3
     """Step size."""
     optimiser: Literal["adam", "rmsprop", "muon"] = "adam"
     """Which rule moves the weights."""
@@ -146,9 +147,9 @@ class PixelCNN(PixelModel):
 def check(c: PixelCNNConfig, colours: int) -> None:
     """Refuses settings that cannot work."""
     for name in ("first", "kernel"):
-        if getattr(c, name) < 3 or getattr(c, name) % 2 == 0:
-            raise UsageError(f"--model.{name} is the side of a kernel and must be odd and at least 3, got {getattr(c, name)}.")
-    if c.maps < colours or (c.head and c.head < colours) or c.layers < 0:
+        if getattr(c, name) % 2 == 0:
+            raise UsageError(f"--model.{name} is the side of a kernel and must be odd, got {getattr(c, name)}.")
+    if c.maps < colours or (c.head and c.head < colours):
         raise UsageError(f"Images of {colours} channels need at least {colours} maps in every layer: raise --model.maps or --model.head.")
     if c.conditional and c.network != "gated":
         raise UsageError("Only the gated network can be conditional: add --model.network gated, or leave out --model.conditional.")

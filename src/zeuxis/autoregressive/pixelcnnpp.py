@@ -16,7 +16,7 @@ sampled are whole levels, where the code goes on with unrounded numbers; the ste
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -28,30 +28,31 @@ from ..mixture import Mixture, numbers
 from ..model import Noise, Player
 from ..nn.init import first_pass
 from ..nn.masked import At
+from ..ranges import Depth, Part, Range, Rate, Settings, Size
 from .pixelcnnpp_nets import Network
 from .pixels import PixelModel, wide
 from .sampling import Scan
 
 
 @dataclass(frozen=True)
-class PixelCNNPPConfig:
+class PixelCNNPPConfig(Settings):
     """Settings of a PixelCNN++; the defaults are the paper's for CIFAR-10."""
 
-    maps: int = 160
+    maps: Size = 160
     """Maps of each stream."""
-    blocks: int = 5
+    blocks: Depth = 5
     """Residual blocks a scale on the way down."""
-    scales: int = 3
+    scales: Annotated[int, Range(1, 14)] = 3
     """Scales: the image's own, its half, its quarter."""
-    mixtures: int = 10
+    mixtures: Size = 10
     """Components of the mixture."""
-    dropout: float = 0.5
+    dropout: Part = 0.5
     """Share of inner maps dropped while training."""
-    levels: int = 256
+    levels: Annotated[int, Range(2, 256)] = 256
     """Values of a colour, evenly spread over 0 to 255."""
     conditional: bool = False
     """Whether the network knows each image's class."""
-    lr: float = 1e-3
+    lr: Rate = 1e-3
     """Step size."""
 
 
@@ -137,8 +138,6 @@ def revised(weights: Tensor, table: Tensor, v: Tensor) -> Tensor:
 
 def check(c: PixelCNNPPConfig, spec: Spec) -> None:
     """Refuses settings that cannot work."""
-    if min(c.maps, c.blocks, c.scales, c.mixtures) < 1 or not 0 <= c.dropout < 1:
-        raise UsageError("Sizes and counts of --model must be at least 1, and --model.dropout from 0 to below 1.")
     if any(side % 2 ** (c.scales - 1) for side in spec.shape[1:]):
         raise UsageError(
             f"Images of {spec.shape[1]}x{spec.shape[2]} pixels cannot be halved {c.scales - 1} times: "

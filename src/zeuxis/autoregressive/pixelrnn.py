@@ -32,7 +32,7 @@ row and column are learned, and a row's states begin at its own first pixel rath
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -41,27 +41,28 @@ from torch import Tensor, nn
 from ..data.dataset import Spec
 from ..errors import UsageError
 from ..nn.masked import At, CausalConv, colours_of, masked, members
+from ..ranges import Depth, Range, Rate, Settings, Size, SizeOrNone
 from .pixels import Head, PixelModel, Put, Read
 from .recurrence import Walk, along_diagonals, along_rows
 
 
 @dataclass(frozen=True)
-class PixelRNNConfig:
+class PixelRNNConfig(Settings):
     """Settings of a PixelRNN; the defaults are the paper's for colour images."""
 
     layer: Literal["row", "diagonal"] = "diagonal"
     """Row LSTM or Diagonal BiLSTM."""
-    maps: int = 128
+    maps: Size = 128
     """Maps h of each LSTM; between layers there are twice as many."""
-    layers: int = 12
+    layers: Depth = 12
     """LSTM layers."""
-    first: int = 7
+    first: Annotated[int, Range(3, 999)] = 7
     """Side of the first kernel."""
-    head: int = 0
+    head: SizeOrNone = 0
     """Maps of the two hidden layers of the head; 0 takes 32 for binary images and 1,024 for others."""
-    levels: int = 0
+    levels: Annotated[int, Range(0, 256)] = 0
     """Values of a pixel: 256, or 2 for binary images; 0 takes 2 for grey images and 256 for colour."""
-    lr: float = 1e-3
+    lr: Rate = 1e-3
     """Step size."""
     optimiser: Literal["adam", "rmsprop", "muon"] = "adam"
     """Which rule moves the weights."""
@@ -272,10 +273,11 @@ class PixelRNN(PixelModel):
     def __init__(self, config: PixelRNNConfig, spec: Spec) -> None:
         super().__init__(config, spec)
         c, colours = config, spec.shape[0]
-        if c.first < 3 or c.first % 2 == 0:
-            raise UsageError(f"--model.first is the side of a kernel and must be odd and at least 3, got {c.first}.")
-        if c.layers < 1 or c.maps < colours or (c.head and c.head < colours):
-            least = f"at least one layer, and at least {colours} maps in each and in the head"
-            raise UsageError(f"Images of {colours} channels need {least}: raise --model.layers, --model.maps or --model.head.")
+        if c.first % 2 == 0:
+            raise UsageError(f"--model.first is the side of a kernel and must be odd, got {c.first}.")
+        if c.maps < colours or (c.head and c.head < colours):
+            raise UsageError(
+                f"Images of {colours} channels need at least {colours} maps in every layer: raise --model.maps or --model.head."
+            )
         head, outputs = c.head or (32 if self.levels == 2 else 1024), 1 if self.levels == 2 else self.levels
         self.network = Network(RowLSTM if c.layer == "row" else DiagonalBiLSTM, colours, c, head, outputs)

@@ -249,6 +249,6 @@ def levels_for(levels: int, spec: Spec) -> int:
     """The number of values of a pixel: as asked for, or 2 for grey images and 256 for colour."""
     if len(spec.shape) != 3:
         raise UsageError(f"Models of pixels are for images, and '{spec.name}' has examples of shape {spec.shape}.")
-    if levels and not 2 <= levels <= 256:
+    if levels == 1:
         raise UsageError(f"--model.levels must be from 2 to 256, or 0 for 2 with grey images and 256 with colour, got {levels}.")
     return levels or (2 if spec.shape[0] == 1 else 256)

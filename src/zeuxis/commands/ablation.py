@@ -17,6 +17,7 @@ from ..evaluation.judge import Quality, evaluate
 from ..evaluation.record import write_record
 from ..gan.improved import ImprovedGANConfig
 from ..progress import console, out
+from ..ranges import Count, CountOrNone, Seed, Settings, SizeOrNone
 from ..recipes import recipes
 from ..training.run import Run
 from ..training.start import Source, resume, start
@@ -35,25 +36,25 @@ ROWS: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @dataclass(frozen=True)
-class Ablation:
+class Ablation(Settings, flags="--"):
     """Trains the model with minibatch discrimination (MBF), labels (L), label smoothing (LS) and virtual batch normalisation (VBN),
     and again with each left out, and scores their samples. Rows that are done already are not trained again."""
 
     data: str = "cifar10"
     """What --data of train takes."""
-    images: int = 0
+    images: CountOrNone = 0
     """Length of each training (images seen); 0 takes the recipe's."""
     rows: tuple[str, ...] = tuple(ROWS)
     """Which rows: all the techniques, and what is left out."""
-    width: int = 0
+    width: SizeOrNone = 0
     """The discriminator's first channels, 96 in the paper; 0 takes those."""
-    generator_width: int = 0
+    generator_width: SizeOrNone = 0
     """The generator's first channels, 512 in the paper; 0 takes those."""
-    n: int = 5_000
+    n: Count = 5_000
     """Samples that are scored."""
     network: str = ""
     """Feature network, as in evaluate; by default the data set's own."""
-    seed: int = 0
+    seed: Seed = 0
     """Fixes everything random."""
     out: str = "runs/ablation"
     """The folder with one run a row."""
@@ -67,8 +68,8 @@ def main(words: Sequence[str]) -> None:
     wish = tyro.cli(Ablation, args=words, prog="zeuxis ablation")
     if unknown := [row for row in wish.rows if row not in ROWS]:
         raise UsageError(f"There is no row '{unknown[0]}' in the ablation: the rows are {', '.join(ROWS)}.")
-    if not wish.rows or wish.images < 0:
-        raise UsageError("An ablation needs a row and a positive length: give --rows and --images.")
+    if not wish.rows:
+        raise UsageError("An ablation needs a row: give --rows.")
     began, found = time.monotonic(), {}
     name = f"improved-gan/{wish.data.split('=')[0]}-pictures"
     if name not in recipes():

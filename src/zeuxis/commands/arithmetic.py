@@ -13,27 +13,28 @@ from ..applications.walk import around, combine
 from ..capabilities import CanDecode
 from ..errors import UsageError
 from ..model import require
+from ..ranges import CountOrNone, Few, Seed, Settings, Weight
 from ..training.weights import load
 
 
 @dataclass(frozen=True)
-class Arithmetic:
+class Arithmetic(Settings, flags="--"):
     """Draws G(mean of PLUS - mean of MINUS + mean of THEN) with eight neighbours. First look at `zeuxis sample MODEL --numbers`
     and choose three or more numbers for each concept; use the same seed and n here."""
 
     model: tyro.conf.Positional[str]
     """A run folder, or a shipped model's name as in mnist/dcgan."""
-    plus: tuple[int, ...]
+    plus: tuple[CountOrNone, ...]
     """Numbers of the samples whose mean code comes first."""
-    minus: tuple[int, ...]
+    minus: tuple[CountOrNone, ...]
     """Numbers of the samples whose mean code is subtracted."""
-    then: tuple[int, ...]
+    then: tuple[CountOrNone, ...]
     """Numbers of the samples whose mean code is added."""
-    n: int = 64
+    n: Few = 64
     """Samples on the numbered sheet."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the numbered sheet."""
-    width: float = 0.25
+    width: Weight = 0.25
     """How far the neighbours lie from the result, in each number of the code."""
     out: str = "arithmetic.png"
     """Where the picture goes."""

@@ -20,6 +20,7 @@ from ..evaluation.features import weights_hash
 from ..evaluation.images import check_split, phrase
 from ..evaluation.record import write_record
 from ..progress import console, out
+from ..ranges import CountOrNone, Few, Part, Positive, Seed, Settings
 from ..training.run import Run
 from ..training.start import Source
 from ..training.unseen import evaluation_data, source_of
@@ -28,7 +29,7 @@ from .provenance import provenance
 
 
 @dataclass(frozen=True)
-class FindAttributes:
+class FindAttributes(Settings, flags="--"):
     """Finds for each attribute the direction among codes that leads from images without it to images with it, prints how well it tells
     images apart, saves it beside the model for `zeuxis edit`, and draws what it does. Attributes come from a CSV, else they are the
     factors of rendered heads, else the classes of the data set, each against the rest."""
@@ -42,23 +43,23 @@ class FindAttributes:
     unknown. CelebA's list_attr_celeba is read as it is. Where images are no files, `file` is their number from 0."""
     split: str = "test"
     """Which part of the data: test (of a set with one part the images that were not trained on), train or held-out."""
-    n: int = 10_000
+    n: CountOrNone = 10_000
     """Images to encode; 0 means all of which anything is known."""
-    hold_out: float = 0.2
+    hold_out: Part = 0.2
     """Share of them that directions are tested on and not computed from."""
     together: bool = False
     """Fit all attributes at once, so that each direction holds the others fixed: for attributes that go together in the data."""
-    rows: int = 3
+    rows: Few = 3
     """Images drawn in each panel of the picture."""
-    columns: int = 7
+    columns: Few = 7
     """Steps drawn of each, an odd number: the middle one is the reconstruction."""
-    reach: float = 3.0
+    reach: Positive = 3.0
     """How far the picture goes to either side (steps: from without to with, or one standard deviation of a number)."""
     out: str = "attributes.png"
     """Where the picture goes."""
     file: str = ""
     """Where the directions go; by default attributes.safetensors in the run folder."""
-    seed: int = 0
+    seed: Seed = 0
     """Fixes the choice of images and which are held out."""
     weights: str = ""
     """Which file of the folder to take the weights from."""
@@ -73,8 +74,6 @@ class FindAttributes:
 def main(words: Sequence[str]) -> None:
     wish = tyro.cli(FindAttributes, args=words, prog="zeuxis attributes")
     check_split(wish.split)
-    if wish.n < 0 or wish.rows < 1:
-        raise UsageError(f"--n must be 0 or more and --rows 1 or more, got {wish.n} and {wish.rows}.")
     began = time.monotonic()
     model = autoencoder(load(wish.model, wish.weights), "find attributes among its codes")
     data, used = evaluation_data(wish.model, wish.data, wish.split)

@@ -26,6 +26,7 @@ from ..evaluation.classification import agreeing, classify, score
 from ..evaluation.images import Images, check_split
 from ..evaluation.record import write_record
 from ..progress import out
+from ..ranges import Count, CountOrNone, Settings
 from ..training.run import Run
 from ..training.start import Source
 from ..training.unseen import evaluation_data
@@ -36,7 +37,7 @@ LIGHT_ON_DARK = ("mnist", "fashion-mnist")
 
 
 @dataclass(frozen=True)
-class Classify:
+class Classify(Settings, flags="--"):
     """Gives images their class with its probability, or a labelled set its errors and confusion table. Several models are an ensemble:
     zeuxis classify RUN RUN ... IMAGE ..., or zeuxis classify RUN RUN ... --data mnist. A member trained elsewhere can be given by what
     it said, the file of --csv: zeuxis classify RUN a.csv.gz b.csv.gz --data mnist."""
@@ -49,9 +50,9 @@ class Classify:
     """Which part of it: test (of a set with one part the images that were not trained on), train or held-out."""
     labels: str | None = None
     """A CSV of file and label, for a folder given as --data."""
-    n: int = 0
+    n: CountOrNone = 0
     """Use only the first so many images of --data; 0 means all."""
-    top: int = 1
+    top: Count = 1
     """Classes shown for each image, likeliest first."""
     invert: bool = False
     """Turn images into their negative first: models of digits know light strokes on dark."""
@@ -72,8 +73,6 @@ class Classify:
 def main(words: Sequence[str]) -> None:
     wish = tyro.cli(Classify, args=words, prog="zeuxis classify")
     check_split(wish.split)
-    if wish.n < 0 or wish.top < 1:
-        raise UsageError(f"--n must be 0 or more and --top 1 or more, got {wish.n} and {wish.top}.")
     began = time.monotonic()
     names = [word for word in wish.words if is_model(word)]
     tables = [word for word in wish.words if word.endswith((".csv", ".csv.gz"))]

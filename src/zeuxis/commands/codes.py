@@ -10,19 +10,19 @@ import torch
 import tyro
 
 from ..capabilities import HasCodes
-from ..errors import UsageError
 from ..evaluation.code_report import describe_codes
 from ..evaluation.images import check_split
 from ..evaluation.record import write_record
 from ..model import require
 from ..progress import out
+from ..ranges import CountOrNone, Seed, Settings
 from ..training.unseen import evaluation_data
 from ..training.weights import load
 from .provenance import provenance
 
 
 @dataclass(frozen=True)
-class Codes:
+class Codes(Settings, flags="--"):
     """Reads every code from real images: errors of a category as a classifier, correlations of a continuous code, and how far the
     codes are disentangled where the factors of the images are known."""
 
@@ -32,13 +32,13 @@ class Codes:
     """Images to read codes from, as --data of train takes them; by default the run's own data set."""
     split: str = "test"
     """Which part of the data: test (of a set with one part the images that were not trained on), train or held-out."""
-    n: int = 0
+    n: CountOrNone = 0
     """Images to look at; 0 means all there are."""
-    fix: int = 10_000
+    fix: CountOrNone = 10_000
     """Training images on which the maps from categories to classes are fixed; 0 fixes them on the images looked at."""
-    drawn: int = 10_000
+    drawn: CountOrNone = 10_000
     """Images drawn from the model to see what can be told of chosen codes and what they do to slant and width; 0 for none."""
-    seed: int = 0
+    seed: Seed = 0
     """Fixes the choice of images and the drawn codes."""
     weights: str = ""
     """Which file of the folder to take the weights from."""
@@ -53,8 +53,6 @@ class Codes:
 def main(words: Sequence[str]) -> None:
     wish = tyro.cli(Codes, args=words, prog="zeuxis codes")
     check_split(wish.split)
-    if min(wish.n, wish.fix, wish.drawn) < 0:
-        raise UsageError(f"--n, --fix and --drawn count images, got {wish.n}, {wish.fix} and {wish.drawn}: give 0 or more.")
     began = time.monotonic()
     model = load(wish.model, wish.weights)
     coded = require(model, HasCodes, "say what its codes mean")

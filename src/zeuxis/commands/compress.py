@@ -17,6 +17,7 @@ from ..errors import UsageError
 from ..evaluation.images import Images, check_split
 from ..evaluation.record import write_record
 from ..progress import out
+from ..ranges import CountOrNone, Seed, Settings
 from ..training.held_out import is_built_in
 from ..training.start import Source
 from ..training.unseen import evaluation_data
@@ -25,7 +26,7 @@ from .provenance import provenance
 
 
 @dataclass(frozen=True)
-class Compress:
+class Compress(Settings, flags="--"):
     """Writes images of any size into one file, in about as many bits as the model gives them: zeuxis compress RUN IMAGE ... -o file.zx,
     or zeuxis compress RUN --data mnist -o file.zx. The model is needed again to decompress, and is not in the file."""
 
@@ -38,12 +39,12 @@ class Compress:
     """Compress a data set instead of image files, as --data of train takes it; its images will be numbered, without labels."""
     split: str = "test"
     """Which part of it: test (of a set with one part the images that were not trained on), train or held-out."""
-    n: int = 0
+    n: CountOrNone = 0
     """Compress only the first so many images of --data; 0 means all."""
     binarise: bool = False
     """Turn images black and white first, which is not lossless, for models of binary images: of --data, pixels are drawn with their
     brightness as probability, as `zeuxis likelihood` does; of files, those from 128 on become white."""
-    seed: int = 0
+    seed: Seed = 0
     """Fixes how pixels of --data are drawn."""
     precision: Precision = "double"
     """What the network computes in. Single is up to twice as fast, and only the same machine with the same PyTorch can be expected to
@@ -65,8 +66,6 @@ class Compress:
 def main(words: Sequence[str]) -> None:
     wish = tyro.cli(Compress, args=words, prog="zeuxis compress")
     check_split(wish.split)
-    if wish.n < 0 or wish.seed < 0:
-        raise UsageError(f"--n and --seed must be 0 or more, got {wish.n} and {wish.seed}.")
     if not wish.words:
         raise UsageError("Name the model first, a run folder or a shipped model, and then the images.")
     name, files = wish.words[0], wish.words[1:]

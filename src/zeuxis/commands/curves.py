@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 from rich.table import Table
@@ -15,12 +15,13 @@ from ..applications.curves import curves, draw
 from ..errors import UsageError
 from ..evaluation.record import write_record
 from ..progress import out
+from ..ranges import Finite, Range, Settings
 from ..training.run import Run
 from .provenance import training_of
 
 
 @dataclass(frozen=True)
-class Curves:
+class Curves(Settings, flags="--"):
     """Compares runs over time: those that differ in their seed alone are taken together as median and quartiles, and each group gets
     a line in a picture. Groups are named by the settings in which they differ."""
 
@@ -28,11 +29,11 @@ class Curves:
     """Run folders, of one kind."""
     of: str = ""
     """The figure, as the progress lines call it: by default return for policies, else the first of bound, bits/dim, generator."""
-    above: float | None = None
+    above: Finite | None = None
     """Also say when each group's median first reaches this value."""
     out: str = ""
     """Where the picture goes, as in curves.png."""
-    points: int = 50
+    points: Annotated[int, Range(2, 10000)] = 50
     """Times at which the figure is read; its mean over the reports between two of them counts."""
     record: str = ""
     """Write the figures with command, machine and time to this JSON file."""
@@ -46,8 +47,6 @@ def main(words: Sequence[str]) -> None:
     wish = tyro.cli(Curves, args=words, prog="zeuxis curves")
     if not wish.runs:
         raise UsageError("No run was given: name at least one run folder, as in zeuxis curves runs/*.")
-    if wish.points < 2:
-        raise UsageError(f"--points is {wish.points}, expected 2 or more.")
     if wish.out and Path(wish.out).suffix.lower() not in (".png", ".webp"):
         raise UsageError(f"The picture '{wish.out}' has another ending than .png or .webp: give one of these.")
     began = time.monotonic()

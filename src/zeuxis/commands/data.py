@@ -9,10 +9,11 @@ import tyro
 
 from ..data import check
 from ..errors import DataError, UsageError
+from ..ranges import Settings
 
 
 @dataclass(frozen=True)
-class Check:
+class Check(Settings, flags="--"):
     """Counts, sizes, channels, classes, corrupt files and duplicates of a data set."""
 
     source: tyro.conf.Positional[str]

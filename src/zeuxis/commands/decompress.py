@@ -16,11 +16,12 @@ from ..applications.originals import numbered
 from ..applications.pictures import save, to_image
 from ..errors import UsageError, ZeuxisError
 from ..progress import out
+from ..ranges import Settings
 from ..training.weights import load
 
 
 @dataclass(frozen=True)
-class Decompress:
+class Decompress(Settings, flags="--"):
     """Writes the images of a .zx file as PNG files under their names, or as one array. It is an error, and no image, if the file is
     damaged, belongs to other weights, or decodes to other pixels than were coded."""
 

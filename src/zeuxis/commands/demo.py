@@ -10,6 +10,7 @@ import tyro
 from ..data import load_data
 from ..evaluation.judge import evaluate
 from ..progress import console
+from ..ranges import Count, CountOrNone, Duration, Seed, Settings
 from ..recipes import recipes
 from ..training.loop import fit
 from ..training.start import train
@@ -17,18 +18,18 @@ from ..training.weights import build
 
 
 @dataclasses.dataclass(frozen=True)
-class Demo:
+class Demo(Settings, flags="--"):
     """Trains DCGAN's MNIST network at three eighths of its width, films its learning, and scores its samples against real digits."""
 
-    minutes: float = 3.0
+    minutes: Duration = 3.0
     """Length of the training (minutes); the number of images follows from the machine's speed."""
-    images: int = 0
+    images: CountOrNone = 0
     """Length of the training (images seen), instead of the minutes."""
     out: str = "runs"
     """Where the numbered run folder goes."""
-    n: int = 2_000
+    n: Count = 2_000
     """Samples that are scored."""
-    seed: int = 0
+    seed: Seed = 0
     """Fixes everything random."""
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from ..errors import UsageError
 from ..progress import out
+from ..ranges import Count, CountOrNone, Seed, Settings, Threads
 from ..rl.demos import Demonstrations, read_demos, record, writable
 from ..rl.policy import load_policy
 from ..training.run import Run
@@ -24,29 +25,29 @@ POLICY is a policy file or the run folder of a policy. zeuxis demos record --hel
 
 
 @dataclass(frozen=True)
-class Record:
+class Record(Settings, flags="--"):
     """Lets a policy act and keeps its trajectories: .npz, .safetensors, .hdf5, or a folder in Minari's form; no pickle."""
 
     policy: tyro.conf.Positional[str]
     """A policy file, or the run folder of a policy."""
     env: str = ""
     """The task, by default the policy's own."""
-    episodes: int = 25
+    episodes: Count = 25
     """Trajectories."""
     out: str = ""
     """Where they go, by default TASK.npz; a name without an ending is a folder that Minari reads."""
     stochastic: bool = False
     """Draw actions from the policy's law, as the paper's experts did, instead of taking the likeliest."""
-    horizon: int = 0
+    horizon: CountOrNone = 0
     """Longest episode (steps); 0 takes the task's own limit."""
-    workers: int = 0
+    workers: Threads = 0
     """Processes that act; 0 acts in this one. The trajectories do not depend on it."""
-    seed: int = 0
+    seed: Seed = 0
     """Fixes the episodes."""
 
 
 @dataclass(frozen=True)
-class Show:
+class Show(Settings, flags="--"):
     """What is in a file of demonstrations."""
 
     file: tyro.conf.Positional[str]

@@ -16,11 +16,12 @@ from ..applications.reconstruct import autoencoder, columns_of
 from ..data.images import read, spread
 from ..errors import UsageError
 from ..evaluation.features import weights_hash
+from ..ranges import Settings
 from ..training.weights import load, resolve
 
 
 @dataclass(frozen=True)
-class EditImages:
+class EditImages(Settings, flags="--"):
     """Encodes images, moves their codes along attributes and decodes them: zeuxis edit RUN me.png --attribute smiling=+2. The attributes
     are found first, by `zeuxis attributes RUN`; one step leads from the mean code without to the mean code with, or changes a number by
     one standard deviation. Images are cropped to a square and brought to the model's size."""

@@ -22,6 +22,7 @@ from ..evaluation.modes import mode_coverage
 from ..evaluation.record import write_record
 from ..model import Model, require
 from ..progress import out
+from ..ranges import Count, Seed, Settings
 from ..training.run import Run
 from ..training.unseen import evaluation_data, source_of
 from ..training.weights import build, load, resolve
@@ -31,7 +32,7 @@ from .provenance import provenance
 
 
 @dataclass(frozen=True)
-class Evaluate:
+class Evaluate(Settings, flags="--"):
     """Scores samples (Inception-style score, Frechet and kernel distance, precision, recall, density, coverage) and classifiers (errors and
     what was taken for what)."""
 
@@ -43,11 +44,11 @@ class Evaluate:
     """Which part of the data: test (of a set with one part the images that were not trained on), train or held-out."""
     only: Literal["both", "samples", "classification"] = "both"
     """Of a model that both draws and classifies, judge only its samples or only its classes."""
-    n: int = 10_000
+    n: Count = 10_000
     """Samples, and as many real images; no more than half of the real images there are."""
     network: str = ""
     """Feature network: a name, NAME=PATH, or a run folder of a classifier; by default the data set's own."""
-    seed: int = 0
+    seed: Seed = 0
     """Fixes the codes and the choice of real images."""
     weights: str = ""
     """Which file of the folder to take the weights from."""

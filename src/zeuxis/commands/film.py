@@ -9,18 +9,19 @@ from pathlib import Path
 import tyro
 
 from ..applications.film import write_film
+from ..ranges import Duration, Settings
 from ..training.run import Run
 
 
 @dataclass(frozen=True)
-class Film:
+class Film(Settings, flags="--"):
     """Joins a run's frames into a film of its learning."""
 
     run: tyro.conf.Positional[str]
     """The run folder."""
     out: str = ""
     """Where it goes: .webp, .gif or .mp4 (by ffmpeg); by default film.webp in the run folder."""
-    seconds: float = 8.0
+    seconds: Duration = 8.0
     """Length (seconds), the last frame's two seconds not counted."""
 
 

@@ -14,11 +14,12 @@ from ..applications.pictures import enlarged, save
 from ..applications.reconstruct import autoencoder, between, columns_of
 from ..data.images import read, spread
 from ..errors import UsageError
+from ..ranges import Duration, FewOrNone, Settings
 from ..training.weights import load
 
 
 @dataclass(frozen=True)
-class Interpolate:
+class Interpolate(Settings, flags="--"):
     """Encodes images and walks from code to code: zeuxis interpolate RUN a.png b.png. The way follows the great circle where the model's
     prior is normal, and is straight where it is not; it begins and ends with reconstructions."""
 
@@ -28,9 +29,9 @@ class Interpolate:
     """Two or more image files, or folders of them, in the order of the way."""
     out: str = "interpolation.png"
     """A sheet with one row from each image to the next (.png), or a film that comes back to the first (.webp, .gif, .mp4)."""
-    steps: int = 0
+    steps: FewOrNone = 0
     """Images from one to the next; 0 means 8 on a sheet, 24 in a film."""
-    seconds: float = 0.0
+    seconds: Duration = 0.0
     """Length of the film (seconds); 0 means 25 images a second."""
     invert: bool = False
     """Turn images into their negative first: models of digits know light strokes on dark."""
@@ -40,8 +41,6 @@ class Interpolate:
 
 def main(words: Sequence[str]) -> None:
     wish = tyro.cli(Interpolate, args=words, prog="zeuxis interpolate")
-    if wish.steps < 0 or not 0 <= wish.seconds < float("inf"):
-        raise UsageError(f"--steps and --seconds must be 0 or more, got {wish.steps} and {wish.seconds:g}.")
     paths = spread(wish.images)
     if len(paths) < 2:
         raise UsageError(f"A way goes between at least 2 images, got {len(paths)}: name more after the model.")

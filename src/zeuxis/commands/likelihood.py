@@ -14,6 +14,7 @@ from ..evaluation.images import check_split
 from ..evaluation.likelihood import Binarise, likelihood
 from ..evaluation.record import write_record
 from ..progress import out
+from ..ranges import CountOrNone, Positive, Seed, Settings
 from ..training.run import Run
 from ..training.unseen import evaluation_data
 from ..training.weights import load, resolve, usual_file
@@ -21,7 +22,7 @@ from .provenance import provenance
 
 
 @dataclass(frozen=True)
-class Likelihood:
+class Likelihood(Settings, flags="--"):
     """Says how likely images are to a model: exactly, or by its bound, split in distortion and rate, and sharpened by many codes an
     image (IWAE)."""
 
@@ -31,21 +32,21 @@ class Likelihood:
     """Images to judge, as --data of train takes them; by default the run's own data set."""
     split: str = "test"
     """Which part of the data: test (of a set with one part the images that were not trained on), train or held-out."""
-    n: int = 0
+    n: CountOrNone = 0
     """Images to judge, drawn by the seed; 0 means all there are."""
-    k: int = 128
+    k: CountOrNone = 128
     """Codes an image for the importance-weighted bound; 0 leaves it out. Its time grows with it, its memory does not."""
     binarise: Binarise = "auto"
     """How grey pixels become 0 or 1 for a model of binary images: drawn anew with the seed (dynamic), always the same (static), or not at
     all (none). auto draws them anew for such models and leaves them for others."""
-    seed: int = 0
+    seed: Seed = 0
     """Fixes the choice of images, how they are binarised, and the codes."""
     exclude: str = ""
     """A text file with the numbers of images to leave out, one a line, counted from 0. Images that the data mark as recovered from a
     lossy copy are always left out."""
     weights: str = ""
     """Which file of the folder to take the weights from."""
-    memory: float = 1000.0
+    memory: Positive = 1000.0
     """Megabytes to take at a time beside the weights; no figure depends on it."""
     record: str = ""
     """Write the figures with command, seed, machine and time to this JSON file."""

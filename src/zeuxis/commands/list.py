@@ -15,6 +15,7 @@ from ..data.densities import DENSITIES
 from ..errors import ZeuxisError
 from ..model import models
 from ..progress import out
+from ..ranges import Settings
 from ..recipes import recipes
 from ..rl.start import ALGORITHMS
 from ..training.run import Run
@@ -33,7 +34,7 @@ VERBS = {
 
 
 @dataclass(frozen=True)
-class List:
+class List(Settings, flags="--"):
     """Shows models, recipes, data, shipped models and runs."""
 
     runs: str = "runs"

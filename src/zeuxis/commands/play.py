@@ -12,6 +12,7 @@ import tyro
 from ..applications.film import write_film
 from ..errors import UsageError
 from ..progress import out, track
+from ..ranges import Count, CountOrNone, Duration, Few, Pixels, Seed, Settings
 from ..rl.play import frames
 from ..rl.policy import load_policy
 from ..training.run import Run
@@ -19,7 +20,7 @@ from .policies import task_named
 
 
 @dataclass(frozen=True)
-class Play:
+class Play(Settings, flags="--"):
     """Films a policy while it acts; without a screen too, where OpenGL is there."""
 
     policy: tyro.conf.Positional[str]
@@ -28,19 +29,19 @@ class Play:
     """Another task than the policy's own."""
     out: str = ""
     """Where the film goes: .webp, .gif or .mp4; by default policy.webp, in the run folder."""
-    episodes: int = 1
+    episodes: Few = 1
     """Episodes shown."""
-    steps: int = 400
+    steps: CountOrNone = 400
     """Most steps of each; 0 goes on to its end."""
-    every: int = 3
+    every: Count = 3
     """Steps from picture to picture."""
-    side: int = 320
+    side: Pixels = 320
     """Longest side of a picture (pixels)."""
-    seconds: float = 0.0
+    seconds: Duration = 0.0
     """Length of the film (seconds); 0 takes 25 pictures a second."""
     stochastic: bool = False
     """Draw actions from the policy's law instead of taking the likeliest."""
-    seed: int = 0
+    seed: Seed = 0
     """Fixes the episodes."""
 
 

@@ -15,6 +15,7 @@ import tyro
 from ..errors import UsageError, ZeuxisError
 from ..evaluation.record import write_record
 from ..progress import clock, out
+from ..ranges import Count, CountOrNone, Seed, Settings, Workers
 from ..rl.demos import read_demos
 from ..rl.judges import GAILConfig
 from ..rl.learner import Learner, Learning
@@ -116,24 +117,24 @@ def dry_run(wish: Wish) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluate:
+class Evaluate(Settings, flags="--"):
     """Returns of a policy over whole episodes that no training saw, and where they lie between chance (0) and the expert (1)."""
 
     policy: tyro.conf.Positional[str]
     """A run folder of a policy, or a policy file."""
     env: str = ""
     """Another task than the policy's own."""
-    episodes: int = 50
+    episodes: Count = 50
     """Episodes."""
     stochastic: bool = False
     """Draw actions from the policy's law instead of taking the likeliest."""
     demos: str = ""
     """The expert's trajectories, to compare with; by default those of the run."""
-    horizon: int = 0
+    horizon: CountOrNone = 0
     """Longest episode (steps); 0 takes the task's own limit."""
-    workers: int = -1
+    workers: Workers = -1
     """Processes that act; -1 takes one for each core."""
-    seed: int = 0
+    seed: Seed = 0
     """Fixes the episodes."""
     record: str = ""
     """Write the figures with command, seed, machine and time to this JSON file."""

@@ -14,12 +14,13 @@ from ..data.images import read, spread
 from ..errors import UsageError
 from ..evaluation.images import check_split, phrase
 from ..progress import out
+from ..ranges import CountOrNone, Few, Seed, Settings
 from ..training.unseen import evaluation_data
 from ..training.weights import load
 
 
 @dataclass(frozen=True)
-class Reconstruct:
+class Reconstruct(Settings, flags="--"):
     """Encodes images and decodes their codes: a sheet of originals with their reconstructions, and the mean squared error. Give image
     files, or look at a data set: zeuxis reconstruct RUN IMAGE ..., or zeuxis reconstruct RUN [--data DATA]."""
 
@@ -31,15 +32,15 @@ class Reconstruct:
     """A data set, as --data of train takes it; by default the run's own."""
     split: str = "test"
     """Which part of it: test (of a set with one part the images that were not trained on), train or held-out."""
-    n: int = 1000
+    n: CountOrNone = 1000
     """Images of the data set that the error is measured on; 0 means all."""
-    shown: int = 32
+    shown: Few = 32
     """How many of them are drawn."""
     out: str = "reconstructions.png"
     """Where the sheet goes."""
     invert: bool = False
     """Turn image files into their negative first: models of digits know light strokes on dark."""
-    seed: int = 0
+    seed: Seed = 0
     """Fixes the choice of images."""
     weights: str = ""
     """Which file of the folder to take the weights from."""
@@ -48,8 +49,6 @@ class Reconstruct:
 def main(words: Sequence[str]) -> None:
     wish = tyro.cli(Reconstruct, args=words, prog="zeuxis reconstruct")
     check_split(wish.split)
-    if wish.n < 0 or wish.shown < 1:
-        raise UsageError(f"--n must be 0 or more and --shown 1 or more, got {wish.n} and {wish.shown}.")
     if wish.images and wish.data:
         raise UsageError("Give either image files after the model, or a set with --data. Got both.")
     model = autoencoder(load(wish.model, wish.weights), "reconstruct images")

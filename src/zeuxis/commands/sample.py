@@ -15,28 +15,29 @@ from ..autoregressive.char_rnn import CharRNN
 from ..capabilities import CanSample, CanScan
 from ..errors import UsageError, ZeuxisError
 from ..model import require
+from ..ranges import Count, Positive, Seed, Settings
 from ..training.run import Run
 from ..training.weights import load
 
 
 @dataclass(frozen=True)
-class Sample:
+class Sample(Settings, flags="--"):
     """Draws new examples from a run folder or a shipped model."""
 
     model: tyro.conf.Positional[str]
     """A run folder, or a shipped model's name as in mnist/dcgan."""
-    n: int | None = None
+    n: Count | None = None
     """How many: 64 images by default, or one text."""
     out: str = ""
     """A picture (.png, .webp, .jpg), an array (.npz), or a folder for one PNG each (ends in /), by default samples.png; of a model of text
     a file, by default the terminal."""
-    seed: int = 0
+    seed: Seed = 0
     """Fixes the codes."""
-    temperature: float = 1.0
+    temperature: Positive = 1.0
     """Of a model that draws number by number: below 1 the likelier numbers are favoured."""
     start: str = ""
     """Of a model of text: what it begins with."""
-    length: int = 1000
+    length: Count = 1000
     """Of a model of text: characters."""
     numbers: bool = False
     """Write each sample's number beside it, as `zeuxis arithmetic` takes them."""
@@ -48,8 +49,6 @@ class Sample:
 
 def main(words: Sequence[str]) -> None:
     wish = tyro.cli(Sample, args=words, prog="zeuxis sample")
-    if wish.n is not None and wish.n < 1:
-        raise UsageError(f"At least one sample is needed, got -n {wish.n}.")
     model = require(load(wish.model, wish.weights, wish.device), CanSample, "draw samples")
     generator = torch.Generator().manual_seed(wish.seed)
     if isinstance(model, CharRNN):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import tyro
@@ -17,12 +18,13 @@ from ..errors import UsageError
 from ..evaluation.images import check_split, phrase
 from ..model import require
 from ..progress import out
+from ..ranges import Count, Range, Seed, Settings, Weight
 from ..training.unseen import evaluation_data
 from ..training.weights import load
 
 
 @dataclass(frozen=True)
-class Surprise:
+class Surprise(Settings, flags="--"):
     """Draws the bits that each pixel costs a model given the pixels above and to its left, beside the image. Give image files, or look at
     a data set: zeuxis surprise RUN IMAGE ..., or zeuxis surprise RUN [--data DATA]."""
 
@@ -34,17 +36,17 @@ class Surprise:
     """A data set, as --data of train takes it; by default the run's own."""
     split: str = "test"
     """Which part of it: test (of a set with one part the images that were not trained on), train or held-out."""
-    n: int = 9
+    n: Count = 9
     """Images of the data set that are looked at."""
     out: str = "surprise.png"
     """Where the picture goes."""
-    most: float = 0.0
+    most: Weight = 0.0
     """Bits of a pixel at the hot end of the scale; 0 takes the largest there are."""
-    label: int = -1
+    label: Annotated[int, Range(-1, 1000000)] = -1
     """The class of all images, for a conditional model; by default a data set's own labels."""
     invert: bool = False
     """Turn image files into their negative first: models of digits know light strokes on dark."""
-    seed: int = 0
+    seed: Seed = 0
     """Fixes the choice of images, and how grey pixels are drawn as 0 or 1 for a model of binary ones."""
     weights: str = ""
     """Which file of the folder to take the weights from."""
@@ -53,8 +55,6 @@ class Surprise:
 def main(words: Sequence[str]) -> None:
     wish = tyro.cli(Surprise, args=words, prog="zeuxis surprise")
     check_split(wish.split)
-    if wish.n < 1 or wish.most < 0:
-        raise UsageError(f"--n must be 1 or more and --most 0 or more, got {wish.n} and {wish.most}.")
     if wish.images and wish.data:
         raise UsageError("Give either image files after the model, or a set with --data. Got both.")
     model = require(load(wish.model, wish.weights), CanScan, "say what each pixel costs")

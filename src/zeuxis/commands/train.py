@@ -12,6 +12,7 @@ import tyro
 from ..errors import UsageError
 from ..model import Model, model_class, models
 from ..progress import clock
+from ..ranges import Count, Settings
 from ..recipes import recipe_for, recipes
 from ..rl.start import ALGORITHMS
 from ..rl.start import resume as resume_policy
@@ -36,12 +37,12 @@ torchrun --nproc-per-node N -m zeuxis train MODEL ... shares each batch among N 
 
 
 @dataclasses.dataclass(frozen=True)
-class Resume:
+class Resume(Settings, flags="--"):
     """Goes on with a run from its last save."""
 
     resume: str
     """The run folder."""
-    images: int | None = None
+    images: Count | None = None
     """Train to this many images (a policy: steps) instead of to the planned end."""
 
 

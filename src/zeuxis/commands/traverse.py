@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -14,11 +15,12 @@ from ..applications.traverse import arranged, find, sheet, sweep
 from ..capabilities import HasCodes
 from ..errors import UsageError
 from ..model import require
+from ..ranges import Duration, Few, Finite, Range, Seed, Settings
 from ..training.weights import load
 
 
 @dataclass(frozen=True)
-class Traverse:
+class Traverse(Settings, flags="--"):
     """Varies a code along each row and leaves everything else as it is, so that one sees what the code means."""
 
     model: tyro.conf.Positional[str]
@@ -27,21 +29,21 @@ class Traverse:
     """A sheet with one panel a code (.png), or a film in which each continuous code goes there and back (.webp, .gif, .mp4)."""
     code: str = ""
     """Vary only this code, as in "continuous 1"."""
-    rows: int = 10
+    rows: Few = 10
     """Random codes that the rows begin with; in a film, samples in a panel."""
-    columns: int = 10
+    columns: Few = 10
     """Values of a continuous code; a categorical one has a column for each category."""
-    low: float | None = None
+    low: Finite | None = None
     """Least value of a continuous code; by default of a range twice as wide as the prior's, -2 for a code on (-1, 1)."""
-    high: float | None = None
+    high: Finite | None = None
     """Its greatest value."""
     separate: bool = False
     """Write one picture a code, named after it, instead of one sheet."""
-    frames: int = 60
+    frames: Annotated[int, Range(2, 10000)] = 60
     """Frames of a film."""
-    seconds: float = 0.0
+    seconds: Duration = 0.0
     """Length of the film (seconds); 0 means 25 images a second."""
-    seed: int = 0
+    seed: Seed = 0
     """Fixes the random codes."""
     weights: str = ""
     """Which file of the folder to take the weights from."""

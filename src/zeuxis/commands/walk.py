@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
 import tyro
@@ -13,28 +14,28 @@ from ..applications.film import film_of
 from ..applications.pictures import grid, save
 from ..applications.walk import circular, walk
 from ..capabilities import CanDecode
-from ..errors import UsageError
 from ..model import require
+from ..ranges import Duration, Few, FewOrNone, Range, Seed, Settings
 from ..training.weights import load
 
 
 @dataclass(frozen=True)
-class Walk:
+class Walk(Settings, flags="--"):
     """Walks from code to code; every image on the way should be a plausible one."""
 
     model: tyro.conf.Positional[str]
     """A run folder, or a shipped model's name as in mnist/dcgan."""
     out: str = "walk.png"
     """A sheet with one row a stretch (.png), or a film that comes round (.webp, .gif, .mp4)."""
-    codes: int = 9
+    codes: Annotated[int, Range(2, 10000)] = 9
     """Random codes to pass through."""
-    steps: int = 0
+    steps: FewOrNone = 0
     """Images from one code to the next; 0 means 10 on a sheet, 24 in a film."""
-    walks: int = 16
+    walks: Few = 16
     """Walks shown side by side in a film."""
-    seed: int = 0
+    seed: Seed = 0
     """Fixes the codes."""
-    seconds: float = 0.0
+    seconds: Duration = 0.0
     """Length of the film (seconds); 0 means 25 images a second."""
     weights: str = ""
     """Which file of the folder to take the weights from."""
@@ -42,8 +43,6 @@ class Walk:
 
 def main(words: Sequence[str]) -> None:
     wish = tyro.cli(Walk, args=words, prog="zeuxis walk")
-    if wish.codes < 2 or wish.walks < 1 or wish.steps < 0:
-        raise UsageError(f"A walk needs at least 2 codes and 1 walk, got {wish.codes} and {wish.walks}: give more.")
     model = require(load(wish.model, wish.weights), CanDecode, "walk between codes")
     generator = torch.Generator().manual_seed(wish.seed)
     circle = circular(model)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -24,29 +24,30 @@ from ..data.dataset import Spec
 from ..errors import UsageError
 from ..model import Batch, Model, Player
 from ..nn.norm import BatchNorm, settle_statistics
+from ..ranges import Depth, Part, Range, Rate, Settings, Size, Weight
 
 
 @dataclass(frozen=True)
-class ClassifierConfig:
+class ClassifierConfig(Settings):
     """Settings of a classifier."""
 
-    width: int = 32
+    width: Size = 32
     """Maps of the first stage; later stages have twice and four times as many (channels)."""
-    features: int = 128
+    features: Size = 128
     """Length of the feature vector."""
-    depth: int = 2
+    depth: Depth = 2
     """Residual blocks a stage, for colour images."""
-    shift: float = 2.0
+    shift: Annotated[float, Range(0, 1000)] = 2.0
     """Largest shift in training (pixels)."""
-    turn: float = 12.0
+    turn: Annotated[float, Range(0, 180)] = 12.0
     """Largest rotation in training (degrees), for grey images."""
-    scale: float = 0.12
+    scale: Part = 0.12
     """Largest change of size in training (fraction), for grey images."""
-    smoothing: float = 0.05
+    smoothing: Part = 0.05
     """Probability that targets spread over all classes."""
-    lr: float = 3e-3
+    lr: Rate = 3e-3
     """Adam's step size."""
-    weight_decay: float = 1e-4
+    weight_decay: Weight = 1e-4
     """L2 penalty."""
 
 

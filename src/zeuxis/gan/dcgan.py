@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -34,34 +34,35 @@ from ..nn.init import normal_
 from ..nn.narrow import ImageConv
 from ..nn.norm import BatchNorm, settle_statistics
 from ..nn.transposed import TransposedConv
+from ..ranges import Decay, Range, Rate, Settings, Size, Weight
 from .losses import discriminator_loss, frozen, generator_loss
 
 
 @dataclass(frozen=True)
-class DCGANConfig:
+class DCGANConfig(Settings):
     """Settings of a DCGAN; the defaults are the paper's."""
 
     layout: Literal["auto", "strided", "alternating", "mnist"] = "auto"
     """Which of the authors' networks: `strided` halves the side in every layer (faces, bedrooms, SVHN), `alternating` is the 3x3
     network behind their CIFAR-10 figures, `mnist` the one with a hidden dense layer; `auto` is `mnist` at 28 pixels, else
     `strided`."""
-    code: int = 100
+    code: Size = 100
     """Numbers in a code."""
     prior: Literal["uniform", "normal"] = "uniform"
     """Law of the code: uniform on (-1, 1), or standard normal."""
-    channels: int = 128
+    channels: Size = 128
     """Maps of the layer next to the image (channels); deeper layers have twice as many at each halving."""
-    kernel: int = 5
+    kernel: Annotated[int, Range(3, 99)] = 5
     """Side of every convolution (pixels, odd)."""
     conditional: bool = False
     """Show both players the class, at the input of every layer."""
-    lr: float = 2e-4
+    lr: Rate = 2e-4
     """Adam's step size."""
-    beta1: float = 0.5
+    beta1: Decay = 0.5
     """Adam's decay of the first moment; 0.9 made training oscillate."""
-    beta2: float = 0.999
+    beta2: Decay = 0.999
     """Adam's decay of the second moment."""
-    weight_decay: float = 1e-5
+    weight_decay: Weight = 1e-5
     """L2 penalty on every parameter, added to the gradient (1e-5 faces, 2.5e-5 MNIST)."""
 
 
@@ -149,8 +150,7 @@ class Discriminator(nn.Module):
         super().__init__()
         maps = [shape[0], *(c for c, _ in table.down)]
         self.conv = nn.ModuleList(
-            ImageConv(a + classes, b, kernel, stride, kernel // 2, bias=False)
-            for a, (b, stride) in zip(maps[:-1], table.down, strict=True)
+            ImageConv(a + classes, b, kernel, stride, kernel // 2, bias=False) for a, (b, stride) in zip(maps[:-1], table.down, strict=True)
         )
         self.conv_norm = nn.ModuleList([nn.Identity(), *(BatchNorm(c, table.affine) for c in maps[2:])])
         widths = [maps[-1] * table.side**2, *table.dense[::-1]]
@@ -192,10 +192,10 @@ class DCGAN(Model):
         super().__init__(config, spec)
         if config.conditional and not spec.classes:
             raise UsageError(f"A conditional DCGAN needs labels, and '{spec.name}' has none: leave out --model.conditional.")
-        if config.kernel % 2 == 0 or config.kernel < 3:
-            raise UsageError(f"The kernel must be odd and at least 3, got {config.kernel}: choose 3 or 5.")
-        if min(config.code, config.channels) < 1 or (config.layout in ("auto", "mnist") and config.channels < 2):
-            raise UsageError(f"A code needs numbers and a layer channels, got {config.code} and {config.channels}: choose more.")
+        if config.kernel % 2 == 0:
+            raise UsageError(f"The kernel must be odd, got {config.kernel}: choose 3 or 5.")
+        if config.layout in ("auto", "mnist") and config.channels < 2:
+            raise UsageError(f"--model.channels must be at least 2 for the layout {config.layout}, got {config.channels}.")
         table, classes = layout(config, spec), spec.classes if config.conditional else 0
         self.generator = Generator(table, config.code, config.kernel, spec.shape[0], classes)
         self.discriminator = Discriminator(table, config.kernel, spec.shape, classes)

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -42,13 +42,14 @@ from ..nn.history import History
 from ..nn.init import first_pass
 from ..nn.moving import mirror, move
 from ..nn.norm import BatchNorm, settle_statistics
+from ..ranges import Decay, Depth, Part, PortionOrNone, Range, Rate, Settings, Share, Size, SizeOrNone, Weight
 from ..training.distributed import mean_over_batch
 from .improved_nets import ConvDiscriminator, ConvGenerator, DenseDiscriminator, DenseGenerator, Jitter
 from .losses import frozen
 
 
 @dataclass(frozen=True)
-class ImprovedGANConfig:
+class ImprovedGANConfig(Settings):
     """Settings of an Improved GAN; the defaults are the paper's for digits."""
 
     layout: Literal["auto", "dense", "conv"] = "auto"
@@ -59,54 +60,54 @@ class ImprovedGANConfig:
     generator: Literal["squared", "absolute", "saturating", "non-saturating"] = "squared"
     """What the generator minimises: feature matching by mean square (digits) or mean absolute difference (photographs), or an
     adversarial loss: log(1 - D), which goes with minibatch discrimination, or -log D."""
-    generator_steps: int = 1
+    generator_steps: Depth = 1
     """Steps of the generator for each of the discriminator's (3 with minibatch discrimination)."""
-    minibatch: int = 0
+    minibatch: SizeOrNone = 0
     """Kernels of minibatch discrimination, each of 5 dimensions (100 in the paper's code); 0 is none."""
-    follow: float = 0.0
+    follow: Part = 0.0
     """Share of each real batch in minibatch discrimination's unit of distance, which the authors set once, from the first images."""
-    history: float = 0.0
+    history: Weight = 0.0
     """Weight of historical averaging in both players' losses; 0 is none. The paper does not give one."""
-    smoothing: float = 1.0
+    smoothing: Annotated[float, Range(0.5, 1, above=True)] = 1.0
     """Target for real images, below 1 for one-sided label smoothing (0.75 in the paper's code for ImageNet)."""
-    virtual: int = 0
+    virtual: SizeOrNone = 0
     """Examples in the reference batch of the generator's virtual batch normalisation; 0 is batch normalisation."""
-    unlabelled: float = 1.0
+    unlabelled: Weight = 1.0
     """Weight u of the unlabelled and the generated images in the discriminator's loss; at 0 labels alone teach, nothing is generated
     and only the classifier learns: the control."""
-    entropy: float = 0.0
+    entropy: Weight = 0.0
     """Weight of the entropy of the classes given to unlabelled images, pushed down (0 in the paper)."""
-    moved: float = 0.0
+    moved: Annotated[float, Range(0, 10)] = 0.0
     """How much real images are turned, slanted, scaled and bent at random: 1 by up to 20 degrees, 0.4, a fifth and 2 pixels of 28; 0 in
     the paper, whose digits are rows of numbers without a place."""
     mirror: bool = False
     """Show half of the real images mirrored left to right: for photographs. Not the paper's."""
-    agree: float = 0.0
+    agree: Weight = 0.0
     """Weight of the cross-entropy of an unlabelled image's classes, moved and noisy, against the class of the same image left as it is,
     where that has a probability of 0.95 or more (FixMatch, Sohn et al. 2020); 0 in the paper. Goes with `moved`."""
-    labelled: int = 0
+    labelled: PortionOrNone = 0
     """Labelled images a step; 0 takes as many as unlabelled ones."""
-    generated: int = 0
+    generated: PortionOrNone = 0
     """Generated images a step; 0 takes as many as unlabelled ones."""
     reuse: bool = False
     """Match the features that the discriminator's turn gave, with the images generated there, instead of drawing both anew: one
     pass of each network less."""
-    code: int = 100
+    code: Size = 100
     """Numbers in a code, uniform on (0, 1)."""
-    width: int = 0
+    width: SizeOrNone = 0
     """The discriminator's units of the first hidden layer (dense, 1000) or channels of the first convolutions (conv, 96); 0 takes
     those. Later layers keep their proportion."""
-    generator_width: int = 0
+    generator_width: SizeOrNone = 0
     """The generator's hidden units (dense, 500) or channels of the first maps (conv, 512); 0 takes those."""
-    lr: float = 3e-3
+    lr: Rate = 3e-3
     """Step size of the discriminator."""
-    generator_lr: float = 0.0
+    generator_lr: Rate = 0.0
     """Step size of the generator; 0 is the discriminator's."""
-    beta1: float = 0.5
+    beta1: Decay = 0.5
     """Adam's decay of the first moment."""
-    beta2: float = 0.999
+    beta2: Decay = 0.999
     """Adam's decay of the second moment."""
-    eps: float = 1e-8
+    eps: Share = 1e-8
     """Adam's epsilon."""
     eps_in_root: bool = True
     """Whether epsilon stands inside the root, as the authors' Adam had it; outside, the published step size diverges."""
@@ -330,20 +331,14 @@ def check(c: ImprovedGANConfig, spec: Spec) -> bool:
         raise UsageError(f"The layout conv is for images of 28 or 32 pixels, and '{spec.name}' has {spec.shape}: add --size 32.")
     if c.supervised and spec.classes < 2:
         raise UsageError(f"'{spec.name}' has no labels of two or more classes: give some with --labels, or add --model.no-supervised.")
-    if not 0.5 < c.smoothing <= 1:
-        raise UsageError(f"--model.smoothing is the target for real images, above 0.5 and at most 1, got {c.smoothing}.")
-    if not 0 <= c.follow < 1 or (c.follow and not c.minibatch):
-        raise UsageError(f"--model.follow, from 0 to below 1, is for minibatch discrimination: give --model.minibatch too; got {c.follow}.")
-    if c.agree < 0 or (c.agree and not (c.moved and c.supervised and c.unlabelled)):
+    if c.follow and not c.minibatch:
+        raise UsageError(f"--model.follow is for minibatch discrimination: give --model.minibatch too; got {c.follow}.")
+    if c.agree and not (c.moved and c.supervised and c.unlabelled):
         given = f"got {c.agree}, moved {c.moved}, unlabelled {c.unlabelled}" + ("" if c.supervised else " and no labels")
-        raise UsageError(f"--model.agree, at least 0, compares the classes of unlabelled images moved: give --model.moved too; {given}.")
-    if c.moved < 0 or ((c.moved or c.mirror) and len(spec.shape) != 3):
+        raise UsageError(f"--model.agree compares the classes of unlabelled images moved: give --model.moved too; {given}.")
+    if (c.moved or c.mirror) and len(spec.shape) != 3:
         given = f"got {c.moved} and {c.mirror} for examples of shape {spec.shape}"
-        raise UsageError(f"--model.moved is at least 0, and above it, like --model.mirror, for images alone; {given}.")
-    if (
-        min(c.code, c.generator_steps) < 1
-        or min(c.minibatch, c.virtual, c.labelled, c.generated, c.width, c.generator_width) < 0
-        or 0 < min(c.width or 4, c.generator_width or 4) < 4
-    ):
-        raise UsageError("Sizes and counts of --model must be positive, and widths at least 4.")
+        raise UsageError(f"--model.moved and --model.mirror are for images alone; {given}.")
+    if min(c.width or 4, c.generator_width or 4) < 4:
+        raise UsageError(f"--model.width and --model.generator-width must be 0 or at least 4, got {c.width} and {c.generator_width}.")
     return dense

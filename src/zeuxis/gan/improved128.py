@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +31,7 @@ from ..errors import UsageError
 from ..model import Batch, Model, Noise, Player
 from ..nn.init import normal_
 from ..nn.virtual_batch_norm import VirtualBatchNorm
+from ..ranges import Decay, Range, Rate, Settings, Size, Weight
 from ..training.distributed import SumOverProcesses, active, gather_rows
 from .losses import frozen
 
@@ -40,26 +41,26 @@ Fresh = Callable[[int, int, int], Tensor]
 
 
 @dataclass(frozen=True)
-class ImprovedGAN128Config:
+class ImprovedGAN128Config(Settings):
     """Settings of an Improved GAN at 128 pixels; the defaults are those of the released code."""
 
-    code: int = 8192
+    code: Size = 8192
     """Numbers in a code, uniform on (-1, 1)."""
-    virtual: int = 16
+    virtual: Size = 16
     """Codes in the reference batch of virtual batch normalisation."""
-    smoothing: float = 0.75
+    smoothing: Annotated[float, Range(0.5, 1, above=True)] = 0.75
     """Target for real images; the generator aims at half of it."""
-    kernels: int = 300
+    kernels: Size = 300
     """Kernels of minibatch discrimination."""
-    dimensions: int = 50
+    dimensions: Size = 50
     """Dimension of the space in which each measures distance."""
-    noise: float = 0.1
+    noise: Weight = 0.1
     """Standard deviation of the noise on the discriminator's input."""
-    width: float = 1.0
+    width: Annotated[float, Range(0, 100, above=True)] = 1.0
     """Maps and units relative to the authors' networks."""
-    lr: float = 4e-4
+    lr: Rate = 4e-4
     """Step size of both players."""
-    beta1: float = 0.5
+    beta1: Decay = 0.5
     """Adam's decay of the first moment."""
 
 
@@ -334,7 +335,3 @@ def check(c: ImprovedGAN128Config, spec: Spec) -> None:
     """Refuses settings that cannot work."""
     if len(spec.shape) != 3 or spec.shape[1:] != (128, 128):
         raise UsageError(f"improved-gan-128 is for images of 128x128 pixels, and '{spec.name}' has {spec.shape}: add --size 128.")
-    if not 0.5 < c.smoothing <= 1:
-        raise UsageError(f"--model.smoothing is the target for real images, above 0.5 and at most 1, got {c.smoothing}.")
-    if min(c.code, c.virtual, c.kernels, c.dimensions) < 1 or c.width <= 0 or c.noise < 0:
-        raise UsageError("Sizes and counts of --model must be positive.")

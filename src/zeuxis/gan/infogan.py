@@ -24,7 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -38,46 +38,47 @@ from ..model import Batch, Model, Player
 from ..nn.init import normal_
 from ..nn.moving import move
 from ..nn.norm import settle_statistics
+from ..ranges import Decay, Range, Rate, Settings, Share, SizeOrNone, Weight
 from .infogan_nets import TABLE, Discriminator, Generator, Layout
 from .losses import discriminator_loss, frozen, generator_loss
 
 
 @dataclass(frozen=True)
-class InfoGANConfig:
+class InfoGANConfig(Settings):
     """Settings of an InfoGAN; the defaults are the paper's for MNIST."""
 
     layout: Literal["auto", "mnist", "colour", "faces", "chairs"] = "auto"
     """Networks of the paper's appendix C: `mnist` (28 pixels), `colour` (SVHN, CelebA, 32 pixels), `faces` (32 pixels, grey),
     `chairs` (64 pixels); `auto` takes the one of that image size."""
-    noise: int = 62
+    noise: SizeOrNone = 62
     """Incompressible numbers of a code, uniform on (-1, 1)."""
-    categorical: tuple[int, ...] = (10,)
+    categorical: tuple[Annotated[int, Range(2, 10000)], ...] = (10,)
     """Classes of each categorical code."""
-    continuous: int = 2
+    continuous: SizeOrNone = 2
     """Continuous codes, uniform on (-1, 1)."""
-    info: float = 1.0
+    info: Weight = 1.0
     """Weight of the information about categorical codes."""
-    info_continuous: float = 1.0
+    info_continuous: Weight = 1.0
     """Weight of the information about continuous codes."""
     std: Literal["fixed", "learned"] = "fixed"
     """Deviation of the Gaussian that reads a continuous code: 1, or an output of Q."""
     inform_generator: bool = True
     """Whether the generator maximises the information; without, Q reads what a plain GAN does with its codes (the paper's control)."""
-    invariant: float = 0.0
+    invariant: Annotated[float, Range(0, 10)] = 0.0
     """How much an image is turned, slanted, scaled and bent at random before its categories are read, so that they cannot stand for such
     things: 1 by up to 20 degrees, 0.4, a fifth and 2 pixels of 28; 0, the paper's, reads the image itself."""
-    slope: float = 0.1
+    slope: Share = 0.1
     """Slope of the leaky ReLU below 0 (0.01 in the released code)."""
-    width: float = 1.0
+    width: Annotated[float, Range(0, 100, above=True)] = 1.0
     """All channels and hidden units relative to the paper's."""
-    rank: int = 0
+    rank: SizeOrNone = 0
     """Makes each wide dense layer, in which most weights lie, a product of two through so many numbers, as `factorised` does with a
     trained model; 0 leaves them whole."""
-    lr: float = 2e-4
+    lr: Rate = 2e-4
     """Step size of the discriminator and of Q."""
-    generator_lr: float = 1e-3
+    generator_lr: Rate = 1e-3
     """Step size of the generator."""
-    beta1: float = 0.5
+    beta1: Decay = 0.5
     """Adam's decay of the first moment."""
 
 
@@ -265,11 +266,6 @@ def layout(config: InfoGANConfig, spec: Spec) -> Layout:
     if len(spec.shape) != 3 or spec.shape[1:] != (table.pixels, table.pixels):
         sides = ", ".join(f"{t.pixels} ({name})" for name, t in TABLE.items())
         raise UsageError(f"InfoGAN's networks are for images of {sides} pixels, and '{spec.name}' has {spec.shape}: choose --size.")
-    if config.noise < 0 or config.continuous < 0 or min(config.categorical, default=2) < 2:
-        raise UsageError("Codes need a number of at least 0 and categories at least 2 classes: change --model.categorical.")
     if not config.categorical and not config.continuous:
         raise UsageError("InfoGAN needs a code to inform about: give --model.categorical 10 or --model.continuous 1.")
-    if config.width <= 0 or config.rank < 0 or config.invariant < 0:
-        given = f"got {config.width}, {config.rank} and {config.invariant}"
-        raise UsageError(f"--model.width must be above 0, --model.rank and --model.invariant at least 0, {given}.")
     return table

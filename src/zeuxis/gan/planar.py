@@ -41,38 +41,39 @@ from torch import Tensor, nn
 from ..data.dataset import Spec
 from ..errors import UsageError
 from ..model import Batch, Model, Player
+from ..ranges import Decay, Depth, Rate, Settings, Size, Weight
 from .losses import discriminator_loss, frozen, generator_loss
 
 
 @dataclass(frozen=True)
-class PlanarConfig:
+class PlanarConfig(Settings):
     """Settings of a GAN of the plane; the defaults are for mixtures of narrow modes, such as the ring."""
 
-    code: int = 2
+    code: Size = 2
     """Numbers in a code, standard normal; with 2 the film shows the code space's own grid, warped."""
-    width: int = 64
+    width: Size = 64
     """Units in each hidden layer of both players."""
-    depth: int = 4
+    depth: Depth = 4
     """Hidden layers of both players."""
     game: Literal["nonsaturating", "relativistic", "saturating"] = "nonsaturating"
     """What the players minimise; `saturating` is the zero-sum game, whose generator learns little while it loses."""
-    r1: float = 0.03
+    r1: Weight = 0.03
     """Weight of the squared gradient of the discriminator at the data."""
-    r2: float = 0.03
+    r2: Weight = 0.03
     """Weight of the squared gradient of the discriminator at the samples."""
     activation: Literal["relu", "leaky"] = "relu"
     """Hidden units; leaky has slope 0.2 below 0."""
-    spread: float = 1.0
+    spread: Weight = 1.0
     """Biases start uniform in +-2 spread (first layer) and +-0.5 spread (others); 0 starts them at 0."""
     identity: bool = True
     """Start from the map that leaves a code where it is, so that the film begins with the unit Gaussian itself."""
-    lr: float = 3e-3
+    lr: Rate = 3e-3
     """Adam's step size for the discriminator."""
-    generator_lr: float = 3e-3
+    generator_lr: Rate = 3e-3
     """Adam's step size for the generator; 1e-4 is for wide laws such as moons, which a fast generator draws too thin."""
-    beta1: float = 0.0
+    beta1: Decay = 0.0
     """Adam's decay of the first moment."""
-    beta2: float = 0.99
+    beta2: Decay = 0.99
     """Adam's decay of the second moment."""
 
 
@@ -122,12 +123,6 @@ class PlanarGAN(Model):
         super().__init__(config, spec)
         if spec.shape != (2,):
             raise UsageError(f"The model 'planar' makes points, and '{spec.name}' has shape {spec.shape}: give it data such as ring.")
-        if min(config.code, config.width, config.depth) < 1:
-            given = f"code {config.code}, width {config.width}, depth {config.depth}"
-            raise UsageError(f"The model 'planar' needs at least one of each, got {given}: choose more.")
-        if min(config.r1, config.r2, config.spread) < 0:
-            given = f"r1 {config.r1}, r2 {config.r2}, spread {config.spread}"
-            raise UsageError(f"Penalties and the spread of biases cannot be negative, got {given}: give 0 to leave one out.")
         hidden = [config.width] * config.depth
         self.generator = network([config.code, *hidden, spec.size], config)
         if config.identity:

@@ -14,12 +14,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from ..errors import UsageError, ZeuxisError
+from ..ranges import Count, CountOrNone, Portion, Positive, Range, Seed, Settings, Size, Threads
 from ..training import optimisers
 from ..training.loop import interrupts
 from ..training.report import Report
@@ -32,32 +33,32 @@ from .policy import Policy, policy_for
 
 
 @dataclass(frozen=True)
-class CloningConfig:
+class CloningConfig(Settings, flags="--bc."):
     """How a policy is cloned; the defaults are those of GAIL's baseline."""
 
-    trajectories: int = 0
+    trajectories: CountOrNone = 0
     """Demonstrations to imitate; 0 takes all there are."""
-    every: int = 1
+    every: Count = 1
     """Keep one step of so many of each demonstration."""
-    steps: int = 20_000
+    steps: Count = 20_000
     """Steps of Adam."""
-    batch: int = 128
+    batch: Portion = 128
     """Pairs in each, drawn with replacement."""
-    lr: float = 1e-3
+    lr: Positive = 1e-3
     """Step size."""
-    hidden: tuple[int, ...] = (100, 100)
+    hidden: tuple[Size, ...] = (100, 100)
     """Units of each hidden layer."""
     activation: Activation = "tanh"
     """Between them."""
-    hold_out: float = 0.3
+    hold_out: Annotated[float, Range(0, 1, above=True, below=True)] = 0.3
     """Part of the pairs that validates."""
-    validate_every: int = 1_000
+    validate_every: Count = 1_000
     """Steps between validations."""
-    horizon: int = 0
+    horizon: CountOrNone = 0
     """Longest episode of the task (steps); 0 takes its own limit."""
-    seed: int = 0
+    seed: Seed = 0
     """Fixes first weights, the split and the order."""
-    threads: int = 0
+    threads: Threads = 0
     """CPU threads; 0 takes all cores."""
 
 
@@ -85,11 +86,6 @@ class BC:
     ) -> None:
         self.config, self.run, self.quiet = config or CloningConfig(), run, quiet
         c = self.config
-        if min(c.steps, c.batch, c.validate_every) < 1 or c.lr <= 0 or not 0 < c.hold_out < 1:
-            raise UsageError(
-                f"Cloning needs steps, batch and validate-every of at least 1, lr above 0 and hold-out within 0 and 1, got "
-                f"{c.steps}, {c.batch}, {c.validate_every}, {c.lr} and {c.hold_out}: change --bc."
-            )
         prepare("cpu", "fp32", c.threads)
         self.task = task_of(env, c.horizon)
         observations, actions = demos.fit(self.task).pairs(c.trajectories, c.every)

@@ -53,11 +53,6 @@ ENDS_WELL = ("MountainCar", "Acrobot")  # the paper's tasks in which the expert 
 
 def check_config(c: GAILConfig) -> None:
     """Refuses settings that cannot work."""
-    if c.lr <= 0 or c.updates < 1 or c.minibatch < 0 or c.penalty < 0 or c.entropy < 0 or c.cloned < 0:
-        raise UsageError(
-            f"--gail.lr must be above 0, .updates at least 1, .minibatch, .penalty, .entropy and .cloned at least 0, got {c.lr}, "
-            f"{c.updates}, {c.minibatch}, {c.penalty}, {c.entropy} and {c.cloned}."
-        )
     if c.judge != "discriminator" and (c.absorbing or c.penalty or c.reward == "logit"):
         raise UsageError(f"The linear rewards of {c.judge} have no absorbing states, gradient penalty or logits: leave these out.")
 
@@ -109,9 +104,7 @@ class GAIL(Learner):
         self.sign, self.why = sign_for(c, self.task.name, self.demos)
         self.pairs = Pairs(self.task, c.absorbing, c.unseen)
         self.expert = self.pairs.rows(torch.from_numpy(observations), torch.from_numpy(actions))
-        self.judge = (
-            Discriminator(c, self.pairs, t.seed) if c.judge == "discriminator" else LinearJudge(c.judge, self.pairs, self.sign)
-        )
+        self.judge = Discriminator(c, self.pairs, t.seed) if c.judge == "discriminator" else LinearJudge(c.judge, self.pairs, self.sign)
         r = self.demos.first(c.trajectories).rollouts if c.trajectories else self.demos.rollouts
         self.absorbed = round(float(((self.task.horizon - r.lengths) * r.terminated).sum()) / c.every)  # steps after the expert's ends
         self.parts["judge"] = self.judge

@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from ..data.dataset import Spec
 from ..errors import UsageError
 from ..model import Batch, Model, Player
+from ..ranges import Count, CountOrNone, Few, PortionOrNone, Positive, Settings, Size, Weight
 from .envs import Task
 from .networks import MLP, Activation
 from .running import Running
@@ -42,37 +43,37 @@ Reward = Literal["auto", "positive", "negative", "logit"]
 
 
 @dataclass(frozen=True)
-class GAILConfig:
+class GAILConfig(Settings, flags="--gail."):
     """Settings of an imitator; the defaults are the paper's and those of the code released with it."""
 
-    trajectories: int = 0
+    trajectories: CountOrNone = 0
     """Demonstrations to imitate; 0 takes all there are."""
-    every: int = 1
+    every: Count = 1
     """Keep one step of so many of each demonstration."""
     reward: Reward = "auto"
     """softplus(s), at least 0; -softplus(-s), at most 0; or the logit s itself. auto takes one of the first two by the task."""
     judge: Literal["discriminator", "fem", "gtal"] = "discriminator"
     """Who tells policy and expert apart."""
-    hidden: tuple[int, ...] = (100, 100)
+    hidden: tuple[Size, ...] = (100, 100)
     """Units of each hidden layer of the discriminator."""
     activation: Activation = "tanh"
     """Between its layers."""
-    lr: float = 0.01
+    lr: Positive = 0.01
     """Adam's step size for the discriminator."""
-    entropy: float = 0.001
+    entropy: Weight = 0.001
     """Weight of the entropy of its verdicts."""
-    updates: int = 1
+    updates: Few = 1
     """Steps of the discriminator an iteration."""
-    minibatch: int = 0
+    minibatch: PortionOrNone = 0
     """Pairs of each side in such a step; 0 takes all of the policy's, and as many of the expert's, drawn with replacement."""
-    penalty: float = 0.0
+    penalty: Weight = 0.0
     """Weight of a penalty that holds the norm of its gradient at 1 between the expert's pairs and the policy's."""
     absorbing: bool = False
     """Judge what comes after an episode's end as a state of its own."""
-    unseen: tuple[int, ...] = ()
+    unseen: tuple[CountOrNone, ...] = ()
     """Observed numbers, counted from 0, that no judge sees: what tells one demonstration from another and not how well is acted, such as
     a goal. With few demonstrations a judge knows theirs by heart and the reward says nothing elsewhere."""
-    cloned: int = 0
+    cloned: CountOrNone = 0
     """Steps of Adam by which the policy is first cloned from the same pairs, as the paper's last section proposes; 0 begins untaught."""
 
 

@@ -29,7 +29,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import DivergenceError, UsageError, ZeuxisError
+from ..errors import DivergenceError, ZeuxisError
+from ..ranges import Count, CountOrNone, Duration, Few, Portion, Positive, Seed, Settings, Share, Size, Threads, Weight, Workers
 from ..training import optimisers
 from ..training.loop import interrupts
 from ..training.report import Report, Track, tracker
@@ -41,31 +42,31 @@ from .advantages import advantages
 from .networks import Activation
 from .policy import policy_for
 from .pool import Pool
-from .ppo import Proximal, check_proximal
+from .ppo import Proximal
 from .rollout import Engine, Rollouts
-from .trust_region import TrustRegion, check_region
+from .trust_region import TrustRegion
 from .value import Fit, LinearValue, NetworkValue
 
 
 @dataclass(frozen=True)
-class Learning:
+class Learning(Settings, flags="--training."):
     """How long a policy learns, from how much at a time, and with what networks."""
 
-    steps: int = 1_000_000
+    steps: Count = 1_000_000
     """Length of the training (environment steps)."""
-    batch: int = 5_000
+    batch: Portion = 5_000
     """Least steps of an iteration; whole trajectories are taken until there are as many."""
-    horizon: int = 0
+    horizon: CountOrNone = 0
     """Longest episode (steps); 0 takes the task's own limit."""
     optimiser: Literal["trpo", "ppo"] = "trpo"
     """What moves the policy."""
-    gamma: float = 0.99
+    gamma: Share = 0.99
     """Discount of a reward for each step it lies ahead."""
-    lam: float = 0.97
+    lam: Share = 0.97
     """How far advantages look beyond the value function: 0 one step, 1 to the end."""
-    entropy: float = 0.0
+    entropy: Weight = 0.0
     """Weight of the policy's entropy, added to the rewards (nats)."""
-    hidden: tuple[int, ...] = (64, 64)
+    hidden: tuple[Size, ...] = (64, 64)
     """Units of each hidden layer of policy and value function."""
     activation: Activation = "tanh"
     """Between the layers."""
@@ -75,40 +76,28 @@ class Learning:
     """Value function: a network fitted by Adam or by natural-gradient steps, or the linear one of rllab."""
     timed: bool = False
     """Whether the value network reads the time; episodes cut off by the time limit are then worth 0 beyond it."""
-    value_lr: float = 1e-3
+    value_lr: Positive = 1e-3
     """Adam's step size for the value function."""
-    value_epochs: int = 10
+    value_epochs: Few = 10
     """Adam's passes over a batch."""
-    value_batch: int = 256
+    value_batch: Portion = 256
     """Steps of the environment in each step of Adam."""
     engine: Literal["workers", "envpool"] = "workers"
     """Who steps environments: worker processes, each with one, or EnvPool, many in one process, for the tasks that it has."""
-    workers: int = -1
+    workers: Workers = -1
     """Processes that act, or EnvPool's threads: -1 one for each core, 0 acts in the learning process. Results do not depend on it."""
-    threads: int = 0
+    threads: Threads = 0
     """CPU threads of the learning process; 0 takes all cores."""
     device: str = "cpu"
     """Where the networks learn: cpu or cuda. Acting is always done on the CPU."""
-    seed: int = 0
+    seed: Seed = 0
     """Fixes first weights, episodes and all noise."""
-    log_every: int = 1
+    log_every: Count = 1
     """Iterations between reports."""
-    save_minutes: float = 2.0
+    save_minutes: Duration = 2.0
     """Minutes between saves; the run is saved at the end as well."""
     track: Track = ""
     """Send figures to tensorboard, wandb or trackio as well."""
-
-
-def check_learning(t: Learning) -> None:
-    """Refuses settings that cannot work, with the flag to change."""
-    for name in ("steps", "batch", "value_epochs", "value_batch", "log_every"):
-        if getattr(t, name) < 1:
-            raise UsageError(f"--training.{name.replace('_', '-')} must be at least 1, got {getattr(t, name)}.")
-    for name in ("gamma", "lam"):
-        if not 0 <= getattr(t, name) <= 1:
-            raise UsageError(f"--training.{name} must be from 0 to 1, got {getattr(t, name)}.")
-    if t.workers < -1 or t.horizon < 0 or t.entropy < 0:
-        raise UsageError(f"--training.workers, .horizon and .entropy cannot be {t.workers}, {t.horizon} and {t.entropy}: give 0 or more.")
 
 
 class Learner:
@@ -137,9 +126,6 @@ class Learner:
     ) -> None:
         self.learning, self.region, self.proximal = learning or Learning(), region or TrustRegion(), proximal or Proximal()
         t = self.learning
-        check_learning(t)
-        check_region(self.region)
-        check_proximal(self.proximal)
         self.env, self.run, self.quiet = env, run, quiet
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.engine = (Pool if t.engine == "envpool" else Engine)(env, cores if t.workers < 0 else t.workers, t.seed, t.horizon)

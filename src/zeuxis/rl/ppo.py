@@ -17,33 +17,26 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..errors import UsageError
+from ..ranges import Few, Portion, Positive, Settings, Weight
 from .policy import Policy
 
 
 @dataclass(frozen=True)
-class Proximal:
+class Proximal(Settings, flags="--ppo."):
     """How PPO moves a policy."""
 
-    clip: float = 0.2
+    clip: Positive = 0.2
     """How far the ratio of probabilities may leave 1 and still be rewarded."""
-    lr: float = 3e-4
+    lr: Positive = 3e-4
     """Step size of Adam."""
-    epochs: int = 10
+    epochs: Few = 10
     """Passes over a batch."""
-    minibatch: int = 256
+    minibatch: Portion = 256
     """Steps of the environment in each step of Adam."""
-    stop: float = 0.03
+    stop: Weight = 0.03
     """Mean divergence (nats) at which the passes over a batch end; 0 never ends them early."""
-    norm: float = 0.5
+    norm: Weight = 0.5
     """Largest norm of a gradient; 0 does not clip."""
-
-
-def check_proximal(proximal: Proximal) -> None:
-    """Refuses settings that cannot work."""
-    p = proximal
-    if not (p.clip > 0 and p.lr > 0 and p.epochs >= 1 and p.minibatch >= 1 and p.stop >= 0 and p.norm >= 0):
-        raise UsageError(f"PPO cannot work with {p}: clip and lr must be above 0, epochs and minibatch at least 1, the rest at least 0.")
 
 
 def improve(

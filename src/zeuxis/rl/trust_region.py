@@ -17,44 +17,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..errors import UsageError
+from ..ranges import Few, Positive, Range, Settings, Share, Weight
 from .networks import flat, put
 
 
 @dataclass(frozen=True)
-class TrustRegion:
+class TrustRegion(Settings, flags="--region."):
     """How far a step may go, and how it is found."""
 
-    delta: float = 0.01
+    delta: Positive = 0.01
     """Largest mean divergence between the old and the new policy (nats)."""
-    damping: float = 0.1
+    damping: Weight = 0.1
     """Multiple of the identity added to the curvature."""
-    iterations: int = 10
+    iterations: Few = 10
     """Of conjugate gradients."""
-    fraction: float = 1.0
+    fraction: Annotated[float, Range(0, 1, above=True)] = 1.0
     """Part of the batch that curvature is taken from, drawn anew for each step."""
-    shrink: float = 0.8
+    shrink: Annotated[float, Range(0, 1, above=True, below=True)] = 0.8
     """What a step is multiplied by after a refusal."""
-    backtracks: int = 15
+    backtracks: Few = 15
     """Lengths tried."""
-    accept: float = 0.1
+    accept: Share = 0.1
     """Least gain, as a part of what the gradient promised."""
-
-
-def check_region(region: TrustRegion) -> None:
-    """Refuses settings that cannot work."""
-    if not (region.delta > 0 and region.damping >= 0 and 0 < region.shrink < 1 and 0 < region.fraction <= 1):
-        raise UsageError(
-            f"The trust region needs delta above 0, damping of at least 0, and shrink and fraction within 0 and 1, got "
-            f"{region.delta}, {region.damping}, {region.shrink} and {region.fraction}: change --region."
-        )
-    if region.iterations < 1 or region.backtracks < 1:
-        raise UsageError(f"--region.iterations and --region.backtracks must be at least 1, got {region.iterations}, {region.backtracks}.")
 
 
 def conjugate_gradients(

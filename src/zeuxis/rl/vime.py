@@ -24,13 +24,14 @@ lists the differences).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
+from ..ranges import Count, CountOrNone, Few, FewOrNone, Portion, Positive, Range, Settings, Size, Weight
 from .bnn import BNN, Expectation, columns
 from .ensemble import Ensemble
 from .replay import Pool, Target
@@ -39,58 +40,58 @@ Bonus = Literal["information", "error", "disagreement", "none"]
 
 
 @dataclass(frozen=True)
-class VIMEConfig:
+class VIMEConfig(Settings, flags="--vime."):
     """Settings of the bonus; the defaults are the corrected ones."""
 
     bonus: Bonus = "information"
     """Information gain; or to compare with it: squared prediction error, disagreement of an ensemble, none."""
-    eta: float = 1e-4
+    eta: Weight = 1e-4
     """What a usual step earns: weight of the bonus after it was divided by its recent medians."""
-    discount: float = 1.0
+    discount: Annotated[float, Range(0, 1, above=True)] = 1.0
     """What eta is multiplied by after each iteration."""
-    queue: int = 10
+    queue: FewOrNone = 10
     """Batches whose medians count as recent; 0 leaves the bonus in nats."""
-    hidden: tuple[int, ...] = (32,)
+    hidden: tuple[Size, ...] = (32,)
     """Units of each hidden layer of the dynamics model."""
     target: Target = "change"
     """Whether it predicts the change of the state or the next state."""
     expectation: Expectation = "moments"
     """Expectations over weights by closed moments, or by samples as in the paper."""
-    samples: int = 10
+    samples: Few = 10
     """How many samples."""
     shared: bool = False
     """Whether all rows of a minibatch share the samples' noise, as in the released code."""
-    step: float = 0.01
+    step: Positive = 0.01
     """Lambda, the length of the step whose divergence is the bonus."""
     half: bool = True
     """Whether the divergence has its factor of one half, which the released code leaves out."""
     weight: Literal["elbo", "code"] = "elbo"
     """Weight of the prior: 1 / N for N transitions, or the released code's 1 / 5 a minibatch."""
-    prior: float = 0.5
+    prior: Positive = 0.5
     """Deviation of the prior of each weight."""
-    sigma: float = 0.1
+    sigma: Positive = 0.1
     """Deviation of each weight at first; the released code starts at the prior's 0.5."""
     scaled: bool = True
     """Start with means of deviation sqrt(2 / inputs) instead of the released code's 1."""
     noise: Literal["learned", "fixed"] = "learned"
     """Whether the likelihood's deviation is learnt, one for each number of the state."""
-    deviation: float = 1.0
+    deviation: Positive = 1.0
     """The likelihood's deviation, at first or for good (deviations of the targets)."""
-    members: int = 5
+    members: Annotated[int, Range(1, 1000)] = 5
     """Networks of the ensemble, for disagreement."""
-    lr: float = 3e-3
+    lr: Positive = 3e-3
     """Adam's step size for the dynamics model."""
-    updates: int = 150
+    updates: Annotated[int, Range(1, 1000000)] = 150
     """Its steps after each batch."""
-    minibatch: int = 64
+    minibatch: Portion = 64
     """Transitions in each."""
-    pool: int = 100_000
+    pool: Count = 100_000
     """Most transitions that are kept to learn from."""
-    least: int = 500
+    least: Count = 500
     """Transitions there must be before it learns."""
-    most: float = 1_000.0
+    most: Positive = 1_000.0
     """Largest information gain (nats)."""
-    limit: float = 1_000.0
+    limit: Weight = 1_000.0
     """Most that a step's information gain counts, in recent medians; 0 is no limit, as in the released code. The second-order form
     holds for small changes, and what it gives for a transition far from all predictions would drown out any reward."""
     critic: Literal["total", "extrinsic"] = "total"
@@ -98,7 +99,7 @@ class VIMEConfig:
     ends: Literal["true", "code"] = "true"
     """At the end of an episode: the true final observation; or as in the released code a pair with the next episode's first, and the
     bonus of the step before."""
-    axes: tuple[int, ...] = ()
+    axes: tuple[CountOrNone, ...] = ()
     """Two numbers of the observation to draw visited states by; by default the first two of at most eight."""
 
 
@@ -124,19 +125,6 @@ PAPER = VIMEConfig(
 
 def check_vime(c: VIMEConfig) -> None:
     """Refuses settings that cannot work, with the flag to change."""
-    for name in ("samples", "members", "updates", "minibatch", "pool", "least"):
-        if getattr(c, name) < 1:
-            raise UsageError(f"--vime.{name} must be at least 1, got {getattr(c, name)}.")
-    for name in ("step", "prior", "sigma", "deviation", "lr", "most"):
-        if not getattr(c, name) > 0:
-            raise UsageError(f"--vime.{name} must be above 0, got {getattr(c, name)}.")
-    if c.eta < 0 or c.queue < 0 or c.limit < 0 or not 0 < c.discount <= 1:
-        raise UsageError(
-            f"--vime.eta, .queue and .limit must be at least 0 and .discount within 0 and 1, got {c.eta}, {c.queue}, {c.limit} "
-            f"and {c.discount}."
-        )
-    if any(units < 1 for units in c.hidden):
-        raise UsageError(f"--vime.hidden is {c.hidden}: every layer needs at least 1 unit.")
     if c.least > c.pool:
         raise UsageError(f"--vime.least is {c.least}, above the {c.pool} transitions that are kept: raise --vime.pool.")
     if len(c.axes) not in (0, 2):
@@ -283,4 +271,3 @@ class InformationGain(nn.Module):
             if not np.isfinite(array).all():
                 raise UsageError(f"{name} has numbers that are not finite: leave these transitions out.")
         return obs.astype(np.float32, copy=False), act.astype(np.float32, copy=False), next_obs.astype(np.float32, copy=False)
-

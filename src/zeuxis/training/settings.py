@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from ..data.dataset import Dataset
 from ..errors import UsageError
+from ..ranges import MOST, Count, CountOrNone, Duration, FewOrNone, Portion, Range, Seed, Settings, Share, Threads, Weight
 from .distributed import World
 from .optimisers import Schedule
 from .report import Track
@@ -13,48 +15,48 @@ from .speed import Precision
 
 
 @dataclass(frozen=True)
-class Training:
+class Training(Settings, flags="--training."):
     """How long, in what portions and with what care a model is trained."""
 
-    images: int = 1_000_000
+    images: Count = 1_000_000
     """Length of the training (images seen)."""
-    batch: int = 128
+    batch: Portion = 128
     """Images a step, over all processes."""
-    accumulate: int = 1
+    accumulate: Portion = 1
     """Portions that a batch is computed in, to save memory (the step is the same but for batch statistics)."""
-    clip: float = 0.0
+    clip: Weight = 0.0
     """Largest norm of a player's gradient; 0 does not clip."""
-    average: int = 10_000
+    average: CountOrNone = 10_000
     """Half-life of the averaged weights that samples are drawn from (images); 0 takes the newest weights."""
-    average_limit: float = 0.05
+    average_limit: Share = 0.05
     """Largest half-life of the averaged weights, as a fraction of the training: a short one is averaged over its end only."""
     schedule: Schedule = "constant"
     """How the step size falls to 0: not at all, along a line, along half a cosine."""
-    decay_from: float = 0.5
+    decay_from: Share = 0.5
     """Fraction of the training at which the step size begins to fall."""
-    warmup: int = 0
+    warmup: CountOrNone = 0
     """Images over which the step size rises from 0."""
     precision: Precision = "auto"
     """Of matrix products and convolutions; auto is bf16 where the hardware has it. Losses and statistics are always fp32."""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
-    threads: int = 0
+    threads: Threads = 0
     """CPU threads of each process; 0 shares the cores out."""
     compile: bool = False
     """Compile the networks first (20 to 50 s; pays on GPUs)."""
     start: str = ""
     """Begin from the weights of this run or shipped model, as mnist/vae, instead of random ones; its optimisers are not taken over."""
-    seed: int = 0
+    seed: Seed = 0
     """Fixes initial weights, order of the data and all noise."""
-    log_every: int = 10_000
+    log_every: Count = 10_000
     """Images between reports."""
-    save_minutes: float = 2.0
+    save_minutes: Duration = 2.0
     """Minutes between saves; the run is saved at the end as well."""
-    film: int = 100
+    film: FewOrNone = 100
     """Frames of the film of its learning; 0 makes none."""
-    hold_out: int = -1
+    hold_out: Annotated[int, Range(-1, MOST)] = -1
     """Images set aside and not trained on; -1 takes a tenth of a data set with one part only, and none of one with a test part."""
-    validate_every: int = 0
+    validate_every: CountOrNone = 0
     """Images between validations; 0 validates at the end only, and only where images were held out."""
     select: str = ""
     """Keep the best weights by a validation figure: min:NAME or max:NAME, as in min:frechet."""
@@ -71,11 +73,6 @@ def check(t: Training, data: Dataset, world: World) -> None:
     """Refuses settings that cannot work, with the flag to change."""
     if len(data) < 1:
         raise UsageError(f"'{data.spec.name}' has no examples to train on: give a data set with at least one.")
-    for name in ("images", "batch", "accumulate", "log_every"):
-        if getattr(t, name) < 1:
-            raise UsageError(f"--training.{name.replace('_', '-')} must be at least 1, got {getattr(t, name)}.")
-    if t.hold_out < -1:
-        raise UsageError(f"--training.hold-out is {t.hold_out}, expected a number of images, or -1 for the usual tenth.")
     if t.batch % (t.accumulate * world.size):
         raise UsageError(
             f"A batch of {t.batch} cannot be split into {t.accumulate} portions for {world.size} processes: "

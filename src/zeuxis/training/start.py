@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
@@ -20,6 +20,7 @@ from ..errors import UsageError
 from ..machine import machine
 from ..model import Model, model_class
 from ..progress import console
+from ..ranges import Count, Pixels, Range, Seed, Settings
 from ..recipes import recipe_for
 from .card import card
 from .config import from_json, to_json
@@ -32,22 +33,22 @@ from .weights import build, describe, digest, start_from
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class Source(Settings, flags="--"):
     """Which data, and what is done to them first."""
 
     data: str = "mnist"
     """A built-in name (`zeuxis list` shows them), NAME=PATH, a folder, a file, or a Hub id."""
-    size: int | None = None
+    size: Pixels | None = None
     """Side that images are resized and cropped to (pixels), None keeps theirs; or characters in a piece of text, None takes 128."""
-    channels: int | None = None
+    channels: Annotated[int, Range(1, 3)] | None = None
     """1 turns images grey, 3 makes them RGB; None keeps theirs."""
     labels: str | None = None
     """A CSV of file and label for an image folder."""
-    limit: int | None = None
+    limit: Count | None = None
     """Use only this many images."""
-    labels_per_class: int | None = None
+    labels_per_class: Count | None = None
     """Keep only so many labels in each class, for learning from few; None keeps all there are."""
-    label_seed: int = 0
+    label_seed: Seed = 0
     """Fixes which labels are kept."""
 
     def load(self, split: str = "train") -> Dataset:

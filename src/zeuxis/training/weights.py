@@ -13,6 +13,7 @@ import torch
 from ..data.dataset import Spec
 from ..errors import UsageError, ZeuxisError
 from ..model import Model, model_class
+from ..ranges import checked
 from .config import from_json, to_json
 from .run import Run
 
@@ -38,6 +39,9 @@ def describe(model: Model) -> dict[str, Any]:
 def build(name: str, config: Any, spec: Spec, seed: int = 0) -> Model:
     """A new model whose first weights are a function of the seed; the global generator is left as it was."""
     kind = model_class(name)
+    if not isinstance(config, kind.Config):
+        raise UsageError(f"The model '{name}' takes settings of the type {kind.Config.__name__}, got {config!r}.")
+    checked(kind.Config, vars(config))  # for those that do not check themselves when they are made
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return kind(config, spec)

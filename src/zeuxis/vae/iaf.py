@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from ..data.dataset import Spec
 from ..distributions import normal, normal_kl
-from ..errors import MissingCapability, UsageError
+from ..errors import MissingCapability
+from ..ranges import Depth, Finite, Size
 from .flows import DenseStep, gated, lower
 from .networks import dense, wide
 from .vae import VAE, VAEConfig
@@ -34,13 +35,13 @@ class IAFConfig(VAEConfig):
 
     posterior: Literal["iaf", "linear", "diagonal"] = "iaf"
     """The family of q(z | x): inverse autoregressive flow, a Gaussian of any covariance, or one of independent numbers."""
-    depth: int = 2
+    depth: Depth = 2
     """Steps of the flow (2, 4 and 8 in the paper)."""
-    width: int = 320
+    width: Size = 320
     """Units of the hidden layers of a step (320 and 1920 in the paper)."""
-    layers: int = 1
+    layers: Depth = 1
     """Hidden layers of a step."""
-    gate: float = 1.5
+    gate: Finite = 1.5
     """Added to a step's scale before the sigmoid, so that a new step nearly keeps the code (1 to 2 in the paper)."""
 
 
@@ -59,9 +60,6 @@ class IAFVAE(VAE):
     paper: ClassVar[str] = "Kingma et al.: Improving Variational Inference with Inverse Autoregressive Flow, 2016"
 
     def __init__(self, config: IAFConfig, spec: Spec) -> None:
-        if min(config.depth, config.width, config.layers) < 1:
-            given = f"got {config.depth}, {config.width} and {config.layers}"
-            raise UsageError(f"--model.depth, --model.width and --model.layers must be at least 1, {given}.")
         super().__init__(config, spec)
         size, context = config.latent, self.encoder.features
         self.steps = nn.ModuleList()

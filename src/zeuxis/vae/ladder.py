@@ -39,6 +39,7 @@ from ..model import Batch, Model, Noise, Player
 from ..nn.elu import elu
 from ..nn.init import first_pass
 from ..nn.weight_norm import WeightNorm
+from ..ranges import Depth, Rate, Settings, Size, Weight
 from ..training.distributed import mean_over_batch
 from .flows import ConvStep, affine
 from .networks import wide
@@ -46,32 +47,32 @@ from .vae import centred
 
 
 @dataclass(frozen=True)
-class LadderConfig:
+class LadderConfig(Settings):
     """Settings of the ladder; the defaults are the paper's best model, 3.11 bits a dimension on CIFAR-10."""
 
-    blocks: tuple[int, ...] = (20,)
+    blocks: tuple[Depth, ...] = (20,)
     """Layers of codes at half the image's side, then at a quarter, and so on."""
-    maps: int = 160
+    maps: Size = 160
     """Maps of the residual column and of the flow's hidden layers, a multiple of `latent`."""
-    latent: int = 32
+    latent: Size = 32
     """Maps of codes a layer."""
     inference: Literal["bidirectional", "bottom-up"] = "bidirectional"
     """Whether the posterior joins both directions or takes the upward one alone."""
     posterior: Literal["iaf", "linear", "factorised"] = "iaf"
     """The family of each layer's posterior."""
-    layers: int = 2
+    layers: Depth = 2
     """Hidden layers of a flow step."""
-    steps: int = 1
+    steps: Depth = 1
     """Flow steps a layer; every second one runs in the opposite order."""
     scaled: bool = True
     """Whether a flow step has a scale beside the shift (table 3 compares)."""
-    free_bits: float = 0.1
+    free_bits: Weight = 0.1
     """Nats that each map of codes of each layer may cost for nothing in the objective."""
     open_edges: bool = True
     """Whether the logistic's bins of 0 and 255 reach to infinity, so that its masses add up to 1; else the form of the released code."""
     scale_per_channel: bool = False
     """One learned scale of the logistic for each colour, as the paper has it, instead of one for all, as its code has."""
-    lr: float = 2e-3
+    lr: Rate = 2e-3
     """Step size."""
     optimiser: Literal["adamax", "muon"] = "adamax"
     """Which rule moves the weights: the paper's, or one that needs fewer images."""
@@ -299,7 +300,7 @@ def check(c: LadderConfig, spec: Spec) -> None:
             f"A ladder of {len(c.blocks)} sizes is for square images whose side {least} divides, and '{spec.name}' has {spec.shape}: "
             "choose --size 32, or fewer entries in --model.blocks."
         )
-    if not c.blocks or min(*c.blocks, c.maps, c.latent, c.layers, c.steps) < 1 or c.free_bits < 0:
-        raise UsageError("Sizes and counts of --model must be at least 1 and free bits at least 0.")
+    if not c.blocks:
+        raise UsageError("--model.blocks is empty: give at least one number of layers.")
     if c.maps % c.latent:
         raise UsageError(f"--model.maps must be a multiple of --model.latent, got {c.maps} and {c.latent}.")

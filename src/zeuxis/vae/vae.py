@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from jaxtyping import Float, UInt8
@@ -33,33 +33,34 @@ from ..distributions import bernoulli, discretised_logistic, logistic_laws, norm
 from ..errors import UsageError
 from ..model import Batch, Model, Noise, Player
 from ..nn.init import first_pass
+from ..ranges import CountOrNone, Range, Rate, Settings, Size, Weight
 from ..training.distributed import mean_over_batch
 from .networks import ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder, dense, wide
 
 
 @dataclass(frozen=True)
-class VAEConfig:
+class VAEConfig(Settings):
     """Settings of a VAE; the defaults are the networks of the IAF paper's digits with a diagonal posterior."""
 
     network: Literal["residual", "conv", "dense"] = "residual"
     """Residual blocks, plain convolutions, or dense layers."""
-    maps: tuple[int, ...] = (16, 32, 32)
+    maps: tuple[Size, ...] = (16, 32, 32)
     """Maps after each halving of the side."""
-    hidden: int = 450
+    hidden: Size = 450
     """Units of the dense layers."""
-    latent: int = 32
+    latent: Size = 32
     """Numbers in a code."""
     likelihood: Literal["auto", "bernoulli", "logistic"] = "auto"
     """Distribution of a pixel: Bernoulli for binary images (auto for grey ones) or discretised logistic (auto for colour)."""
     open_edges: bool = True
     """Whether the logistic's bins of 0 and 255 reach to infinity, so that its masses add up to 1; else the form of IAF's code."""
-    free_bits: float = 0.0
+    free_bits: Weight = 0.0
     """Nats that each number of the code may cost for nothing in the objective."""
-    importance: int = 1
+    importance: Annotated[int, Range(1, 10000)] = 1
     """Codes drawn for each image while training; above 1 the importance-weighted bound is trained."""
-    warmup: int = 0
+    warmup: CountOrNone = 0
     """Images over which the weight of the KL term rises from 0 to 1."""
-    lr: float = 1e-3
+    lr: Rate = 1e-3
     """Step size."""
     optimiser: Literal["adamax", "adam", "muon"] = "adamax"
     """Which rule moves the weights."""
@@ -256,8 +257,6 @@ def check(c: VAEConfig, spec: Spec) -> bool:
         raise UsageError(f"A VAE is for square images, and '{spec.name}' has examples of shape {spec.shape}: add --size 32.")
     if c.network != "dense" and (not c.maps or 2 ** len(c.maps) > spec.shape[1]):
         raise UsageError(f"--model.maps {c.maps} halve images of {spec.shape[1]} pixels {len(c.maps)} times: give fewer, at least one.")
-    if min(c.hidden, c.latent, c.importance, *c.maps) < 1 or min(c.free_bits, c.warmup) < 0:
-        raise UsageError("Sizes and counts of --model must be positive, free bits and warm-up at least 0.")
     if c.importance > 1 and c.free_bits:
         raise UsageError("Free bits are for the bound by one code: leave out --model.free-bits or --model.importance.")
     return c.likelihood == "bernoulli" or (c.likelihood == "auto" and spec.shape[0] == 1)
