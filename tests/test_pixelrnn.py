@@ -252,7 +252,13 @@ def test_rmsprop_is_adam_without_a_first_moment() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "sentence"), [({"first": 4}, "odd"), ({"first": 2}, "at least 3|from 3"), ({"layers": 0}, "layers must be from 1"), ({"maps": 2}, "at least 3 maps")]
+    ("changes", "sentence"),
+    [
+        ({"first": 4}, "odd"),
+        ({"first": 2}, "first must be from 3"),
+        ({"layers": 0}, "layers must be from 1"),
+        ({"maps": 2}, "at least 3 maps"),
+    ],
 )
 def test_settings_that_cannot_work(changes: dict, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
