@@ -231,3 +231,40 @@ def test_an_image_that_is_gone_is_named(folder: Path, monkeypatch: pytest.Monkey
     paths = [*sorted(folder.rglob("*.png"))[:3], folder / "gone.png"]
     with pytest.raises(DataError, match="gone.png' cannot be read .*replace or remove it"):
         cache.build(folder.parent / "x.npy", Files(paths), 4, (3, 6, 5), None, None, "x")
+
+
+@pytest.mark.parametrize("fits", [False, True])
+def test_no_flipped_bit_is_read(folder: Path, fits: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(cache, "BLOCK", 200)  # two images
+    monkeypatch.setattr(cache, "WORTH_KEEPING", N)
+    expected = in_memory(folder, monkeypatch) if not fits else None
+    if fits:
+        monkeypatch.setenv("ZEUXIS_MEMORY", str(10**6))
+    right = load_data(str(folder)).all()
+    assert expected is None or torch.equal(right, expected)
+    path = files(folder)[0]
+    start, refused = path.stat().st_size - right.numel(), 0
+    for row in range(0, N, 7):
+        flip(path, start + row * right[0].numel() + row)
+        data = load_data(str(folder))
+        if fits:
+            assert torch.equal(data.all(), right) and "is damaged and is made again" in capsys.readouterr().err
+            continue
+        assert torch.equal(data.batch(torch.tensor([(row + 5) % N]))[0], right[[(row + 5) % N]])  # another block
+        if row // 2 not in {i // 2 for i in cache.sample(N)}:  # else it was seen at the start
+            refused += 1
+            with pytest.raises(DataError, match="is damaged: start again"):
+                data.batch(torch.tensor([0, row ^ 1]))
+        assert torch.equal(load_data(str(folder)).all(), right)
+    assert fits or refused > 3
+    assert verify(path)
+
+
+def test_a_mapped_set_is_checked_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "BLOCK", 200)
+    data, hashed = load_data(str(folder)), []
+    real = cache.digest
+    monkeypatch.setattr(cache, "digest", lambda x: hashed.append(len(x)) or real(x))
+    for _ in range(3):
+        data.batch(torch.arange(10))
+    assert hashed == [2] * 5

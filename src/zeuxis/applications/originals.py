@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..data.binarised import binarised
 from ..data.dataset import Dataset
-from ..data.images import FORMATS, UPRIGHT, Files, decode, spread
+from ..data.images import FORMATS, Files, decode, orientation, spread
 from ..data.reading import first_line
 from ..errors import DataError, UsageError
 
@@ -172,7 +172,7 @@ def inspected(path: Path, where: str) -> tuple[int, int, int]:
             with Image.open(path, formats=FORMATS) as picture:
                 refused = too_much(picture)
                 channels, (width, height) = MODES.get(picture.mode, 3), picture.size
-                turned = picture.format in ("JPEG", "MPO") and picture.getexif().get(UPRIGHT, 1) in (5, 6, 7, 8)
+                turned = orientation(picture) >= 5
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"The image {where} is too large to be safe ({first_line(error)}): cut it into smaller ones.") from error
     except OSError as error:  # Pillow's error for what is no image is one of these

@@ -1,7 +1,11 @@
 """Images decoded once: in memory if they fit, and in a memory-mapped file if they are many.
 
 A cache is an `.npy` file with a JSON beside it. It is written under another name, goes on at the row it had reached if the process
-was killed, and is renamed when whole; its content is checked by hash. Several processes build it once: the others wait.
+was killed, and is renamed when whole. Several processes build it once: the others wait.
+
+The JSON holds a hash of every block of 256 kB, and no row is handed out before its block agrees: a set that is copied into memory is
+checked whole, by all processors, while it is read; of a set that stays on the disk, which may be a hundred times larger, a block is
+checked when a row of it is first asked for, so that a start costs sixteen blocks.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +29,9 @@ from ..progress import track
 from .images import Encoded, Raw, decode
 
 WORTH_KEEPING = 20_000  # images; fewer are decoded in a few seconds
-FORM = 3  # of decoding: raised when the same source would be decoded to other pixels
+FORM = 4  # of decoding: raised when the same source would be decoded to other pixels
 PORTION = 2_000  # rows between two notes of how far it is
-BLOCK = 1 << 20
+BLOCK = 1 << 18  # bytes that share a hash
 
 
 def decoded(raw: Raw, size: int | None, channels: int | None, limit: int | None, cache: Path | None = None) -> Tensor | np.ndarray:
@@ -51,8 +56,8 @@ def decoded(raw: Raw, size: int | None, channels: int | None, limit: int | None,
         raise refused(error, images, i, n) from error
     key = hashlib.sha256(f"{FORM} {raw.fingerprint} {n} {shape} {size} {channels}".encode()).hexdigest()[:24]
     path = (cache or cache_folder()) / "decoded" / f"{raw.name}-{key}.npy"
-    mapped = build(path, images, n, shape, size, channels, raw.name)
-    return torch.from_numpy(np.array(mapped)) if fits else mapped
+    found = build(path, images, n, shape, size, channels, raw.name, fits)
+    return torch.from_numpy(found) if fits else found
 
 
 def refused(error: DataError, images: Encoded, i: int, n: int) -> DataError:
@@ -104,18 +109,30 @@ def memory() -> int:
 def cache_folder() -> Path:
     """ZEUXIS_CACHE, else zeuxis in the user's cache folder."""
     given = os.environ.get("ZEUXIS_CACHE")
-    return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zeuxis"
+    try:
+        return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zeuxis"
+    except RuntimeError as error:  # a user without a home folder
+        raise DataError("There is no home folder to keep a cache in: set ZEUXIS_CACHE to a folder.") from error
 
 
-def build(path: Path, images: Encoded, n: int, shape: tuple[int, ...], size: int | None, channels: int | None, name: str) -> np.ndarray:
-    """The cache file at `path`, made or finished if need be, memory-mapped for reading."""
+def build(
+    path: Path,
+    images: Encoded,
+    n: int,
+    shape: tuple[int, ...],
+    size: int | None,
+    channels: int | None,
+    name: str,
+    fits: bool = False,
+) -> np.ndarray:
+    """The cache file at `path`, made or finished if need be: memory-mapped for reading, or its content if that fits into memory."""
     about = path.with_suffix(".json")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with locked(path.with_suffix(".lock")):
             if about.exists() and path.exists():
-                if (mapped := opened(path, about, (n, *shape))) is not None:
-                    return mapped
+                if (kept := opened(path, about, (n, *shape), fits)) is not None:
+                    return kept
                 print(f"The cache '{path}' is damaged and is made again.", file=sys.stderr)
             partial, reached = path.with_suffix(".partial.npy"), path.with_suffix(".reached")
             target, done = begun(partial, reached, (n, *shape))
@@ -125,15 +142,13 @@ def build(path: Path, images: Encoded, n: int, shape: tuple[int, ...], size: int
                     target.flush()
                     note(reached, str(i + 1))
             target.flush()
-            blocks = [digest(target, i, n) for i in sample(n)]
-            whole = hashlib.sha256()
-            for start in range(0, n, PORTION):
-                whole.update(target[start : start + PORTION].tobytes())
+            facts = {"shape": [n, *shape], "rows": rows_of(target), "blocks": digests(target, rows_of(target))}
+            whole = np.array(target) if fits else None
             del target
             partial.replace(path)
-            note(about, json.dumps({"shape": [n, *shape], "sha256": whole.hexdigest(), "rows": blocks}))
+            note(about, json.dumps(facts))
             reached.unlink(missing_ok=True)
-            return np.load(path, mmap_mode="r")
+            return whole if whole is not None else checked(path, facts)
     except OSError as error:
         reason = error.strerror or error
         raise DataError(
@@ -167,32 +182,81 @@ def note(path: Path, text: str) -> None:
     partial.replace(path)
 
 
-def digest(x: np.ndarray, i: int, n: int) -> str:
-    """Hash of the rows from i on that make up about a megabyte."""
-    rows = max(1, BLOCK // max(1, x[0].nbytes))
-    return hashlib.sha256(np.ascontiguousarray(x[i : min(n, i + rows)]).tobytes()).hexdigest()
+class Checked(np.memmap):
+    """A cache on the disk whose blocks are compared with their hashes before rows of them are first given out."""
+
+    path: Path
+    facts: dict[str, Any]
+    seen: np.ndarray
+
+    def __getitem__(self, rows: Any) -> Any:
+        each, hashes = self.facts["rows"], self.facts["blocks"]
+        for block in np.unique(np.arange(len(self))[rows] // each):
+            if not self.seen[block]:
+                if digest(np.ndarray.__getitem__(self, slice(block * each, (block + 1) * each))) != hashes[block]:
+                    self.path.with_suffix(".json").unlink(missing_ok=True)
+                    raise DataError(f"The cache '{self.path}' is damaged: start again, and it is made anew.")
+                self.seen[block] = True
+        return np.asarray(np.ndarray.__getitem__(self, rows))
 
 
-def opened(path: Path, about: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """The cache, or None if it is not what its JSON says; hashes of sixteen places are compared."""
+def checked(path: Path, facts: dict[str, Any]) -> Checked:
+    """The cache at a path, of which nothing was compared yet."""
+    mapped = np.load(path, mmap_mode="r", allow_pickle=False).view(Checked)
+    mapped.path, mapped.facts, mapped.seen = path, facts, np.zeros(len(facts["blocks"]), bool)
+    return mapped
+
+
+def rows_of(x: np.ndarray) -> int:
+    """Rows that make up a block."""
+    return max(1, BLOCK // max(1, x.nbytes // max(1, len(x))))
+
+
+def digest(x: np.ndarray) -> str:
+    """Hash of some rows."""
+    return hashlib.blake2b(np.ascontiguousarray(x).view(np.ndarray).reshape(-1).data, digest_size=16).hexdigest()
+
+
+def digests(x: np.ndarray, rows: int) -> list[str]:
+    """Hashes of all blocks, by all processors."""
+    plain = x.view(np.ndarray)
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return list(pool.map(lambda start: digest(plain[start : start + rows]), range(0, len(x), rows)))
+
+
+def described(about: Path, mapped: np.ndarray) -> dict[str, Any] | None:
+    """What the JSON beside a cache says, if it speaks of an array like this one."""
+    facts: dict[str, Any] = json.loads(about.read_text())
+    rows, blocks = facts["rows"], facts["blocks"]
+    same = tuple(facts["shape"]) == mapped.shape and mapped.dtype == np.uint8 and rows >= 1
+    return facts if same and len(blocks) == -(-len(mapped) // rows) else None
+
+
+def opened(path: Path, about: Path, shape: tuple[int, ...], fits: bool = False) -> np.ndarray | None:
+    """The cache, or None if it is not what its JSON says: all of it if it is to be copied into memory, else at sixteen places."""
     try:
-        facts: dict[str, Any] = json.loads(about.read_text())
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-        same = tuple(facts["shape"]) == mapped.shape == shape and mapped.dtype == np.uint8
-        return mapped if same and [digest(mapped, i, shape[0]) for i in sample(shape[0])] == facts["rows"] else None
-    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        facts = described(about, mapped)
+        if facts is None or mapped.shape != shape:
+            return None
+        if fits:
+            whole = np.array(mapped)
+            return whole if digests(whole, facts["rows"]) == facts["blocks"] else None
+        rows = facts["rows"]
+        if any(digest(mapped[i // rows * rows :][:rows]) != facts["blocks"][i // rows] for i in sample(len(mapped))):
+            return None
+        return checked(path, facts)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError):
         return None
 
 
 def verify(path: Path) -> bool:
-    """Whether every byte of a cache is what was decoded: compares the hash of all rows."""
+    """Whether every byte of a cache is what was decoded: compares the hashes of all blocks."""
     try:
-        facts = json.loads(path.with_suffix(".json").read_text())
-        mapped, whole = np.load(path, mmap_mode="r", allow_pickle=False), hashlib.sha256()
-        for start in range(0, len(mapped), PORTION):
-            whole.update(mapped[start : start + PORTION].tobytes())
-        return bool(list(mapped.shape) == facts["shape"] and whole.hexdigest() == facts["sha256"])
-    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        facts = described(path.with_suffix(".json"), mapped)
+        return facts is not None and digests(mapped, facts["rows"]) == facts["blocks"]
+    except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError):
         return False
 
 

@@ -29,6 +29,7 @@ class Report:
         corrupt: A sentence for each image that cannot be read.
         duplicates: Images that equal an earlier one in every pixel.
         constant: Images of a single colour.
+        notes: What was left out or changed when the set was read, as training on it says too.
         fatal: The sentence with which training on this set would be refused, or None.
     """
 
@@ -40,6 +41,7 @@ class Report:
     corrupt: list[str] = field(default_factory=list)
     duplicates: int = 0
     constant: int = 0
+    notes: list[str] = field(default_factory=list)
     fatal: str | None = None
 
     @property
@@ -73,7 +75,7 @@ class Report:
             f"  classes: {classes or 'no labels'}{further}",
             f"  corrupt: {len(self.corrupt):,}, duplicates: {self.duplicates:,}, of a single colour: {self.constant:,}",
         ]
-        lines += [f"  - {problem}" for problem in self.problems]
+        lines += [f"  - {line}" for line in (*self.notes, *self.problems)]
         return "\n".join([*lines, "It can be trained on." if not self.fatal else "It cannot be trained on as it is."])
 
 
@@ -96,12 +98,12 @@ def check(source: str, *, split: Split = "train", labels: str | Path | None = No
     except DataError as error:
         report.fatal = str(error)
         return report
-    report.images = len(raw.images)
+    report.images, report.notes = len(raw.images), list(raw.notes)
     seen: set[bytes] = set()
     for i in track(range(report.images), report.images, f"checking {raw.name}"):
         try:
             x = raw.images[i] if isinstance(raw.images, np.ndarray) else decode(raw.images.read(i), raw.images.where(i))
-        except (DataError, OSError) as error:
+        except DataError as error:
             report.corrupt.append(str(error))
             continue
         report.sizes[x.shape[1:]] += 1

@@ -15,12 +15,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import DataError, UsageError
 from .reading import contents, first_line, shown
+from .scan import ENDINGS, scan
 
 # What Pillow may take bytes for, whatever their file is called: most common first. Its other formats are slower to rule out, and one
 # of them, EPS, would be handed to a PostScript interpreter.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-ENDINGS = (".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pbm", ".pgm", ".ppm", ".pnm")
 UPRIGHT = 0x0112  # the EXIF tag of a camera's orientation
+WITH_EXIF = ("JPEG", "MPO", "PNG", "WEBP", "TIFF")
 
 
 @runtime_checkable
@@ -88,7 +89,7 @@ def spread(words: Sequence[str]) -> list[Path]:
     for word in words:
         path = Path(word)
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
+            inside = [image.path for image in scan(path).images]
             if not inside:
                 raise UsageError(f"The folder '{word}' holds neither a model nor images ({', '.join(ENDINGS)}).")
             paths += inside
@@ -112,7 +113,8 @@ def decode(data: bytes, where: str, size: int | None = None, channels: int | Non
     """One image as uint8 (C, H, W).
 
     Arguments:
-        data: A PNG, JPEG, WebP, BMP, GIF, TIFF or PPM file; a photograph is turned upright, and a film gives its first picture.
+        data: A PNG, JPEG, WebP, BMP, GIF, TIFF or PPM file; a photograph is turned upright, and a film gives its first picture. White
+            is 65535 in grey of 16 bits and 1 in grey of floats; floats outside [0, 1] and integers of 32 bits are refused.
         where: Its origin, for the error sentence.
         size: Side of the square to bring it to (pixels), or None.
         channels: 1 or 3, or None for what the file has (grey stays grey, all else becomes RGB).
@@ -123,8 +125,10 @@ def decode(data: bytes, where: str, size: int | None = None, channels: int | Non
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             picture = Image.open(io.BytesIO(data), formats=FORMATS)
             picture.load()
-            turned = picture.format in ("JPEG", "MPO") and picture.getexif().get(UPRIGHT, 1) != 1
-            return prepared(ImageOps.exif_transpose(picture) if turned else picture, size, channels)
+            upright = ImageOps.exif_transpose(picture) if orientation(picture) != 1 else picture
+            return prepared(upright, size, channels, picture.format or "")
+    except Depth as error:
+        raise DataError(f"The image {where} {error}.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"The image {where} is too large to be safe ({first_line(error)}): make it smaller.") from error
     except UnidentifiedImageError as error:
@@ -145,17 +149,42 @@ def pixels_of(data: bytes) -> int:
         return 0
 
 
-def prepared(picture: Image.Image, size: int | None, channels: int | None) -> np.ndarray:
+class Depth(Exception):
+    """Grey values of which it is not known what is white."""
+
+
+def orientation(picture: Image.Image) -> int:
+    """How a camera was held, 1 for upright; 5 to 8 exchange width and height."""
+    return picture.getexif().get(UPRIGHT, 1) if picture.format in WITH_EXIF else 1
+
+
+def prepared(picture: Image.Image, size: int | None, channels: int | None, form: str = "") -> np.ndarray:
     """A Pillow image as uint8 (C, H, W), resized and cropped to a square and made grey or RGB as asked."""
-    deep = picture.mode == "I" or picture.mode.startswith("I;16")
+    deep = picture.mode in ("I", "F") or picture.mode.startswith("I;")
     grey = deep or picture.mode in ("1", "L", "LA") if channels is None else channels == 1
     if deep:
-        picture = Image.fromarray((np.asarray(picture).astype(np.int64) // 257).clip(0, 255).astype(np.uint8))
-    picture = picture.convert("L" if grey else "RGB")
+        picture = Image.fromarray(shallow(picture, form))
+    if picture.mode != (mode := "L" if grey else "RGB"):
+        picture = picture.convert(mode)
     if size is not None and picture.size != (size, size):
         picture = square(picture, size)
     array = np.asarray(picture)
     return array[None] if grey else np.ascontiguousarray(array.transpose(2, 0, 1))
+
+
+def shallow(picture: Image.Image, form: str) -> np.ndarray:
+    """Grey values of more than 8 bits as uint8; what the file calls white must be known."""
+    x = np.asarray(picture)
+    if picture.mode == "F":
+        low, high = float(x.min()), float(x.max())
+        if not 0 <= low <= high <= 1:
+            raise Depth(f"has values from {low:g} to {high:g}, expected floats from 0 to 1 (white): scale it or save it with 8 bits")
+        return (x * np.float32(255)).round().astype(np.uint8)
+    if picture.mode == "I" and form not in ("PPM", "PNG"):  # which have 16 bits at most
+        raise Depth("has integers of 32 bits or with a sign, of which white is not known: save it with 8 or 16 bits")
+    if picture.mode == "I":
+        x = x.clip(0, 65535).astype(np.uint16)
+    return (x // 257).astype(np.uint8)
 
 
 def square(picture: Image.Image, size: int) -> Image.Image:

@@ -18,12 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .reading import contents
+from .reading import affordable, contents
 
 STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}  # type of an element
 NUMBERS = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}  # class of an array
 INT8, INT32, UINT32, MATRIX, COMPRESSED = 1, 5, 6, 14, 15
 COMPLEX = 0x800
+HEAD = 2048  # bytes that flags, dimensions and name fit into
 MOST_DEFLATED = 1032  # bytes that one byte of zlib's format can at most stand for
 
 
@@ -46,20 +47,33 @@ def arrays(path: Path, names: Collection[str]) -> dict[str, np.ndarray]:
         raise ValueError("it has no header of a MATLAB file of version 5 to 7")
     order = "<" if mark.endswith(b"IM") else ">"
     found: dict[str, np.ndarray] = {}
-    for body in matrices(data[128:], order):
-        name, values = matrix(body, order, names)
+    room = Room(len(data))
+    for body in matrices(data[128:], order, names, room):
+        name, values = matrix(body, order, names, room)
         if values is not None:
             found[name] = values
     return found
 
 
-def matrices(data: memoryview, order: str) -> Iterator[memoryview]:
-    """The bytes of each array of a file, decompressed if need be."""
+class Room:
+    """What the arrays of one file may unfold to, all together."""
+
+    def __init__(self, stored: int) -> None:
+        self.stored, self.promised = stored, 0
+
+    def take(self, size: int) -> None:
+        self.promised += size
+        affordable(self.promised, self.stored)
+
+
+def matrices(data: memoryview, order: str, names: Collection[str], room: Room) -> Iterator[memoryview]:
+    """The bytes of each array of a file, decompressed if need be; compressed ones of other names are passed over."""
     at = 0
     while at < len(data):
         kind, body, at = element(data, at, order)
         if kind == COMPRESSED:
-            yield inflated(body, order)
+            if wanted(body, order, names):
+                yield inflated(body, order, room)
         elif kind == MATRIX:
             yield body
         else:
@@ -80,7 +94,16 @@ def element(data: memoryview, at: int, order: str) -> tuple[int, memoryview, int
     return kind, data[start : start + size], start + size + padding
 
 
-def inflated(data: memoryview, order: str) -> memoryview:
+def wanted(data: memoryview, order: str, names: Collection[str]) -> bool:
+    """Whether the array under zlib may have one of these names, by its first bytes."""
+    try:
+        start = memoryview(zlib.decompressobj().decompress(data, HEAD))[8:]
+        return header(start, order)[1] in ("", *names)
+    except (zlib.error, struct.error, ValueError):
+        return True  # reading it whole says what is wrong
+
+
+def inflated(data: memoryview, order: str, room: Room) -> memoryview:
     """The array under zlib, of exactly the size its tag promises; the checksum at the end must agree."""
     stream = zlib.decompressobj()
     try:
@@ -88,6 +111,7 @@ def inflated(data: memoryview, order: str) -> memoryview:
         kind, size = struct.unpack(order + "II", head)
         if kind != MATRIX or not 0 < size <= MOST_DEFLATED * len(data):
             raise ValueError("a compressed element holds no array")
+        room.take(size)
         body = stream.decompress(stream.unconsumed_tail, size)
         stream.decompress(stream.unconsumed_tail, 64)  # padding, and the checksum
     except (zlib.error, struct.error) as error:
@@ -97,29 +121,36 @@ def inflated(data: memoryview, order: str) -> memoryview:
     return memoryview(body)
 
 
-def matrix(body: memoryview, order: str, names: Collection[str]) -> tuple[str, np.ndarray | None]:
-    """An array's name, and its numbers if the name is wanted."""
+def header(body: memoryview, order: str) -> tuple[int, str, list[int], int]:
+    """An array's flags, name and dimensions, and where its numbers begin; no name for functions and objects, which have other parts."""
     kind, flags, at = element(body, 0, order)
     if kind != UINT32 or len(flags) != 8:
         raise ValueError("an array has no flags")
     (word,) = struct.unpack_from(order + "I", flags)
-    group = word & 0xFF
-    if not 1 <= group <= 15:  # functions and objects, which have other parts
-        return "", None
+    if not 1 <= word & 0xFF <= 15:
+        return word, "", [], at
     kind, sizes, at = element(body, at, order)
     kind_of_name, letters, at = element(body, at, order)
-    if kind != INT32 or kind_of_name != INT8:
+    if kind != INT32 or kind_of_name != INT8 or len(sizes) % 4:
         raise ValueError("an array has no dimensions or no name")
-    name = bytes(letters).decode("latin-1")
-    if name not in names:
+    return word, bytes(letters).decode("latin-1"), np.frombuffer(sizes, order + "i4").tolist(), at
+
+
+def matrix(body: memoryview, order: str, names: Collection[str], room: Room) -> tuple[str, np.ndarray | None]:
+    """An array's name, and its numbers if the name is wanted."""
+    word, name, shape, at = header(body, order)
+    if not name or name not in names:
         return name, None
+    group = word & 0xFF
     if group not in NUMBERS or word & COMPLEX:
         raise ValueError(f"'{name}' holds no real numbers")
     kind, values, _ = element(body, at, order)
-    shape = np.frombuffer(sizes, order + "i4").tolist()
     if kind not in STORED or not np.can_cast(STORED[kind], NUMBERS[group]):
         raise ValueError(f"'{name}' is stored as the type {kind}, expected numbers of its own type")
+    width = int(STORED[kind][1])
+    if len(values) % width or not 1 <= len(shape) <= 32 or min(shape) < 0 or math.prod(shape) != len(values) // width:
+        raise ValueError(f"'{name}' holds {len(values) // width:,} numbers and its dimensions are {shape}")
+    if width != int(NUMBERS[group][1]):
+        room.take(math.prod(shape) * int(NUMBERS[group][1]))
     flat = np.frombuffer(values, order + STORED[kind])
-    if not 1 <= len(shape) <= 32 or min(shape) < 0 or math.prod(shape) != len(flat):
-        raise ValueError(f"'{name}' holds {len(flat):,} numbers and its dimensions are {shape}")
     return name, flat.astype(NUMBERS[group], copy=False).reshape(shape, order="F")
