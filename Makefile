@@ -9,7 +9,7 @@ JOBS ?= auto
 TORCH ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi >/dev/null 2>&1 && echo cuda || echo cpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow smoke lint types docs doctest bench wheel clean
+.PHONY: help demo test slow smoke lint types docs figures doctest bench wheel clean
 
 help: ## show these targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ types: $(VENV)/.dev ## mypy
 
 docs: $(VENV)/.dev ## the documentation, warnings as errors, into docs/_build/html
 	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+figures: $(VENV)/.dev ## every number of README.md and docs/ anew from its record
+	@$(BIN)/python docs/figures.py --write
 
 doctest: $(VENV)/.dev ## every example in the documentation and the docstrings
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --doctest-modules --doctest-glob='*.md' src docs README.md

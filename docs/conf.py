@@ -11,6 +11,7 @@ from zeuxis.model import models
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
+import figures  # noqa: E402
 import records  # noqa: E402
 
 project, author, copyright = "zeuxis", "the zeuxis authors", "2026, the zeuxis authors"
@@ -53,7 +54,13 @@ def table_of_models() -> str:
     return "\n".join(rows) + "\n"
 
 
+def from_records(app, name, source) -> None:
+    """The numbers of a page as the records have them when it is made."""
+    source[0] = figures.Page(source[0], figures.Records()).rewritten()
+
+
 def setup(app) -> None:
+    app.connect("source-read", from_records)
     app.connect("autodoc-process-docstring", maths)
     made = HERE / "_generated"
     made.mkdir(exist_ok=True)

@@ -1,0 +1,369 @@
+"""Figures in README.md and docs/*.md: every measured number is taken from its record, and none is typed.
+
+A number has an invisible comment behind it that says where it comes from:
+
+    79.06<!--= -[static-diagonal:nats] -->
+    [0.79](../results/imitation-cartpole-bc-1.json)<!--= share -->
+    mean 84.2<!--= mean([improved-gan-mnist-100-moved-seed{2..11}:errors]) -->
+
+`RECORD:KEY:KEY` is a value of `results/**/RECORD.json`. Keys are looked for in its `figures`, then in the whole record; a key may skip
+levels where only one place fits, an index takes an entry of a list, and `*` fits any text. The record may be left out behind a link to
+it, and in a row of a table that links to one record. `{2..11}` and `{a,b}` name several records, whose values come as a list. In square
+brackets such references are parts of an arithmetic expression, with min, max, mean, median, std, sum and count of lists, abs and round
+of each number. What papers published is in `docs/published.json`, a record named `published`.
+
+The comment decides the number, the text before it how many decimals are shown. `python docs/figures.py --write` writes all numbers
+anew, and without `--write` it says what differs, as a test does. Both refuse a number without a comment in a section headed "Measured",
+in the README's table of figures, and wherever a paragraph or table links to a record. Settings and protocols are free: the phrases of
+`docs/settings.txt`, paragraphs behind a line `<!-- settings -->`, and in prose numbers of one digit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import math
+import operator
+import re
+import statistics
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+NUMBER = r"(?<![\w.,])(?<!\w-)[-+]?\d(?:[\d,]*\d)?(?:\.\d+)?"
+LINK = r"\]\((?P<link>[^)\s]*?results/[^)\s]*?(?P<record>[^/)\s]+)\.json)\)"
+MARKER = re.compile(rf"(?P<number>{NUMBER})(?P<linked>[^\[\]\d<>]*{LINK})?<!--=(?P<expression>.*?)-->", re.S)
+RECORD_LINK = re.compile(LINK)
+OF_MANY: dict[str, Callable[[list[float]], float]] = {
+    "min": min,
+    "max": max,
+    "mean": statistics.fmean,
+    "median": statistics.median,
+    "std": statistics.stdev,
+    "sum": sum,
+    "count": len,
+}
+OF_ONE: dict[str, Callable[..., float]] = {"abs": abs, "round": round}
+OPERATORS: dict[type, Callable[..., float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.USub: operator.neg,
+}
+
+
+class Problem(Exception):
+    """A comment that gives no number."""
+
+
+class Records:
+    """All records by name, and the published figures.
+
+    Arguments:
+        root: The folder with `results/` and `docs/`.
+    """
+
+    def __init__(self, root: Path = ROOT) -> None:
+        self.paths: dict[str, Path] = {}
+        self.used: set[str] = set()
+        self.read: dict[str, Any] = {}
+        for path in sorted((root / "results").rglob("*.json")):
+            if path.stem in self.paths:
+                raise Problem(f"'{path}' and '{self.paths[path.stem]}' have one name: records are known by their names")
+            self.paths[path.stem] = path
+        if (published := root / "docs" / "published.json").is_file():
+            self.paths["published"] = published
+
+    def __getitem__(self, name: str) -> dict[str, Any]:
+        if name not in self.paths:
+            raise Problem(f"there is no record '{name}'")
+        self.used.add(name)
+        if name not in self.read:
+            self.read[name] = json.loads(self.paths[name].read_text())
+        return self.read[name]
+
+    def value(self, reference: str, near: str = "") -> Any:
+        """What RECORD:KEY:KEY stands for: a number, or a list where several records or keys fit.
+
+        Arguments:
+            reference: As above; `near` is the record meant where it names none.
+            near: The record that is linked beside the number.
+        """
+        keys = [key.strip() for key in reference.split(":")]
+        names = list(spread(keys[0]))
+        if names[0] in self.paths or len(names) > 1 or not near:
+            keys = keys[1:]
+        else:
+            names = [near]
+        found: list[Any] = []
+        for name in names:
+            record = self[name]
+            places = [record.get("figures", {}), record]
+            here = next((values for place in places if (values := look(place, keys))), [])
+            if not here:
+                raise Problem(f"'{name}' has no '{':'.join(keys)}'")
+            found += here
+        if len(found) == 1:
+            return found[0]
+        if len(names) == 1 and not any("*" in key for key in keys):
+            raise Problem(f"'{':'.join(keys)}' fits {len(found)} places in '{names[0]}'")
+        return [entry for value in found for entry in (value if isinstance(value, list) else [value])]
+
+
+def spread(name: str) -> Iterator[str]:
+    """Every name that braces stand for.
+
+    Example:
+        >>> list(spread("seed{2..4}-{a,b}"))
+        ['seed2-a', 'seed2-b', 'seed3-a', 'seed3-b', 'seed4-a', 'seed4-b']
+    """
+    brace = re.search(r"\{([^{}]*)\}", name)
+    if not brace:
+        yield name
+        return
+    ends = re.fullmatch(r"(\d+)\.\.(\d+)", brace[1])
+    words = map(str, range(int(ends[1]), int(ends[2]) + 1)) if ends else brace[1].split(",")
+    for word in words:
+        yield from spread(name[: brace.start()] + word.strip() + name[brace.end() :])
+
+
+def look(place: Any, keys: list[str]) -> list[Any]:
+    """All values at the end of a path of keys, found as high up as possible."""
+    if not keys:
+        return [place]
+    key, rest = keys[0], keys[1:]
+    if isinstance(place, list):
+        index = re.fullmatch(r"-?\d+", key)
+        inside = [place[int(key)]] if index and -len(place) <= int(key) < len(place) else []
+        inside = place if key == "*" else inside
+        return [value for entry in inside for value in look(entry, rest)]
+    if not isinstance(place, dict):
+        return []
+    pattern = re.compile(".*".join(map(re.escape, key.split("*"))))
+    children = [value for name, value in place.items() if pattern.fullmatch(name)]
+    if found := [value for child in children for value in look(child, rest)]:
+        return found
+    return [value for child in place.values() if isinstance(child, dict) for value in look(child, keys)]
+
+
+def evaluate(expression: str, records: Records, near: str = "") -> float:
+    """The number that a comment stands for.
+
+    Example:
+        >>> records = Records.__new__(Records)
+        >>> records.paths, records.used, records.read = {"a": Path("a.json")}, set(), {"a": {"figures": {"nats": -79.059}}}
+        >>> evaluate("a:nats", records), evaluate("-round([a:nats] * 10)", records)
+        (-79.059, 791)
+    """
+    expression = " ".join(expression.split())
+    if "[" not in expression:
+        value = records.value(expression, near)
+    else:
+        values: list[Any] = []
+
+        def placed(match: re.Match[str]) -> str:
+            values.append(records.value(match[1], near))
+            return f" value_{len(values) - 1} "
+
+        text = re.sub(r"\[([^\]]*)\]", placed, expression).strip()
+        try:
+            value = compute(ast.parse(text, mode="eval").body, values)
+        except (SyntaxError, TypeError, ArithmeticError, statistics.StatisticsError) as error:
+            raise Problem(f"'{expression}' cannot be computed ({error})") from error
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise Problem(f"'{expression}' is {type(value).__name__} and no number")
+    return value
+
+
+def compute(node: ast.expr, values: list[Any]) -> Any:
+    """Arithmetic on values, and nothing else of Python."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+        return node.value
+    if isinstance(node, ast.Name) and re.fullmatch(r"value_\d+", node.id):
+        return values[int(node.id[6:])]
+    if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
+        return OPERATORS[type(node.op)](compute(node.left, values), compute(node.right, values))
+    if isinstance(node, ast.UnaryOp) and type(node.op) in OPERATORS:
+        return OPERATORS[type(node.op)](compute(node.operand, values))
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        name, given = node.func.id, [compute(argument, values) for argument in node.args]
+        if name in OF_MANY:
+            return OF_MANY[name]([entry for value in given for entry in (value if isinstance(value, list) else [value])])
+        if name in OF_ONE and given:
+            first, *rest = given
+            return [OF_ONE[name](v, *rest) for v in first] if isinstance(first, list) else OF_ONE[name](first, *rest)
+    raise Problem(f"'{ast.unparse(node)}' is no arithmetic")
+
+
+def written(value: float, like: str) -> str:
+    """A number with the decimals of another, and with thousands set apart.
+
+    Example:
+        >>> written(1049.4, "1049"), written(-0.0061, "+0.60"), written(0.6014, "+0.60")
+        ('1,049', '-0.01', '+0.60')
+    """
+    decimals = len(like.partition(".")[2])
+    rounded = f"{value:,.{decimals}f}"
+    if not any(digit in rounded for digit in "123456789"):
+        rounded = rounded.lstrip("-")
+    return f"+{rounded}" if like.startswith("+") and not rounded.startswith("-") else rounded
+
+
+class Page:
+    """A Markdown page with numbers from records.
+
+    Arguments:
+        text: The page.
+        records: Where its numbers come from.
+        settings: Phrases whose numbers say what was done, not what came out.
+        measured: Headings below which every number must have a comment.
+    """
+
+    def __init__(self, text: str, records: Records, settings: Iterable[str] = (), measured: tuple[str, ...] = ("Measured",)) -> None:
+        self.text, self.records, self.measured = text, records, measured
+        self.settings = {phrase: phrase_pattern(phrase) for phrase in sorted(settings, key=len, reverse=True)}
+        self.used: set[str] = set()
+
+    def near(self, match: re.Match[str]) -> str:
+        """The record that a number's comment may leave out."""
+        if match["record"]:
+            return match["record"]
+        start, end = self.text.rfind("\n", 0, match.start()) + 1, self.text.find("\n", match.end())
+        line = self.text[start : end if end >= 0 else None]
+        linked = {found["record"] for found in RECORD_LINK.finditer(line)}
+        return linked.pop() if line.startswith("|") and len(linked) == 1 else ""
+
+    @cached_property
+    def problems(self) -> list[str]:
+        """What is wrong with the page, a sentence each."""
+        return [*self.differences(), *self.unmarked()]
+
+    def differences(self) -> Iterator[str]:
+        """Numbers that are not their record's, and comments that give none."""
+        marked = {match.start("expression") for match in MARKER.finditer(self.text)}
+        for match in re.finditer(r"<!--=", self.text):
+            if match.end() not in marked:
+                yield f"line {self.line(match.start())}: a comment '{self.text[match.start() : match.end() + 30]}' follows no number"
+        for match in MARKER.finditer(self.text):
+            try:
+                value = evaluate(match["expression"], self.records, self.near(match))
+            except Problem as problem:
+                yield f"line {self.line(match.start())}: {match['number']} has no record: {problem}"
+                continue
+            if (right := written(value, match["number"])) != match["number"]:
+                yield f"line {self.line(match.start())}: {match['number']} is {right} by its record ({match['expression'].strip()})"
+
+    def unmarked(self) -> Iterator[str]:
+        """Numbers without a comment where measured ones are."""
+        for first, block in self.blocks():
+            if block.startswith("<!-- settings -->"):
+                continue
+            bare = MARKER.sub(lambda m: " " * len(m["number"]) + (m["linked"] or ""), block)
+            bare = re.sub(r"<!--.*?-->", "", bare, flags=re.S)
+            bare = re.sub(r"!?\]\([^)]*\)|`[^`]*`|\$[^$]*\$|https?://\S+", " ; ", bare)
+            for phrase, pattern in self.settings.items():
+                if pattern.search(bare):
+                    self.used.add(phrase)
+                    bare = pattern.sub(" ; ", bare)
+            for match in re.finditer(NUMBER + r"(?![\w])", bare):
+                if len(match[0]) == 1 and not block.startswith("|"):
+                    continue
+                around = " ".join(bare[max(0, match.start() - 40) : match.end() + 40].split())
+                line = first + bare.count("\n", 0, match.start())
+                yield f"line {line}: {match[0]} has no record, in '... {around} ...'"
+
+    def blocks(self) -> Iterator[tuple[int, str]]:
+        """Line number and text of each paragraph, list or table in which numbers must have comments."""
+        level, inside, fenced, first = 0, False, False, 0
+        block: list[str] = []
+        for number, line in enumerate([*self.text.splitlines(), ""], 1):
+            if line.startswith("```"):
+                fenced = not fenced
+            heading = None if fenced else re.match(r"(#+) +(.*)", line)
+            if heading and (not inside or len(heading[1]) <= level):
+                level, inside = len(heading[1]), heading[2].strip() in self.measured
+            if line.strip() and not fenced and not line.startswith("```") and not heading:
+                first = first if block else number
+                block.append(line)
+            elif block:
+                text = "\n".join(block)
+                if inside or RECORD_LINK.search(text):
+                    yield first, text
+                block = []
+
+    def line(self, position: int) -> int:
+        return self.text.count("\n", 0, position) + 1
+
+    def rewritten(self) -> str:
+        """The page with every number as its record has it."""
+
+        def right(match: re.Match[str]) -> str:
+            value = evaluate(match["expression"], self.records, self.near(match))
+            return written(value, match["number"]) + match[0][len(match["number"]) :]
+
+        return MARKER.sub(right, self.text)
+
+
+def phrase_pattern(phrase: str) -> re.Pattern[str]:
+    """A phrase as a pattern, with # for any number and a line break for any space."""
+    words = [r"\s+".join(map(re.escape, part.split(" "))) for part in phrase.split("#")]
+    before = r"(?<!\w)" if re.match(r"[\w#]", phrase) else ""
+    return re.compile(before + r"[-+]?\d(?:[\d,]*\d)?(?:\.\d+)?".join(words) + r"(?!\w)", re.I)
+
+
+def phrases(root: Path = ROOT) -> list[str]:
+    """The phrases of `docs/settings.txt`."""
+    path = root / "docs" / "settings.txt"
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return [line.strip() for line in lines if line.strip() and not line.startswith(";")]
+
+
+def pages(root: Path = ROOT) -> dict[str, Path]:
+    """README and documentation, by their names."""
+    return {"README.md": root / "README.md"} | {path.name: path for path in sorted((root / "docs").glob("*.md"))}
+
+
+def problems(root: Path = ROOT) -> list[str]:
+    """What is wrong with all pages, records and lists, a sentence each."""
+    records, settings, found = Records(root), phrases(root), []
+    used: set[str] = set()
+    for name, path in pages(root).items():
+        page = Page(path.read_text(), records, settings, ("Measured", "Models and figures"))
+        found += [f"{name}, {problem}" for problem in page.problems]
+        used |= page.used
+        for link in RECORD_LINK.finditer(page.text):
+            if link["record"] not in records.paths or not (path.parent / link["link"]).resolve().is_file():
+                found.append(f"{name}, line {page.line(link.start())}: there is no record '{link['link']}'")
+            records.used.add(link["record"])
+    found += [f"settings.txt: no page says '{phrase}'" for phrase in settings if phrase not in used]
+    found += [f"'{name}' is cited by no page" for name in records.paths if name not in records.used]
+    return found
+
+
+def main(words: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Takes the figures of README.md and docs/*.md from results/.")
+    parser.add_argument("--write", action="store_true", help="write every number anew from its record")
+    if parser.parse_args(words).write:
+        records = Records()
+        for name, path in pages().items():
+            text = path.read_text()
+            try:
+                new = Page(text, records).rewritten()
+            except Problem as problem:
+                print(f"{name} is left as it is: {problem}", file=sys.stderr)
+                continue
+            if new != text:
+                path.write_text(new)
+                print(f"{name} written")
+    found = problems()
+    print("\n".join(found) or "Every figure is its record's.", file=sys.stderr if found else sys.stdout)
+    return min(1, len(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
