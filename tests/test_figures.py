@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from zeuxis.recipes import recipes
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -144,3 +146,24 @@ def test_two_records_of_one_name_are_refused(figures: ModuleType, place: Path) -
     (place / "results" / "run-seed0.json").write_text("{}")
     with pytest.raises(figures.Problem, match="have one name"):
         figures.Records(place)
+
+
+def test_what_uses_augmented_images_says_so_beside_a_published_figure() -> None:
+    augmenting = ("moved", "mirror", "agree", "invariant")
+    found = 0
+    for name, recipe in recipes().items():
+        if recipe.target and any(getattr(recipe.settings, setting, 0) for setting in augmenting):
+            found += 1
+            assert "augmented" in recipe.target, name
+    assert found >= 3
+    for name, path in {"README": ROOT / "README.md"}.items():
+        for line in path.read_text().splitlines():
+            if line.startswith("|") and re.search(r"-moved|-invariant|cifar10-4000", line):
+                assert "augmented" in line or "mirrored" in line, (name, line[:80])
+
+
+def test_recipes_do_not_type_times() -> None:
+    """How long a recipe takes is told by --dry-run on the machine at hand; only what the authors needed is theirs to tell."""
+    for name, recipe in recipes().items():
+        words = recipe.note.replace("five days on the authors' 8 GPUs", "")
+        assert not re.search(r"\b(minutes?|hours?|days?)\b", words), name

@@ -22,6 +22,6 @@ RECIPES = {
         training=Training(images=2_000_000, batch=128, schedule="cosine", decay_from=0.0, warmup=100_000, film=0, average=20_000),
         size=32,
         target="92 % of the test images",
-        note="the network that scores samples of CIFAR-10; about three hours on two cores, minutes on a GPU",
+        note="the network that scores samples of CIFAR-10",
     ),
 }

@@ -49,7 +49,7 @@ RECIPES = {
         training=Training(images=3_000_000, schedule="linear", decay_from=0.5, average=20_000),
         size=32,
         source="the authors' network for SVHN (2.5 million weights) with the paper's optimiser",
-        note="for machines without a GPU: an hour and a half on two cores",
+        note="for machines without a GPU",
     ),
     "dcgan/svhn": Recipe(
         model="dcgan",

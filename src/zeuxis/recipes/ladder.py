@@ -39,7 +39,7 @@ def ablation() -> dict[str, Recipe]:
                 size=32,
                 source=f"{PAPER}, table 4, depth {depth}",
                 target=f"{bits} bits/dim",
-                note="days on a GPU",
+                note="for GPUs",
             )
     return found
 
@@ -62,7 +62,7 @@ RECIPES = {
         settings=SMALL,
         training=SHORT,
         size=32,
-        note="four layers, 48 maps for the paper's 160, by Muon, for machines without a GPU; under two hours on one core",
+        note="four layers, 48 maps for the paper's 160, by Muon, for machines without a GPU",
     ),
     "iaf-ladder/cifar10-small-factorised": Recipe(
         model="iaf-ladder",

@@ -56,7 +56,7 @@ RECIPES = {
         data="mnist-static",
         settings=PixelCNNConfig(maps=48, layers=7, first=55, lr=5e-3, optimiser="muon"),
         training=WHOLE,
-        note="not the paper's: a first kernel that reaches the whole image, by which narrow blocks suffice; without a GPU, under an hour",
+        note="not the paper's: a first kernel that reaches the whole image, by which narrow blocks suffice",
     ),
     "pixelcnn/mnist-static-whole-gated": Recipe(
         model="pixelcnn",
@@ -70,7 +70,7 @@ RECIPES = {
         data="mnist",
         settings=PixelCNNConfig(maps=32, layers=7),
         training=LAPTOP,
-        note="78,000 weights, for machines without a GPU: an hour on two cores",
+        note="78,000 weights, for machines without a GPU",
     ),
     "pixelcnn/mnist-conditional-small": Recipe(
         model="pixelcnn",
@@ -105,7 +105,7 @@ RECIPES = {
         settings=PixelCNNConfig(maps=48, layers=8, head=128),
         training=replace(LAPTOP, images=500_000, film=5),
         size=32,
-        note="322,000 weights, for machines without a GPU: some hours on two cores",
+        note="322,000 weights, for machines without a GPU",
     ),
     "pixelcnnpp/cifar10": Recipe(
         model="pixelcnnpp",
@@ -133,7 +133,7 @@ RECIPES = {
         settings=PixelCNNPPConfig(maps=32, blocks=2, mixtures=5, dropout=0.0),
         training=replace(LAPTOP, images=300_000, film=5),
         size=32,
-        note="a million weights, too few for dropout to pay; some hours on two cores",
+        note="a million weights, too few for dropout to pay",
     ),
     "pixelcnnpp/mnist-small": Recipe(
         model="pixelcnnpp",

@@ -16,7 +16,7 @@ RECIPES = {
         training=TRAINING,
         source="Mescheder et al. 2018 (penalties); the law of Metz et al. 2017",
         target="all 8 modes of the ring",
-        note="a minute; --data takes any law of the plane",
+        note="--data takes any law of the plane",
     ),
     "planar/plain": Recipe(
         model="planar",

@@ -33,14 +33,14 @@ RECIPES = {
         training=DIGITS,
         source=f"{PAPER}, table 1, diagonal covariance; appendix B",
         target="-84.08 +- 0.10 nats (bound), -81.08 +- 0.08 (log p, 128 samples), dynamic binarisation",
-        note="for GPUs, or five hours on one core",
+        note="for GPUs",
     ),
     "vae/mnist-small": Recipe(
         model="vae",
         data="mnist",
         settings=GAUSS,
         training=LAPTOP,
-        note="a fifth of the length, for machines without a GPU: an hour on one core",
+        note="a fifth of the length, for machines without a GPU",
     ),
     "vae/mnist-2013": Recipe(
         model="vae",
@@ -49,7 +49,6 @@ RECIPES = {
         training=replace(LAPTOP, images=6_000_000, batch=100),
         source="Kingma and Welling 2013, section 5: 500 hidden units; here two layers of them, ELU units and Adam",
         target="about -86 nats (bound) for a VAE of this kind with one layer of codes, dynamic binarisation",
-        note="half an hour on one core",
     ),
     "vae/heads": Recipe(
         model="vae",
@@ -74,7 +73,7 @@ RECIPES = {
             training=DIGITS,
             source=f"{PAPER}, table 1, depth {depth}, width {width}",
             target=f"{target}, dynamic binarisation",
-            note="for GPUs, or six to twenty hours on one core",
+            note="for GPUs",
         )
         for (depth, width), target in TABLE.items()
     },
@@ -91,6 +90,6 @@ RECIPES = {
         data="mnist",
         settings=FLOW,
         training=LAPTOP,
-        note="depth 2, width 320, a fifth of the length, for machines without a GPU: an hour and a quarter on one core",
+        note="depth 2, width 320, a fifth of the length, for machines without a GPU",
     ),
 }
