@@ -85,7 +85,7 @@ def test_noise_follows_the_policys_law() -> None:
 def test_the_environment_sees_clipped_actions_and_the_learner_what_was_chosen() -> None:
     environment = tiny_envs.Count(cut=8, actions=gymnasium.spaces.Box(-0.5, np.array([[1.0, 0.1]], np.float32), dtype=np.float32))
     with Engine(lambda: environment, horizon=8) as engine:
-        assert engine.task == Task("<lambda>", 2, 2, False, 8, (-0.5, -0.5), (1.0, np.float32(0.1).item()))
+        assert engine.task == Task("<lambda>", 2, 2, False, 8, (-0.5, -0.5), (1.0, np.float32(0.1).item()), shape=(1, 2))
         found, _ = engine.collect(actor(2, 2, False, 1.0), episodes=1)
     assert found.actions.shape == (8, 2)
     assert np.abs(found.actions).max() > 1

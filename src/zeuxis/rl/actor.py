@@ -10,29 +10,33 @@ deviation $e^{\ell}$ where `log_std` $\ell$ is stored), one squashed by tanh and
 
 The file is safetensors, no pickle: `layers.i.weight`, `layers.i.bias`, `obs_mean` m, `obs_scale` s, perhaps `log_std`; the metadata
 hold `activation`, `head`, `obs_dim` d, `obs_clip` c or "None", `obs_layout` ("acrobot_angles" turns sines and cosines back into
-angles; anything else reads the first d entries), `env`, and whatever else is to be told.
+angles; anything else reads the first d entries), `env`, `task` (what the environment takes, as JSON: bounds, shape, type and the first
+class of an action), and whatever else is to be known.
 
 Nothing here needs PyTorch, so that a worker starts in a fraction of a second and acts in a few microseconds.
 """
 
 from __future__ import annotations
 
-import os
+import json
+import math
+import secrets
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from ..errors import UsageError, ZeuxisError
-
-if TYPE_CHECKING:
-    from .envs import Task
+from ..errors import DivergenceError, UsageError, ZeuxisError
+from ..training.config import from_json, to_json
+from .task import Task
 
 HEADS = ("gaussian_mean", "tanh_gaussian_mean", "logits", "q_values")
 DISCRETE = ("logits", "q_values")
+LARGEST_LOG, LARGEST_BOUND = 80.0, 1e30  # of a deviation's logarithm, and of an action: float32 can hold no more of what they make
 
 
 @dataclass
@@ -50,6 +54,9 @@ class Actor:
         log_std: Logarithm of the deviation of each action (a,), None for a policy that always takes its mean.
         layout: "first" entries of the observation, or "acrobot_angles".
         about: Where it comes from.
+        low: Least value of each number of an action, known from the task.
+        high: Greatest value of each.
+        task: What it acts in, None where that is not known: `predict` then numbers actions from 0, and clips nothing.
 
     Example:
         >>> actor = Actor([np.eye(2, dtype=np.float32)], [np.zeros(2, np.float32)], np.zeros(2), np.ones(2), "logits")
@@ -69,6 +76,7 @@ class Actor:
     about: dict[str, str] = field(default_factory=dict)
     low: np.ndarray | None = None
     high: np.ndarray | None = None
+    task: Task | None = None
 
     def __post_init__(self) -> None:
         self.weights = [np.ascontiguousarray(w, np.float32) for w in self.weights]
@@ -77,6 +85,13 @@ class Actor:
         self.std = None if self.log_std is None else np.exp(self.log_std).astype(np.float32)
         self.buffers = [np.empty(len(b), np.float32) for b in self.biases]
         self.entry = np.empty(len(self.mean), np.float32)
+        if self.task is not None and not self.discrete:
+            self.low, self.high = self.ends(self.task)
+
+    @staticmethod
+    def ends(task: Task) -> tuple[np.ndarray, np.ndarray]:
+        """The bounds of actions, float32."""
+        return np.array(task.low, np.float32), np.array(task.high, np.float32)
 
     @property
     def discrete(self) -> bool:
@@ -131,10 +146,19 @@ class Actor:
     def predict(
         self, observation: np.ndarray, state: Any = None, episode_start: Any = None, deterministic: bool = True
     ) -> tuple[np.ndarray, Any]:
-        """Actions for one observation or a batch, in the form that Stable-Baselines3 gives; nothing is clipped."""
+        """Actions for one observation or a batch, as the environment takes them, in the form that Stable-Baselines3 gives.
+
+        Arguments:
+            observation: (entries,) or (n, entries).
+            state: Passed through; these policies have no memory.
+            episode_start: Not needed.
+            deterministic: Whether to take the likeliest action instead of drawing one.
+        """
         rows = np.atleast_2d(np.asarray(observation, np.float32))
         draw = np.random.default_rng().gumbel if self.discrete else np.random.default_rng().standard_normal
         found = np.array([self.choose(x, None if deterministic else draw(size=self.actions)) for x in rows])
+        if self.task is not None:
+            found = self.task.shaped(self.task.to_env(found))
         return (found if np.ndim(observation) > 1 else np.asarray(found[0])), state
 
     def fit(self, task: Task) -> Actor:
@@ -151,13 +175,18 @@ class Actor:
                 f"The policy gives {kind(self.discrete, self.actions)} and '{task.name}' takes {kind(task.discrete, task.action)}: "
                 f"take a policy for this task, or the task it is for ({self.about.get('env', 'not said')})."
             )
+        self.task = task
         if not task.discrete:
-            self.low, self.high = np.array(task.low, np.float32), np.array(task.high, np.float32)
+            self.low, self.high = self.ends(task)
         return self
 
 
 def write_actor(actor: Actor, path: str | Path) -> Path:
     """Writes a policy file, whole or not at all.
+
+    Raises:
+        DivergenceError: A weight is no finite number; a file of this name is kept as it was.
+        ZeuxisError: There is no place or no room.
 
     Example:
         >>> import tempfile
@@ -171,16 +200,22 @@ def write_actor(actor: Actor, path: str | Path) -> Path:
     tensors |= {"obs_mean": actor.mean, "obs_scale": actor.scale}
     if actor.log_std is not None:
         tensors["log_std"] = np.asarray(actor.log_std, np.float32)
-    told = {"activation": actor.activation, "head": actor.head, "obs_dim": str(len(actor.mean)), "obs_clip": str(actor.clip)}
-    told |= {"obs_layout": actor.layout} | {key: str(value) for key, value in actor.about.items()}
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    wrong = next((name for name, t in tensors.items() if not np.isfinite(t).all()), "")
+    if wrong:
+        raise DivergenceError(f"The policy's '{wrong}' has numbers that are not finite, so '{path}' was not written: lower the step sizes.")
+    notes = {"activation": actor.activation, "head": actor.head, "obs_dim": str(len(actor.mean)), "obs_clip": str(actor.clip)}
+    notes |= {"obs_layout": actor.layout} | {key: str(value) for key, value in actor.about.items()}
+    if actor.task is not None:
+        notes["task"] = json.dumps(to_json(actor.task))
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, partial, told)
+        save_file(tensors, partial, notes)
         partial.chmod(0o644)
         partial.replace(path)
     except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise ZeuxisError(f"The policy '{path}' could not be written ({error}): give a writable place with room.") from error
     return path
 
@@ -191,15 +226,18 @@ def read_actor(path: str | Path) -> Actor:
     Raises:
         ZeuxisError: The file is missing, damaged, or no policy.
     """
+    if not Path(path).exists():
+        raise ZeuxisError(f"There is no policy file '{path}': check the path.")
+    if not Path(path).is_file():
+        raise ZeuxisError(f"'{path}' is no ordinary file: give a policy file or the run folder of a policy.")
     try:
         with safe_open(path, "np") as file:
             about = dict(file.metadata() or {})
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except FileNotFoundError as error:
-        raise ZeuxisError(f"There is no policy file '{path}': check the path.") from error
-    except (OSError, SafetensorError) as error:
-        raise ZeuxisError(f"'{path}' is damaged or no safetensors file ({error}): restore it from a copy.") from error
-    depth = sum(key.endswith(".weight") for key in tensors)
+            tensors = {key: file.get_tensor(key) for key in file.keys() if known(key)}  # noqa: SIM118
+    except (OSError, SafetensorError, ValueError, TypeError, AttributeError, KeyError) as error:  # the last of types NumPy does not have
+        line = " ".join(str(error).split())
+        raise ZeuxisError(f"'{path}' is damaged or no safetensors file ({line}): restore it from a copy.") from error
+    depth = sum(key.startswith("layers.") and key.endswith(".weight") for key in tensors)
     names = [f"layers.{i}.{part}" for i in range(depth) for part in ("weight", "bias")] + ["obs_mean", "obs_scale"]
     missing = [name for name in names if name not in tensors] if depth else ["layers.0.weight"]
     if missing:
@@ -209,20 +247,61 @@ def read_actor(path: str | Path) -> Actor:
         raise ZeuxisError(
             f"'{path}' has the head '{head}' and the activation '{activation}', expected one of {', '.join(HEADS)} and tanh or relu."
         )
+    checked(tensors, depth, path)
+    try:
+        limit = None if clip in ("", "None") else float(clip)
+        if limit is not None and not 0 < limit < float("inf"):
+            raise ValueError("not above 0")
+    except ValueError as error:
+        raise ZeuxisError(f"'{path}' has the obs_clip '{clip}', expected a number above 0 or None: restore it from a copy.") from error
+    layout = "acrobot_angles" if about.get("obs_layout", "").startswith("acrobot_angles") else "first"
     weights, biases = ([tensors[f"layers.{i}.{part}"] for i in range(depth)] for part in ("weight", "bias"))
-    sizes = [len(tensors["obs_mean"]), *(len(b) for b in biases)]
-    fits = all(w.shape == (sizes[i + 1], sizes[i]) for i, w in enumerate(weights)) and tensors["obs_scale"].shape == (sizes[0],)
-    if not fits or not all(np.isfinite(t).all() for t in tensors.values()):
+    task = read_task(about.pop("task", ""), head in DISCRETE, len(biases[-1]), path)
+    about = {key: value for key, value in about.items() if key not in ("activation", "head", "obs_dim", "obs_clip")}
+    return Actor(
+        weights, biases, tensors["obs_mean"], tensors["obs_scale"], head, activation, limit, tensors.get("log_std"), layout, about, task=task
+    )
+
+
+def known(key: str) -> bool:
+    """Whether a policy has a tensor of this name; others are not read."""
+    return key in ("obs_mean", "obs_scale", "log_std") or key.startswith("layers.")
+
+
+def checked(tensors: dict[str, np.ndarray], depth: int, path: str | Path) -> None:
+    """Refuses layers that do not fit together, and numbers that are not finite, as float32 has them."""
+    strange = next((key for key, t in tensors.items() if t.dtype.kind != "f"), "")
+    if strange:
+        raise ZeuxisError(f"'{path}' has '{strange}' of type {tensors[strange].dtype}, expected floating-point numbers: restore it from a copy.")
+    weights, biases = ([tensors[f"layers.{i}.{part}"] for i in range(depth)] for part in ("weight", "bias"))
+    mean = tensors["obs_mean"]
+    fits = mean.ndim == 1 and all(b.ndim == 1 for b in biases) and tensors["obs_scale"].shape == mean.shape and mean.size and biases[-1].size
+    sizes = [len(mean), *(len(b) for b in biases)] if fits else []
+    fits = fits and all(w.shape == (sizes[i + 1], sizes[i]) for i, w in enumerate(weights))
+    with np.errstate(over="ignore"):
+        finite = fits and all(np.isfinite(t.astype(np.float32, copy=False)).all() for t in tensors.values())
+    if not finite:
         raise ZeuxisError(f"'{path}' has layers that do not fit together, or numbers that are not finite: restore it from a copy.")
     if "log_std" in tensors and tensors["log_std"].shape != (sizes[-1],):
         found = f"{tensors['log_std'].shape} deviations for {sizes[-1]} numbers of an action"
         raise ZeuxisError(f"'{path}' has {found}: restore it from a copy.")
+    if "log_std" in tensors and tensors["log_std"].max() > LARGEST_LOG:
+        raise ZeuxisError(f"'{path}' has deviations that are not finite: restore it from a copy.")
+
+
+def read_task(text: str, discrete: bool, actions: int, path: str | Path) -> Task | None:
+    """The task that a policy file describes; None for files that do not."""
+    if not text:
+        return None
+    where = f"The task of '{path}'"
     try:
-        limit = None if clip in ("", "None") else float(clip)
-    except ValueError as error:
-        raise ZeuxisError(f"'{path}' has the obs_clip '{clip}', expected a number or None: restore it from a copy.") from error
-    layout = "acrobot_angles" if about.get("obs_layout", "").startswith("acrobot_angles") else "first"
-    about = {key: value for key, value in about.items() if key not in ("activation", "head", "obs_dim", "obs_clip")}
-    return Actor(
-        weights, biases, tensors["obs_mean"], tensors["obs_scale"], head, activation, limit, tensors.get("log_std"), layout, about
-    )
+        task = from_json(Task, json.loads(text), where)
+    except (ValueError, RecursionError, TypeError) as error:
+        raise ZeuxisError(f"{where} cannot be read ({error}): restore it from a copy.") from error
+    finite = all(-LARGEST_BOUND < low <= high < LARGEST_BOUND for low, high in zip(task.low, task.high, strict=False))
+    sized = (len(task.low), len(task.high)) == ((0, 0) if discrete else (actions, actions))
+    shaped = task.shape is None or (math.prod(task.shape) == actions and min(task.shape, default=1) > 0)
+    typed = task.dtype in ("float16", "float32", "float64") and abs(task.start) < 2**62
+    if task.discrete != discrete or task.action != actions or not (finite and sized and shaped and typed):
+        raise ZeuxisError(f"{where} does not fit its layers: restore it from a copy.")
+    return task

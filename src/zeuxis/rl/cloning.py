@@ -94,7 +94,7 @@ class BC:
         self.policy = policy_for(self.task, c.hidden, c.activation, c.seed)
         self.policy.seen.update(torch.from_numpy(observations))
         self.policy.seen.freeze()
-        self.x, self.a = torch.from_numpy(observations), torch.from_numpy(actions)
+        self.x, self.a = torch.from_numpy(observations), torch.from_numpy(self.task.from_env(actions))
         order = torch.randperm(len(self.x), generator=torch.Generator().manual_seed(c.seed))
         held = min(len(order) - 1, max(1, round(c.hold_out * len(order))))
         self.held, self.kept = order[:held], order[held:]

@@ -4,7 +4,7 @@ A file holds plain arrays, as `.npz` (never unpickled) or `.safetensors`:
 
 ```
 observations  (N, entries)       before each step, one episode after the other
-actions       (N, a) or (N,)     as carried out, so clipped to their bounds; or classes
+actions       (N, a) or (N,)     as the environment took them: within their bounds; or classes, from its first one on
 rewards       (N,)               only to be shown: imitation never sees them
 lengths       (E,)               steps of each episode
 finals        (E, entries)       the observation after each episode's last step
@@ -12,8 +12,9 @@ terminated    (E,)               whether it ended by itself
 about         JSON               task, policy, seed, version
 ```
 
-Files with the arrays `obs`, `act`, `next_obs`, `rew`, `terminal` and `episode_starts` are read as well, HDF5 files and Minari's folders by
-`hdf5`, and episodes of Minari by `of_episodes`.
+Files with the arrays `obs`, `act`, `next_obs`, `rew`, `terminal` and `episode_starts` (numbers of first steps, or a mask over all steps)
+are read as well, HDF5 files and Minari's folders by `hdf5`, and episodes of Minari by `of_episodes`. Classes may be (N, 1) too. Episodes
+of no steps are left out, and `about` says how many.
 
 **Thinning.** An expert's consecutive steps say nearly the same, and with all of them plain cloning already does well. The paper keeps of
 trajectory i the steps $k_i, k_i + f, k_i + 2f, \ldots$ with $k_i$ uniform in 0..f-1, the same $k_i$ in every run.
@@ -24,24 +25,26 @@ Source: Ho and Ermon, "Generative Adversarial Imitation Learning", 2016, section
 from __future__ import annotations
 
 import json
-import os
-import zipfile
+import secrets
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from ..errors import DataError, UsageError
+from ..errors import DataError, UsageError, ZeuxisError
 from .actor import Actor
-from .envs import Task
+from .arrays import numeric, read_arrays
 from .rollout import Acts, Engine, Rollouts
+from .task import Task
 
 NAMES = ("observations", "actions", "rewards", "lengths", "finals", "terminated")
+PARTS = ("observations", "actions", "rewards", "terminations")  # of an episode, with Minari's names
 FOREIGN = ("obs", "act", "next_obs", "rew", "terminal", "episode_starts")
 
 
@@ -69,28 +72,39 @@ class Demonstrations:
 
     def __post_init__(self) -> None:
         r = self.rollouts
+        if any(np.ndim(getattr(r, part)) < 1 for part in NAMES):
+            raise DataError(f"'{self.name}' has an array without dimensions: demonstrations have {', '.join(NAMES)}, each of steps or episodes.")
         n, e = len(r.observations), len(r.lengths)
         if n == 0 or e == 0:
             raise DataError(f"'{self.name}' holds no demonstrations: record some with zeuxis demos record.")
-        if r.observations.ndim != 2 or r.finals.shape != (e, r.observations.shape[1]) or len(r.terminated) != e:
+        if r.observations.ndim != 2 or r.finals.shape != (e, r.observations.shape[1]):
             raise DataError(
                 f"'{self.name}' has observations of shape {r.observations.shape} and final ones of {r.finals.shape} for {e} episodes, "
                 "expected (steps, entries) and (episodes, entries)."
             )
-        if len(r.actions) != n or len(r.rewards) != n or r.actions.ndim > 2:
+        if r.terminated.shape != (e,):
+            raise DataError(f"'{self.name}' says of {len(r.terminated)} ends whether they were terminal, expected one for each of {e} episodes.")
+        if len(r.actions) != n or len(r.rewards) != n or r.actions.ndim > 2 or 0 in r.actions.shape:
             raise DataError(f"'{self.name}' has {n} observations, {len(r.actions)} actions and {len(r.rewards)} rewards: these must agree.")
-        if (r.lengths < 1).any() or int(r.lengths.sum()) != n:
-            raise DataError(f"'{self.name}' has episodes of {int(r.lengths.sum())} steps together and {n} steps: these must agree.")
+        if (r.lengths < 0).any() or (r.lengths > n).any() or int(r.lengths.sum()) != n:
+            total = sum(map(int, r.lengths))
+            raise DataError(f"'{self.name}' has episodes of {total} steps together and {n} steps: these must agree.")
         for part in ("observations", "actions", "finals", "rewards"):
             if not np.isfinite(getattr(r, part)).all():
                 raise DataError(f"'{self.name}' has {part} that are no finite numbers: record them again, or leave those episodes out.")
+        if (empty := r.lengths == 0).any():
+            kept = {part: getattr(r, part)[~empty] for part in ("lengths", "finals", "terminated")}
+            object.__setattr__(self, "rollouts", replace(r, **kept))
+            object.__setattr__(self, "about", self.about | {"episodes without steps left out": int(empty.sum())})
 
     def __len__(self) -> int:
         return len(self.rollouts.lengths)
 
     @property
     def discrete(self) -> bool:
-        return self.rollouts.actions.ndim == 1
+        """Whether actions look like classes: whole numbers, one a step."""
+        a = self.rollouts.actions
+        return a.dtype.kind in "iu" and (a.ndim == 1 or a.shape[1] == 1)
 
     def first(self, n: int) -> Demonstrations:
         """The first n trajectories."""
@@ -118,21 +132,17 @@ class Demonstrations:
         return r.observations[kept], r.actions[kept]
 
     def fit(self, task: Task) -> Demonstrations:
-        """These for a task: checked against it, with actions within their bounds."""
+        """These for a task: checked against it, with actions as it takes them."""
         r = self.rollouts
         if r.observations.shape[1] != task.observation:
             raise DataError(
                 f"'{self.name}' has observations of {r.observations.shape[1]} numbers and '{task.name}' gives {task.observation}: "
                 f"they were recorded in another task ({self.about.get('env', 'not said which')})."
             )
-        size = "classes" if self.discrete else f"{r.actions.shape[1]} numbers"
-        if self.discrete != task.discrete or (not self.discrete and r.actions.shape[1] != task.action):
-            wanted = f"one of {task.action} actions" if task.discrete else f"{task.action} numbers"
-            raise DataError(f"'{self.name}' has actions of {size} and '{task.name}' takes {wanted}: they were recorded in another task.")
-        if task.discrete and (r.actions.min() < 0 or r.actions.max() >= task.action):
-            found = f"{int(r.actions.min())} to {int(r.actions.max())}"
-            raise DataError(f"'{self.name}' has actions {found}, expected 0 to {task.action - 1}, as '{task.name}' has.")
-        actions = r.actions if task.discrete else np.clip(r.actions, task.low, task.high).astype(np.float32)
+        try:
+            actions = task.taken(r.actions)
+        except ValueError as error:
+            raise DataError(f"'{self.name}' has {error}: they were recorded in another task.") from error
         # Some recorders call every end a terminal one; at the time limit it is a cut.
         return replace(self, rollouts=replace(r, actions=actions, terminated=r.terminated & (r.lengths < task.horizon)))
 
@@ -142,14 +152,20 @@ class Demonstrations:
 
         Each has `observations` (T + 1, ...), `actions` (T, ...), `rewards` (T,) and `terminations` (T,).
         """
-        parts = []
+        parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, bool]] = []
         for i, one in enumerate(episodes):
-            seen, done = np.asarray(one.observations), np.asarray(one.actions)
-            if seen.dtype == object or len(seen) != len(done) + 1:
-                found = f"{len(seen)} observations for {len(done)} actions"
-                raise DataError(f"Episode {i} has {found}, expected plain arrays and one observation more.")
-            parts.append((seen.reshape(len(seen), -1), done, np.asarray(one.rewards), bool(np.asarray(one.terminations)[-1])))
-        if not parts:
+            seen, done, paid, ends = (np.asarray(getattr(one, part, None)) for part in PARTS)
+            for part, array in zip(PARTS, (seen, done, paid, ends), strict=True):
+                if array.ndim < 1 or array.dtype.kind not in "fiub":
+                    raise DataError(f"Episode {i} has {part} that are no plain array of numbers: episodes have {', '.join(PARTS)}.")
+            if len(seen) != len(done) + 1 or not len(done) == len(paid) == len(ends):
+                found = f"{len(seen)} observations for {len(done)} actions, {len(paid)} rewards and {len(ends)} terminations"
+                raise DataError(f"Episode {i} has {found}, expected one observation more and the same of the rest: these must agree.")
+            seen = seen.reshape(len(seen), -1)
+            if parts and (seen.shape[1:] != parts[0][0].shape[1:] or done.shape[1:] != parts[0][1].shape[1:]):
+                raise DataError(f"Episode {i} has observations or actions of other sizes than the first: they are of several tasks.")
+            parts.append((seen, done, paid.ravel(), len(ends) > 0 and bool(ends[-1].any())))
+        if not any(len(p[1]) for p in parts):
             raise DataError("There are no episodes to imitate: give at least one.")
         return cls(
             Rollouts(
@@ -171,7 +187,7 @@ class Demonstrations:
 
             return write(self, path)
         arrays = {name: np.ascontiguousarray(getattr(self.rollouts, name)) for name in NAMES}
-        about, partial = json.dumps(self.about), path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+        about, partial = json.dumps(self.about), path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial{path.suffix}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.suffix == ".npz":
@@ -181,7 +197,8 @@ class Demonstrations:
                 partial.chmod(0o644)
             partial.replace(path)
         except (OSError, SafetensorError) as error:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
             raise DataError(f"The demonstrations '{path}' could not be written ({error}): give a writable place with room.") from error
         return path
 
@@ -198,10 +215,13 @@ def writable(path: str | Path) -> Path:
 
 
 def as_actions(actions: np.ndarray) -> np.ndarray:
-    """Classes (N,) as int64, boxes (N, a) as float32."""
-    if actions.ndim == 1 and np.issubdtype(actions.dtype, np.integer):
-        return actions.astype(np.int64)
-    return actions.reshape(len(actions), int(np.prod(actions.shape[1:]))).astype(np.float32)
+    """Whole numbers as int64, others as float32 or float64, (N,) if they are classes and (N, a) if they are not; the task decides."""
+    whole = actions.dtype.kind in "iub"
+    kind = np.int64 if whole else np.float64 if actions.dtype == np.float64 else np.float32
+    if actions.ndim == 1 and whole:
+        return actions.astype(kind)
+    with np.errstate(over="ignore"):
+        return actions.reshape(len(actions), int(np.prod(actions.shape[1:]))).astype(kind, copy=False)
 
 
 def read_demos(path: str | Path) -> Demonstrations:
@@ -215,43 +235,40 @@ def read_demos(path: str | Path) -> Demonstrations:
         from .hdf5 import read  # it needs a package of its own
 
         return read(path)
-    try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, "np") as file:
-                arrays, told = {k: file.get_tensor(k) for k in file.keys()}, (file.metadata() or {}).get("zeuxis", "{}")  # noqa: SIM118
-        else:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {k: file[k] for k in file.files}
-            told = str(arrays.pop("about", "{}"))
-        about = json.loads(told)
-    except FileNotFoundError as error:
-        raise DataError(f"There is no file of demonstrations '{path}': check the path, or make one with zeuxis demos record.") from error
-    except (OSError, ValueError, EOFError, SafetensorError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"'{path}' cannot be read as plain arrays ({reason}): give .npz, .safetensors or .hdf5.") from error
-    if all(name in arrays for name in FOREIGN):
+    arrays, about = read_arrays(path, {*NAMES, *FOREIGN})
+    if all(name in arrays for name in FOREIGN) and not all(name in arrays for name in NAMES):
         arrays = translated(arrays, path)
     missing = [name for name in NAMES if name not in arrays]
     if missing:
         raise DataError(f"'{path}' has no array '{missing[0]}': demonstrations have {', '.join(NAMES)}.")
-    if any(not np.issubdtype(arrays[name].dtype, np.number) and arrays[name].dtype != bool for name in NAMES):
+    if not numeric(arrays, NAMES):
         raise DataError(f"'{path}' has arrays that are no numbers: demonstrations have {', '.join(NAMES)}.")
-    rollouts = Rollouts(
-        arrays["observations"].astype(np.float32),
-        as_actions(arrays["actions"]) if arrays["actions"].ndim else np.zeros(0),
-        arrays["rewards"].astype(np.float32).ravel(),
-        arrays["lengths"].astype(np.int64).ravel(),
-        arrays["finals"].astype(np.float32),
-        arrays["terminated"].astype(bool).ravel(),
-    )
-    return Demonstrations(rollouts, about if isinstance(about, dict) else {}, str(path))
+    lengths = arrays["lengths"].ravel()
+    if not (np.abs(lengths) < 2**53).all() or not (lengths == np.round(lengths)).all():
+        raise DataError(f"'{path}' has lengths of episodes that are no whole numbers of steps: record them again.")
+    with np.errstate(over="ignore"):  # what float32 cannot hold is refused as not finite
+        rollouts = Rollouts(
+            arrays["observations"].astype(np.float32, copy=False),
+            as_actions(arrays["actions"]) if arrays["actions"].ndim else np.zeros(0),
+            arrays["rewards"].astype(np.float32).ravel(),
+            lengths.astype(np.int64),
+            arrays["finals"].astype(np.float32, copy=False),
+            arrays["terminated"].astype(bool).ravel(),
+        )
+    return Demonstrations(rollouts, about, str(path))
 
 
 def translated(arrays: dict[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
     """Arrays of the other form under this one's names."""
-    starts, n = np.sort(arrays["episode_starts"].astype(np.int64).ravel()), len(arrays["obs"])
-    if len(starts) == 0 or n == 0 or starts[0] != 0 or starts[-1] >= n or len(arrays["next_obs"]) != n or len(arrays["terminal"]) != n:
-        raise DataError(f"'{path}' has episodes that start at {starts[:3]}... and {n} steps, expected starts from 0 on within the steps.")
+    if not numeric(arrays, FOREIGN) or any(arrays[name].ndim < 1 for name in FOREIGN):
+        raise DataError(f"'{path}' has arrays that are no rows of numbers: it needs {', '.join(FOREIGN)}.")
+    n, ended = len(arrays["obs"]), arrays["terminal"].ravel()
+    starts = first_steps(arrays["episode_starts"].ravel(), n)
+    if not len(starts) or starts[0] != 0 or starts[-1] >= n or len(arrays["next_obs"]) != n or len(ended) != n:
+        raise DataError(
+            f"'{path}' has episodes that start at {shortened(starts)} and {n} steps, {len(arrays['next_obs'])} next observations and "
+            f"{len(ended)} marks of ends, expected starts from 0 on within the steps, or a mask that is true at the first."
+        )
     ends = np.append(starts[1:], n) - 1
     return {
         "observations": arrays["obs"],
@@ -259,21 +276,44 @@ def translated(arrays: dict[str, np.ndarray], path: Path) -> dict[str, np.ndarra
         "rewards": arrays["rew"],
         "lengths": ends - starts + 1,
         "finals": arrays["next_obs"][ends],
-        "terminated": arrays["terminal"][ends],
+        "terminated": ended[ends],
     }
 
 
-@dataclass
-class Foreign:
-    """Another library's policy, by its `predict`."""
+def first_steps(starts: np.ndarray, n: int) -> np.ndarray:
+    """Numbers of the first steps of episodes, each once, from such numbers or from a mask over n steps; none where they are neither."""
+    whole = starts[np.abs(starts) < 2**53].astype(np.int64)
+    if len(whole) != len(starts) or not (whole == starts).all():
+        return np.zeros(0, np.int64)
+    found = np.unique(whole)
+    if starts.dtype == bool or (len(whole) == n and set(found.tolist()) <= {0, 1} and whole.tolist() != list(range(n))):
+        return np.flatnonzero(whole) if len(whole) == n else np.zeros(0, np.int64)
+    return found
 
-    policy: Any
+
+def shortened(starts: np.ndarray) -> str:
+    """The first of several numbers."""
+    return f"{starts[:3].tolist()}" + ("..." if len(starts) > 3 else "")
+
+
+class Foreign:
+    """Another library's policy, by its `predict`, which gives actions as the environment takes them."""
+
+    def __init__(self, policy: Any) -> None:
+        self.policy = policy
+        self.task: Task | None = None
 
     def fit(self, task: Task) -> Foreign:
+        self.task = task
         return self
 
     def choose(self, x: np.ndarray, noise: np.ndarray | None = None) -> Any:
-        return self.policy.predict(x, deterministic=noise is None)[0]
+        assert self.task is not None
+        found = np.asarray(self.policy.predict(x, deterministic=noise is None)[0])
+        try:
+            return self.task.from_env(found.reshape(1, -1))[0]
+        except ValueError as error:
+            raise ZeuxisError(f"The policy gave {error}: take a policy for this task.") from error
 
 
 def record(
@@ -308,7 +348,6 @@ def record(
     with Engine(env, workers, seed, horizon) as engine:
         rollouts, _ = engine.collect(actor, episodes=episodes, stream="record", deterministic=deterministic)
         task = engine.task
-    if not task.discrete:
-        rollouts = replace(rollouts, actions=np.clip(rollouts.actions, task.low, task.high).astype(np.float32))
+    rollouts = replace(rollouts, actions=task.to_env(rollouts.actions))
     told = {"env": task.name, "seed": seed, "deterministic": deterministic, "zeuxis": version("zeuxis"), **about}
     return Demonstrations(rollouts, told)

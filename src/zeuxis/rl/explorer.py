@@ -89,9 +89,7 @@ class VIME(Learner):
 
     def transitions(self, rollouts: Rollouts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """States, actions as they were carried out, true successors."""
-        taken = rollouts.actions
-        if not self.task.discrete:
-            taken = np.clip(taken, np.array(self.task.low, np.float32), np.array(self.task.high, np.float32))
+        taken = self.task.from_env(self.task.to_env(rollouts.actions))
         return rollouts.observations, taken, rollouts.next_observations
 
     def rewards(self, rollouts: Rollouts) -> np.ndarray:

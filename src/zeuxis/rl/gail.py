@@ -103,7 +103,7 @@ class GAIL(Learner):
         observations, actions = self.demos.pairs(c.trajectories, c.every)
         self.sign, self.why = sign_for(c, self.task.name, self.demos)
         self.pairs = Pairs(self.task, c.absorbing, c.unseen)
-        self.expert = self.pairs.rows(torch.from_numpy(observations), torch.from_numpy(actions))
+        self.expert = self.pairs.rows(torch.from_numpy(observations), torch.from_numpy(self.task.from_env(actions)))
         self.judge = Discriminator(c, self.pairs, t.seed) if c.judge == "discriminator" else LinearJudge(c.judge, self.pairs, self.sign)
         r = self.demos.first(c.trajectories).rollouts if c.trajectories else self.demos.rollouts
         self.absorbed = round(float(((self.task.horizon - r.lengths) * r.terminated).sum()) / c.every)  # steps after the expert's ends

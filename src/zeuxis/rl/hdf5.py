@@ -20,9 +20,11 @@ Source: Younis et al., "Minari", 2024, https://minari.farama.org, for the layout
 from __future__ import annotations
 
 import json
-import os
+import math
+import secrets
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,11 +32,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, MissingExtra, UsageError, ZeuxisError
-from .demos import Demonstrations
-from .envs import Task, gymnasium, task_of
+from .arrays import DAMAGED, TEXT, affordable, first_line, plain_json
+from .demos import PARTS, Demonstrations
+from .envs import gymnasium, named_by_file, task_of
+from .task import Task
 
 ENDINGS = (".hdf5", ".h5")
-PARTS = ("observations", "actions", "rewards", "terminations")
+FILTERS = {"deflate", "gzip", "shuffle", "fletcher32", "szip", "nbit", "scaleoffset", "lzf"}  # that come with HDF5 or h5py
 
 
 def h5py() -> Any:
@@ -62,7 +66,7 @@ def stored(path: Path) -> Path:
 
 
 def read(path: Path) -> Demonstrations:
-    """Reads a file, or a folder that holds one.
+    """Reads a file, or a folder that holds one; numbers that are kept in other files are refused.
 
     Raises:
         DataError: It is missing, damaged, or of another form.
@@ -73,42 +77,87 @@ def read(path: Path) -> Demonstrations:
         raise DataError(f"There are no demonstrations at '{path}' ({what}): check the path, or make some with zeuxis demos record.")
     try:
         with h.File(file, "r") as group:
-            told = json.loads(group.attrs.get("zeuxis", "{}"))
-            demos = Demonstrations.of_episodes(episodes(group, str(path)))
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-        raise DataError(f"'{path}' cannot be read as HDF5 ({' '.join(str(error).split())}): record it again, or give another.") from error
-    about = told if isinstance(told, dict) else {}
-    return Demonstrations(demos.rollouts, about or env_of(file), str(path))
+            about = plain_json(note(group))
+            demos = Demonstrations.of_episodes(episodes(group, str(path), file.stat().st_size))
+    except DAMAGED as error:
+        raise DataError(f"'{path}' cannot be read as HDF5 ({first_line(error)}): record it again, or give another.") from error
+    return Demonstrations(demos.rollouts, (about or env_of(file)) | demos.about, str(path))
 
 
-def episodes(file: Any, name: str) -> Iterator[Episode]:
-    """The episodes of an open file, in the order of their numbers."""
-    groups = {key: file.get(key) for key in file if isinstance(file.get(key, getlink=True), h5py().HardLink)}
-    numbers = sorted(int(key[8:]) for key in groups if key.startswith("episode_") and key[8:].isdigit())
-    for number in numbers:
-        group, found = groups[f"episode_{number}"], {}
-        for part in PARTS:
-            stored = group.get(part)
-            if not isinstance(stored, h5py().Dataset) or stored.dtype.kind not in "fiub":
-                what = "is missing" if stored is None else "is no plain array of numbers"
+def note(file: Any) -> Any:
+    """The text that zeuxis leaves in a file, None without one."""
+    if "zeuxis" not in file.attrs:
+        return None
+    kept = file.attrs.get_id("zeuxis")
+    return file.attrs["zeuxis"] if kept.shape == () and kept.get_storage_size() <= 4 * TEXT else None
+
+
+def member(group: Any, name: str, kind: type) -> Any:
+    """What a group holds itself by this name, if it is of this kind: links may lead to other files, and are not followed."""
+    if not isinstance(group.get(name, getlink=True), h5py().HardLink):
+        return None
+    found = group.get(name)
+    return found if isinstance(found, kind) else None
+
+
+def numbers_of(file: Any) -> list[int]:
+    """The episodes' numbers, in order."""
+    return sorted(int(key[8:]) for key in file if key.startswith("episode_") and key[8:].isdecimal() and key[8:] == str(int(key[8:])))
+
+
+def episodes(file: Any, name: str, size: int) -> Iterator[Episode]:
+    """The episodes of an open file, in the order of their numbers; nothing is read before all of it is known to be affordable.
+
+    Arguments:
+        file: The file, or a group.
+        name: What sentences call it.
+        size: Bytes of the file.
+    """
+    found: list[tuple[int, dict[str, Any]]] = []
+    total = 0
+    for number in numbers_of(file):
+        group = member(file, f"episode_{number}", h5py().Group)
+        if group is None:
+            raise DataError(f"'{name}' has an episode {number} that is no group of its own: links are not followed.")
+        parts = {part: member(group, part, h5py().Dataset) for part in PARTS}
+        for part, data in parts.items():
+            if data is None or data.dtype.kind not in "fiub":
                 raise DataError(
-                    f"'{name}' has an episode {number} whose {part} {what}: episodes have {', '.join(PARTS)}; "
-                    "where observations have parts, flatten them first."
+                    f"'{name}' has an episode {number} whose {part} are {'missing, or a link' if data is None else 'no plain array of numbers'}: "
+                    f"episodes have {', '.join(PARTS)}; where observations have parts, flatten them first."
                 )
-            found[part] = stored[()]
-        episode = Episode(**found)
-        if len({len(episode.actions), len(episode.rewards), len(episode.terminations)}) != 1 or not len(episode.actions):
-            lengths = ", ".join(f"{len(found[part])} {part}" for part in PARTS)
-            raise DataError(f"'{name}' has an episode {number} of {lengths}: these must agree, with one observation more.")
+            total += cost(data, f"'{name}' has an episode {number} whose {part}")
+        affordable(total, size)
+        found.append((number, parts))
+    for number, parts in found:
+        episode = Episode(**{part: data[()] for part, data in parts.items()})
+        if any(x.ndim < 1 for x in vars(episode).values()) or len({len(episode.actions), len(episode.rewards), len(episode.terminations)}) != 1:
+            shapes = ", ".join(f"{part} of shape {getattr(episode, part).shape}" for part in PARTS)
+            raise DataError(f"'{name}' has an episode {number} with {shapes}: their lengths must agree, with one observation more.")
         yield episode
+
+
+def cost(data: Any, whose: str) -> int:
+    """Bytes that reading these numbers takes; an error where they are kept in another file or nowhere."""
+    if data.is_virtual or data.external:
+        raise DataError(f"{whose} are kept in another file, which is not read: copy the numbers into this one.")
+    kept = data.id.get_create_plist()
+    known = {int(getattr(h5py().h5z, f"FILTER_{name.upper()}", -1)) for name in FILTERS} - {-1}
+    if any(kept.get_filter(i)[0] not in known for i in range(kept.get_nfilters())):
+        raise DataError(f"{whose} are packed by an unknown filter: write them with gzip, or without.")
+    if data.size and not data.id.get_storage_size():
+        raise DataError(f"{whose} were never written: record them again.")
+    chunks = math.prod(math.ceil(n / c) * c for n, c in zip(data.shape, data.chunks, strict=True)) if data.chunks else data.size
+    return int(chunks) * data.dtype.itemsize
 
 
 def env_of(file: Path) -> dict[str, Any]:
     """The task that Minari's metadata name, if there are any."""
     try:
-        told = json.loads(file.with_name("metadata.json").read_text())
-        return {"env": str(json.loads(told["env_spec"])["id"])}
-    except (OSError, ValueError, KeyError, TypeError):
+        beside = file.with_name("metadata.json")
+        text = beside.read_text() if beside.is_file() and beside.stat().st_size <= TEXT else ""
+        return {"env": str(plain_json(plain_json(text)["env_spec"])["id"])}
+    except (OSError, ValueError, KeyError):
         return {}
 
 
@@ -122,7 +171,7 @@ def write(demos: Demonstrations, path: Path) -> Path:
     h, folder = h5py(), path.suffix not in ENDINGS
     if folder and path.exists():
         raise UsageError(f"'{path}' exists already: give a folder that does not, or a name that ends in .hdf5, .npz or .safetensors.")
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = partial / "data" / "main_data.hdf5" if folder else partial
@@ -136,8 +185,8 @@ def write(demos: Demonstrations, path: Path) -> Path:
     except OSError as error:
         raise DataError(f"The demonstrations '{path}' could not be written ({error}): give a writable place with room.") from error
     finally:
-        if partial.exists():
-            shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
+        with suppress(OSError):
+            shutil.rmtree(partial) if partial.is_dir() else partial.unlink(missing_ok=True)
     return path
 
 
@@ -160,11 +209,12 @@ def metadata(demos: Demonstrations, path: Path) -> dict[str, Any]:
     seen = {"type": "Box", "dtype": "float32", "shape": [entries], "low": [-infinite] * entries, "high": [infinite] * entries}
     task = task_named(str(demos.about.get("env", "")))
     if demos.discrete:
-        classes = task.action if task and task.discrete else int(r.actions.max()) + 1
-        taken: dict[str, Any] = {"type": "Discrete", "dtype": "int64", "start": 0, "n": classes}
+        least = task.start if task and task.discrete else min(0, int(r.actions.min()))
+        classes = task.action if task and task.discrete else int(r.actions.max()) + 1 - least
+        taken: dict[str, Any] = {"type": "Discrete", "dtype": "int64", "start": least, "n": classes}
     else:
         low, high = (task.low, task.high) if task and task.low else (r.actions.min(0).tolist(), r.actions.max(0).tolist())
-        taken = {"type": "Box", "dtype": "float32", "shape": [len(low)], "low": list(low), "high": list(high)}
+        taken = {"type": "Box", "dtype": str(r.actions.dtype), "shape": [len(low)], "low": list(low), "high": list(high)}
     parts = path.resolve().parts
     told = {
         "dataset_id": "/".join(parts[parts.index("datasets") + 1 :]) if "datasets" in parts[:-1] else path.name,
@@ -180,8 +230,8 @@ def metadata(demos: Demonstrations, path: Path) -> dict[str, Any]:
 
 
 def task_named(name: str) -> Task | None:
-    """The task, if there is one of this name here."""
+    """The task, if there is one of this name here that no module must be imported for: the name may be a file's."""
     try:
-        return task_of(name) if name else None
+        return task_of(named_by_file(name, "The file")) if name else None
     except ZeuxisError:
         return None

@@ -23,6 +23,7 @@ Source: Ho and Ermon, "Generative Adversarial Imitation Learning", 2016. Departu
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
@@ -63,7 +64,7 @@ class Judged(gymnasium.Wrapper):
         super().__init__(env)
         self.agent = ready(agent)
         fits(agent, env.observation_space, env.action_space)
-        self.start = int(getattr(env.action_space, "start", 0))
+        self.task = replace(agent.task, start=int(getattr(env.action_space, "start", 0)))
         self.before = np.zeros(agent.task.observation, np.float32)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
@@ -75,7 +76,7 @@ class Judged(gymnasium.Wrapper):
     def step(self, action: Any) -> Any:
         """As the environment has it, with the verdict for a reward; `info["reward"]` keeps the environment's own."""
         seen, reward, ended, cut, told = self.env.step(action)
-        taken = np.array([action - self.start]) if self.agent.task.discrete else np.array(action, np.float32).reshape(1, -1)
+        taken = self.task.from_env(np.reshape(action, (1, -1)))
         verdict = float(self.agent.rewards(steps(self.before[None], taken))[0])
         self.before = np.array(seen, np.float32).ravel()
         return seen, verdict, ended, cut, {**told, "reward": reward}

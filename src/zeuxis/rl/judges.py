@@ -35,9 +35,9 @@ from ..data.dataset import Spec
 from ..errors import UsageError
 from ..model import Batch, Model, Player
 from ..ranges import Count, CountOrNone, Few, PortionOrNone, Positive, Settings, Size, Weight
-from .envs import Task
 from .networks import MLP, Activation
 from .running import Running
+from .task import Task
 
 Reward = Literal["auto", "positive", "negative", "logit"]
 

@@ -27,9 +27,9 @@ from torch import Tensor, nn
 
 from ..distributions import HALF_LOG_TAU, normal, normal_kl
 from .actor import Actor, read_actor, write_actor
-from .envs import Task
 from .networks import MLP, Activation
 from .running import Running
+from .task import Task
 
 
 class Policy(nn.Module):
@@ -103,7 +103,7 @@ class Policy(nn.Module):
     def predict(
         self, observation: np.ndarray, state: Any = None, episode_start: Any = None, deterministic: bool = False
     ) -> tuple[np.ndarray, Any]:
-        """Actions for one observation or a batch, clipped to their bounds, in the form that Stable-Baselines3 gives.
+        """Actions for one observation or a batch, as the environment takes them, in the form that Stable-Baselines3 gives.
 
         Arguments:
             observation: (entries,) or (n, entries).
@@ -116,13 +116,12 @@ class Policy(nn.Module):
         with torch.no_grad():
             y = self(rows).cpu().numpy()
         if self.task.discrete:
-            chosen = (y if deterministic else y + self.generator.gumbel(size=y.shape)).argmax(1)
-            return (chosen if x.ndim > 1 else np.asarray(chosen[0])), state
-        if not deterministic:
+            y = (y if deterministic else y + self.generator.gumbel(size=y.shape)).argmax(1)
+        elif not deterministic:
             log_std = self.log_std
             assert isinstance(log_std, Tensor)
             y = y + np.exp(log_std.detach().cpu().numpy()) * self.generator.standard_normal(y.shape, np.float32)
-        chosen = np.clip(y, np.array(self.task.low, np.float32), np.array(self.task.high, np.float32))
+        chosen = self.task.shaped(self.task.to_env(y))
         return (chosen if x.ndim > 1 else np.asarray(chosen[0])), state
 
     def save(self, path: str | Path, **about: str) -> Path:

@@ -165,6 +165,7 @@ class Pool:
                 busy[begun[-1]] = row[-1]
             if begun:
                 seen, _ = worlds.reset(np.array(begun, np.int32))
+                self.check(seen, np.zeros(len(begun)), [busy[world] for world in begun])
                 for world, x in zip(begun, seen, strict=True):
                     busy[world].seen.append(np.asarray(x, np.float32).ravel())
             if not busy:
@@ -174,6 +175,7 @@ class Pool:
             drawn = None if deterministic else self.draw(noise, len(at))
             chosen = act(actor, x, drawn)
             following, rewards, ended, cut, _ = worlds.step(self.carried(chosen, worlds.action_space.dtype), np.array(at, np.int32))
+            self.check(following, rewards, [busy[world] for world in at])
             for i, world in enumerate(at):
                 episode = busy[world]
                 episode.take(following[i], chosen[i], rewards[i], bool(ended[i]), bool(cut[i]) or len(episode) + 1 >= self.task.horizon)
@@ -183,10 +185,16 @@ class Pool:
         found: list[Trajectory] = []
         while sum(map(len, found)) < steps or len(found) < episodes:
             found.append(row[len(found)].trajectory())
-        kept = Rollouts.of(found)
-        if not (np.isfinite(kept.observations).all() and np.isfinite(kept.finals).all() and np.isfinite(kept.rewards).all()):
-            raise broken(self.task, ValueError("an observation or a reward is no finite number"), 0, self.seed)
-        return kept, len(found)
+        return Rollouts.of(found), len(found)
+
+    def check(self, observations: Any, rewards: np.ndarray, episodes: list[Episode]) -> None:
+        """Refuses numbers that are not finite, and names the step."""
+        if np.isfinite(observations).all() and np.isfinite(rewards).all():
+            return
+        good = np.isfinite(np.reshape(observations, (len(episodes), -1))).all(1) & np.isfinite(rewards)
+        episode = episodes[int(np.flatnonzero(~good)[0])]
+        step = len(episode) + 1 if episode.seen else 0
+        raise broken(self.task, ValueError("an observation or a reward is no finite number"), step, self.seed)
 
     def more(self, row: list[Episode], steps: int, episodes: int) -> bool:
         """Whether another episode is to begin: while those begun are not expected to suffice."""
@@ -202,6 +210,4 @@ class Pool:
 
     def carried(self, chosen: np.ndarray, dtype: Any) -> np.ndarray:
         """Actions as they are carried out."""
-        if self.task.discrete:
-            return chosen.astype(dtype)
-        return np.clip(chosen, np.array(self.task.low, np.float32), np.array(self.task.high, np.float32)).astype(dtype)
+        return self.task.to_env(chosen).astype(dtype)

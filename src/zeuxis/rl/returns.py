@@ -11,8 +11,8 @@ import numpy as np
 from ..errors import UsageError
 from .actor import Actor
 from .demos import Foreign
-from .envs import Task
 from .rollout import Acts, Engine
+from .task import Task
 
 
 @dataclass(frozen=True)

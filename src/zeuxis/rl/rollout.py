@@ -12,20 +12,18 @@ environment that remembers earlier episodes, or draws from other generators than
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from ..errors import UsageError, ZeuxisError
+from ..errors import UsageError
 from .actor import Actor
-from .envs import Environment, Task, broken, maker
+from .envs import Environment, maker
+from .process import Worker, answered
+from .task import Task
 
 BLOCK = 256  # steps whose noise is drawn at once
 STREAMS = {"train": 0, "evaluate": 1, "record": 2}
@@ -124,43 +122,52 @@ class Roller:
     Arguments:
         environment: Where.
         seed: The run's seed.
+        clock: Counts steps and resets, for whoever watches; see `process`.
     """
 
-    def __init__(self, environment: Environment, seed: int) -> None:
+    def __init__(self, environment: Environment, seed: int, clock: Any = None) -> None:
         self.environment, self.task, self.seed = environment, environment.task, seed
-        self.seen = np.empty((self.task.horizon + 1, self.task.observation), np.float32)
-        done = (self.task.horizon,) if self.task.discrete else (self.task.horizon, self.task.action)
-        self.done, self.earned = np.empty(done, np.int64 if self.task.discrete else np.float32), np.empty(self.task.horizon, np.float32)
+        self.clock = [0, 0] if clock is None else clock
+        self.seen, self.done, self.earned = np.empty(0), np.empty(0), np.empty(0)
+        self.grow()
+
+    def grow(self) -> None:
+        """Room for more steps: twice as many, and no more than an episode can have."""
+        room, task = min(self.task.horizon, max(BLOCK, 2 * len(self.earned))), self.task
+        seen, earned = np.empty((room + 1, task.observation), np.float32), np.empty(room, np.float32)
+        done = np.empty(room, np.int64) if task.discrete else np.empty((room, task.action), np.float32)
+        if len(self.earned):
+            for old, new in ((self.seen, seen), (self.done, done), (self.earned, earned)):
+                new[: len(old)] = old
+        self.seen, self.done, self.earned = seen, done, earned
 
     def roll(self, actor: Acts, index: int, stream: str = "train", deterministic: bool = False) -> Trajectory:
         """The trajectory of this number."""
         source = np.random.SeedSequence([self.seed, STREAMS[stream], index])
         seed, noise = int(source.generate_state(1)[0]), np.random.Generator(np.random.PCG64(source))
-        seen, done, earned = self.seen, self.done, self.earned
+        discrete, clock, environment = self.task.discrete, self.clock, self.environment
         block, terminated, t = None, False, 0
         with np.errstate(all="ignore"):
-            try:
-                seen[0] = self.environment.reset(seed)
-                while t < self.task.horizon:
-                    if not deterministic:
-                        if t % BLOCK == 0:
-                            shape = (BLOCK, self.task.action)
-                            block = noise.gumbel(size=shape) if self.task.discrete else noise.standard_normal(shape, np.float32)
-                        assert block is not None
-                        done[t] = actor.choose(seen[t], block[t % BLOCK])
-                    else:
-                        done[t] = actor.choose(seen[t])
-                    seen[t + 1], earned[t], terminated, truncated = self.environment.step(
-                        int(done[t]) if self.task.discrete else done[t]
-                    )
-                    t += 1
-                    if terminated or truncated:
-                        break
-                if not (np.isfinite(seen[: t + 1]).all() and np.isfinite(earned[:t]).all()):
-                    raise ValueError("an observation or a reward is no finite number")
-            except Exception as error:  # whatever a stranger's code may raise
-                raise broken(self.task, error, t, seed) from error
-        return Trajectory(seen[: t + 1].copy(), done[:t].copy(), earned[:t].copy(), terminated)
+            clock[1] = 1
+            self.seen[0] = environment.reset(seed)
+            clock[1] = 0
+            while t < self.task.horizon:
+                if t == len(self.earned):
+                    self.grow()
+                if not deterministic:
+                    if t % BLOCK == 0:
+                        shape = (BLOCK, self.task.action)
+                        block = noise.gumbel(size=shape) if discrete else noise.standard_normal(shape, np.float32)
+                    assert block is not None
+                    self.done[t] = actor.choose(self.seen[t], block[t % BLOCK])
+                else:
+                    self.done[t] = actor.choose(self.seen[t])
+                self.seen[t + 1], self.earned[t], terminated, truncated = environment.step(self.done[t])
+                t += 1
+                clock[0] += 1
+                if terminated or truncated:
+                    break
+        return Trajectory(self.seen[: t + 1].copy(), self.done[:t].copy(), self.earned[:t].copy(), terminated)
 
 
 @dataclass(frozen=True)
@@ -255,9 +262,8 @@ class Engine:
                     worker.tell(Job(first + given, first + given + few, stream, deterministic))
                     busy[worker.link].append(few)
                     given += few
-            ready: list[Any] = list(wait([link for link, jobs in busy.items() if jobs]))
-            for link in ready:
-                worker = next(w for w in self.workers if w.link is link)
+            for worker in answered([w for w in self.workers if busy[w.link]]):
+                link = worker.link
                 job, trajectories = worker.hear()
                 busy[link].pop(0)
                 made |= {job.first - first + i: t for i, t in enumerate(trajectories)}
@@ -271,66 +277,3 @@ class Engine:
             found.append(made[len(found)])
             kept += len(found[-1])
         return found
-
-
-class Worker:
-    """A process that acts: told a policy or a job, it answers a job with trajectories.
-
-    It ends when its standard input does, which happens however this process ends, so that none is left behind.
-    """
-
-    def __init__(self, name: str, make: Callable[[], Any], seed: int, horizon: int) -> None:
-        import cloudpickle  # comes with Gymnasium; functions and classes defined in a script travel by value
-
-        try:
-            parcel = cloudpickle.dumps((name, make, seed, horizon))
-        except Exception as error:  # whatever a stranger's object may raise
-            reason = " ".join(str(error).split()).rstrip(".")
-            raise UsageError(f"The environment '{name}' cannot go to another process ({reason}): give --training.workers 0.") from error
-        ours, theirs = socket.socketpair()
-        threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-        words = [sys.executable, "-m", "zeuxis.rl.worker", str(theirs.fileno())]
-        path = os.pathsep.join(p for p in sys.path if p)
-        self.process = subprocess.Popen(
-            words,
-            stdin=subprocess.PIPE,
-            pass_fds=[theirs.fileno()],
-            env=os.environ | threads | {"PYTHONPATH": path},
-            start_new_session=True,  # Ctrl-C is for the process that saves
-        )
-        theirs.close()
-        self.link, self.name = Connection(ours.detach()), name
-        self.tell(parcel)
-
-    def tell(self, what: Any) -> None:
-        """Sends a policy or a job."""
-        try:
-            self.link.send(what)
-        except OSError:
-            self.mourn()
-
-    def hear(self) -> tuple[Job, list[Trajectory]]:
-        """The answer to the oldest job."""
-        try:
-            answer = self.link.recv()
-        except (EOFError, OSError):
-            self.mourn()
-        if isinstance(answer, str):
-            raise ZeuxisError(answer)
-        return answer
-
-    def mourn(self) -> None:
-        """Says that the process is gone."""
-        code = self.process.wait()
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-        raise ZeuxisError(
-            f"A worker of '{self.name}' {how}: if memory ran out, use fewer --training.workers; the run goes on from its last save."
-        )
-
-    def end(self) -> None:
-        """Ends the process and waits for it."""
-        self.link.close()
-        self.process.kill()
-        if self.process.stdin is not None:
-            self.process.stdin.close()
-        self.process.wait()

@@ -1,7 +1,8 @@
-"""The process in which an environment lives: `python -m zeuxis.rl.worker SOCKET`, started by the rollout engine."""
+"""The process in which an environment lives: `python -P -m zeuxis.rl.worker SOCKET CLOCK`, started by `process.Worker`."""
 
 from __future__ import annotations
 
+import mmap
 import os
 import pickle
 import sys
@@ -10,7 +11,8 @@ from multiprocessing.connection import Connection
 
 from ..errors import ZeuxisError
 from .actor import Actor
-from .envs import Environment
+from .envs import Environment, reason
+from .process import CLOCK
 from .rollout import Roller
 
 
@@ -21,15 +23,23 @@ def until_the_end() -> None:
     os._exit(1)
 
 
+def load(link: Connection) -> tuple:
+    """What the parent process sent by a socket that nobody else has: name, maker, seed and horizon of the environment."""
+    sys.path[:], parcel = link.recv()
+    return pickle.loads(parcel)
+
+
 def main() -> None:
     threading.Thread(target=until_the_end, daemon=True).start()
     link = Connection(int(sys.argv[1]))
+    clock = memoryview(mmap.mmap(int(sys.argv[2]), CLOCK)).cast("q")
+    name = ""
     try:
         try:
-            name, make, seed, horizon = pickle.loads(link.recv())  # from the parent process, by a socket that nobody else has
+            name, make, seed, horizon = load(link)
         except (ImportError, AttributeError) as error:
             raise ZeuxisError(f"A worker process cannot find the environment ({error}): give --training.workers 0.") from error
-        roller, actor = Roller(Environment(name, make, horizon), seed), None
+        roller, actor = Roller(Environment(name, make, horizon), seed, clock), None
         while True:
             job = link.recv()
             if isinstance(job, Actor):
@@ -42,6 +52,8 @@ def main() -> None:
         link.send(str(error))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass
+    except BaseException as error:  # a stranger's code may raise anything, KeyboardInterrupt too
+        link.send(f"The environment '{name}' failed in a worker process ({reason(error)}): correct it first.")
 
 
 if __name__ == "__main__":
