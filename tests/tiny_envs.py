@@ -63,6 +63,78 @@ class Fails(Count):
         return x, reward, ended, cut, about
 
 
+class Odd(Count):
+    """Goes wrong at the seventh step, or at the reset, in one of many ways."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012
+
+    def __init__(self, how: str, render_mode: str | None = None) -> None:
+        super().__init__(cut=20)
+        self.how, self.render_mode = how, render_mode
+
+    def render(self) -> np.ndarray:
+        return np.zeros((20, 20, 3), np.uint8)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        x, about = super().reset(seed=seed)
+        return {"reset alone": x, "reset nan": (x * np.nan, about), "reset three": (x, about, 1)}.get(self.how, (x, about))
+
+    def step(self, action: Any) -> Any:
+        x, reward, ended, cut, about = super().step(action)
+        if self.t != 7:
+            return x, reward, ended, cut, about
+        if self.how in RAISED:
+            raise RAISED[self.how]
+        answers: dict[str, Any] = {
+            "nan": (x * np.nan, reward, ended, cut, about),
+            "infinite": (np.array([np.inf, -np.inf]), reward, ended, cut, about),
+            "too large for float32": (np.array([1e300, 0.0]), reward, ended, cut, about),
+            "none": (None, reward, ended, cut, about),
+            "text": ("abc", reward, ended, cut, about),
+            "shape": (np.zeros(5), reward, ended, cut, about),
+            "reward nan": (x, float("nan"), ended, cut, about),
+            "reward infinite": (x, np.float64("inf"), ended, cut, about),
+            "reward too large": (x, 1e200, ended, cut, about),
+            "rewards": (x, np.ones(2), ended, cut, about),
+            "no reward": (x, None, ended, cut, about),
+            "reward text": (x, "1", ended, cut, about),
+            "four": (x, reward, ended, about),
+            "ends": (x, reward, np.zeros(2, bool), cut, about),
+            "ended none": (x, reward, None, cut, about),
+            "cut text": (x, reward, ended, "False", about),
+        }
+        return answers.get(self.how, (x, reward, ended, cut, about))
+
+
+RAISED = {"error": KeyError("a stranger's mistake"), "exit": SystemExit(3), "memory": MemoryError(), "silent": RuntimeError()}
+
+
+class Interrupting(Count):
+    """Raises what nobody expects of an environment."""
+
+    def step(self, action: Any) -> Any:
+        raise KeyboardInterrupt
+
+
+class Leaving(Count):
+    """Takes its process down."""
+
+    def step(self, action: Any) -> Any:
+        os._exit(4)
+
+
+class Slow(Count):
+    """Its reset and its first step take longer than a step may later."""
+
+    def reset(self, **more: Any) -> Any:
+        time.sleep(0.6)
+        return super().reset(**more)
+
+    def step(self, action: Any) -> Any:
+        time.sleep(0.15)
+        return super().step(action)
+
+
 class Bandit(gymnasium.Env):
     """Twenty-five pulls; the reward of each is given by the arm, or by the distance of a number to 0.5."""
 

@@ -14,9 +14,9 @@ from ..errors import UsageError
 from ..progress import out
 from ..ranges import Count, CountOrNone, Seed, Settings, Threads
 from ..rl.demos import Demonstrations, read_demos, record, writable
-from ..rl.policy import load_policy
-from ..training.run import Run
-from .policies import task_named
+from .policies import opened, task_named
+
+MOST = 20  # classes of actions that are shown
 
 HELP = """usage: zeuxis demos record POLICY [--env TASK] [--episodes N] [--out FILE]
        zeuxis demos show FILE
@@ -64,9 +64,8 @@ def main(words: Sequence[str]) -> None:
     if words[0] != "record":
         raise UsageError(f"zeuxis demos cannot '{words[0]}': it can record and show.")
     wish = tyro.cli(Record, args=words[1:], prog="zeuxis demos record")
-    actor, path = load_policy(wish.policy), Path(wish.policy)
-    about = Run.open(path).read_json("config.json") if path.is_dir() else {}
-    env = task_named(wish.env, about, actor.about)
+    actor, _, run = opened(wish.policy)
+    env, path = task_named(wish.env, run, actor), Path(wish.policy)
     file = writable(wish.out or f"{env.split(':')[-1].replace('/', '-')}.npz")
     told = {"deterministic": not wish.stochastic, "seed": wish.seed, "workers": max(0, wish.workers), "horizon": wish.horizon}
     demos = record(actor, env, wish.episodes, **told, policy=path.name)  # type: ignore[arg-type]
@@ -88,8 +87,9 @@ def show(demos: Demonstrations) -> None:
     table = Table("", "mean", "deviation", "least", "greatest")
     columns = [(f"observation {i}", r.observations[:, i]) for i in range(min(12, r.observations.shape[1]))]
     if demos.discrete:
-        counts = np.bincount(r.actions)
-        out.print("actions " + ", ".join(f"{a}: {n / len(r):.1%}" for a, n in enumerate(counts)), markup=False)
+        found = np.unique(r.actions, return_counts=True)
+        shown = ", ".join(f"{a}: {n / len(r):.1%}" for a, n in list(zip(*found, strict=True))[:MOST])
+        out.print(f"actions {shown}" + (", ..." if len(found[0]) > MOST else ""), markup=False)
     else:
         columns += [(f"action {i}", r.actions[:, i]) for i in range(min(12, r.actions.shape[1]))]
     for name, x in columns:

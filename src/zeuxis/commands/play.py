@@ -14,9 +14,7 @@ from ..errors import UsageError
 from ..progress import out, track
 from ..ranges import Count, CountOrNone, Duration, Few, Pixels, Seed, Settings
 from ..rl.play import frames
-from ..rl.policy import load_policy
-from ..training.run import Run
-from .policies import task_named
+from .policies import opened, task_named
 
 
 @dataclass(frozen=True)
@@ -47,9 +45,8 @@ class Play(Settings, flags="--"):
 
 def main(words: Sequence[str]) -> None:
     wish = tyro.cli(Play, args=words, prog="zeuxis play")
-    actor, path = load_policy(wish.policy), Path(wish.policy)
-    about = Run.open(path).read_json("config.json") if path.is_dir() else {}
-    env = task_named(wish.env, about, actor.about)
+    actor, _, run = opened(wish.policy)
+    env, path = task_named(wish.env, run, actor), Path(wish.policy)
     film = Path(wish.out) if wish.out else path / "policy.webp" if path.is_dir() else path.with_suffix(".webp")
     if film.suffix not in (".webp", ".gif", ".mp4"):
         raise UsageError(f"A film is written as .webp, .gif or .mp4, not as '{film.name}': choose one of these.")

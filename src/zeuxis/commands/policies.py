@@ -16,14 +16,16 @@ from ..errors import UsageError, ZeuxisError
 from ..evaluation.record import write_record
 from ..progress import clock, out
 from ..ranges import Count, CountOrNone, Seed, Settings, Workers
+from ..rl.actor import Actor
 from ..rl.demos import read_demos
+from ..rl.envs import GREATEST, named_by_file
 from ..rl.judges import GAILConfig
 from ..rl.learner import Learner, Learning
 from ..rl.policy import load_policy
 from ..rl.ppo import Proximal
 from ..rl.presets import cloning, curiosity, imitation
 from ..rl.returns import chance, returns_of
-from ..rl.start import ALGORITHMS, IMITATION, Wish, build, demos_of, start
+from ..rl.start import ALGORITHMS, IMITATION, Wish, build, demos_of, start, wish_of
 from ..rl.trust_region import TrustRegion
 from ..rl.vime import VIMEConfig
 from ..training.config import to_json
@@ -129,7 +131,7 @@ class Evaluate(Settings, flags="--"):
     stochastic: bool = False
     """Draw actions from the policy's law instead of taking the likeliest."""
     demos: str = ""
-    """The expert's trajectories, to compare with; by default those of the run."""
+    """The expert's trajectories, to compare with; by default the return that the run's had."""
     horizon: CountOrNone = 0
     """Longest episode (steps); 0 takes the task's own limit."""
     workers: Workers = -1
@@ -148,25 +150,25 @@ def evaluate(words: Sequence[str]) -> None:
     """zeuxis evaluate RUN, for the run of a policy."""
     wish = tyro.cli(Evaluate, args=words, prog="zeuxis evaluate")
     began = time.monotonic()
-    actor, about = load_policy(wish.policy), {}
-    if Path(wish.policy).is_dir():
-        about = Run.open(wish.policy).read_json("config.json")
-    env = task_named(wish.env, about, actor.about)
-    horizon = wish.horizon or (about.get("learning") or about.get("bc") or {}).get("horizon", 0)
+    actor, about, run = opened(wish.policy)
+    env = task_named(wish.env, run, actor)
+    own = (run.bc if run.algorithm == "bc" else run.learning).horizon if run else 0
+    horizon = wish.horizon or own
     workers = len(os.sched_getaffinity(0)) if wish.workers < 0 and hasattr(os, "sched_getaffinity") else max(0, wish.workers)
     more = {"seed": wish.seed, "workers": workers, "horizon": horizon}
     found = returns_of(actor, env, wish.episodes, deterministic=not wish.stochastic, **more)
     out.print(f"{env}: {found}", markup=False, soft_wrap=True)
     figures = found.as_dict()
-    file = wish.demos or about.get("demos", "")
-    if file:
+    expert = float(read_demos(wish.demos).rollouts.returns.mean()) if wish.demos else expert_of(about)
+    if expert is not None:
         from ..rl.envs import task_of
 
-        expert = float(read_demos(file).rollouts.returns.mean())
         low = float(returns_of(chance(task_of(env, horizon)), env, 20, deterministic=False, **more).returns.mean())
         share = (figures["mean"] - low) / (expert - low) if expert != low else float("nan")
         figures |= {"chance": low, "expert": expert, "share": share}
         out.print(f"chance {low:.2f}, expert {expert:.2f}: {share:.3f} of the way", markup=False)
+    elif run and run.demos:
+        out.print("To compare with the expert, give its demonstrations with --demos FILE.", markup=False)
     if wish.record:
         seconds = time.monotonic() - began
         told = {key: value for key, value in about.items() if key not in ("zeuxis", "model", "machine")}
@@ -176,12 +178,28 @@ def evaluate(words: Sequence[str]) -> None:
         out.print(f"Record: {path}", markup=False, soft_wrap=True)
 
 
-def task_named(given: str, about: dict[str, Any], told: dict[str, str]) -> str:
-    """The task to act in: as given, else the run's, else the policy file's."""
-    env = given or str(about.get("env", "")) or told.get("env", "")
+def opened(policy: str) -> tuple[Actor, dict[str, Any], Wish | None]:
+    """A policy to act with; for a run folder also what its config.json holds, as it is and checked."""
+    actor, path = load_policy(policy), Path(policy)
+    if not path.is_dir():
+        return actor, {}, None
+    run = Run.open(path)
+    about = run.read_json("config.json")
+    return actor, about, wish_of(about, str(run.path("config.json")))
+
+
+def task_named(given: str, run: Wish | None, actor: Actor) -> str:
+    """The task to act in: as given, else the run's, else the policy file's; a file must not name a module to import."""
+    env = given or named_by_file(run.env if run else actor.about.get("env", ""), "The run" if run else "The policy file")
     if not env:
         raise UsageError("The policy does not say which task it is for: give --env.")
     return env
+
+
+def expert_of(about: dict[str, Any]) -> float | None:
+    """The mean return of a run's demonstrations, as it was when the run began."""
+    value = about.get("expert")
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < GREATEST else None
 
 
 def training_command(about: dict[str, Any]) -> str:

@@ -44,6 +44,10 @@ class Resume(Settings, flags="--"):
     """The run folder."""
     images: Count | None = None
     """Train to this many images (a policy: steps) instead of to the planned end."""
+    env: str = ""
+    """A policy's task again, where it is module:Task-v0: a run folder must not name the module to import."""
+    demos: str = ""
+    """Where the demonstrations of an imitation are now."""
 
 
 def main(words: Sequence[str]) -> None:
@@ -56,7 +60,12 @@ def main(words: Sequence[str]) -> None:
         return
     if words[0].startswith("--resume"):
         wish = tyro.cli(Resume, args=words, prog="zeuxis train")
-        (resume_policy if is_policy(wish.resume) else resume)(wish.resume, wish.images)
+        if is_policy(wish.resume):
+            resume_policy(wish.resume, wish.images, wish.env, wish.demos)
+        elif wish.env or wish.demos:
+            raise UsageError("--env and --demos are for the runs of policies: leave them out.")
+        else:
+            resume(wish.resume, wish.images)
         return
     if words[0] in ALGORITHMS:
         train_policy(words)

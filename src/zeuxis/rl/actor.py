@@ -258,9 +258,8 @@ def read_actor(path: str | Path) -> Actor:
     weights, biases = ([tensors[f"layers.{i}.{part}"] for i in range(depth)] for part in ("weight", "bias"))
     task = read_task(about.pop("task", ""), head in DISCRETE, len(biases[-1]), path)
     about = {key: value for key, value in about.items() if key not in ("activation", "head", "obs_dim", "obs_clip")}
-    return Actor(
-        weights, biases, tensors["obs_mean"], tensors["obs_scale"], head, activation, limit, tensors.get("log_std"), layout, about, task=task
-    )
+    log_std, mean, scale = tensors.get("log_std"), tensors["obs_mean"], tensors["obs_scale"]
+    return Actor(weights, biases, mean, scale, head, activation, limit, log_std, layout, about, task=task)
 
 
 def known(key: str) -> bool:
@@ -272,10 +271,13 @@ def checked(tensors: dict[str, np.ndarray], depth: int, path: str | Path) -> Non
     """Refuses layers that do not fit together, and numbers that are not finite, as float32 has them."""
     strange = next((key for key, t in tensors.items() if t.dtype.kind != "f"), "")
     if strange:
-        raise ZeuxisError(f"'{path}' has '{strange}' of type {tensors[strange].dtype}, expected floating-point numbers: restore it from a copy.")
+        raise ZeuxisError(
+            f"'{path}' has '{strange}' of type {tensors[strange].dtype}, expected floating-point numbers: restore it from a copy."
+        )
     weights, biases = ([tensors[f"layers.{i}.{part}"] for i in range(depth)] for part in ("weight", "bias"))
     mean = tensors["obs_mean"]
-    fits = mean.ndim == 1 and all(b.ndim == 1 for b in biases) and tensors["obs_scale"].shape == mean.shape and mean.size and biases[-1].size
+    flat = all(v.ndim == 1 and v.size for v in (mean, *biases))
+    fits = flat and tensors["obs_scale"].shape == mean.shape
     sizes = [len(mean), *(len(b) for b in biases)] if fits else []
     fits = fits and all(w.shape == (sizes[i + 1], sizes[i]) for i, w in enumerate(weights))
     with np.errstate(over="ignore"):

@@ -46,6 +46,7 @@ from torch import Tensor, nn
 
 from .adam import adam
 from .moments import rectified
+from .networks import check_size
 from .stirred import Layer, sampled_squares, squares
 
 Expectation = Literal["moments", "samples"]
@@ -112,6 +113,7 @@ class BNN(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        check_size([inputs, *hidden, outputs])
         self.shapes = [(b, a + 1) for a, b in pairwise([inputs, *hidden, outputs])]
         self.prior, self.learned, self.expectation, self.samples = prior, learned, expectation, samples
         self.shared, self.lr, self.weights = shared, lr, sum(a * b for a, b in self.shapes)

@@ -11,15 +11,16 @@ Source: Pomerleau 1989; settings and selection of the code released with Ho and 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, NoReturn
 
 import torch
 from torch import Tensor
 
-from ..errors import UsageError, ZeuxisError
+from ..errors import DivergenceError, UsageError, ZeuxisError
 from ..ranges import Count, CountOrNone, Portion, Positive, Range, Seed, Settings, Size, Threads
 from ..training import optimisers
 from ..training.loop import interrupts
@@ -30,6 +31,7 @@ from .demos import Demonstrations
 from .envs import task_of
 from .networks import Activation
 from .policy import Policy, policy_for
+from .saves import DAMAGED, count, duration, negative, norms, not_finite, restore_optimiser, resume_or_rewind
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,8 @@ class BC:
     def learn(self, steps: int | None = None) -> BC:
         """Goes on for so many steps of Adam, or to the planned end; the policy then is the best snapshot so far."""
         c = self.config
-        if self.run is not None and self.steps == 0 and self.run.path("state.safetensors").exists():
-            self.restore(self.run)
+        if self.run is not None and self.steps == 0:
+            resume_or_rewind(self.run, self.restore)
         if self.newest:
             self.policy.load_state_dict(self.newest)
         total = c.steps if steps is None else self.steps + steps
@@ -120,6 +122,8 @@ class BC:
                 generator = torch.Generator().manual_seed(c.seed * 1_000_003 + self.steps)
                 rows = self.kept[torch.randint(len(self.kept), (c.batch,), generator=generator)]
                 loss = -self.policy.log_prob(self.policy(self.x[rows]), self.a[rows]).mean()
+                if not math.isfinite(loss.item()):
+                    self.diverged("loss")
                 self.adam.zero_grad(set_to_none=True)
                 loss.backward()
                 self.adam.step()
@@ -132,6 +136,12 @@ class BC:
         self.save()
         self.policy.load_state_dict(self.best)
         return self
+
+    def diverged(self, what: str) -> NoReturn:
+        """Ends the training because a number is not finite."""
+        saved = self.run.saved_images() if self.run is not None else 0
+        kept = f"the save of {saved:,} steps is kept" if saved else "nothing was saved before"
+        raise DivergenceError(f"'{what}' is no longer finite at step {self.steps:,} of Adam; {kept}: lower --bc.lr.")
 
     @torch.no_grad()
     def validate(self, loss: float, report: Report) -> None:
@@ -146,10 +156,12 @@ class BC:
 
     def save(self) -> None:
         """Writes everything that going on needs, then the best policy by itself."""
-        if self.run is None:
-            return
         tensors = {f"newest.{k}": v for k, v in self.newest.items()} | {f"best.{k}": v for k, v in self.best.items()}
         tensors |= optimisers.state(self.adam, "adam")
+        if wrong := not_finite(tensors | norms({"policy": self.policy})):
+            self.diverged(wrong)
+        if self.run is None:
+            return
         self.run.write_tensors("state.safetensors", tensors, {"steps": self.steps, "score": repr(self.score), "seconds": self.seconds})
         self.snapshot().save(self.run.path("policy.safetensors"), algorithm=self.name, steps=str(self.steps))
 
@@ -162,14 +174,19 @@ class BC:
     def restore(self, run: Run) -> None:
         """Goes on exactly where the last save was made."""
         tensors, about = run.read_tensors("state.safetensors")
+        path = run.path("state.safetensors")
         part = lambda name: {k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(name + ".")}  # noqa: E731
+        if wrong := not_finite(tensors) or negative(tensors):
+            raise ZeuxisError(f"'{path}' has numbers in '{wrong}' that are not finite or no counts: restore it from a copy.")
         try:
             self.newest, self.best = part("newest"), part("best")
             self.policy.load_state_dict(self.best)
             self.policy.load_state_dict(self.newest)
-            optimisers.restore(self.adam, "adam", tensors)
-            self.steps, self.score, self.seconds = int(about["steps"]), float(about["score"]), float(about["seconds"])
-        except (RuntimeError, KeyError, IndexError, ValueError) as error:
-            path = run.path("state.safetensors")
-            raise ZeuxisError(f"'{path}' was saved with other settings: resume with those in config.json.") from error
+            restore_optimiser(self.adam, "adam", tensors)
+            known = {f"{name}.{key}" for name in ("newest", "best") for key in self.best} | optimisers.state(self.adam, "adam").keys()
+            if extra := sorted(tensors.keys() ^ known):
+                raise KeyError(extra[0])
+            self.steps, self.score, self.seconds = count(about, "steps"), float(about["score"]), duration(about)
+        except DAMAGED as error:
+            raise ZeuxisError(f"'{path}' was saved with other settings, or is damaged: resume with those in config.json.") from error
         run.rewind(self.steps)

@@ -73,7 +73,9 @@ class Demonstrations:
     def __post_init__(self) -> None:
         r = self.rollouts
         if any(np.ndim(getattr(r, part)) < 1 for part in NAMES):
-            raise DataError(f"'{self.name}' has an array without dimensions: demonstrations have {', '.join(NAMES)}, each of steps or episodes.")
+            raise DataError(
+                f"'{self.name}' has an array without dimensions: demonstrations have {', '.join(NAMES)}, each of steps or episodes."
+            )
         n, e = len(r.observations), len(r.lengths)
         if n == 0 or e == 0:
             raise DataError(f"'{self.name}' holds no demonstrations: record some with zeuxis demos record.")
@@ -83,7 +85,9 @@ class Demonstrations:
                 "expected (steps, entries) and (episodes, entries)."
             )
         if r.terminated.shape != (e,):
-            raise DataError(f"'{self.name}' says of {len(r.terminated)} ends whether they were terminal, expected one for each of {e} episodes.")
+            raise DataError(
+                f"'{self.name}' says of {len(r.terminated)} ends whether they were terminal, expected one for each of {e} episodes."
+            )
         if len(r.actions) != n or len(r.rewards) != n or r.actions.ndim > 2 or 0 in r.actions.shape:
             raise DataError(f"'{self.name}' has {n} observations, {len(r.actions)} actions and {len(r.rewards)} rewards: these must agree.")
         if (r.lengths < 0).any() or (r.lengths > n).any() or int(r.lengths.sum()) != n:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from .adam import adam
 from .bnn import HALF_LOG_TAU, LEAST_NOISE
+from .networks import check_size
 
 
 class Ensemble(nn.Module):
@@ -52,6 +53,7 @@ class Ensemble(nn.Module):
 
     def __init__(self, inputs: int, hidden: Sequence[int], outputs: int, members: int = 5, lr: float = 1e-3, seed: int = 0) -> None:
         super().__init__()
+        check_size([inputs, *hidden, outputs], members)
         self.shapes = [(members, b, a + 1) for a, b in pairwise([inputs, *hidden, outputs])]
         self.members, self.outputs, self.lr = members, outputs, lr
         rng = np.random.default_rng([seed, 12])

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import MissingExtra, UsageError, ZeuxisError
+from ..errors import DivergenceError, MissingExtra, UsageError, ZeuxisError
 from .task import Task
 
 LARGEST = 10_000  # numbers of an observation; above it is a picture, which a multilayer perceptron cannot read
@@ -144,9 +144,7 @@ class Environment:
                 "so leave ClipAction out."
             )
         shape = None if taken.shape == (len(low),) else tuple(int(n) for n in taken.shape)
-        return Task(
-            name, size, len(low), False, int(limit), tuple(low.tolist()), tuple(high.tolist()), shape=shape, dtype=str(taken.dtype)
-        )
+        return Task(name, size, len(low), False, int(limit), tuple(low.tolist()), tuple(high.tolist()), shape=shape, dtype=str(taken.dtype))
 
     def vector(self, x: Any) -> np.ndarray:
         """An observation as a flat vector of finite numbers."""
@@ -190,7 +188,10 @@ class Environment:
             else:
                 clipped = np.minimum(np.maximum(np.asarray(action, self.low.dtype), self.low), self.high)
                 if clipped.dot(self.still) != 0:
-                    raise ValueError("the policy chose an action that is not a finite number")
+                    raise DivergenceError(
+                        f"The policy chose an action that is not a finite number at step {self.t} of the episode of seed {self.seed} in "
+                        f"'{self.task.name}': its weights are too large, lower the step sizes and train it again."
+                    )
                 found = self.inner.step(clipped.reshape(self.shape))
             if not isinstance(found, tuple) or len(found) != 5:
                 raise ValueError(f"step gave {brief(found)}, expected (observation, reward, terminated, truncated, info)")
@@ -269,7 +270,9 @@ def broken(task: Task, error: BaseException, step: int, seed: int) -> ZeuxisErro
     if isinstance(error, ZeuxisError):
         return error
     where = f"step {step}" if step else "the reset"
-    return ZeuxisError(f"The environment '{task.name}' failed at {where} of the episode of seed {seed} ({reason(error)}): correct it first.")
+    return ZeuxisError(
+        f"The environment '{task.name}' failed at {where} of the episode of seed {seed} ({reason(error)}): correct it first."
+    )
 
 
 def named_by_file(name: Any, where: str) -> str:

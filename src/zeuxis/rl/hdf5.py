@@ -122,8 +122,9 @@ def episodes(file: Any, name: str, size: int) -> Iterator[Episode]:
         parts = {part: member(group, part, h5py().Dataset) for part in PARTS}
         for part, data in parts.items():
             if data is None or data.dtype.kind not in "fiub":
+                what = "missing, or a link" if data is None else "no plain array of numbers"
                 raise DataError(
-                    f"'{name}' has an episode {number} whose {part} are {'missing, or a link' if data is None else 'no plain array of numbers'}: "
+                    f"'{name}' has an episode {number} whose {part} are {what}: "
                     f"episodes have {', '.join(PARTS)}; where observations have parts, flatten them first."
                 )
             total += cost(data, f"'{name}' has an episode {number} whose {part}")
@@ -131,7 +132,8 @@ def episodes(file: Any, name: str, size: int) -> Iterator[Episode]:
         found.append((number, parts))
     for number, parts in found:
         episode = Episode(**{part: data[()] for part, data in parts.items()})
-        if any(x.ndim < 1 for x in vars(episode).values()) or len({len(episode.actions), len(episode.rewards), len(episode.terminations)}) != 1:
+        lengths = [len(x) if x.ndim else -1 for x in (episode.actions, episode.rewards, episode.terminations)]
+        if len(set(lengths)) != 1 or -1 in lengths or not episode.observations.ndim:
             shapes = ", ".join(f"{part} of shape {getattr(episode, part).shape}" for part in PARTS)
             raise DataError(f"'{name}' has an episode {number} with {shapes}: their lengths must agree, with one observation more.")
         yield episode

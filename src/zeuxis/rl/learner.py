@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -44,6 +44,7 @@ from .policy import policy_for
 from .pool import Pool
 from .ppo import Proximal
 from .rollout import Engine, Rollouts
+from .saves import DAMAGED, count, duration, negative, norms, not_finite, restore_optimiser, resume_or_rewind
 from .trust_region import TrustRegion
 from .value import Fit, LinearValue, NetworkValue
 
@@ -172,8 +173,8 @@ class Learner:
         t = self.learning
         for part in self.parts.values():
             part.to(self.machine.device)
-        if self.run is not None and self.iteration == 0 and self.run.path("state.safetensors").exists():
-            self.restore(self.run)
+        if self.run is not None and self.iteration == 0:
+            resume_or_rewind(self.run, self.restore)
         total = t.steps if steps is None else self.steps + steps
         report = Report(self.run, total, self.quiet, tracker(t.track, self.run, vars(t)) if self.run and t.track else None, "steps")
         began, saved = time.monotonic() - self.seconds, time.monotonic()
@@ -183,6 +184,7 @@ class Learner:
             while self.steps < total and not stop.is_set():
                 at = time.monotonic()
                 found = self.iterate()
+                self.check()
                 self.seconds = time.monotonic() - began
                 self.figures = found | {"steps/s": found.pop("taken") / (time.monotonic() - at), "seconds": self.seconds}
                 report.advance(self.steps)
@@ -208,6 +210,7 @@ class Learner:
             outputs = self.policy(x)
             chances, surprise = self.policy.log_prob(outputs, actions).cpu().numpy(), self.policy.entropy(outputs).mean().item()
         values, beyond = self.value.predict(x, times).cpu().numpy(), self.beyond(rollouts)
+        self.require_finite({"policy's outputs": outputs, "rewards": rewards, "values": values, "values beyond the ends": beyond})
         bonus = rewards - t.entropy * chances if t.entropy else rewards
         raw = advantages(bonus, values, beyond, rollouts.lengths, t.gamma, t.lam)
         gained = torch.from_numpy((raw - raw.mean()) / (raw.std() + 1e-8)).float().to(device)
@@ -251,33 +254,57 @@ class Learner:
             rows = torch.randperm(len(x), generator=generator)[:few].to(x.device)
             self.value.fit_natural(x, times, worth, replace(self.region, delta=0.01, damping=0.1), rows)
 
-    def save(self) -> None:
-        """Writes everything that going on needs in one file, then the policy by itself."""
+    def state(self) -> dict[str, Tensor]:
+        """Everything that going on needs, by name."""
         tensors = {f"{name}.{key}": v for name, part in self.parts.items() for key, v in part.state_dict().items()}
-        wrong = next((key for key, v in tensors.items() if not torch.isfinite(v).all()), "")
-        if wrong:
-            raise DivergenceError(f"'{wrong}' is no longer finite after {self.steps:,} steps: lower the step sizes.")
-        if self.run is None:
-            return
         for name, optimiser in self.optimisers.items():
             tensors |= optimisers.state(optimiser, f"optimiser.{name}")
+        return tensors
+
+    def check(self) -> None:
+        """Refuses to go on with numbers that are not finite: weights and their norms, statistics, replay, moments of optimizers."""
+        self.require_finite(self.state() | norms(self.parts))
+
+    def require_finite(self, values: Mapping[str, Tensor | np.ndarray]) -> None:
+        """Refuses values that are not finite, and names what, when, and the save that is kept.
+
+        Raises:
+            DivergenceError: Some are not.
+        """
+        if wrong := not_finite(values):
+            saved = self.run.saved_images() if self.run is not None else 0
+            kept = f"the save of {saved:,} steps is kept" if saved else "nothing was saved before"
+            raise DivergenceError(
+                f"'{wrong}' is no longer finite in iteration {self.iteration + 1:,}, at {self.steps:,} steps; {kept}: lower the step "
+                "sizes (--training.value-lr, --ppo.lr, --region.delta), or scale the rewards."
+            )
+
+    def save(self) -> None:
+        """Writes everything that going on needs in one file, then the policy by itself."""
+        self.check()
+        if self.run is None:
+            return
         about = {"steps": self.steps, "iteration": self.iteration, "trajectories": self.trajectories, "seconds": self.seconds}
-        self.run.write_tensors("state.safetensors", tensors, about)
+        self.run.write_tensors("state.safetensors", self.state(), about)
         self.policy.save(self.run.path("policy.safetensors"), algorithm=self.name, steps=str(self.steps))
 
     def restore(self, run: Run) -> None:
         """Goes on exactly where the last save was made."""
         tensors, about = run.read_tensors("state.safetensors")
+        path = run.path("state.safetensors")
+        if wrong := not_finite(tensors) or negative(tensors):
+            raise ZeuxisError(f"'{path}' has numbers in '{wrong}' that are not finite or no counts: restore it from a copy.")
         try:
             for name, part in self.parts.items():
                 part.load_state_dict({k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(name + ".")})
             for name, optimiser in self.optimisers.items():
-                optimisers.restore(optimiser, f"optimiser.{name}", tensors)
-            self.steps, self.iteration, self.trajectories = (int(about[key]) for key in ("steps", "iteration", "trajectories"))
-            self.seconds = float(about["seconds"])
-        except (RuntimeError, KeyError, IndexError, ValueError) as error:
-            path = run.path("state.safetensors")
-            raise ZeuxisError(f"'{path}' was saved with other settings: resume with those in config.json.") from error
+                restore_optimiser(optimiser, f"optimiser.{name}", tensors)
+            if extra := sorted(tensors.keys() ^ self.state().keys()):
+                raise KeyError(extra[0])
+            self.steps, self.iteration, self.trajectories = (count(about, key) for key in ("steps", "iteration", "trajectories"))
+            self.seconds = duration(about)
+        except DAMAGED as error:
+            raise ZeuxisError(f"'{path}' was saved with other settings, or is damaged: resume with those in config.json.") from error
         run.rewind(self.steps)
 
 

@@ -25,6 +25,21 @@ from torch import Tensor, nn
 from ..errors import UsageError
 
 Activation = Literal["tanh", "relu"]
+MOST = 25_000_000  # weights of a network: beyond, its copies and moments need gigabytes
+
+
+def check_size(sizes: Sequence[int], copies: int = 1) -> None:
+    """Refuses a network that is too large before anything is allocated.
+
+    Arguments:
+        sizes: Numbers of an input, units of each hidden layer, numbers of an output.
+        copies: Networks of this size.
+    """
+    if any(units < 1 for units in sizes[1:-1]):
+        raise UsageError(f"Hidden layers have {tuple(sizes[1:-1])} units, expected at least 1 in each.")
+    weights = copies * sum((a + 1) * b for a, b in pairwise(sizes))
+    if weights > MOST:
+        raise UsageError(f"A network with hidden layers of {tuple(sizes[1:-1])} units has {weights:,} weights, expected at most {MOST:,}.")
 
 
 @dataclass(frozen=True)
@@ -59,9 +74,8 @@ class MLP(nn.Module):
         self, inputs: int, hidden: Sequence[int], outputs: int, activation: Activation = "tanh", generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
-        if any(units < 1 for units in hidden):
-            raise UsageError(f"Hidden layers have {tuple(hidden)} units, expected at least 1 in each.")
         sizes = [inputs, *hidden, outputs]
+        check_size(sizes)
         made = [nn.Linear(a, b) for a, b in pairwise(sizes)]
         for layer in made:
             nn.init.xavier_uniform_(layer.weight, generator=generator)

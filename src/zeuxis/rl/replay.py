@@ -84,6 +84,8 @@ class Pool(nn.Module):
         if saved is not None and saved.ndim == 2 and len(saved) <= self.capacity:
             self.rows = self.rows.new_zeros(len(saved), self.rows.shape[1])  # as long as it had grown
         super()._load_from_state_dict(state, prefix, *rest)
+        if len(self) > len(self.rows):
+            rest[-1].append(f"{prefix}total counts {int(self.total)} transitions, and there are {len(self.rows)}")
 
 
 def standardised(by: Running, x: np.ndarray) -> np.ndarray:

@@ -128,14 +128,17 @@ class Roller:
     def __init__(self, environment: Environment, seed: int, clock: Any = None) -> None:
         self.environment, self.task, self.seed = environment, environment.task, seed
         self.clock = [0, 0] if clock is None else clock
-        self.seen, self.done, self.earned = np.empty(0), np.empty(0), np.empty(0)
+        self.seen: np.ndarray = np.empty(0)
+        self.done: np.ndarray = np.empty(0)
+        self.earned: np.ndarray = np.empty(0)
         self.grow()
 
     def grow(self) -> None:
         """Room for more steps: twice as many, and no more than an episode can have."""
         room, task = min(self.task.horizon, max(BLOCK, 2 * len(self.earned))), self.task
-        seen, earned = np.empty((room + 1, task.observation), np.float32), np.empty(room, np.float32)
-        done = np.empty(room, np.int64) if task.discrete else np.empty((room, task.action), np.float32)
+        seen: np.ndarray = np.empty((room + 1, task.observation), np.float32)
+        earned: np.ndarray = np.empty(room, np.float32)
+        done: np.ndarray = np.empty(room, np.int64) if task.discrete else np.empty((room, task.action), np.float32)
         if len(self.earned):
             for old, new in ((self.seen, seen), (self.done, done), (self.earned, earned)):
                 new[: len(old)] = old

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError, ZeuxisError
+from ..errors import DataError, UsageError, ZeuxisError
 from ..machine import machine
 from ..progress import clock, console
 from ..training.config import from_json, to_json
 from ..training.run import Run
 from .cloning import BC, CloningConfig
 from .demos import Demonstrations, read_demos
+from .envs import named_by_file
 from .explorer import VIME
 from .gail import GAIL
 from .hdf5 import stored
@@ -98,16 +101,18 @@ def demos_of(wish: Wish) -> Demonstrations | None:
 def start(wish: Wish, out: str | Path = "runs") -> Learner | BC:
     """Learns in a new run folder."""
     demos = demos_of(wish)
-    agent = build(wish, None, demos)  # mistakes are told before there is a folder
+    agent = build(wish, None, demos)  # mistakes are reported before there is a folder
     task = agent.task
-    run = Run.create(out, f"{wish.algorithm}-{task.name}-seed{wish.seed}")
-    about = {"zeuxis": version("zeuxis"), "model": wish.algorithm, "algorithm": wish.algorithm, "env": wish.env, "task": to_json(task)}
+    about: dict[str, Any] = {"zeuxis": version("zeuxis"), "model": wish.algorithm, "algorithm": wish.algorithm}
+    about |= {"env": wish.env, "task": to_json(task)}
     if demos is not None:
-        about |= {"demos": wish.demos, "digest": digest(wish.demos)}
+        about |= {"demos": os.path.abspath(wish.demos), "digest": digest(wish.demos), "expert": float(demos.rollouts.returns.mean())}
     about["machine"] = machine()
+    run = Run.create(out, f"{wish.algorithm}-{task.name}-seed{wish.seed}")
     run.write_json("config.json", about | {name: to_json(getattr(wish, name)) for name in PARTS if used(wish.algorithm, name)})
     agent.run = run
-    return carry_out(agent, run)
+    with run.held():
+        return carry_out(agent, run)
 
 
 def used(algorithm: str, part: str) -> bool:
@@ -118,40 +123,82 @@ def used(algorithm: str, part: str) -> bool:
     return part in ("learning", "region", "proximal") or own.get(part, False)
 
 
-def resume(folder: str | Path, steps: int | None = None) -> Learner | BC:
-    """Goes on with a run from its last save, to so many steps if given, else to where it was meant to end."""
-    run = Run.open(folder)
-    about, where = run.read_json("config.json"), str(run.path("config.json"))
-    algorithm = str(about.get("algorithm"))
-    if algorithm not in ALGORITHMS or "env" not in about:
+def wish_of(about: dict[str, Any], where: str) -> Wish:
+    """The wish that a config.json holds, every entry checked.
+
+    Arguments:
+        about: What the file holds.
+        where: The file, for sentences.
+
+    Raises:
+        ZeuxisError: An entry is missing or of another kind.
+    """
+    algorithm = about.get("algorithm")
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS or "env" not in about:
         raise ZeuxisError(f"'{where}' names no algorithm and task of zeuxis: it is damaged, or another version wrote it.")
+    texts = {key: about.get(key, "") for key in ("env", "demos", "digest")}
+    if wrong := next((key for key, value in texts.items() if not isinstance(value, str)), ""):
+        raise ZeuxisError(f"'{where}' gives {wrong} = {str(texts[wrong])[:40]!r}, expected text: restore it from a copy.")
     parts: dict[str, Any] = {name: from_json(kind, about[name], where) for name, kind in PARTS.items() if name in about}
-    if steps is not None:
-        key = "bc" if algorithm == "bc" else "learning"
-        parts[key] = replace(parts[key], steps=steps)
-        run.write_json("config.json", about | {key: to_json(parts[key])})
-    wish = Wish(algorithm, str(about["env"]), str(about.get("demos", "")), **parts)
-    demos = demos_of(wish)
-    if demos is not None and digest(wish.demos) != about.get("digest"):
-        raise ZeuxisError(f"'{wish.demos}' is not the file that this run began with: put it back, or start a new run.")
-    return carry_out(build(wish, run, demos), run)
+    return Wish(algorithm, texts["env"], texts["demos"], **parts)
+
+
+def resume(folder: str | Path, steps: int | None = None, env: str = "", demos: str = "") -> Learner | BC:
+    """Goes on with a run from its last save, to so many steps if given, else to where it was meant to end.
+
+    Arguments:
+        folder: The run.
+        steps: Its new length (steps).
+        env: The run's task, for one whose module has to be imported: only what the user names is.
+        demos: Where its demonstrations are now.
+
+    Raises:
+        ZeuxisError: The run is damaged, another process trains in it, or the demonstrations are others; nothing is changed then.
+    """
+    run = Run.open(folder)
+    with run.held():
+        where = str(run.path("config.json"))
+        about = run.read_json("config.json")
+        wish = wish_of(about, where)
+        if env and env != wish.env:
+            raise UsageError(f"The run '{folder}' learns in '{wish.env}', and --env is '{env}': give the run's, or start a new run.")
+        wish = replace(wish, env=env or named_by_file(wish.env, f"'{where}'"), demos=demos or wish.demos)
+        if steps is not None:
+            part = "bc" if wish.algorithm == "bc" else "learning"
+            wish = replace(wish, **{part: replace(getattr(wish, part), steps=steps)})
+        if wish.algorithm in IMITATION and digest(wish.demos) != about.get("digest"):
+            raise ZeuxisError(
+                f"'{wish.demos}' is not the file that this run began with: put it back, give its place with --demos, or start a new run."
+            )
+        agent = build(wish, run, demos_of(wish))
+        changed = about | {name: to_json(getattr(wish, name)) for name in PARTS if name in about}
+        changed |= {"demos": os.path.abspath(demos)} if demos else {}
+        if json.dumps(changed) != json.dumps(about):
+            run.write_json("config.json", changed)
+        return carry_out(agent, run)
 
 
 def digest(path: str) -> str:
     """SHA-256 of a file, or of the one that holds the episodes in Minari's folder."""
-    return hashlib.sha256(stored(Path(path)).read_bytes()).hexdigest()
+    file = stored(Path(path))
+    if not file.is_file():
+        raise DataError(f"There are no demonstrations at '{path}': give their place with --demos.")
+    try:
+        with open(file, "rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"The demonstrations '{path}' cannot be read ({error.strerror}): give their place with --demos.") from error
 
 
 def carry_out(agent: Learner | BC, run: Run) -> Learner | BC:
-    """Learns, and writes the card."""
+    """Learns in a run folder that this process holds, and writes the card."""
     weights = sum(p.numel() for p in agent.policy.parameters())
     task = agent.task
     takes = f"{task.action} {'actions' if task.discrete else 'numbers'}"
     made = f"a policy of {weights:,} weights from {task.observation} observed numbers to {takes}"
     console.print(f"{agent.name}: {made}, in {run}", markup=False, soft_wrap=True)
-    with run.held():
-        agent.learn()
-        run.write("README.md", card(agent, run))
+    agent.learn()
+    run.write("README.md", card(agent, run))
     if agent.stopped:
         sentence = f"Stopped and saved at {agent.steps:,} steps; go on with: zeuxis train --resume {run}"
     else:
