@@ -77,7 +77,6 @@ BAD = [
     ("train dcgan --data {0}/cut.npz", 1, "cannot be read as plain arrays"),
     ("train dcgan --data {0}/unequal.npz", 1, "40 images and 7 labels"),
     ("train dcgan --data {0}/wide.npz", 2, "needs square images"),
-    ("train dcgan --data {0}/mixed", 1, "--size"),
     ("train dcgan --data {0}/corrupt", 1, "cannot be decoded"),
     ("train dcgan --data {0}/corrupt --labels {0}/labels.csv", 1, "name 'absent.png'"),
     ("train dcgan --data {0}/corrupt --labels {0}/odd.csv", 1, "file,label"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import tyro
 
@@ -11,10 +12,7 @@ from ..data import load_data
 from ..evaluation.judge import evaluate
 from ..progress import console
 from ..ranges import Count, CountOrNone, Duration, Seed, Settings
-from ..recipes import recipes
-from ..training.loop import fit
 from ..training.start import train
-from ..training.weights import build
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +34,8 @@ class Demo(Settings, flags="--"):
 def main(words: Sequence[str]) -> None:
     wish = tyro.cli(Demo, args=words, prog="zeuxis demo")
     console.print("A generator turns 100 numbers into an image; a discriminator tells its images from real ones; both learn.")
-    images = wish.images or round(min(400_000, max(12_800, images_a_second() * 60 * wish.minutes)))
-    result = train(
-        "dcgan", "mnist", recipe="mnist-small", out=wish.out, images=images, seed=wish.seed, log_every=max(1, images // 12), film=60
-    )
+    length: dict[str, Any] = {"images": wish.images, "log_every": max(1, wish.images // 12)} if wish.images else {"minutes": wish.minutes}
+    result = train("dcgan", "mnist", recipe="mnist-small", out=wish.out, seed=wish.seed, film=60, **length)
     assert result.run is not None
     if result.stopped:
         return
@@ -48,13 +44,3 @@ def main(words: Sequence[str]) -> None:
     for name, what in (("samples/final.png", "100 new digits"), ("film.webp", "the film of its learning")):
         console.print(f"{what}: {result.run.path(name)}", markup=False, soft_wrap=True)
     console.print(f"Next: zeuxis walk {result.run} --out walk.webp", markup=False, soft_wrap=True)
-
-
-def images_a_second() -> float:
-    """The machine's speed at this training, from a few steps of a throw-away model."""
-    recipe = recipes()["dcgan/mnist-small"]
-    data = load_data("mnist")
-    model = build("dcgan", recipe.settings, data.spec)
-    few = dataclasses.replace(recipe.training, images=24 * 128, film=0)
-    fit(model, data, None, dataclasses.replace(few, images=3 * 128), quiet=True)
-    return few.images / fit(model, data, None, few, quiet=True).seconds

@@ -78,6 +78,8 @@ def training_command(about: dict[str, Any]) -> str:
             words.append(f"--{key.replace('_', '-')}={source[key]}")
     for part, option in (("settings", "model"), ("training", "training")):
         for key, value in about.get(part, {}).items():
+            if key == "minutes":  # the images that came of them are there
+                continue
             usual = base.get(part, {}).get(key, value)
             if value != (list(usual) if isinstance(usual, tuple) else usual):  # a file knows lists only
                 words.append(option_for(f"{option}.{key}", value))

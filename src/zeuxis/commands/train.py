@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -17,6 +18,8 @@ from ..recipes import recipe_for, recipes
 from ..rl.start import ALGORITHMS
 from ..rl.start import resume as resume_policy
 from ..training.config import to_json
+from ..training.defaults import Plan, plan
+from ..training.held_out import is_built_in
 from ..training.loop import fit
 from ..training.settings import Training
 from ..training.start import Source, resume, start
@@ -24,7 +27,7 @@ from ..training.weights import build
 from .policies import is_policy
 from .policies import train as train_policy
 
-HELP = """usage: zeuxis train MODEL [--recipe NAME] [--data DATA] [options]
+HELP = """usage: zeuxis train MODEL [--recipe NAME] [--data DATA] [--minutes N] [options]
        zeuxis train ALGORITHM --env TASK [--demos FILE] [options]
        zeuxis train --resume RUN [--images N]
 
@@ -51,7 +54,7 @@ class Resume(Settings, flags="--"):
 
 
 def main(words: Sequence[str]) -> None:
-    words = list(words)
+    words = [re.sub("^--minutes(?==|$)", "--training.minutes", word) for word in words]
     if not words or words[0] in ("-h", "--help"):
         text = HELP.format(models=", ".join(sorted(models())), recipes=", ".join(recipes()), algorithms=", ".join(ALGORITHMS))
         if not words:
@@ -70,33 +73,29 @@ def main(words: Sequence[str]) -> None:
     if words[0] in ALGORITHMS:
         train_policy(words)
         return
+    if option(words, "--training.minutes") and option(words, "--training.images"):
+        raise UsageError("Give either --minutes or --training.images, since the minutes decide how many images are seen.")
     kind = model_class(words[0])
-    name = option(words, "--recipe")
-    found = recipe_for(kind.name, name or "", option(words, "--data") or "")
-    base, recipe = found if found else ("", None)
+    name, data = option(words, "--recipe") or "", option(words, "--data") or ""
     rest = without(words[1:], "--recipe")
-    source = Source()
-    if recipe:
-        source = Source(recipe.data, recipe.size, labels_per_class=recipe.labels_per_class)
-    if (data := option(words, "--data")) and recipe and data.split("=")[0] != recipe.data:  # the recipe's choices fit its own data
-        source = Source()
-    about = f"Trains {kind.name}: {kind.paper}." + (f" Starts from the recipe {base}; others: --recipe NAME." if base else "")
-    wish = tyro.cli(
-        arguments(kind),
-        args=rest,
-        prog=f"zeuxis train {kind.name}",
-        description=about,
-        default=arguments(kind)(
-            recipe=base,
-            model=recipe.settings if recipe else kind.Config(),
-            training=recipe.training if recipe else Training(),
-            source=source,
-        ),
-    )
+    source = Source(data)
+    if data and not is_built_in(data):  # what is said of the data decides which settings fit them
+        found = recipe_for(kind.name, name, data)
+        settings, training = (found[1].settings, found[1].training) if found else (kind.Config(), Training())
+        source = parsed(kind, rest, found[0] if found else "", settings, training, source).source
+    begun = plan(kind, source, name)
+    wish = parsed(kind, rest, begun.recipe, begun.settings, begun.training, begun.source)
     if wish.dry_run:
-        dry_run(kind, wish, base)
+        dry_run(kind, wish, begun)
         return
-    start(kind.name, wish.model, wish.training, wish.source, wish.out, base)
+    start(kind.name, wish.model, wish.training, wish.source, wish.out, begun.recipe, begun.data, begun.notes)
+
+
+def parsed(kind: type[Model], words: Sequence[str], recipe: str, settings: Any, training: Training, source: Source) -> Any:
+    """The options, which count more than these settings."""
+    about = f"Trains {kind.name}: {kind.paper}." + (f" Starts from the recipe {recipe}; others: --recipe NAME." if recipe else "")
+    default = arguments(kind)(recipe=recipe, model=settings, training=training, source=source)
+    return tyro.cli(arguments(kind), args=words, prog=f"zeuxis train {kind.name}", description=about, default=default)
 
 
 def arguments(kind: type[Model]) -> Any:
@@ -140,20 +139,22 @@ def without(words: Sequence[str], name: str) -> list[str]:
     return kept
 
 
-def dry_run(kind: type[Model], wish: Any, recipe: str) -> None:
+def dry_run(kind: type[Model], wish: Any, begun: Plan) -> None:
     """Prints what would happen: settings, weights against data, and the time from a few real steps."""
-    data = wish.source.load()
+    for note in begun.notes:
+        print(note)
+    data = begun.data if begun.data is not None else wish.source.load()
     built = build(kind.name, wish.model, data.spec, wish.training.seed)
     parts = {name: to_json(getattr(wish, name)) for name in ("source", "model", "training")}
-    print(json.dumps({"recipe": recipe} | parts, indent=2))
+    print(json.dumps({"recipe": begun.recipe} | parts, indent=2))
     print(f"\n{len(data):,} examples of shape {data.spec.shape}, {data.nbytes / 1e6:,.1f} MB")
     for name, player in built.players().items():
         print(f"{name}: {sum(p.numel() for p in player.module.parameters()):,} weights")
     weights = sum(p.numel() for p in built.parameters())
     print(f"all: {weights:,} weights, {weights * 4 / 1e6:,.1f} MB, {data.nbytes / (weights * 4):.1f} times smaller than the data")
     batch = wish.training.batch
-    few = dataclasses.replace(wish.training, images=4 * batch, film=0, log_every=10**12, hold_out=0, select="", track="")
+    few = dataclasses.replace(wish.training, minutes=0.0, images=4 * batch, film=0, log_every=10**12, hold_out=0, select="", track="")
     fit(built, data, None, dataclasses.replace(few, images=batch), quiet=True)
     rate = 4 * batch / fit(built, data, None, few, quiet=True).seconds
-    images = wish.training.images
+    images = round(rate * 60 * wish.training.minutes) if wish.training.minutes else wish.training.images
     print(f"{images:,} images are {images / len(data):.1f} epochs: about {clock(images / rate)} at {rate:,.0f} images/s here")

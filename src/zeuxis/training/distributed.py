@@ -54,6 +54,11 @@ def join() -> World:
     return world
 
 
+def processes() -> int:
+    """How many processes torchrun started, 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+
+
 def meet() -> None:
     """Waits until every process is here, so that none takes the group down under another's feet."""
     if active():
@@ -132,6 +137,15 @@ def agree(flag: bool, device: torch.device) -> bool:
     with together():
         dist.all_reduce(raised, dist.ReduceOp.MAX)
     return bool(raised.item())
+
+
+def shared(value: float, device: torch.device) -> float:
+    """The first process's number, in every process."""
+    if not active():
+        return value
+    number = torch.tensor(value, dtype=torch.float64, device=device)
+    dist.broadcast(number, 0)
+    return number.item()
 
 
 class SumOverProcesses(torch.autograd.Function):

@@ -176,7 +176,7 @@ class Fitting:
                 if self.validate is not None and self.step < self.steps and crossed(self.t.validate_every):
                     self.validated(report)
                 stopped = agree(stop.is_set() or report.unread, self.machine.device) and self.step < self.steps
-                if stopped:
+                if stopped or self.over():
                     break
                 if self.run and self.world.writes and time.monotonic() - saved_at > 60 * self.t.save_minutes:
                     self.save()
@@ -188,6 +188,11 @@ class Fitting:
         if self.run is None or not self.world.writes:  # a save has done it
             self.settled()
         return Result(self.average.model.eval(), self.images, self.seconds, self.last, stopped)
+
+    def over(self) -> bool:
+        """Whether the minutes of the training have passed; it then ends as a finished one, wherever it is."""
+        spent = time.monotonic() - self.began
+        return self.t.minutes > 0 and agree(spent > 60 * self.t.minutes, self.machine.device)
 
     def one_step(self) -> None:
         """Every turn of every player, once."""

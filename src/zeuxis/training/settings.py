@@ -20,6 +20,8 @@ class Training(Settings, flags="--training."):
 
     images: Count = 1_000_000
     """Length of the training (images seen)."""
+    minutes: Duration = 0.0
+    """Length of the training in minutes, from which `images` is chosen at the start by the speed of a few steps; 0 leaves it as it is."""
     batch: Portion = 128
     """Images a step, over all processes."""
     accumulate: Portion = 1

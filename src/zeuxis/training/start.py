@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,11 +22,12 @@ from ..machine import machine
 from ..model import Model, model_class
 from ..progress import console
 from ..ranges import Count, Pixels, Range, Seed, Settings
-from ..recipes import recipe_for
+from ..recipes import recipes
+from .budget import in_minutes
 from .card import card
 from .config import from_json, to_json
 from .distributed import World, join, meet
-from .held_out import held_out, remember, split_off
+from .held_out import held_out, is_built_in, remember, split_off
 from .loop import Result, fit
 from .run import Run
 from .settings import Training
@@ -84,14 +86,15 @@ def train(
     Arguments:
         model: The model's name, as in "dcgan".
         data: What `--data` takes, or a `Dataset`; by default the recipe's.
-        recipe: Settings to start from; by default the one named after the data.
+        recipe: Settings to start from; by default the one named after the data. For a set of one's own, size, length, batch and width
+            are chosen to suit it, for minutes on two cores.
         out: Where the numbered run folder goes.
         settings: The model's config, instead of the recipe's.
         training: Training settings, instead of the recipe's.
         size: Side that images are brought to (pixels).
         labels_per_class: Labels to keep in each class; by default the recipe's choice, or all if `data` is a `Dataset`.
         label_seed: Fixes which.
-        changes: Single training settings, as in `images=100_000`.
+        changes: Single training settings, as in `images=100_000` or `minutes=10`.
 
     Example:
         >>> import zeuxis, tempfile
@@ -99,25 +102,33 @@ def train(
         ...     result = zeuxis.train("dcgan", "mnist", recipe="mnist-small", out=folder, images=128, film=0, log_every=1000)
         128 of 128 images...
     """
-    kind = model_class(model)
-    found = recipe_for(model, recipe, data if isinstance(data, str) else "")
-    name, base = found if found else ("", None)
-    settings = settings or (base.settings if base else kind.Config())
-    training = training or (base.training if base else Training())
+    from .defaults import plan  # here, since it takes Source from this file
+
+    given = data if isinstance(data, Dataset) else None
+    # The name of a given set is of little use to a later reader unless it is a built-in one, but it is never that of another set.
+    wanted = data.spec.name if isinstance(data, Dataset) else data
+    begun = plan(model_class(model), Source(wanted, size, labels_per_class=labels_per_class, label_seed=label_seed), recipe, given)
+    settings = settings or begun.settings
+    training = training or begun.training
+    if "minutes" in changes and "images" in changes:
+        raise UsageError("Give either minutes or images, since the minutes decide how many images are seen.")
     try:
         training = dataclasses.replace(training, **changes)
     except TypeError as error:
         known = ", ".join(f.name for f in dataclasses.fields(Training))
         raise UsageError(f"Training has no setting {str(error).split()[-1]}: the settings are {known}.") from error
-    # The name of a given set is of little use to a later reader unless it is a built-in one, but it is never that of another set.
-    wanted = data.spec.name if isinstance(data, Dataset) else data or (base.data if base else "mnist")
-    few = labels_per_class or (base.labels_per_class if base and not isinstance(data, Dataset) else None)
-    source = Source(wanted, size or (base.size if base else None), labels_per_class=few, label_seed=label_seed)
-    return start(model, settings, training, source, out, name, data if isinstance(data, Dataset) else None)
+    return start(model, settings, training, begun.source, out, begun.recipe, begun.data, begun.notes)
 
 
 def start(
-    model: str, settings: Any, training: Training, source: Source, out: str | Path, recipe: str = "", given: Dataset | None = None
+    model: str,
+    settings: Any,
+    training: Training,
+    source: Source,
+    out: str | Path,
+    recipe: str = "",
+    given: Dataset | None = None,
+    notes: Sequence[str] = (),
 ) -> Result:
     """Trains in a new run folder."""
     world = join()
@@ -126,6 +137,12 @@ def start(
     if training.start:  # what does not fit is refused before a folder is made
         start_from(built, training.start)
     held = held_out(data, training)
+    kept = split_off(data, held)[0]
+    if training.minutes:
+        training = in_minutes(built, kept, training, world)
+    if world.writes:
+        for note in (*notes, *length(model, kept, training, source, recipe)):
+            console.print(note, markup=False, soft_wrap=True)
     run = None
     if world.writes:
         run = Run.create(out, f"{model}-{data.spec.name}-seed{training.seed}")
@@ -137,6 +154,21 @@ def start(
     return carry_out(built, data, run, training, world, source, held)
 
 
+def length(model: str, data: Dataset, training: Training, source: Source, recipe: str) -> list[str]:
+    """Sentences on how often a training sees the images of a set of one's own, and on one that is too long."""
+    published, epochs = recipes().get(recipe), training.images / max(1, len(data))
+    if published and published.data == source.data and training.images <= published.training.images:
+        return []
+    found = []
+    if not is_built_in(source.data):
+        text = f"{training.images:,} images are seen in training ({epochs:,.1f} epochs), in batches of {training.batch}"
+        found.append(f"{text}; --minutes or --training.images choose another length.")
+    if epochs > 300:
+        shorter = f"zeuxis train {model} --data {source.data} --training.images {300 * len(data)}"
+        found.append(f"Past 300 epochs ({epochs:,.0f} here) a model mostly learns its images by heart. A shorter training: {shorter}.")
+    return found
+
+
 def resume(folder: str | Path, images: int | None = None, given: Dataset | None = None) -> Result:
     """Goes on with a run from its last save, to `images` if given, else to where it was meant to end."""
     run = Run.open(folder)
@@ -146,7 +178,7 @@ def resume(folder: str | Path, images: int | None = None, given: Dataset | None 
     before = {"average_limit": 1.0, "hold_out": 0}  # what was so where an older run does not say
     training = from_json(Training, before | about["training"], where)
     if images is not None:
-        training = dataclasses.replace(training, images=images)
+        training = dataclasses.replace(training, images=images, minutes=0.0)
         run.write_json("config.json", about | {"training": to_json(training)})
     kind = model_class(str(about["model"]))
     source = from_json(Source, about["source"], where)
@@ -187,6 +219,9 @@ def carry_out(
         result = fit(model, data, run, training, validate, world)
         result.run = run
         if run is not None:
+            if result.images < training.images and not result.stopped:  # the minutes were over first
+                about = run.read_json("config.json")
+                run.write_json("config.json", about | {"training": about["training"] | {"images": result.images}})
             finish(result, run)
     meet()
     return result
