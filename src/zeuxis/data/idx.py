@@ -8,6 +8,7 @@ import os
 import re
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from .classes import class_numbers
 from .images import Raw
 from .parts import ALL, PARTS, Split, chosen, part_name, part_of, words
 from .readers import left_out, nchw
-from .reading import affordable, first_line, opened, shown
+from .reading import affordable, first_line, opened, shown, stored
 from .tables import fingerprint
 
 NAME = re.compile(r"(?P<set>.*)(?P<kind>images|labels)[-.]idx\d-ubyte(\.gz)?", re.IGNORECASE)
@@ -29,7 +30,7 @@ def idx(path: Path) -> np.ndarray:
     again = "fetch the file again"
     try:
         with opened(path) as plain, gzip.GzipFile(fileobj=plain, mode="rb") as unzipped:
-            zipped, stored = path.suffix.lower() == ".gz", os.fstat(plain.fileno()).st_size
+            zipped = path.suffix.lower() == ".gz"
             data: Any = unzipped if zipped else plain
             head = data.read(4)
             if len(head) < 4 or head[:3] != b"\0\0\x08" or not 1 <= head[3] <= 4:
@@ -39,9 +40,9 @@ def idx(path: Path) -> np.ndarray:
                 raise DataError(f"'{shown(path)}' ends within its header: {again}.")
             shape = struct.unpack(f">{head[3]}I", sizes)
             size = math.prod(shape)
-            if zipped:
-                affordable(size, stored)
-            body = data.read(size + 1 if zipped else min(size, stored) + 1)
+            if zipped or size <= os.fstat(plain.fileno()).st_size:  # else there is less to read than that
+                affordable(size, stored(path))
+            body = data.read(size + 1 if zipped else -1)
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise DataError(f"'{shown(path)}' cannot be read ({first_line(error)}): {again}.") from error
     if len(body) != size:
@@ -50,7 +51,7 @@ def idx(path: Path) -> np.ndarray:
     return np.frombuffer(body, np.uint8).reshape(shape)
 
 
-def idx_folder(folder: Path, split: Split, name: str) -> Raw | None:
+def idx_folder(folder: Path, split: Split, name: str, classes: Sequence[str] = ()) -> Raw | None:
     """MNIST's four files, or those of any set named alike; None if there are none."""
     found: dict[tuple[str, str], dict[str, Path]] = {}
     for path in sorted(folder.iterdir(), key=lambda p: (p.suffix != ".gz", p.name)):
@@ -70,6 +71,6 @@ def idx_folder(folder: Path, split: Split, name: str) -> Raw | None:
         wrong = found[sets[0], part]["labels"]
         raise DataError(f"The labels '{shown(wrong)}' have shape {labels[part].shape}, expected (N,): fetch the file again.")
     x = nchw(idx(parts[part]), shown(parts[part]))
-    numbers, names, notes = class_numbers(labels, part, parts[part])
+    numbers, names, notes = class_numbers(labels, part, parts[part], classes)
     notes = [*left_out(parts, part), *notes]
     return Raw(name, x, numbers, names, fingerprint([parts[part]]), part_name(part, parts), notes)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .reading import affordable, contents
+from .reading import affordable, contents, stored
 
 STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}  # type of an element
 NUMBERS = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}  # class of an array
@@ -47,7 +47,7 @@ def arrays(path: Path, names: Collection[str]) -> dict[str, np.ndarray]:
         raise ValueError("it has no header of a MATLAB file of version 5 to 7")
     order = "<" if mark.endswith(b"IM") else ">"
     found: dict[str, np.ndarray] = {}
-    room = Room(len(data))
+    room = Room(stored(path))
     for body in matrices(data[128:], order, names, room):
         name, values = matrix(body, order, names, room)
         if values is not None:
@@ -58,12 +58,12 @@ def arrays(path: Path, names: Collection[str]) -> dict[str, np.ndarray]:
 class Room:
     """What the arrays of one file may unfold to, all together."""
 
-    def __init__(self, stored: int) -> None:
-        self.stored, self.promised = stored, 0
+    def __init__(self, size: int) -> None:
+        self.size, self.promised = size, 0
 
     def take(self, size: int) -> None:
         self.promised += size
-        affordable(self.promised, self.stored)
+        affordable(self.promised, self.size)
 
 
 def matrices(data: memoryview, order: str, names: Collection[str], room: Room) -> Iterator[memoryview]:

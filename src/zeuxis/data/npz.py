@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from .classes import class_numbers
 from .images import Raw
 from .parts import ALL, TRAIN, Split, chosen, part_name, part_of, role_of
 from .readers import IMAGE_NAMES, LABEL_NAMES, left_out, nchw
-from .reading import affordable, first_line, opened, shown
+from .reading import affordable, first_line, opened, shown, stored
 from .tables import fingerprint
 
 MOST = 10_000  # arrays of an archive
@@ -75,18 +75,19 @@ def values(array: Array) -> np.ndarray:
             header(member)
             if info.file_size - member.tell() != size:
                 raise ValueError(f"'{array.key}' holds {info.file_size - member.tell():,} bytes and its header promises {size:,}")
-            affordable(size, array.path.stat().st_size)
+            affordable(size, stored(array.path))
             member.seek(0)
             return np.lib.format.read_array(member, allow_pickle=False)
 
 
-def npz(files: Mapping[str | None, Path] | Path, split: Split, name: str) -> Raw:
+def npz(files: Mapping[str | None, Path] | Path, split: Split, name: str, classes: Sequence[str] = ()) -> Raw:
     """Arrays of images (NHW, NHWC or NCHW, uint8) and perhaps labels, of one part or of several.
 
     Arguments:
         files: An archive, or one for each part.
         split: The part wanted.
         name: The data set's name.
+        classes: What labels stand for, where that is known.
     """
     paths: Mapping[str | None, Path] = {None: files} if isinstance(files, Path) else files
     path = next(iter(paths.values()))
@@ -104,7 +105,7 @@ def npz(files: Mapping[str | None, Path] | Path, split: Split, name: str) -> Raw
         raise
     except Exception as error:  # zipfile and its decompressors raise many types for damaged or locked archives
         raise DataError(f"'{shown(path)}' cannot be read as plain arrays ({first_line(error)}): write it with numpy.savez.") from error
-    numbers, names, notes = class_numbers(y, part, path)
+    numbers, names, notes = class_numbers(y, part, path, classes)
     used = {array.key for array in (*images.values(), *labels.values())}
     others = [array.key for array in arrays if array.key not in used and array.part in (None, part)]
     if others:

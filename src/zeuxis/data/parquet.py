@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from .images import Raw, pixels_of
 from .inexact import marked
 from .parts import ALL, Split, chosen, part_name, part_of
 from .readers import IMAGE_NAMES, LABEL_NAMES, left_out
-from .reading import affordable, first_line, shown
+from .reading import affordable, first_line, opened, shown, stored
 from .tables import fingerprint
 
 BATCH = 8  # rows that are unpacked at a time
@@ -37,7 +37,7 @@ class Rows:
         self.groups = [(f, g) for f in self.files for g in range(f.num_row_groups)]
         sizes = [f.metadata.row_group(g).num_rows for f, g in self.groups]
         self.starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).tolist()
-        self.stored = sum(p.stat().st_size for p in paths)
+        self.stored = sum(map(stored, paths))
         if len(self) > max(FREE_ROWS, self.stored // ROW) or min(sizes, default=0) < 0:
             raise ValueError(f"{self.stored:,} bytes that hold {len(self):,} rows of images are not safe to read")
         self.bytes = self.pixels = 0
@@ -74,7 +74,7 @@ class Rows:
         self.pixels += pixels_of(data)
         try:
             affordable(max(self.bytes, self.pixels), self.stored)
-        except ValueError as error:
+        except OSError as error:
             raise DataError(f"The rows up to the image {self.where(i)} are {first_line(error)}: fetch the file again.") from error
 
     def where(self, i: int) -> str:
@@ -88,8 +88,6 @@ def parquet_file(path: Path) -> Any:
     """A parquet file that does not promise to unfold to more than is safe."""
     import pyarrow.parquet as pq
 
-    from .reading import opened
-
     with opened(path):
         pass  # a pipe would be waited for
     file = pq.ParquetFile(path)
@@ -98,7 +96,7 @@ def parquet_file(path: Path) -> Any:
         for g in range(file.num_row_groups)
         for c in range(file.metadata.num_columns)
     ]
-    affordable(max(sizes, default=0), path.stat().st_size)
+    affordable(max(sizes, default=0), stored(path))
     return file
 
 
@@ -123,7 +121,7 @@ def parquet_parts(folder: Path) -> dict[str, list[Path]]:
     return {part: next(iter(files.values())) for part, files in named.items()}
 
 
-def parquet(files: dict[str, list[Path]], split: Split, name: str, where: Path) -> Raw:
+def parquet(files: dict[str, list[Path]], split: Split, name: str, where: Path, classes: Sequence[str] = ()) -> Raw:
     """Parquet files with a column of encoded images (bytes, or a struct with `bytes`) and perhaps one of labels.
 
     Arguments:
@@ -131,6 +129,7 @@ def parquet(files: dict[str, list[Path]], split: Split, name: str, where: Path) 
         split: The part wanted.
         name: The data set's name.
         where: The file or folder that was given.
+        classes: What labels stand for, where that is known.
     """
     try:
         import pyarrow as pa
@@ -148,7 +147,7 @@ def parquet(files: dict[str, list[Path]], split: Split, name: str, where: Path) 
         labelled = next((n for n in LABEL_NAMES if n in schema.names and n != column), None)
         rows, inexact = Rows(paths, column), marked(paths, column)
         labels = {part: label_column(paths, labelled)} if labelled else {}
-        names = class_names(schema.metadata, labelled) if labelled else ()
+        names = classes or class_names(schema.metadata, labelled) if labelled else ()
         if labelled and not names:  # numbers from 1 are seen as such only with those of the other parts
             labels |= {other: label_column(more, labelled) for other, more in files.items() if other != part}
     except (pa.ArrowException, OSError, KeyError, ValueError, MemoryError, RecursionError) as error:
@@ -165,8 +164,8 @@ def label_column(paths: list[Path], name: str) -> np.ndarray | None:
         file = parquet_file(path)
         if name not in file.schema_arrow.names:
             return None
-        if file.metadata.num_rows > max(FREE_ROWS, path.stat().st_size // ROW):
-            raise ValueError(f"{path.stat().st_size:,} bytes that hold {file.metadata.num_rows:,} rows are not safe to read")
+        if file.metadata.num_rows > max(FREE_ROWS, stored(path) // ROW):
+            raise ValueError(f"{stored(path):,} bytes that hold {file.metadata.num_rows:,} rows are not safe to read")
         found.append(file.read(columns=[name]).column(0).to_numpy())
     return np.concatenate(found)
 

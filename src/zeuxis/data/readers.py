@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def mat(path: Path, name: str, part: str = ALL, notes: tuple[str, ...] = ()) -> 
     return Raw(name, x, y.astype(np.int64) % 10, (), fingerprint([path]), part, notes)
 
 
-def mat_folder(folder: Path, split: Split, name: str) -> Raw | None:
+def mat_folder(folder: Path, split: Split, name: str, classes: Sequence[str] = ()) -> Raw | None:
     """SVHN's files, or others whose names tell their part; None if there are none."""
     found = sorted(path for path in folder.glob("*.mat") if path.is_file())
     parts: dict[str, Path] = {}

@@ -31,9 +31,17 @@ def opened(path: str | Path) -> IO[bytes]:
 
 
 def contents(path: str | Path) -> bytes:
-    """The bytes of a regular file."""
+    """The bytes of a regular file, unless nearly all of it is a hole."""
     with opened(path) as file:
+        affordable(os.fstat(file.fileno()).st_size, stored(path))
         return file.read()
+
+
+def stored(path: str | Path) -> int:
+    """Bytes that a file takes on the disk where that is known, at most its length: holes in it cost nothing to send."""
+    about = os.stat(path)
+    blocks: int = getattr(about, "st_blocks", 0)  # of 512 bytes; 0 where a file system does not count them
+    return min(about.st_size, blocks * 512) if blocks else about.st_size
 
 
 def as_text(data: bytes) -> str:
@@ -66,10 +74,10 @@ def affordable(promised: int, stored: int) -> None:
         stored: Bytes of the file.
 
     Raises:
-        ValueError: It does.
+        OSError: It does.
     """
     if promised > max(SMALL, RATIO * stored):
-        raise ValueError(f"{stored:,} bytes that unfold to {promised:,}, over {RATIO} times as many, are not safe to read")
+        raise OSError(f"{stored:,} bytes that unfold to {promised:,}, over {RATIO} times as many, are not safe to read")
 
 
 def shown(path: str | Path) -> str:

@@ -106,7 +106,7 @@ def scan(folder: Path, beside: Sequence[Path] = ()) -> Scan:
                 inside += 1
                 (linked if entry.is_symlink() else plain).append((path, (*folders, entry.name)))
             elif not entry.name.lower().endswith(ENDINGS):
-                if os.path.realpath(path) not in known:
+                if not known or os.path.realpath(path) not in known:
                     found.leave("type", label)
             elif kind == "file":
                 inside += 1

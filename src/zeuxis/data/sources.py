@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import logging
 import os
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import torch
 
 from ..errors import DataError, MissingExtra, UsageError
 from .binarised import static
-from .cache import decoded
+from .cache import decoded, memory
 from .dataset import Dataset, Spec
 from .faces import heads
 from .folders import image_folder
@@ -39,6 +41,7 @@ BUILT_IN: dict[str, tuple[tuple[str, ...], str, str | None]] = {
     "cifar10": (OBJECTS, "uoft-cs/cifar10", None),
     "svhn": (DIGITS, "ufldl-stanford/svhn", "cropped_digits"),
 }
+LARGEST = 8192  # pixels of a side
 MADE = ("mnist-static", "heads")  # built-in names of what zeuxis makes itself
 
 
@@ -73,15 +76,19 @@ def load_data(
         >>> len(data), data.spec.shape, data.spec.classes
         (10000, (1, 28, 28), 10)
     """
+    source = os.fspath(source)
     for name, value in (("--size", size), ("--limit", limit)):
         if value is not None and value < 1:
             raise UsageError(f"{name} must be at least 1, got {value}.")
+    limit = None if limit is None else min(limit, sys.maxsize)
     if channels not in (None, 1, 3):
         raise UsageError(f"--channels must be 1 (grey) or 3 (RGB), got {channels}.")
-    if Path(source).suffix.lower() in ENDINGS and Path(source).expanduser().is_file():
+    if Path(source).suffix.lower() in ENDINGS and there(path := home(source)) and not path.is_dir():
         if labels is not None or channels is not None:
             raise UsageError(f"'{source}' is a text: leave out --labels and --channels.")
-        return text(Path(source).expanduser(), split, size, limit)
+        return text(path, split, size, limit)
+    if size is not None and size > LARGEST:
+        raise UsageError(f"--size must be at most {LARGEST:,} pixels, got {size:,}.")
     if source == "heads":
         return rendered_heads(split, size, channels, limit)
     if source == "mnist-static":
@@ -94,6 +101,8 @@ def load_data(
     y = None if raw.labels is None else torch.from_numpy(raw.labels)
     x: torch.Tensor | np.ndarray
     if isinstance(raw.images, np.ndarray):
+        if size is not None and min(len(raw.images), limit or len(raw.images)) * size * size * 3 > memory():
+            raise DataError(f"The images of '{source}' do not fit into memory at {size:,} pixels: choose a smaller --size or --limit.")
         array = converted(raw.images[:limit], size, channels)
         x = torch.from_numpy(array if array.flags.writeable and array.flags.c_contiguous else array.copy())
     else:
@@ -126,28 +135,46 @@ def open_source(source: str, split: Split, labels: Path | None = None) -> Raw:
 def found(source: str, split: Split, labels: Path | None) -> Raw:
     """What a name, a place or a Hub id stands for."""
     name, equals, place = source.partition("=")
-    if equals and not Path(source).exists():
+    if equals and not there(Path(source)):
         if name not in BUILT_IN:
             raise UsageError(f"'{name}' in --data {source} is no built-in set: {', '.join(BUILT_IN)} can be given a place.")
         if not place:
             raise UsageError(f"--data {source} gives '{name}' no place: write {name}=PATH, or {name} alone.")
-        return named(open_path(Path(place).expanduser(), split, name, labels), name, split)
+        return named(open_path(home(place), split, name, labels, BUILT_IN[name][0]), name, split)
     if name in BUILT_IN:
         root = os.environ.get("ZEUXIS_DATA")
         for folder in (SHIPPED / name, *([Path(root) / name] if root else [])):
             if folder.is_dir():
-                return named(open_path(folder, split, name, labels), name, split)
+                return named(open_path(folder, split, name, labels, BUILT_IN[name][0]), name, split)
         return named(from_hub(BUILT_IN[name][1], split, BUILT_IN[name][2], name), name, split)
     if not source:
         raise UsageError("--data is empty: give a path, a Hub id, or a built-in name.")
-    path = Path(source).expanduser()
-    if path.exists():
+    path = home(source)
+    if there(path):
         return open_path(path, split, shown(path.stem or path.resolve().name), labels)
     near = difflib.get_close_matches(source, [*BUILT_IN, *MADE], 1) if "/" not in source else []
     if source.count("/") == 1 and not source.startswith((".", "/", "~")) and not path.suffix:
         return from_hub(source, split, None, source.split("/")[1])
     hint = f"did you mean {near[0]}?" if near else f"give a path, a Hub id, or one of {', '.join([*BUILT_IN, *MADE])}."
-    raise DataError(f"There is no data set '{source}': {hint}")
+    raise DataError(f"There is no data set '{shown(source)}': {hint}")
+
+
+def home(source: str) -> Path:
+    """A path in which ~ stands for a home folder."""
+    try:
+        return Path(source).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"'{shown(source)}' names a home folder that is not known: give the whole path.") from error
+
+
+def there(path: Path) -> bool:
+    """Whether there is anything of this name; one that cannot be looked at is there."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return True
+    except (OSError, ValueError):  # no name that a file could have
+        return False
 
 
 def named(raw: Raw, name: str, split: Split) -> Raw:
@@ -160,8 +187,16 @@ def named(raw: Raw, name: str, split: Split) -> Raw:
     return raw
 
 
-def open_path(path: Path, split: Split, name: str, labels: Path | None = None) -> Raw:
-    """A file or folder, by what lies in it."""
+def open_path(path: Path, split: Split, name: str, labels: Path | None = None, classes: Sequence[str] = ()) -> Raw:
+    """A file or folder, by what lies in it.
+
+    Arguments:
+        path: Where it is.
+        split: The part wanted.
+        name: The data set's name.
+        labels: A CSV of file and label for an image folder.
+        classes: What labels of arrays stand for, where that is known; they are then numbers from 0.
+    """
     try:
         kind = kind_of(path.stat().st_mode)
     except FileNotFoundError as error:
@@ -169,12 +204,12 @@ def open_path(path: Path, split: Split, name: str, labels: Path | None = None) -
     except (OSError, ValueError) as error:
         raise DataError(f"'{shown(path)}' cannot be read ({first_line(error)}): check the path of the data.") from error
     if kind == "file":
-        return open_file(path, split, name)
+        return open_file(path, split, name, classes)
     if kind != "folder":
         raise DataError(f"'{shown(path)}' is a {kind}, expected a folder or a file.")
     try:
         for reader in (idx_folder, parquet_folder, mat_folder):
-            if (raw := reader(path, split, name)) is not None:
+            if (raw := reader(path, split, name, classes)) is not None:
                 return raw
         if (raw := image_folder(path, split, name, labels)) is not None:
             return raw
@@ -182,29 +217,29 @@ def open_path(path: Path, split: Split, name: str, labels: Path | None = None) -
     except PermissionError as error:
         raise DataError(f"'{shown(path)}' cannot be read ({first_line(error)}): make it readable.") from error
     if len(arrays) == 1:
-        return npz(arrays[0], split, name)
+        return npz(arrays[0], split, name, classes)
     if (parts := {part_of(p.stem): p for p in arrays}) and len(parts) == len(arrays):
-        return npz(parts, split, name)
+        return npz(parts, split, name, classes)
     several = f" (there are {len(arrays)})" if arrays else ""
     raise DataError(f"'{shown(path)}' holds no {split} images: expected IDX, parquet, .mat or image files, or one .npz{several}.")
 
 
-def open_file(path: Path, split: Split, name: str) -> Raw:
+def open_file(path: Path, split: Split, name: str, classes: Sequence[str]) -> Raw:
     """A file by its ending; it is all there is, whatever part its name speaks of."""
     ending = path.suffix.lower()
     if ending == ".npz":
-        return npz(path, split, name)
+        return npz(path, split, name, classes)
     if ending == ".mat":
         return mat(path, name)
     if ending == ".parquet":
-        return parquet({ALL: [path]}, split, name, path)
+        return parquet({ALL: [path]}, split, name, path, classes)
     raise DataError(f"'{shown(path)}' has the ending '{path.suffix}', expected .npz, .mat, .parquet or a folder.")
 
 
-def parquet_folder(folder: Path, split: Split, name: str) -> Raw | None:
+def parquet_folder(folder: Path, split: Split, name: str, classes: Sequence[str]) -> Raw | None:
     """The parquet files of a folder; None if there are none."""
     files = parquet_parts(folder)
-    return parquet(files, split, name, folder) if files else None
+    return parquet(files, split, name, folder, classes) if files else None
 
 
 class HubImages:

@@ -125,7 +125,10 @@ def places(folder: Path, paths: Sequence[Path]) -> dict[str, int]:
 def fingerprint(paths: Sequence[Path]) -> str:
     """Of names, sizes and times of files: changes when one of them does."""
     total = hashlib.sha256()
+    places: dict[Path, str] = {}
     for path in paths:
-        about = os.stat(path)
-        total.update(os.fsencode(f"{os.path.realpath(path)} {about.st_size} {about.st_mtime_ns}\n"))
+        about, folder = os.stat(path), path.parent
+        if folder not in places:
+            places[folder] = os.path.realpath(folder)
+        total.update(os.fsencode(f"{places[folder]}/{path.name} {about.st_size} {about.st_mtime_ns}\n"))
     return total.hexdigest()
