@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..data.binarised import binarised
 from ..data.dataset import Dataset
-from ..data.images import FORMATS, Files, decode, orientation, spread
+from ..data.images import FORMATS, Files, decode, spread, upright_size
 from ..data.reading import first_line
 from ..errors import DataError, UsageError
 
@@ -171,8 +171,7 @@ def inspected(path: Path, where: str) -> tuple[int, int, int]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as picture:
                 refused = too_much(picture)
-                channels, (width, height) = MODES.get(picture.mode, 3), picture.size
-                turned = orientation(picture) >= 5
+                channels, (width, height) = MODES.get(picture.mode, 3), upright_size(picture)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"The image {where} is too large to be safe ({first_line(error)}): cut it into smaller ones.") from error
     except OSError as error:  # Pillow's error for what is no image is one of these
@@ -181,7 +180,7 @@ def inspected(path: Path, where: str) -> tuple[int, int, int]:
         raise DataError(f"The image {where} cannot be decoded ({first_line(error)}): replace or remove it.") from error
     if refused:
         raise DataError(f"The image {where} has {refused}, which would be lost: convert it to grey or RGB of 8 bits, or leave it out.")
-    return (channels, width, height) if turned else (channels, height, width)
+    return channels, height, width
 
 
 def too_much(picture: Image.Image) -> str:

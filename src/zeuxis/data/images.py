@@ -158,6 +158,14 @@ def orientation(picture: Image.Image) -> int:
     return picture.getexif().get(UPRIGHT, 1) if picture.format in WITH_EXIF else 1
 
 
+def upright_size(picture: Image.Image) -> tuple[int, int]:
+    """Width and height that an opened image will have when it is upright."""
+    width, height = picture.size
+    if picture.format == "TIFF":  # Pillow may have exchanged them already
+        width, height = (int(picture.tag_v2[tag]) for tag in (256, 257))  # type: ignore[attr-defined]
+    return (height, width) if orientation(picture) in (5, 6, 7, 8) else (width, height)
+
+
 def prepared(picture: Image.Image, size: int | None, channels: int | None, form: str = "") -> np.ndarray:
     """A Pillow image as uint8 (C, H, W), resized and cropped to a square and made grey or RGB as asked."""
     deep = picture.mode in ("I", "F") or picture.mode.startswith("I;")

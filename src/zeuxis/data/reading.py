@@ -8,6 +8,8 @@ from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from pathlib import Path
 from typing import IO
 
+from ..printable import printable
+
 SMALL = 512 << 20  # bytes that a file of any length may unfold to
 RATIO = 200  # beyond that, how many bytes each stored byte may become
 
@@ -93,4 +95,4 @@ def shown(path: str | Path) -> str:
         text = os.fsencode(path).decode("latin-1")
     except UnicodeEncodeError:
         text = str(path).encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return printable(text, lines=False)
