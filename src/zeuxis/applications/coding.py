@@ -14,7 +14,7 @@ and the processor. While coding, PyTorch therefore runs on one thread whatever t
 directions, and the network computes in float64 on the CPU. On one machine and one version of PyTorch a file then decodes. On another
 processor or version sums differ by about $10^{-14}$, and the frequencies by nothing unless a $256 \log_2 p_k$ lies that near to the middle
 between two integers: some $10^{-11}$ for each probability, so that most files decode and none is certain to. With single precision,
-up to twice as fast, sums differ by $10^{-6}$, and only the same machine and version decode. In every case checksums of the pixels have the
+which is faster, sums differ by $10^{-6}$, and only the same machine and version decode. In every case checksums of the pixels have the
 last word: what was not reproduced is an error and never an image.
 
 The coders themselves (range coding, and asymmetric numeral systems for bits-back) are those of `constriction`, whose categorical model

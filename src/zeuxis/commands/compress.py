@@ -47,7 +47,7 @@ class Compress(Settings, flags="--"):
     seed: Seed = 0
     """Fixes how pixels of --data are drawn."""
     precision: Precision = "double"
-    """What the network computes in. Single is up to twice as fast, and only the same machine with the same PyTorch can be expected to
+    """What the network computes in. Single is faster, and only the same machine with the same PyTorch can be expected to
     decompress."""
     check: bool = False
     """Decompress every block in memory before it is written, and compare."""
