@@ -112,6 +112,7 @@ def chosen(name: str, wish: Compress) -> tuple[Dataset, dict[str, Any]]:
     known, used = evaluation_data(name, wish.data, wish.split)
     if wish.split != "test" and known.rows is not None:
         data = Source(wish.data).load(part).take(known.rows[:limit])
+        out.print(f"{data.spec.name}: {used}", markup=False, soft_wrap=True)
         return data, used.as_dict()
     data = Source(wish.data, limit=limit).load(part)
     if used.split in ("held-out", "trained on"):

@@ -71,13 +71,13 @@ def main(words: Sequence[str]) -> None:
     began = time.monotonic()
     model = load(wish.model, wish.weights)
     name = source_of(Run.open(resolve(wish.model)), wish.data).data
-    more = provenance(wish.model)
+    more: dict[str, Any] = {}
     if name in DENSITIES:
         figures = points(model, name, wish)
     else:
         figures = {}
         data, used = evaluation_data(wish.model, wish.data, wish.split)
-        more |= used.as_dict()
+        more = used.as_dict()
         classifies = isinstance(model, CanClassify) and getattr(model.config, "supervised", True)
         if wish.only == "classification" or (classifies and wish.only == "both"):
             found, _ = score(model, data, split=used.split)
@@ -86,7 +86,7 @@ def main(words: Sequence[str]) -> None:
         if wish.only == "samples" or (wish.only == "both" and not (classifies and not isinstance(model, CanSample))):
             figures |= images(require(model, CanSample, "draw samples"), data, wish)
     if wish.record:
-        seconds = time.monotonic() - began
+        seconds, more = time.monotonic() - began, provenance(wish.model) | more
         path = write_record(wish.record, figures, seconds=seconds, seed=wish.seed, paper=wish.paper, note=wish.note, **more)
         out.print(f"Record: {path}", markup=False, soft_wrap=True)
 

@@ -216,7 +216,7 @@ def training_command(about: dict[str, Any]) -> str:
         usual = to_json(base[part]) if part in base else {}
         for key, value in about.get(part, {}).items():
             now = tuple(value) if isinstance(value, list) else value
-            if now == usual.get(key, now):
+            if now == usual.get(key, now) or key == "minutes":
                 continue
             name = f"--{given}.{key.replace('_', '-')}"
             if isinstance(value, bool):

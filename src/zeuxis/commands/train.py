@@ -54,7 +54,7 @@ class Resume(Settings, flags="--"):
 
 
 def main(words: Sequence[str]) -> None:
-    words = [re.sub("^--minutes(?==|$)", "--training.minutes", word) for word in words]
+    words = list(words)
     if not words or words[0] in ("-h", "--help"):
         text = HELP.format(models=", ".join(sorted(models())), recipes=", ".join(recipes()), algorithms=", ".join(ALGORITHMS))
         if not words:
@@ -70,6 +70,8 @@ def main(words: Sequence[str]) -> None:
         else:
             resume(wish.resume, wish.images)
         return
+    minutes = "--bc.minutes" if words[0] == "bc" else "--training.minutes"
+    words = [re.sub("^--minutes(?==|$)", minutes, word) for word in words]
     if words[0] in ALGORITHMS:
         train_policy(words)
         return

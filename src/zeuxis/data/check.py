@@ -51,9 +51,9 @@ class Report:
         if len(self.corrupt) > 10:
             found.append(f"Further images that cannot be decoded: {len(self.corrupt) - 10:,}.")
         if len(self.sizes) > 1:
-            found.append(f"Images have {len(self.sizes)} different sizes: train with --size.")
+            found.append(f"Images have {len(self.sizes)} different sizes: training brings them to one; --size chooses which.")
         if len(self.channels) > 1:
-            found.append("Some images are grey and some are in colour: train with --channels 1 or 3.")
+            found.append("Some images are grey and some are in colour: training makes all RGB; --channels 1 makes them grey.")
         if self.duplicates:
             found.append(f"Images that equal an earlier one in every pixel: {self.duplicates:,}.")
         if self.constant:
@@ -121,10 +121,6 @@ def check(source: str, *, split: Split = "train", labels: str | Path | None = No
         report.fatal = report.corrupt[0].rstrip(".") + f"{more}."
     elif not report.images:
         report.fatal = f"'{source}' holds no images: give a data set with at least one."
-    elif len(report.sizes) > 1:
-        report.fatal = f"The images of '{source}' have {len(report.sizes)} different sizes: bring them to one with --size."
-    elif len(report.channels) > 1:
-        report.fatal = f"Some images of '{source}' are grey and some are in colour: choose --channels 1 or --channels 3."
     elif raw.labels is not None and len(raw.labels) != report.images:
         report.fatal = f"'{source}' has {report.images:,} images and {len(raw.labels):,} labels: give one label an image."
     return report

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DivergenceError, UsageError, ZeuxisError
-from ..ranges import Count, CountOrNone, Portion, Positive, Range, Seed, Settings, Size, Threads
+from ..ranges import Count, CountOrNone, Duration, Portion, Positive, Range, Seed, Settings, Size, Threads
 from ..training import optimisers
 from ..training.loop import interrupts
 from ..training.report import Report
@@ -44,6 +44,8 @@ class CloningConfig(Settings, flags="--bc."):
     """Keep one step of so many of each demonstration."""
     steps: Count = 20_000
     """Steps of Adam."""
+    minutes: Duration = 0.0
+    """Minutes after which it ends wherever it is; 0 sets no such limit."""
     batch: Portion = 128
     """Pairs in each, drawn with replacement."""
     lr: Positive = 1e-3
@@ -118,7 +120,7 @@ class BC:
         with interrupts() as stop, report.open(self.steps):
             if self.steps == 0:
                 report.say(f"{len(self.kept):,} pairs are cloned, {len(self.held):,} validate.")
-            while self.steps < total and not stop.is_set():
+            while self.steps < total and not stop.is_set() and not (c.minutes and time.monotonic() - began > 60 * c.minutes):
                 generator = torch.Generator().manual_seed(c.seed * 1_000_003 + self.steps)
                 rows = self.kept[torch.randint(len(self.kept), (c.batch,), generator=generator)]
                 loss = -self.policy.log_prob(self.policy(self.x[rows]), self.a[rows]).mean()

@@ -55,6 +55,8 @@ class Learning(Settings, flags="--training."):
 
     steps: Count = 1_000_000
     """Length of the training (environment steps)."""
+    minutes: Duration = 0.0
+    """Minutes after which it ends wherever it is; 0 sets no such limit."""
     batch: Portion = 5_000
     """Least steps of an iteration; whole trajectories are taken until there are as many."""
     horizon: CountOrNone = 0
@@ -181,7 +183,7 @@ class Learner:
         with interrupts() as stop, self.engine, report.open(self.steps):
             if self.introduce():
                 report.say(self.introduce())
-            while self.steps < total and not stop.is_set():
+            while self.steps < total and not stop.is_set() and not (t.minutes and time.monotonic() - began > 60 * t.minutes):
                 at = time.monotonic()
                 found = self.iterate()
                 self.check()

@@ -165,7 +165,7 @@ def resume(folder: str | Path, steps: int | None = None, env: str = "", demos: s
         wish = replace(wish, env=env or named_by_file(wish.env, f"'{where}'"), demos=demos or wish.demos)
         if steps is not None:
             part = "bc" if wish.algorithm == "bc" else "learning"
-            wish = replace(wish, **{part: replace(getattr(wish, part), steps=steps)})
+            wish = replace(wish, **{part: replace(getattr(wish, part), steps=steps, minutes=0.0)})
         if wish.algorithm in IMITATION and digest(wish.demos) != about.get("digest"):
             raise ZeuxisError(
                 f"'{wish.demos}' is not the file that this run began with: put it back, give its place with --demos, or start a new run."
@@ -198,6 +198,9 @@ def carry_out(agent: Learner | BC, run: Run) -> Learner | BC:
     made = f"a policy of {weights:,} weights from {task.observation} observed numbers to {takes}"
     console.print(f"{agent.name}: {made}, in {run}", markup=False, soft_wrap=True)
     agent.learn()
+    part, about = "bc" if agent.name == "bc" else "learning", run.read_json("config.json")
+    if not agent.stopped and agent.steps < about[part]["steps"]:  # the minutes were over first
+        run.write_json("config.json", about | {part: about[part] | {"steps": agent.steps}})
     run.write("README.md", card(agent, run))
     if agent.stopped:
         sentence = f"Stopped and saved at {agent.steps:,} steps; go on with: zeuxis train --resume {run}"
