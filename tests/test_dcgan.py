@@ -6,11 +6,14 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 import tiny
 from zeuxis.data.dataset import Spec
 from zeuxis.errors import UsageError
 from zeuxis.gan.dcgan import DCGAN, DCGANConfig
+from zeuxis.gan.losses import discriminator_loss, generator_loss
 from zeuxis.model import Batch, Noise
 from zeuxis.nn.norm import BatchNorm, settle_statistics
 from zeuxis.recipes import recipes
@@ -82,6 +85,80 @@ def test_first_losses_are_those_of_a_coin(name: str) -> None:
     # The last layer sums thousands of units with weights of 0.02: logits start within about one of zero, not at it.
     assert abs(losses["discriminator"].item() - 2 * math.log(2)) < 0.5
     assert abs(losses["generator"].item() - math.log(2)) < 0.5
+
+
+def test_losses_are_cross_entropies_with_real_as_1_and_generated_as_0() -> None:
+    real, fake = torch.randn(2, 50) * 3
+    one, zero = torch.ones(50), torch.zeros(50)
+    cross = F.binary_cross_entropy_with_logits
+    torch.testing.assert_close(discriminator_loss(real, fake), cross(real, one) + cross(fake, zero))
+    torch.testing.assert_close(generator_loss(fake), cross(fake, one))
+
+
+def test_real_and_generated_images_are_judged_in_batches_apart() -> None:
+    model, batch = tiny.model("dcgan").train(), tiny.batch("dcgan")
+    judged: list[tuple[Tensor, Tensor]] = []
+    made: list[Tensor] = []
+    model.discriminator.register_forward_hook(lambda _, given, out: judged.append((given[0], out)))
+    model.generator.register_forward_hook(lambda _, given, out: made.append(out))
+    turns = [loss for _, loss in model.play(batch)]
+    assert [len(x) for x, _ in judged] == [16, 16, 16] and len(made) == 2
+    assert torch.equal(judged[0][0], model.scale(batch.x))
+    assert all(torch.equal(x, fake) for (x, _), fake in zip(judged[1:], made, strict=True))
+    assert not torch.equal(made[0], made[1]), "each turn has codes of its own"
+    torch.testing.assert_close(turns[0], discriminator_loss(judged[0][1], judged[1][1]))
+    torch.testing.assert_close(turns[1], generator_loss(judged[2][1]))
+
+
+def like(norm: BatchNorm, plain: type[nn.BatchNorm1d] | type[nn.BatchNorm2d], order: Tensor | None = None) -> nn.Module:
+    """PyTorch's batch normalization with the same numbers, its features in another order if one is given."""
+    copy = plain(len(norm.mean), norm.eps)
+    for mine, theirs in (("weight", norm.gain), ("bias", norm.bias), ("running_mean", norm.mean), ("running_var", norm.variance)):
+        getattr(copy, mine).data.copy_(theirs if order is None else theirs[order])
+    return copy.eval()
+
+
+def with_weight(layer: nn.Module, weight: Tensor) -> nn.Module:
+    layer.weight.data.copy_(weight)
+    return layer
+
+
+def settled() -> tuple[DCGAN, Tensor]:
+    """A strided network for 32 pixels with statistics, and images."""
+    model = DCGAN(DCGANConfig(layout="strided", channels=3, code=7), Spec("x", (3, 32, 32))).eval()
+    x = torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8)
+    model.settle(x)
+    return model, x
+
+
+@torch.no_grad()
+def test_the_generator_is_that_of_pytorchs_layers() -> None:
+    model, _ = settled()
+    g, c = model.generator, 3
+    order = torch.arange(16 * 4 * c).view(4, 4, 4 * c).permute(2, 0, 1).flatten()  # units by maps, as `Unflatten` takes them
+    layers = [with_weight(nn.Linear(7, 16 * 4 * c, bias=False), g.dense[0].weight[order])]
+    layers += [like(g.dense_norm[0], nn.BatchNorm1d, order), nn.ReLU(), nn.Unflatten(1, (4 * c, 4, 4))]
+    for layer, norm in zip(g.deconv, [*g.deconv_norm, None], strict=True):
+        a, b = layer.weight.shape[:2]
+        layers.append(with_weight(nn.ConvTranspose2d(a, b, 5, 2, 2, 1, bias=False), layer.weight))
+        layers += [nn.Tanh()] if norm is None else [like(norm, nn.BatchNorm2d), nn.ReLU()]
+    z = model.prior(5)
+    torch.testing.assert_close(g(z), nn.Sequential(*layers)(z), atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_the_discriminator_and_its_features_are_those_of_pytorchs_layers() -> None:
+    model, x = settled()
+    d, h, pooled = model.discriminator, model.scale(x), []
+    for i, (layer, norm) in enumerate(zip(d.conv, d.conv_norm, strict=True)):
+        b, a = layer.weight.shape[:2]
+        h = with_weight(nn.Conv2d(a, b, 5, 2, 2, bias=False), layer.weight)(h)
+        h = nn.LeakyReLU(0.2)(like(norm, nn.BatchNorm2d)(h) if i else h)
+        size = h.shape[2] // 4
+        pooled.append(h.unflatten(2, (4, size)).unflatten(4, (4, size)).amax((3, 5)).flatten(1))
+    logits = h.permute(0, 2, 3, 1).flatten(1) @ d.last.weight[0]
+    torch.testing.assert_close(d(model.scale(x)), logits, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(model.features(x), torch.cat(pooled, 1), atol=1e-5, rtol=1e-4)
 
 
 def test_codes_are_uniform_and_scaling_is_undone() -> None:

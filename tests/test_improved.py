@@ -65,16 +65,70 @@ def loss_by_hand(model: ImprovedGAN, batch: Batch) -> torch.Tensor:
     whole = lambda h: torch.cat([model.discriminator(h)[1], torch.zeros(len(h), 1)], 1).log_softmax(1)  # noqa: E731
     z = Noise(0, 0, slice(0, 16), 16).uniform(model.config.code)
     labelled, real, fake = whole(model.scale(x)), whole(model.scale(batch.x)), whole(model.generator(z))
+    c = model.config
     on_real = labelled[:, :10] - labelled[:, :10].logsumexp(1, keepdim=True)
-    return F.nll_loss(on_real, y) - 0.5 * real[:, :10].logsumexp(1).mean() - 0.5 * fake[:, 10].mean()
+    given_real = (real[:, :10] - real[:, :10].logsumexp(1, keepdim=True)).exp()
+    entropy = torch.distributions.Categorical(given_real).entropy().mean()
+    game = -c.unlabelled * 0.5 * (real[:, :10].logsumexp(1).mean() + fake[:, 10].mean())
+    return F.nll_loss(on_real, y) + game + c.entropy * entropy
 
 
-def test_the_discriminators_loss_is_that_of_k_plus_1_classes() -> None:
-    model = tiny.model("improved-gan").train()
+@pytest.mark.parametrize("changes", [{}, {"unlabelled": 0.4}, {"entropy": 0.3}], ids=str)
+def test_the_discriminators_loss_is_that_of_k_plus_1_classes(changes: dict) -> None:
+    model = tiny.model("improved-gan", **changes).train()
     model.discriminator.noise = (0.0, 0.0)
+    model.discriminator.last.length.data.mul_(5)
     with torch.no_grad():
         expected = loss_by_hand(model, tiny.batch("improved-gan"))
     assert next(model.play(tiny.batch("improved-gan")))[1].item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["saturating", "non-saturating"])
+def test_the_generators_adversarial_losses_are_those_of_its_images_probabilities(kind: str) -> None:
+    model, made = tiny.model("improved-gan", generator=kind).train(), []
+    model.discriminator.noise = (0.0, 0.0)
+    model.generator.register_forward_hook(lambda module, given, out: made.append(out.detach()))
+    *_, (player, loss) = model.play(tiny.batch("improved-gan"))
+    with torch.no_grad():
+        logits = torch.cat([model.discriminator(made[-1])[1], torch.zeros(16, 1)], 1)
+    real = logits.softmax(1)[:, :10].sum(1)
+    expected = (1 - real).log().mean() if kind == "saturating" else -real.log().mean()
+    assert player == "generator" and loss.item() == pytest.approx(expected.item(), abs=1e-5)
+
+
+def test_agreement_enters_with_its_weight() -> None:
+    losses = []
+    for weight in (0.0, 1.0, 3.0):
+        model = tiny.model("improved-gan", moved=0.5, agree=weight).train()
+        model.discriminator.last.length.data.mul_(80)
+        losses.append(next(model.play(tiny.batch("improved-gan")))[1].item())
+    assert losses[1] > losses[0] + 0.01
+    assert losses[2] - losses[0] == pytest.approx(3 * (losses[1] - losses[0]), rel=1e-3)
+
+
+def test_both_players_losses_have_the_distance_from_their_past() -> None:
+    """All weights moved by 0.1 lie 0.05 from the mean of both: 0.0025 for each of them."""
+    found = {}
+    for weight in (0.0, 0.5):
+        model = tiny.model("improved-gan", history=weight, generator="saturating").train()
+        for images in (0, 16):
+            batch = tiny.batch("improved-gan")
+            batch.images = images
+            found[weight] = dict(model.play(batch))
+            for p in model.parameters():
+                p.data += 0.1 * (images == 0)
+    for player, module in model.players().items():
+        count = sum(p.numel() for p in module.module.parameters())
+        difference = found[0.5][player] - found[0.0][player]
+        assert difference.item() == pytest.approx(0.5 * 0.0025 * count, rel=1e-3)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_the_generator_takes_its_steps_after_the_discriminators_one(steps: int) -> None:
+    model = tiny.model("improved-gan", generator="saturating", generator_steps=steps, generator_lr=5e-4).train()
+    turns = [player for player, _ in model.play(tiny.batch("improved-gan"))]
+    assert turns == ["discriminator"] + ["generator"] * steps
+    assert model.players()["generator"].lr == 5e-4 and model.players()["discriminator"].lr == 3e-3
 
 
 @pytest.mark.parametrize("kind", [nn.Linear(6, 4), nn.Conv2d(6, 4, 3, 2, 1), nn.ConvTranspose2d(6, 4, 5, 2, 2, 1)])

@@ -16,6 +16,7 @@ from zeuxis.data.dataset import Spec
 from zeuxis.errors import MissingCapability, UsageError, ZeuxisError
 from zeuxis.model import Batch, Model, Noise, Player, model_class, models, require
 from zeuxis.nn.norm import BatchNorm
+from zeuxis.training import optimisers
 from zeuxis.training.config import from_json, to_json
 from zeuxis.training.loop import fit
 from zeuxis.training.run import Run
@@ -52,6 +53,26 @@ def test_players_share_no_parameter_and_leave_none_out(name: str) -> None:
     owned = [id(p) for player in model.players().values() for p in player.module.parameters()]
     assert len(owned) == len(set(owned))
     assert set(owned) == {id(p) for p in model.parameters()}
+
+
+PAPERS: dict[str, dict[str, tuple]] = {  # optimizer, step size, decays of the moments, weight decay
+    "dcgan": dict.fromkeys(("discriminator", "generator"), ("adam", 2e-4, (0.5, 0.999), 1e-5)),
+    "improved-gan": dict.fromkeys(("discriminator", "generator"), ("adam-root", 3e-3, (0.5, 0.999), 0.0)),
+    "infogan": {"discriminator": ("adam", 2e-4, (0.5, 0.999), 0.0), "generator": ("adam", 1e-3, (0.5, 0.999), 0.0)},
+    "vae": {"model": ("adamax", 1e-3, (0.9, 0.999), 0.0)},
+    "iaf-ladder": {"model": ("adamax", 2e-3, (0.9, 0.999), 0.0)},
+    "pixelcnn": {"model": ("adam", 1e-3, (0.9, 0.999), 0.0)},
+    "pixelcnnpp": {"model": ("adam", 1e-3, (0.95, 0.9995), 0.0)},
+}
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_optimizers_have_the_papers_settings(name: str) -> None:
+    players = tiny.model(name).players()
+    assert {key: (p.optimiser, p.lr, p.betas, p.weight_decay) for key, p in players.items()} == PAPERS[name]
+    for player in players.values():
+        group = optimisers.make(player).param_groups[0]
+        assert (group["lr"], tuple(group["betas"]), group["weight_decay"]) == (player.lr, player.betas, player.weight_decay)
 
 
 @pytest.mark.parametrize("name", tiny.NAMES)

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import tiny
 from zeuxis.capabilities import CanBound, CanDecode, CanEncode
@@ -79,6 +79,33 @@ def test_free_bits_count_each_number_of_the_code_at_least_so_much() -> None:
     assert logs["rate"] < 10
     assert loss == pytest.approx(logs["distortion"].item() + 30.0, rel=1e-5)
     assert logs["bound"].item() == pytest.approx(-(logs["distortion"] + logs["rate"]).item(), rel=1e-5)
+
+
+def test_free_bits_are_counted_on_the_mean_over_the_batch() -> None:
+    """A number that costs nothing for one image and twice the free bits for the other costs exactly those."""
+    model = small(free_bits=0.5)
+    rate = torch.tensor([[0.0, 0.1, 2.0], [1.0, 0.2, 4.0]])[:, None]  # means 0.5, 0.15, 3
+    assert model.objective(torch.ones(2, 1), rate, batch(digits(2))).item() == pytest.approx(1 + 0.5 + 0.5 + 3)
+
+
+def test_the_start_is_from_500_images() -> None:
+    seen: list[int] = []
+    for n in (600, 40):
+        model = VAE(VAEConfig(maps=(4, 4), hidden=12, latent=3), Spec("tiny", (1, 28, 28)))
+        model.encoder.register_forward_hook(lambda _, given, out: seen.append(len(given[0])))
+        model.begin(tiny.images(n), 0)
+    assert seen == [500, 40]
+
+
+def test_a_mean_image_is_the_likeliest_one() -> None:
+    """A mean at the center of a pixel's bin decodes as that pixel, which then has the largest probability."""
+    model = small(3)
+    nn.init.constant_(model.log_scale, -7.0)
+    centers = (torch.arange(192).float() + 0.5) / 256 - 0.5
+    model.decoder.forward = lambda z: centers.view(1, 3, 8, 8).expand(len(z), -1, -1, -1)  # type: ignore[method-assign]
+    found = model.decode(torch.zeros(1, 3))
+    assert torch.equal(found.flatten(), torch.arange(192, dtype=torch.uint8))
+    assert torch.equal(model.pixels(torch.zeros(1, 3)).argmax(-1).byte(), found)
 
 
 def test_importance_weights_train_the_tighter_bound() -> None:
