@@ -24,16 +24,17 @@ from zeuxis.training.run import Run
 from zeuxis.training.weights import build
 
 
-def test_the_generated_class_needs_no_unit() -> None:
-    logits, y = torch.randn(64, 10, dtype=torch.float64) * 3, torch.randint(10, (64,))
-    whole = torch.cat([logits, torch.zeros(64, 1, dtype=torch.float64)], 1).log_softmax(1)
-    lse = logits.logsumexp(1)
-    z = logits.exp().sum(1)
-    torch.testing.assert_close(lse.sigmoid(), z / (z + 1))
-    torch.testing.assert_close(-F.logsigmoid(lse), -whole[:, :10].logsumexp(1))  # -log p(real)
-    torch.testing.assert_close(F.softplus(lse), -whole[:, 10])  # -log p(generated)
-    given_real = whole[:, :10] - whole[:, :10].logsumexp(1, keepdim=True)
-    torch.testing.assert_close(F.cross_entropy(logits, y), F.nll_loss(given_real, y))
+def test_classes_and_realness_are_those_of_k_plus_1_classes() -> None:
+    """The generated class needs no unit: with its logit at 0, what is left of K + 1 probabilities are D and p(y | x, real)."""
+    model, batch = tiny.model("improved-gan").eval(), tiny.batch("improved-gan")
+    with torch.no_grad():
+        logits = model.discriminator(model.scale(batch.x))[1]
+    whole = torch.cat([logits, torch.zeros(16, 1)], 1).softmax(1)
+    given_real = whole[:, :10] / whole[:, :10].sum(1, keepdim=True)
+    torch.testing.assert_close(model.classify(batch.x), given_real)
+    model.discriminator.noise = (0.0, 0.0)
+    next(model.play(batch))
+    torch.testing.assert_close(batch.logs["D(x)"], whole[:, :10].sum(1).mean())
 
 
 def test_noise_from_the_store_is_that_of_a_normal_law_and_splits_over_processes() -> None:

@@ -111,10 +111,23 @@ def test_free_bits_stop_the_gradient_of_what_is_nearly_free_and_no_figure() -> N
         layer = model.layers[0]  # type: ignore[index]
         return loss.detach(), batch.logs, [p.grad for p in layer.up_first.parameters()]
 
-    (free, logs, _), (plain, logs_plain, _) = play(1e6), play(0.0)
+    (free, logs, still), (plain, logs_plain, pulled) = play(1e6), play(0.0)
     assert torch.equal(logs["bits/dim"], logs_plain["bits/dim"])  # the bound is logged without the clamp
     assert plain.item() == pytest.approx((logs["distortion"] + logs["rate"]).item(), rel=1e-5)
     assert free.item() == pytest.approx((logs["distortion"] + 2 * 1e6).item(), rel=1e-5)
+    rates = [
+        sum((a - b).abs().sum() for a, b in zip(still, other, strict=True) if a is not None and b is not None)
+        for other in (play(1e7)[2], pulled)
+    ]
+    assert rates[0] == 0 < rates[1], "what is free pulls nowhere, what costs does"
+
+
+def test_free_bits_are_counted_on_the_mean_over_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A map that costs nothing for one image and twice the free bits for the other costs exactly those."""
+    rate = torch.tensor([[0.0, 0.1, 2.0], [1.0, 0.2, 4.0]])
+    monkeypatch.setattr(Ladder, "terms", lambda *_, **__: (torch.ones(2), rate))
+    _, loss = next(tiny.model("iaf-ladder", free_bits=0.5).play(tiny.batch("iaf-ladder", 2)))
+    assert loss.item() == pytest.approx(1 + 0.5 + 0.5 + 3)
 
 
 def test_layers_start_with_the_deviation_they_are_meant_to() -> None:
