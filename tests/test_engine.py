@@ -25,7 +25,7 @@ from zeuxis.training import optimisers
 from zeuxis.training.distributed import World
 from zeuxis.training.ema import Average, decay
 from zeuxis.training.loop import begin, fit
-from zeuxis.training.order import Order
+from zeuxis.training.order import Order, Streams
 from zeuxis.training.run import Run
 from zeuxis.training.settings import Training
 from zeuxis.training.speed import faster_products
@@ -149,6 +149,66 @@ def test_clipping_bounds_the_step() -> None:
     assert abs((model.net.weight - before).norm().item() - 0.5 * 0.1) < 1e-6
 
 
+class Pair(Mean):
+    """Two weights of one player, whose gradients are 3 and 4 whatever they are."""
+
+    def __init__(self, config: Settings, spec: Spec) -> None:
+        super().__init__(config, spec)
+        self.net = nn.ModuleList([nn.Linear(1, 1, bias=False) for _ in range(2)])
+        self.draws: list[float] = []
+
+    def play(self, batch: Batch):
+        self.draws += batch.noise.uniform(1).flatten().tolist()
+        yield "mean", 3 * self.net[0].weight.sum() + 4 * self.net[1].weight.sum()
+
+
+def pair() -> Pair:
+    torch.manual_seed(0)
+    return Pair(Settings(), tiny.images().spec)
+
+
+def weights_of(model: Pair) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def test_clipping_keeps_the_direction_of_all_a_players_gradients() -> None:
+    model = pair()
+    before = weights_of(model)
+    fit(model, tiny.images(), training=tiny.training(images=16, clip=1.0), quiet=True)
+    torch.testing.assert_close(before - weights_of(model), 0.1 * torch.tensor([0.6, 0.8]))
+
+
+def test_the_step_size_follows_its_schedule() -> None:
+    for changes, factors in (
+        ({"schedule": "linear", "decay_from": 0.5}, [1, 1, 1, 0.5]),
+        ({"warmup": 32}, [0, 0.5, 1, 1]),
+        ({}, [1, 1, 1, 1]),
+    ):
+        model = pair()
+        at, moved = weights_of(model), []
+        fitting = begin(model, tiny.images(), None, tiny.training(images=64, **changes), quiet=True)
+        for _ in range(4):
+            fitting.one_step()
+            moved.append((at - weights_of(model))[0].item())
+            at = weights_of(model)
+        assert moved == pytest.approx([0.1 * 3 * f for f in factors], abs=1e-6)
+
+
+def test_every_example_of_a_step_has_noise_of_its_own() -> None:
+    model = pair()
+    fit(model, tiny.images(), training=tiny.training(images=32, accumulate=2), quiet=True)
+    assert len(model.draws) == len(set(model.draws)) == 32
+
+
+def test_further_examples_are_shuffled_apart_from_the_batch() -> None:
+    streams, order = Streams(tiny.images(64), 0), Order(64, 16, 0)
+    rows = {kind: [streams.rows(kind, 16, i).tolist() for i in range(4)] for kind in ("any", "labelled")}
+    rows["batch"] = [order.rows(i).tolist() for i in range(4)]
+    for one, other in (("any", "batch"), ("labelled", "batch"), ("any", "labelled")):
+        for a, b in zip(rows[one], rows[other], strict=True):
+            assert len(set(a) & set(b)) < 12, f"{one} shows the examples of {other}"
+
+
 def test_schedules() -> None:
     at = lambda p, kind: optimisers.factor(p, 10**9, kind, 0.5, 0)  # noqa: E731
     assert [at(p, "constant") for p in (0, 1)] == [1, 1]
@@ -238,9 +298,7 @@ except ZeuxisError as error:
     print(error)
 """
     run = a_run(tmp_path, tiny.model("dcgan"))
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(run), str(Path(__file__).parent)], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", script, str(run), str(Path(__file__).parent)], capture_output=True, text=True, check=True)
     assert "could not be written" in done.stdout
     assert "the save of 16 images is kept" in done.stdout
     assert run.saved_images() == 16
@@ -409,14 +467,10 @@ def test_freed_memory_is_kept_and_not_cleared_again() -> None:
 
 def test_training_in_a_thread_needs_no_signals() -> None:
     results = []
-    thread = threading.Thread(
-        target=lambda: results.append(fit(mean_model(), tiny.images(), training=tiny.training(), quiet=True))
-    )
+    thread = threading.Thread(target=lambda: results.append(fit(mean_model(), tiny.images(), training=tiny.training(), quiet=True)))
     thread.start()
     thread.join()
     assert results[0].images == 64
-
-
 
 
 def test_a_run_on_given_data_does_not_claim_another_set(tmp_path: Path) -> None:

@@ -136,6 +136,8 @@ def test_the_generator_takes_its_steps_after_the_discriminators_one(steps: int) 
 def test_the_first_pass_gives_mean_zero_and_the_wished_deviation(kind: nn.Module) -> None:
     for start in (1.0, 0.1):
         layer = WeightNorm(kind, start=start)
+        layer.layer.bias.data.fill_(3.0)
+        layer.length.fill_(7.0)  # what was there before does not count
         x = torch.randn(300, 6) * 5 + 2 if isinstance(kind, nn.Linear) else torch.randn(40, 6, 8, 8) * 5 + 2
         with first_pass(layer):
             layer(x)
