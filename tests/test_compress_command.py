@@ -183,13 +183,13 @@ BAD = [
     ("compress {0}/grey {0}/photos --precision half", 2, "precision"),
     ("compress {0}/grey {0}/photos -o {0}/good.zx/x.zx", 1, "could not be written"),
     ("compress {0}/grey --data mnist --split half", 2, "expected test or train"),
-    ("compress {0}/grey --data mnist --n -1", 2, "0 or more"),
+    ("compress {0}/grey --data mnist --n -1", 2, "at least 0"),
     ("compress {0}/binary --data mnist --n 3", 2, "add --binarise"),
     ("compress {0}/grey --data ring", 2, "grey or RGB images"),
     ("decompress {0}/nowhere.zx", 1, "cannot be read"),
     ("decompress {0}/good.zx", 1, "is no file that"),
     ("decompress {0}/photos/grey.png", 1, "is no file that"),
-    ("decompress {0}/photos", 1, "cannot be read"),
+    ("decompress {0}/photos", 1, "is a folder, expected a file"),
 ]
 
 

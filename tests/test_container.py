@@ -15,7 +15,7 @@ from codec import Chain, ChainConfig, Given, chain, noise, vae
 from zeuxis.applications import container
 from zeuxis.applications.coding import PRECISION, fingerprint
 from zeuxis.applications.compress import compress, decompress, survey
-from zeuxis.applications.container import FRAME, MAGIC, Block, Done, Header, Writer, link, sections
+from zeuxis.applications.container import FRAME, MAGIC, Block, Header, Writer, link, sections
 from zeuxis.errors import DataError, ZeuxisError
 from zeuxis.model import Model
 
@@ -93,7 +93,7 @@ def forged(path: Path, by: Model, *blocks: tuple[object, bytes], **changes: obje
         for kind, said, body in (
             (b"HEAD", about, b""),
             *((b"BLCK", *block) for block in blocks),
-            (b"DONE", vars(Done(1, len(blocks))), b""),
+            (b"DONE", {"images": about["images"], "blocks": len(blocks)}, b""),
         ):
             head = zlib.compress(json.dumps(said).encode())
             frame = FRAME.pack(kind, len(head), len(body))
@@ -193,5 +193,6 @@ def test_an_interrupted_writing_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_block_says_what_it_holds() -> None:
     block = Block(((2, 1, 4, 4), (1, 3, 5, 6)), (), 0, 1, 0, "")
-    assert block.images() == [(1, 4, 4), (1, 4, 4), (3, 5, 6)]
+    assert list(block.images()) == [(1, 4, 4), (1, 4, 4), (3, 5, 6)]
+    assert (len(block), block.tiles((1, 4, 4)), block.tiles((3, 4, 4))) == (3, 2 + 3 * 2 * 2, 2 + 2 * 2)
     assert Header("", "", "", "", "", "range", "double", "", (1, 4, 4), 3).bits == PRECISION

@@ -208,6 +208,9 @@ def several(value: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     """The entries of a tuple or list."""
     if not isinstance(value, tuple | list):
         raise ValueError("a list of values")
+    alike = arguments[-1] is Ellipsis and {arguments[0]} == set(map(type, value))  # as long lists in files are
+    if alike and (arguments[0] is str or (arguments[0] is int and -(2**63) <= min(value) <= max(value) < 2**63)):
+        return tuple(value)
     kinds = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
     if len(kinds) != len(value):
         raise ValueError(f"{len(kinds)} values")

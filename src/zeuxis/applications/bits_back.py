@@ -41,6 +41,7 @@ from .coding import Advance, Coded, Precision, categorical, constriction, ready,
 
 BINS = 10  # log2 of the bins of a number of a code
 TABLE = 2**22  # entries of the tables of laws that are held at a time
+ROWS = 2**14  # laws of the posterior, of 2**BINS entries each, that are computed at a time
 
 
 class BitsBack:
@@ -87,22 +88,26 @@ class BitsBack:
     def decode(self, coded: Coded, n: int, advance: Advance) -> UInt8[Tensor, "n channels height width"]:
         """The n images of these bits."""
         start, words = self.initial(min(coded.lanes, n)), to_words(coded.payload)
+        if coded.kept > len(start):
+            raise DataError("more initial bits than there are")
         try:
             coder = self.stack.AnsCoder(np.concatenate([start[: coded.kept], words]))
         except ValueError as error:
             raise DataError("bits that no image has") from error
-        groups = []
+        found = torch.empty(n, *self.shape, dtype=torch.uint8)
         for first in reversed(range(0, n, coded.lanes)):
             count = min(coded.lanes, n - first)
             bins = coder.decode(self.prior, count * self.latent)
             numbers = coder.decode(categorical(), self.pixels(bins, count))
+            if coder.num_words() < 2:  # an empty stack goes on with zeros; the initial bits see to it that no image empties it
+                raise DataError("more than its bits can hold")
             group = self.images(numbers, count)
             coder.encode_reverse(bins, categorical(), self.posterior(group))
-            groups.append(group)
+            found[first : first + count] = group
             advance(count)
         if not np.array_equal(coder.get_compressed(), start):
             raise DataError("bits that do not lead back to the initial ones")
-        return torch.cat(groups[::-1])
+        return found
 
     def initial(self, lanes: int) -> np.ndarray:
         """Bits for the codes of the first group, which can take 24 for each number; the last word is 1, as the coder wants it."""
@@ -113,8 +118,11 @@ class BitsBack:
     def posterior(self, x: UInt8[Tensor, "n channels height width"]) -> Float32[np.ndarray, "numbers bins"]:
         """Laws of the bins of every number of the codes, image by image."""
         mean, log_std = (t.double().flatten()[:, None] for t in self.model.posterior(x))
-        below = torch.special.ndtr((self.edges - mean) * torch.exp(-log_std))
-        return slots(below.diff(dim=1).log_())
+        parts = []
+        for m, s in zip(mean.split(ROWS), log_std.split(ROWS), strict=True):
+            below = torch.special.ndtr((self.edges - m) * torch.exp(-s))
+            parts.append(slots(below.diff(dim=1).log_()))
+        return np.concatenate(parts)
 
     def pixels(self, bins: Int32[np.ndarray, "numbers"], n: int) -> Float32[np.ndarray, "pixels levels"]:
         """Laws of all numbers of n images given their codes."""

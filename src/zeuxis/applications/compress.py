@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,12 +27,14 @@ from torch import Tensor
 from ..autoregressive.sampling import to_levels, to_pixels
 from ..capabilities import CanBitsBack, CanScan, has
 from ..errors import DataError, MissingCapability, UsageError, ZeuxisError
+from ..files import write
 from ..model import Model, models
 from ..progress import meter
 from .bits_back import BitsBack
 from .codec_report import Report
-from .coding import PRECISION, Coded, Coder, Precision, fingerprint, machine, pinned
-from .container import DIGEST, Block, Done, Header, sections, writing
+from .coding import PRECISION, Advance, Coded, Coder, Precision, fingerprint, machine, pinned
+from .container import BLOCK, DIGEST, Block, Done, Header, Writer, sections
+from .names import clash, fault
 from .originals import Originals, numbered
 from .range_coding import RangeCoder
 from .rivals import Rivals
@@ -114,8 +118,14 @@ def compress(
             images=len(originals),
             prefix=originals.prefix,
         )
+        require_names(originals)
         total = sum(tile_count(originals.shape(i), shape) for i in range(len(originals)))
-        with writing(path) as file, meter(total, "compressing tiles") as advance:
+
+        def fill(partial: Path) -> None:
+            with open(partial, "wb") as opened, meter(total, "compressing tiles") as advance:
+                encode(Writer(opened), advance)
+
+        def encode(file: Writer, advance: Advance) -> None:
             file.section(header)
             for first, last in blocks(originals, shape, tiles):
                 images = [originals.read(i) for i in range(first, last)]
@@ -134,66 +144,141 @@ def compress(
                 for one in images if compare else []:
                     rivals.add(one)
             file.section(Done(report.images, len(report.chains)))
+
+        write(path, fill)
     report.size = Path(path).stat().st_size
     report.rivals = rivals.sizes() if compare else {}
     return report
 
 
-def decompress(path: str | Path, model: Model) -> Iterator[tuple[str, UInt8[Tensor, "channels height width"]]]:
+def decompress(
+    path: str | Path, model: Model, *, numbers: bool = False, large: bool = False
+) -> Iterator[tuple[str, UInt8[Tensor, "channels height width"]]]:
     """The images of a file with their names, block by block; a block's images are given out when all of them are proven right.
 
     Arguments:
         path: A file that `compress` wrote. All of it is checked before anything is decoded.
         model: The model it was written with.
+        numbers: Call the images 0.png, 1.png and so on instead of by their names, which are then not checked.
+        large: Decode it, too, if it claims far more pixels than a file of its size is likely to hold.
 
     Raises:
-        DataError: The file is damaged, belongs to another model, or decodes to other pixels than were coded.
+        DataError: The file is damaged, belongs to another model, names images as no file should be named, or decodes to other pixels
+            than were coded.
     """
-    header, blocks = survey(path)
+    contents = survey(path, numbers=numbers, large=large)
+    header = contents.header
     if (found := fingerprint(model)) != header.fingerprint:
         place = f" (then at '{header.source}')" if header.source else ""
         asked = f"a {header.model} of fingerprint {header.fingerprint[:12]}{place}"
         raise DataError(f"'{path}' was written with {asked}, and this {model.name} has {found[:12]}: give the same weights with --model.")
-    if header.bits != PRECISION or header.shape != model.spec.shape:
-        raise DataError(f"'{path}' has frequencies of {header.bits} bits and tiles of {header.shape}, which this zeuxis does not read.")
     with pinned():
         coder = coder_for(model, header.precision)
-    total = sum(tile_count(one, header.shape) for block in blocks for one in block.images())
-    with meter(total, "decompressing tiles") as advance:
-        for block, payload in sections(path):
+    if header.bits != PRECISION or header.shape != model.spec.shape or header.coder != coder.kind:
+        how = f"frequencies of {header.bits} bits, tiles of {header.shape} and the {header.coder} coder"
+        raise DataError(f"'{path}' has {how}, which this zeuxis does not read for this model.")
+    names, expected = contents.names(), iter(contents.blocks)
+    with meter(sum(block.tiles(header.shape) for block in contents.blocks), "decompressing tiles") as advance:
+        for block, payload in sections(path, large):
             if not isinstance(block, Block):
                 continue
-            shapes = block.images()
-            counts = [tile_count(one, header.shape) for one in shapes]
+            if block != next(expected, None):
+                raise DataError(f"'{path}' was changed while it was read: start again.")
+            count = block.tiles(header.shape)
+            if block.lanes > coder.lanes_for(count):
+                raise DataError(f"'{path}' is damaged (a block says {block.lanes:,} lanes): fetch or copy it again.")
             try:
                 with pinned():
-                    x = coder.decode(Coded(payload, block.lanes, block.kept), sum(counts), advance)
-                images = [join(tiles, shape) for tiles, shape in zip(x.split(counts), shapes, strict=True)]
-                if digest(images) != block.digest:
+                    x = coder.decode(Coded(payload, block.lanes, block.kept), count, advance)
+                if digest(joined(x, block)) != block.digest:
                     raise DataError("other pixels than were coded")
             except DataError as error:
-                last = block.first + len(shapes) - 1
+                last = block.first + len(block) - 1
                 raise DataError(
                     f"'{path}' is whole, but images {block.first} to {last} decode to {error}: it was written by {header.machine} in "
                     f"{header.precision} precision, and this is {machine()}. Decode it where it was written."
                 ) from error
-            for i, one in enumerate(images):
-                name = block.names[i] if block.names else numbered(header.prefix, block.first + i, header.images)
-                yield name, one
+            for one in joined(x, block):
+                yield next(names), one
 
 
-def survey(path: str | Path) -> tuple[Header, list[Block]]:
+def joined(tiles: UInt8[Tensor, "n channels height width"], block: Block) -> Iterator[Tensor]:
+    """A block's images of its tiles, one at a time."""
+    at = 0
+    for shape in block.images():
+        count = tile_count(shape, tuple(tiles.shape[1:]))
+        yield join(tiles[at : at + count], shape)
+        at += count
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file says of itself.
+
+    Arguments:
+        header: Its first section.
+        blocks: What its blocks say.
+        numbers: Whether its images are to be numbered instead of named.
+    """
+
+    header: Header
+    blocks: list[Block]
+    numbers: bool = False
+
+    def names(self) -> Iterator[str]:
+        """The name of each image."""
+        total = self.header.images
+        for block in self.blocks:
+            if self.numbers or not block.names:
+                prefix = "" if self.numbers else self.header.prefix
+                yield from (numbered(prefix, i, total) for i in range(block.first, block.first + len(block)))
+            else:
+                yield from block.names
+
+    def shapes(self) -> set[tuple[int, ...]]:
+        """The shapes that images have."""
+        return {run[1:] for block in self.blocks for run in block.shapes}
+
+
+def survey(path: str | Path, *, numbers: bool = False, large: bool = False) -> Contents:
     """What a file says of itself, every byte checked.
 
+    Arguments:
+        path: The file.
+        numbers: Number the images instead of checking their names.
+        large: Take it, too, if it claims far more pixels than a file of its size is likely to hold.
+
     Raises:
-        DataError: It is damaged or of another kind.
+        DataError: It is damaged, of another kind, or claims or names what no file should.
     """
-    found = [about for about, _ in sections(path)]
+    found = [about for about, _ in sections(path, large)]
     header, blocks = found[0], [about for about in found if isinstance(about, Block)]
     assert isinstance(header, Header)
-    if header.images != sum(len(block.images()) for block in blocks):
-        raise DataError(f"'{path}' is damaged (its parts disagree on the number of images).")
-    return header, blocks
+    if header.images != sum(map(len, blocks)):
+        raise DataError(f"'{path}' is damaged (its parts disagree on the number of images): fetch or copy it again.")
+    contents = Contents(header, blocks, numbers)
+    if numbers:
+        return contents
+    for name in itertools.chain([f"{header.prefix}0.png"], *(block.names for block in blocks)):
+        if wrong := fault(name):
+            raise DataError(f"'{path}' is damaged or not to be trusted: its name {name!r} {wrong}. {INSTEAD}.")
+    if any(block.names for block in blocks) and (name := clash(contents.names())):
+        raise DataError(f"'{path}' calls two images {name!r}, or what some systems take for the same. {INSTEAD}.")
+    return contents
+
+
+INSTEAD = "Add --numbers (numbers=True) to have its images numbered instead of named"
+
+
+def require_names(originals: Originals) -> None:
+    """Refuses names that `decompress` would not take."""
+    total = len(originals)
+    names = [numbered(originals.prefix, 0, total)] if originals.prefix else [originals.name(i) for i in range(total)]
+    for name in names:
+        if wrong := fault(name):
+            raise UsageError(f"The name {name!r} of an image {wrong}: rename it.")
+    if name := clash(names):
+        raise UsageError(f"Two images would both be called '{name}': compress them into two files, or rename one.")
 
 
 def require_levels(x: UInt8[Tensor, "channels height width"], levels: int, where: str) -> None:
@@ -211,8 +296,15 @@ def require_levels(x: UInt8[Tensor, "channels height width"], levels: int, where
 def blocks(originals: Originals, shape: tuple[int, ...], tiles: int) -> Iterator[tuple[int, int]]:
     """First and last + 1 of the images of each block: as many as make `tiles` tiles, at least one."""
     first = count = 0
+    most = BLOCK // math.prod(shape)
     for i in range(len(originals)):
-        count += tile_count(originals.shape(i), shape)
+        more = tile_count(originals.shape(i), shape)
+        if more > most:
+            raise UsageError(f"The image {originals.where(i)} is too large for one block: cut it into smaller ones.")
+        if count + more > most:
+            yield first, i
+            first, count = i, 0
+        count += more
         if count >= tiles or i + 1 == len(originals):
             yield first, i + 1
             first, count = i + 1, 0
@@ -223,7 +315,7 @@ def runs(images: list[Tensor]) -> tuple[tuple[int, ...], ...]:
     return tuple((len(list(same)), *shape) for shape, same in itertools.groupby(tuple(x.shape) for x in images))
 
 
-def digest(images: list[Tensor]) -> str:
+def digest(images: Iterable[Tensor]) -> str:
     """What proves pixels and shapes right."""
     total = hashlib.blake2b(digest_size=DIGEST)
     for x in images:

@@ -14,13 +14,16 @@ sections, each:
 Numbers are little-endian. One HEAD gives the model's name, place and fingerprint (SHA-256 of settings and weights), how it computes, and
 the number of images; each BLCK holds whole images, their shapes and names, and a digest of their decoded pixels; DONE counts images and
 blocks and is the end of the file. As each digest covers the one before it, a section that is changed, lost, doubled or moved is noticed,
-and so is a file that was cut off or has bytes behind its end. Nothing is unpickled, and no length is believed before it is compared with
-the size of the file.
+and so is a file that was cut off or has bytes behind its end. Nothing is unpickled.
+
+A small file must not cost much memory or time, whoever wrote it. No length is believed before it is compared with the size of the file;
+descriptions that inflate to more than `LARGEST` bytes, blocks of more than `BLOCK` numbers, and files of more than `DENSE` numbers a byte
+are refused before anything is decoded. (Black digits, the densest of what the shipped models code, have 240 numbers a byte.) Who knows
+where a file comes from can lift the last of these limits.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -29,18 +32,25 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO, Literal, TypeVar
 
-from ..errors import DataError, ZeuxisError
+import numpy as np
+
+from ..errors import DataError, UsageError, ZeuxisError
+from ..files import parse_json, reason, require_regular
 from ..training.config import from_json
 from .coding import PRECISION
 
 MAGIC, VERSION = b"\x89ZX\r\n\x1a\n\0", 1
 FRAME = struct.Struct("<4sII")
 DIGEST = 16
-LARGEST = 2**26  # bytes of a section's JSON, far above what is ever written
-PIXELS = 2**29  # numbers of one image, likewise
+WORD = 4  # bytes; payloads are whole words
+LARGEST = {b"HEAD": 2**16, b"BLCK": 2**24, b"DONE": 2**16}  # bytes of a section's JSON, far above what is ever written
+RUNS = 2**16  # runs of images of one shape in a block
+ALL_JSON = 2**24, 4  # bytes of the JSON of all sections: so many, and so many more for each byte of the file
+BLOCK = 2**29  # numbers of a block's tiles
+DENSE = 2**20, 1024  # numbers of all tiles: so many, and so many more for each byte of the file
 
 
 @dataclass(frozen=True)
@@ -96,9 +106,21 @@ class Block:
     kept: int
     digest: str
 
-    def images(self) -> list[tuple[int, ...]]:
+    def images(self) -> Iterator[tuple[int, int, int]]:
         """The shape of each image."""
-        return [tuple(run[1:]) for run in self.shapes for _ in range(run[0])]
+        for count, channels, height, width in self.shapes:
+            for _ in range(count):
+                yield channels, height, width
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return sum(run[0] for run in self.shapes)
+
+    def tiles(self, tile: tuple[int, ...]) -> int:
+        """How many tiles of a shape they have."""
+        count, channels, height, width = np.array(self.shapes, np.int64).T
+        planes = channels if tile[0] == 1 else 1
+        return int((count * planes * -(-height // tile[1]) * -(-width // tile[2])).sum())
 
 
 @dataclass(frozen=True)
@@ -122,7 +144,10 @@ class Writer:
 
     def section(self, about: Header | Block | Done, body: bytes = b"") -> None:
         kind = next(name for name, one in KINDS.items() if isinstance(about, one))
-        head = zlib.compress(json.dumps(dataclasses.asdict(about), separators=(",", ":")).encode(), 9)
+        text = json.dumps(dataclasses.asdict(about), separators=(",", ":")).encode()
+        if len(text) > LARGEST[kind] or (isinstance(about, Block) and len(about.shapes) > RUNS):
+            raise UsageError(f"A description of {len(text):,} bytes is too long for a file: ask for blocks of fewer tiles.")
+        head = zlib.compress(text, 9)
         frame = FRAME.pack(kind, len(head), len(body))
         self.digest = link(self.digest, frame, head, body)
         self.file.write(frame + head + body + self.digest)
@@ -136,96 +161,128 @@ def link(before: bytes, *parts: bytes) -> bytes:
     return total.digest()
 
 
-@contextlib.contextmanager
-def writing(path: str | Path) -> Iterator[Writer]:
-    """A new file, which appears under its name when all of it is on the disk, or not at all."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, "wb") as file:
-            yield Writer(file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise ZeuxisError(f"'{path}' could not be written ({error.strerror or error}): make room or give a writable place.") from error
-    finally:
-        with contextlib.suppress(OSError):  # there may be no such folder
-            partial.unlink(missing_ok=True)
-
-
-def sections(path: str | Path) -> Iterator[tuple[Header | Block | Done, bytes]]:
+def sections(path: str | Path, large: bool = False) -> Iterator[tuple[Header | Block | Done, bytes]]:
     """The sections of a file in their order, each checked before it is given out.
 
+    Arguments:
+        path: The file.
+        large: Take it, too, if it claims far more pixels than a file of its size is likely to hold.
+
     Raises:
-        DataError: The file is none of this format, was cut off, or was changed.
+        DataError: The file is none of this format, was cut off, was changed, or claims too much.
     """
     path = Path(path)
-    damaged = f"'{path}' is damaged"
-    again = "fetch or copy it again, or restore it from a backup."
     try:
+        require_regular(path)
         with open(path, "rb") as file:
-            size, digest = os.fstat(file.fileno()).st_size, file.read(len(MAGIC) + 4)
-            if digest[: len(MAGIC)] != MAGIC[: len(digest)]:
-                raise DataError(f"'{path}' is no file that `zeuxis compress` wrote: it starts with {digest[:8].hex(' ') or 'nothing'}.")
-            if len(digest) < len(MAGIC) + 4:
-                raise DataError(f"{damaged} (it ends after {size} bytes): {again}")
-            if (version := int.from_bytes(digest[len(MAGIC) :], "little")) != VERSION:
-                newer = "it is damaged, or a newer zeuxis is needed"
-                raise DataError(f"'{path}' is of version {version} of the format, and this zeuxis reads version {VERSION}: {newer}.")
-            images = blocks = 0
-            expected: tuple[bytes, ...] = (b"HEAD",)
-            while expected:
-                frame = file.read(FRAME.size)
-                if len(frame) < FRAME.size:
-                    raise DataError(f"{damaged} (it ends after {size:,} bytes, before its last section): {again}")
-                kind, lengths = frame[:4], FRAME.unpack(frame)[1:]
-                if sum(lengths) + DIGEST > size - file.tell() or lengths[0] > LARGEST:
-                    raise DataError(f"{damaged} (a section does not fit into its {size:,} bytes): {again}")
-                head, body, proof = (file.read(length) for length in (*lengths, DIGEST))
-                digest = link(digest, frame, head, body)
-                if digest != proof or kind not in expected:
-                    raise DataError(f"{damaged} (section {blocks + 1} is not what was written): {again}")
-                about = parsed(head, KINDS[kind], damaged)
-                if isinstance(about, Header):
-                    inside(f"{about.prefix}0.png", damaged)
-                if isinstance(about, Block):
-                    images, blocks = images + sound(about, images, damaged), blocks + 1
-                if isinstance(about, Done) and (about != Done(images, blocks) or file.read(1)):
-                    raise DataError(f"{damaged} (it does not end where it should): {again}")
-                yield about, body
-                expected = () if kind == b"DONE" else (b"BLCK", b"DONE")
+            yield from Reader(file, path, large)
     except OSError as error:
-        raise DataError(f"'{path}' cannot be read ({error.strerror or error}): check the path.") from error
+        raise DataError(f"'{path}' cannot be read ({reason(error)}): check the path.") from error
 
 
-def parsed(head: bytes, kind: type[About], damaged: str) -> About:
-    """A section's description."""
+class Reader:
+    """The sections of an open file.
+
+    Arguments:
+        file: The file, at its start.
+        path: Its name, for error sentences.
+        large: As in `sections`.
+    """
+
+    def __init__(self, file: BinaryIO, path: Path, large: bool) -> None:
+        self.file, self.path, self.large = file, path, large
+        self.size = os.fstat(file.fileno()).st_size
+        self.images = self.blocks = self.numbers = 0
+        self.json = ALL_JSON[0] + ALL_JSON[1] * self.size  # bytes that may still be inflated
+        self.tile: tuple[int, ...] = ()
+
+    def __iter__(self) -> Iterator[tuple[Header | Block | Done, bytes]]:
+        digest = self.start()
+        expected: tuple[bytes, ...] = (b"HEAD",)
+        while expected:
+            frame = self.file.read(FRAME.size)
+            if len(frame) < FRAME.size:
+                raise self.damaged(f"it ends after {self.size:,} bytes, before its last section")
+            kind, lengths = frame[:4], FRAME.unpack(frame)[1:]
+            if sum(lengths) + DIGEST > self.size - self.file.tell():
+                raise self.damaged(f"a section does not fit into its {self.size:,} bytes")
+            head, body, proof = (self.file.read(length) for length in (*lengths, DIGEST))
+            digest = link(digest, frame, head, body)
+            if digest != proof or kind not in expected:
+                raise self.damaged(f"section {self.blocks + 1} is not what was written")
+            about = self.parsed(head, kind)
+            self.check(about, body)
+            yield about, body
+            expected = () if kind == b"DONE" else (b"BLCK", b"DONE")
+
+    def start(self) -> bytes:
+        """The file's first bytes, which the first digest covers."""
+        found = self.file.read(len(MAGIC) + 4)
+        if found[: len(MAGIC)] != MAGIC[: len(found)]:
+            begins = found[:8].hex(" ") or "nothing"
+            raise DataError(f"'{self.path}' is no file that `zeuxis compress` wrote: it starts with {begins}.")
+        if len(found) < len(MAGIC) + 4:
+            raise self.damaged(f"it ends after {self.size} bytes")
+        if (version := int.from_bytes(found[len(MAGIC) :], "little")) != VERSION:
+            newer = "it is damaged, or a newer zeuxis is needed"
+            raise DataError(f"'{self.path}' is of version {version} of the format, and this zeuxis reads version {VERSION}: {newer}.")
+        return found
+
+    def damaged(self, how: str) -> DataError:
+        return DataError(f"'{self.path}' is damaged ({how}): fetch or copy it again, or restore it from a backup.")
+
+    def beyond(self, how: str) -> DataError:
+        return DataError(
+            f"'{self.path}' has {self.size:,} bytes and {how}, far beyond what a file of its size holds: if you know where it comes from, "
+            "decompress it with --large (large=True)."
+        )
+
+    def parsed(self, head: bytes, kind: bytes) -> Header | Block | Done:
+        """A section's description."""
+        most = LARGEST[kind] if self.large else min(LARGEST[kind], self.json)
+        try:
+            inflate = zlib.decompressobj()
+            text = inflate.decompress(head, most)
+            if not inflate.eof or inflate.unused_data:
+                if len(text) < LARGEST[kind] and len(text) == most:
+                    raise self.beyond("inflates to far more")
+                raise ValueError("too long")
+            self.json -= len(text)
+            values = parse_json(text)
+            if isinstance(values, dict) and isinstance(runs := values.get("shapes"), list) and len(runs) > RUNS:
+                raise ValueError("too many runs")
+            return from_json(KINDS[kind], values, "a section")
+        except DataError:
+            raise
+        except (zlib.error, ValueError, TypeError, ZeuxisError) as error:
+            raise self.damaged("a section's description cannot be read") from error
+
+    def check(self, about: Header | Block | Done, body: bytes) -> None:
+        """Looks at what a hostile file could say."""
+        if isinstance(about, Header):
+            self.tile = about.shape
+            if not possible(((1, *about.shape),)) or body:
+                raise self.damaged("its header makes no sense")
+        elif isinstance(about, Block):
+            if not possible(about.shapes) or len(body) % WORD:
+                raise self.damaged("a block's description makes no sense")
+            numbers = about.tiles(self.tile) * self.tile[0] * self.tile[1] * self.tile[2]
+            alike = len(about.names) in (0, len(about)) and about.first == self.images
+            if numbers > BLOCK or not alike or about.lanes < 1 or about.kept < 0:
+                raise self.damaged("a block's description makes no sense")
+            self.images, self.blocks, self.numbers = self.images + len(about), self.blocks + 1, self.numbers + numbers
+            if not self.large and self.numbers > DENSE[0] + DENSE[1] * self.size:
+                raise self.beyond(f"claims {self.numbers:,} pixels or more")
+        elif about != Done(self.images, self.blocks) or body or self.file.read(1):
+            raise self.damaged("it does not end where it should")
+
+
+def possible(shapes: tuple[tuple[int, ...], ...]) -> bool:
+    """Whether a block can hold images like these, given as runs of count, channels, height and width."""
     try:
-        inflate = zlib.decompressobj()
-        text = inflate.decompress(head, LARGEST)
-        if not inflate.eof:
-            raise ValueError("too long")
-        return from_json(kind, json.loads(text), damaged)
-    except (zlib.error, ValueError, TypeError, RecursionError, ZeuxisError) as error:
-        raise DataError(f"{damaged} (a section's description cannot be read).") from error
-
-
-def sound(block: Block, first: int, damaged: str) -> int:
-    """The number of a block's images, after a look at what a hostile file could say."""
-    runs = block.shapes
-    fit = all(len(run) == 4 and run[0] > 0 and run[1] in (1, 3) and min(run[2:]) > 0 and run[1] * run[2] * run[3] <= PIXELS for run in runs)
-    count = sum(run[0] for run in runs) if fit else 0
-    if not count or count > LARGEST or len(block.names) not in (0, count) or block.first != first or block.lanes < 1 or block.kept < 0:
-        raise DataError(f"{damaged} (a block's description makes no sense).")
-    for name in block.names:
-        inside(name, damaged)
-    return count
-
-
-def inside(name: str, damaged: str) -> None:
-    """Refuses a name that would lead out of the folder that images are written to."""
-    parts = PurePosixPath(name).parts
-    if not parts or ".." in parts or name.startswith("/") or any(c in name for c in "\\\0:"):
-        raise DataError(f"{damaged} (it names an image {name!r}, which is no place inside a folder).")
+        runs = np.array(shapes, np.int64)  # there may be a million
+    except ValueError:
+        return False
+    if runs.ndim != 2 or runs.shape[1] != 4 or runs.min() < 1 or not np.isin(runs[:, 1], (1, 3)).all():
+        return False
+    return bool(runs.astype(np.float64).prod(1).sum() <= BLOCK)

@@ -23,6 +23,7 @@ from ..data.dataset import Dataset
 from ..data.images import FORMATS, Files, decode, spread, upright_size
 from ..data.reading import first_line
 from ..errors import DataError, UsageError
+from .names import clash, folded, portable
 
 MODES = {"1": 1, "L": 1, "P": 3, "RGB": 3}
 
@@ -106,7 +107,7 @@ class Rows:
     def __init__(self, data: Dataset, prefix: str, seed: int | None = None) -> None:
         if len(data.spec.shape) != 3 or data.spec.shape[0] not in (1, 3):
             raise UsageError(f"'{data.spec.name}' has examples of shape {data.spec.shape}, expected grey or RGB images.")
-        self.data, self.prefix, self.seed = data, prefix, seed
+        self.data, self.prefix, self.seed = data, portable(f"{prefix}0.png").removesuffix("0.png"), seed
 
     def __len__(self) -> int:
         return len(self.data)
@@ -148,19 +149,21 @@ def inside(path: Path) -> list[str]:
 
 
 def unique(names: Sequence[str]) -> list[str]:
-    """The names as PNG files: another ending is replaced, or kept before .png where two would be called the same.
+    """The names as PNG files: another ending is replaced, or kept before .png where two would be called the same, and so is what
+    some system does not allow in a name.
 
     Example:
-        >>> unique(["a.png", "b.jpg", "c.bmp", "c.gif"])
-        ['a.png', 'b.png', 'c.bmp.png', 'c.gif.png']
+        >>> unique(["a.png", "b.jpg", "c.bmp", "c.gif", "12:00.png"])
+        ['a.png', 'b.png', 'c.bmp.png', 'c.gif.png', '12_00.png']
     """
-    short = [str(PurePosixPath(name).with_suffix(".png")) for name in names]
-    often = Counter(name.lower() for name in short)
-    kept = [s if s == n or often[s.lower()] == 1 else f"{n}.png" for s, n in zip(short, names, strict=True)]
-    twice = [name for name, count in Counter(name.lower() for name in kept).items() if count > 1]
-    if twice:
-        raise UsageError(f"Two images would both be called '{twice[0]}': compress them into two files, or rename one.")
-    return kept
+    short = [portable(f"{PurePosixPath(name).with_suffix('')}.png") for name in names]
+    often = Counter(map(folded, short))
+    whole = [
+        s if PurePosixPath(n).suffix == ".png" or often[folded(s)] == 1 else portable(f"{n}.png") for s, n in zip(short, names, strict=True)
+    ]
+    if twice := clash(whole):
+        raise UsageError(f"Two images would both be called '{twice}': compress them into two files, or rename one.")
+    return whole
 
 
 def inspected(path: Path, where: str) -> tuple[int, int, int]:

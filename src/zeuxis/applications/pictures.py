@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,8 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from ..errors import UsageError, ZeuxisError
+from ..errors import UsageError
+from ..files import write
 
 
 def to_image(x: UInt8[Tensor, "channels height width"]) -> Image.Image:
@@ -64,20 +64,10 @@ def with_clock(picture: Image.Image, images: int, total: int) -> Image.Image:
 
 def save(picture: Image.Image, path: str | Path) -> Path:
     """Writes a picture, whole or not at all; the suffix chooses the format."""
-    path = Path(path)
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(partial)
-        partial.replace(path)
+        return write(path, picture.save)
     except ValueError as error:
-        raise UsageError(f"'{path.name}' names no known picture format: end it in .png, .webp or .jpg.") from error
-    except OSError as error:
-        raise ZeuxisError(f"'{path}' could not be written ({error.strerror or error}): give a writable place.") from error
-    finally:
-        with contextlib.suppress(OSError):  # there may be no such folder
-            partial.unlink(missing_ok=True)
-    return path
+        raise UsageError(f"'{Path(path).name}' names no known picture format: end it in .png, .webp or .jpg.") from error
 
 
 def enlarged(x: UInt8[Tensor, "channels height width"], side: int) -> Image.Image:

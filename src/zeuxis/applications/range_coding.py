@@ -22,9 +22,10 @@ from ..autoregressive.sampling import as_images, in_order, to_levels, to_pixels
 from ..capabilities import CanScan
 from ..errors import DataError
 from ..model import Model
-from .coding import Advance, Coded, Precision, categorical, constriction, ready, slots, to_bytes, to_words
+from .coding import PRECISION, Advance, Coded, Precision, categorical, constriction, ready, slots, to_bytes, to_words
 
 LANES = 256
+SLACK = 128  # bits by which a range code may be shorter than what it says
 
 
 class RangeCoder:
@@ -64,21 +65,28 @@ class RangeCoder:
 
     def decode(self, coded: Coded, n: int, advance: Advance) -> UInt8[Tensor, "n channels height width"]:
         """The n images of these bits."""
-        decoder, parts = self.queue.RangeDecoder(to_words(coded.payload)), []
-        size = int(np.prod(self.shape))
+        decoder, size = self.queue.RangeDecoder(to_words(coded.payload)), int(np.prod(self.shape))
+        found = torch.empty(n, *self.shape, dtype=torch.uint8)
+        left = 8.0 * len(coded.payload) + SLACK
         for start in range(0, n, coded.lanes):
             count = min(coded.lanes, n - start)
             numbers = torch.empty(count, size, dtype=torch.int64)
             scan = self.model.scan(count)
             log_p = next(scan)
             for i in range(size):
+                laws = slots(log_p)
                 try:
-                    numbers[:, i] = torch.from_numpy(decoder.decode(categorical(), slots(log_p))).long()
+                    column = decoder.decode(categorical(), laws)
                 except AssertionError as error:  # how constriction says that the bits fit no symbol
                     raise DataError("bits that no image has") from error
+                # Behind its end a code goes on with zeros, which always mean something: what it says must have been paid for.
+                left -= float((PRECISION - np.log2(laws[np.arange(count), column] + 1)).sum())
+                if left < 0:
+                    raise DataError("more than its bits can hold")
+                numbers[:, i] = torch.from_numpy(column).long()
                 if i + 1 < size:
                     log_p = scan.send(numbers[:, i])
                 advance(count / size)
             scan.close()
-            parts.append(to_pixels(as_images(numbers, self.shape), self.levels))
-        return torch.cat(parts)
+            found[start : start + count] = to_pixels(as_images(numbers, self.shape), self.levels)
+        return found

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import tyro
+from torch import Tensor
 
-from ..applications.compress import decompress, survey
-from ..applications.originals import numbered
-from ..applications.pictures import save, to_image
+from ..applications.compress import Contents, decompress, survey
+from ..applications.unpacking import require_folders, require_free, write_array, write_png
 from ..errors import UsageError, ZeuxisError
+from ..model import Model
 from ..progress import out
 from ..ranges import Settings
 from ..training.weights import load
@@ -22,14 +21,19 @@ from ..training.weights import load
 
 @dataclass(frozen=True)
 class Decompress(Settings, flags="--"):
-    """Writes the images of a .zx file as PNG files under their names, or as one array. It is an error, and no image, if the file is
-    damaged, belongs to other weights, or decodes to other pixels than were coded."""
+    """Writes the images of a .zx file as PNG files under their names, or as one array, reads them back and compares. It is an error, and no
+    image, if the file is damaged, belongs to other weights, or decodes to other pixels than were coded."""
 
     file: tyro.conf.Positional[str]
     """What zeuxis compress wrote."""
     out: str = ""
-    """A folder for the images, in which nothing is overwritten, or an array (.npz) for images of one shape; by default a folder named after
-    the file."""
+    """A folder for the images, or an array (.npz) for images of one shape; by default a folder named after the file."""
+    overwrite: bool = False
+    """Replace files that are there; without it nothing is overwritten."""
+    numbers: bool = False
+    """Call the images 0.png, 1.png and so on: for files whose names this system cannot have, or should not."""
+    large: bool = False
+    """Decompress the file, too, if it claims far more pixels than a file of its size is likely to hold, which may take long."""
     model: str = ""
     """The run folder or shipped model that the file was written with, if it is not where it was then."""
     weights: str = ""
@@ -38,53 +42,47 @@ class Decompress(Settings, flags="--"):
 
 def main(words: Sequence[str]) -> None:
     wish = tyro.cli(Decompress, args=words, prog="zeuxis decompress")
-    header, blocks = survey(wish.file)
-    names = [name for block in blocks for name in block.names] or [numbered(header.prefix, i, header.images) for i in range(header.images)]
-    shapes = {shape for block in blocks for shape in block.images()}
+    contents = survey(wish.file, numbers=wish.numbers, large=wish.large)
+    shapes, count = contents.shapes(), contents.header.images
     folder = Path(wish.out) if wish.out else Path(wish.file).with_suffix("")
     array = folder.suffix == ".npz"
     if not wish.out and folder == Path(wish.file):
         raise UsageError(f"'{wish.file}' has no ending to leave out: give a folder for its images with --out.")
     if array and len(shapes) != 1:
         raise UsageError(f"The images of '{wish.file}' have {len(shapes)} shapes and fit into no array: give a folder with --out.")
-    if taken := next((path for name in ([""] if array else names) if (path := folder / name if name else folder).is_file()), None):
-        raise UsageError(f"There is a '{taken}' already, and nothing is overwritten: give another place with --out.")
-    try:
-        model = load(wish.model or header.source, wish.weights or header.weights)
-    except ZeuxisError as error:
-        if wish.model:
-            raise
-        named = f"a {header.model}" + (f" from '{header.source}'" if header.source else "")
-        raise UsageError(
-            f"'{wish.file}' was written with {named}, which cannot be opened here: give its run folder with --model."
-        ) from error
-    began, numbers, kept = time.monotonic(), 0, []
-    for name, x in decompress(wish.file, model):
-        numbers += x.numel()
-        if array:
-            kept.append(x.numpy())
-        else:
-            save(to_image(x), folder / name)
-    seconds = time.monotonic() - began
+    for name in [] if array else contents.names():
+        require_folders(folder, name)
+        require_free(folder / name, wish.overwrite)
     if array:
-        write_array(folder, np.stack(kept))
-    out.print(
-        f"{header.images:,} image{'s' if header.images > 1 else ''}, every pixel as it was: {numbers / 1e6 / seconds:.3f} MB/s, {folder}",
-        markup=False,
-        soft_wrap=True,
-    )
+        require_free(folder, wish.overwrite)
+    model = opened(wish, contents)
+    began, numbers = time.monotonic(), 0
+
+    def images() -> Iterator[tuple[str, Tensor]]:
+        nonlocal numbers
+        for name, x in decompress(wish.file, model, numbers=wish.numbers, large=wish.large):
+            numbers += x.numel()
+            yield name, x
+
+    if array:
+        write_array((x for _, x in images()), count, shapes.pop(), folder, wish.overwrite)
+    else:
+        for name, x in images():
+            write_png(x, folder, name, wish.overwrite)
+    speed = numbers / 1e6 / (time.monotonic() - began)
+    out.print(f"{count:,} image{'s' if count > 1 else ''}, every pixel as it was: {speed:.3f} MB/s, {folder}", soft_wrap=True)
 
 
-def write_array(path: Path, images: np.ndarray) -> None:
-    """An .npz of images, written whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
+def opened(wish: Decompress, contents: Contents) -> Model:
+    """The model that a file was written with."""
+    header = contents.header
+    if wish.model:
+        return load(wish.model, wish.weights or header.weights)
+    named = f"'{wish.file}' was written with a {header.model}" + (f" from '{header.source}'" if header.source else "")
+    plain = not wish.weights and header.weights and Path(header.weights).name != header.weights
+    if not header.source or header.source.startswith(("//", "\\\\")) or plain:  # other machines, and other places than a run's folder
+        raise UsageError(f"{named}, which is no place to look for it: give its run folder with --model.")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, "wb") as file:
-            np.savez(file, images=images)
-        partial.replace(path)
-    except OSError as error:
-        raise ZeuxisError(f"'{path}' could not be written ({error.strerror or error}): give a writable place with --out.") from error
-    finally:
-        with contextlib.suppress(OSError):  # there may be no such folder
-            partial.unlink(missing_ok=True)
+        return load(header.source, wish.weights or header.weights)
+    except ZeuxisError as error:
+        raise UsageError(f"{named}, which cannot be opened here: give its run folder with --model.") from error
