@@ -152,3 +152,14 @@ def test_the_command_prints_and_refuses(tmp_path: Path, capsys: pytest.CaptureFi
     corrupt(tmp_path / "z")
     with pytest.raises(DataError, match="cannot be decoded"):
         main(["check", str(tmp_path / "z")])
+
+
+def test_texts_and_sets_that_are_made(tmp_path: Path) -> None:
+    (tmp_path / "book.txt").write_text("to be, or not to be; " * 40)
+    report = check(str(tmp_path / "book.txt"))
+    assert (report.images, report.fatal) == (len(load_data(str(tmp_path / "book.txt"))), None)
+    assert "It can be trained on." in str(report) and "of its 9 different characters" in str(report)
+    assert check("heads", split="test").sizes == {(32, 32): 10_000}
+    assert check("mnist-static", split="test").classes == check("mnist", split="test").classes
+    (tmp_path / "short.txt").write_text("a")
+    assert "a piece takes 128" in (check(str(tmp_path / "short.txt")).fatal or "")

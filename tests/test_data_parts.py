@@ -269,3 +269,80 @@ def test_large_sets_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
         other[place] ^= 1
         assert (Dataset(spec, other, y).fingerprint() != mark) == (place % 10 == 0)
     assert Dataset(spec, x, 1 - y).fingerprint() != mark
+
+
+# Labels of arrays.
+
+FORMS_OF_LABELS = {
+    "bytes": np.array([b"caf\xc3\xa9", b"\xff", b"a"]),
+    "words": np.array(["b", "", "a"]),
+    "column": np.array([[0], [2], [1]]),
+    "cube": np.zeros((3, 1, 1), int),
+    "bool": np.array([True, False, True]),
+}
+REFUSED_LABELS = {
+    "2^63": np.array([0, 1, 2**63], np.uint64),
+    "largest": np.array([0, 1, 2**63 - 1]),
+    "objects": np.array([1, "a", None], object),
+    "complex": np.array([1j, 2, 3]),
+    "dates": np.array(["2020-01-01"] * 3, "M8[D]"),
+    "several": np.zeros((3, 5), int),
+    "one": np.array(3),
+}
+
+
+@pytest.mark.parametrize("kind", FORMS_OF_LABELS)
+def test_labels_that_are_taken(tmp_path: Path, kind: str) -> None:
+    np.savez(tmp_path / "a.npz", images=grey(3, 1), labels=FORMS_OF_LABELS[kind])
+    data = load_data(str(tmp_path / "a.npz"))
+    expected = {"bytes": [1, 2, 0], "words": [1, -1, 0], "column": [0, 2, 1], "cube": [0, 0, 0], "bool": [1, 0, 1]}[kind]
+    assert data.labels is not None and data.labels.tolist() == expected
+
+
+@pytest.mark.parametrize("kind", REFUSED_LABELS)
+def test_labels_that_are_refused(tmp_path: Path, kind: str) -> None:
+    np.savez(tmp_path / "a.npz", images=grey(3, 1), labels=REFUSED_LABELS[kind])
+    with pytest.raises(DataError, match=r"labels"):
+        load_data(str(tmp_path / "a.npz"))
+
+
+def test_labels_of_a_parquet_file(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    Image.fromarray(grey(1, 1)[0]).save(out := io.BytesIO(), "PNG")
+    for labels, expected in (
+        (["b", None, "a"], [1, -1, 0]),
+        (pa.array(["b", "a", "a"]).dictionary_encode(), [1, 0, 0]),
+        ([3, 1, 2], [2, 0, 1]),
+        ([None] * 3, None),
+        (pa.array([0, 1, 2**63], pa.uint64()), DataError),
+        ([[1], [2], [3]], DataError),
+        (pa.array([1, 2, 3], pa.timestamp("s")), DataError),
+    ):
+        pq.write_table(pa.table({"image": [out.getvalue()] * 3, "label": labels}), tmp_path / "a.parquet")
+        if expected is DataError:
+            with pytest.raises(DataError, match="The labels of"):
+                load_data(str(tmp_path / "a.parquet"))
+            continue
+        data = load_data(str(tmp_path / "a.parquet"))
+        assert (None if data.labels is None else data.labels.tolist()) == expected
+
+
+def test_a_copy_of_a_built_in_set_keeps_its_numbers(tmp_path: Path) -> None:
+    write_idx(tmp_path / "train-images-idx3-ubyte", grey(3, 1))
+    write_idx(tmp_path / "train-labels-idx1-ubyte", np.array([1, 2, 3], np.uint8))
+    data = load_data(f"mnist={tmp_path}")
+    assert data.labels is not None and data.labels.tolist() == [1, 2, 3] and data.spec.class_names == tuple("0123456789")
+    with pytest.raises(DataError, match="holds no test images"):
+        load_data(f"mnist={tmp_path}", split="test")
+
+
+def test_points_that_are_not_finite_are_refused() -> None:
+    from zeuxis.data.densities import points
+
+    data = points("ring", 5)
+    data.require_finite()
+    data.x[2, 1] = float("inf")
+    with pytest.raises(DataError, match="1 of the 5 examples of 'ring' hold NaN or infinity"):
+        data.require_finite()

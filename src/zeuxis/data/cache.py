@@ -45,11 +45,13 @@ def decoded(raw: Raw, size: int | None, channels: int | None, limit: int | None,
     n = min(len(images), limit or len(images))
     i = 0
     try:
-        shape = decode(images.read(0), images.where(0), size, channels).shape
+        first = decode(images.read(0), images.where(0), size, channels)
+        shape = first.shape
         fits = n * int(np.prod(shape)) <= memory()
         if fits and n < WORTH_KEEPING:
             x = np.empty((n, *shape), np.uint8)
-            for i in track(range(n), n, f"decoding {raw.name}"):
+            x[0] = first
+            for i in track(range(1, n), n - 1, f"decoding {raw.name}"):
                 x[i] = one(images, i, size, channels, shape)
             return torch.from_numpy(x)
     except DataError as error:

@@ -67,7 +67,9 @@ def flat(labels: Any, path: Path) -> np.ndarray:
     if x.ndim and x.size != len(x):
         raise DataError(f"{where} have shape {x.shape}, expected one label an image, (N,) or (N, 1).")
     x = x.reshape(-1)
-    if x.dtype.kind in "US":
+    if x.dtype.kind == "S":
+        x = np.char.decode(x, "utf-8", "replace")
+    if x.dtype.kind == "U":
         return x
     if x.dtype.kind not in "iub":
         raise DataError(f"{where} are {x.dtype}, expected whole numbers from 0 (-1: unlabelled).")

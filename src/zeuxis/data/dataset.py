@@ -120,6 +120,16 @@ class Dataset:
         """The first n examples, or all if there are fewer."""
         return self.batch(torch.arange(min(n, len(self))))[0]
 
+    def require_finite(self) -> None:
+        """Refuses points that are not finite numbers, from which nothing can be learned.
+
+        Raises:
+            DataError: There are some.
+        """
+        if isinstance(self.x, Tensor) and self.x.is_floating_point() and not self.x.isfinite().all():
+            wrong = int((~self.x.isfinite()).flatten(1).any(1).sum())
+            raise DataError(f"{wrong:,} of the {len(self.x):,} examples of '{self.spec.name}' hold NaN or infinity: remove them.")
+
     def fingerprint(self) -> str:
         """A hash of pixels, labels and classes, the same wherever the data lie; see `zeuxis.data.fingerprint`."""
         return fingerprint(self)

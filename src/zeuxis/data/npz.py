@@ -19,7 +19,7 @@ from .readers import IMAGE_NAMES, LABEL_NAMES, left_out, nchw
 from .reading import affordable, first_line, opened, shown, stored
 from .tables import fingerprint
 
-MOST = 10_000  # arrays of an archive
+MOST = 1_000  # arrays of an archive
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,8 @@ def npz(files: Mapping[str | None, Path] | Path, split: Split, name: str, classe
     used = {array.key for array in (*images.values(), *labels.values())}
     others = [array.key for array in arrays if array.key not in used and array.part in (None, part)]
     if others:
-        notes.insert(0, f"Left out: {len(others):,} other arrays ({', '.join(others[:3])}{', ...' if len(others) > 3 else ''}).")
+        some = ", ".join(others[:3]) + ", ..." * (len(others) > 3)
+        notes.insert(0, f"Left out: {len(others):,} other array{'s' * (len(others) > 1)} ({some}).")
     counts = {k: array.shape[0] for k, array in images.items() if array.shape}
     notes = [*left_out(counts, part), *notes]
     return Raw(name, nchw(x, shown(path)), numbers, names, fingerprint([path]), part_name(part, images), notes)

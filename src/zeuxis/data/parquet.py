@@ -22,6 +22,7 @@ from .tables import fingerprint
 BATCH = 8  # rows that are unpacked at a time
 FREE_ROWS = 20_000  # rows of a file of any length
 ROW = 16  # bytes that each further row takes at least
+PIXEL = 4  # bytes that decoding a pixel counts as
 THIN = 4  # times that a cell may be larger than its row's share of the file before its pixels are counted
 
 
@@ -73,7 +74,7 @@ class Rows:
         self.bytes += len(data)
         self.pixels += pixels_of(data)
         try:
-            affordable(max(self.bytes, self.pixels), self.stored)
+            affordable(max(self.bytes, PIXEL * self.pixels), self.stored)
         except OSError as error:
             raise DataError(f"The rows up to the image {self.where(i)} are {first_line(error)}: fetch the file again.") from error
 

@@ -83,10 +83,10 @@ def load_data(
     limit = None if limit is None else min(limit, sys.maxsize)
     if channels not in (None, 1, 3):
         raise UsageError(f"--channels must be 1 (grey) or 3 (RGB), got {channels}.")
-    if Path(source).suffix.lower() in ENDINGS and there(path := home(source)) and not path.is_dir():
+    if is_text(source):
         if labels is not None or channels is not None:
             raise UsageError(f"'{source}' is a text: leave out --labels and --channels.")
-        return text(path, split, size, limit)
+        return text(home(source), split, size, limit)
     if size is not None and size > LARGEST:
         raise UsageError(f"--size must be at most {LARGEST:,} pixels, got {size:,}.")
     if source == "heads":
@@ -157,6 +157,16 @@ def found(source: str, split: Split, labels: Path | None) -> Raw:
         return from_hub(source, split, None, source.split("/")[1])
     hint = f"did you mean {near[0]}?" if near else f"give a path, a Hub id, or one of {', '.join([*BUILT_IN, *MADE])}."
     raise DataError(f"There is no data set '{shown(source)}': {hint}")
+
+
+def is_text(source: str) -> bool:
+    """Whether a place is that of a text."""
+    return Path(source).suffix.lower() in ENDINGS and there(path := home(source)) and not path.is_dir()
+
+
+def is_made(source: str) -> bool:
+    """Whether there are no stored images to look at: a text, or a set that zeuxis makes itself."""
+    return source in MADE or is_text(source)
 
 
 def home(source: str) -> Path:

@@ -133,6 +133,7 @@ def start(
     """Trains in a new run folder."""
     world = join()
     data = given if given is not None else source.load()
+    data.require_finite()
     built = build(model, settings, data.spec, training.seed)
     if training.start:  # what does not fit is refused before a folder is made
         start_from(built, training.start)
