@@ -1,6 +1,6 @@
 """Files as every part of zeuxis writes and reads them: whole or not at all, never through a link, and with a checksum inside.
 
-A file is written under a random name beside its place, flushed to the disk and then renamed: a process killed at any moment leaves
+A file is written under a random name beside its place and then renamed: a process killed at any moment leaves
 the file that was there before, and a link at that place is replaced, not followed. Only regular files are read: a pipe or a device
 could wait or go on for ever. A safetensors file carries the SHA-256 of all its bytes in its own header, so that no moment exists at
 which a file and its checksum do not belong together; any reader of safetensors can still open it.
@@ -39,13 +39,14 @@ class WriteError(ZeuxisError):
         self.path, self.reason = path, reason
 
 
-def write(path: str | Path, content: str | bytes | Callable[[Path], object], make: bool = True) -> Path:
+def write(path: str | Path, content: str | bytes | Callable[[Path], object], make: bool = True, flush: bool = False) -> Path:
     """Writes a file whole or not at all.
 
     Arguments:
         path: The file. One that is there is replaced; a link is replaced and not followed.
         content: Text (as UTF-8), bytes, or a function that fills the file whose path it is given. That path has the same ending.
         make: Whether to make its folder if need be.
+        flush: Whether to wait until it is on the disk, so that not even a power cut leaves half of it.
 
     Raises:
         WriteError: The disk is full, the place is read-only, or the path is a folder or a device.
@@ -72,8 +73,9 @@ def write(path: str | Path, content: str | bytes | Callable[[Path], object], mak
             content(partial)
         else:
             partial.write_bytes(content.encode("utf-8", "replace") if isinstance(content, str) else content)
-        with open(partial, "rb+") as file:
-            os.fsync(file.fileno())
+        if flush:
+            with open(partial, "rb+") as file:
+                os.fsync(file.fileno())
         partial.chmod(mode)  # safetensors makes files that only their owner can read
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:

@@ -5,9 +5,11 @@ GANs are filmed in linear time and likelihood models in logarithmic time, since 
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -15,13 +17,16 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import torch
 from PIL import Image
 
+from .. import files
 from ..capabilities import CanSample
 from ..data.dataset import Dataset
-from ..errors import UsageError, ZeuxisError
+from ..errors import DataError, UsageError, ZeuxisError
 from ..model import Model
 from .pictures import grid, save, with_clock
 
 Format = Literal["webp", "gif", "mp4"]
+LARGEST_FRAME = 1 << 24  # pixels
+LARGEST_FILM = 1 << 29  # pixels of all frames together
 
 
 @runtime_checkable
@@ -99,26 +104,75 @@ def write_film(frames: list[Path], path: Path, seconds: float = 8.0, hold: float
     if not frames:
         raise UsageError(f"There are no frames to make '{path.name}' from: train with --training.film above 0.")
     kind = path.suffix.lower().lstrip(".")
-    partial = path.with_name(f".{path.stem}.partial.{kind}")
-    each = max(20, round(1000 * seconds / len(frames)))  # milliseconds; viewers slow down below 20
-    try:
+    if kind not in ("webp", "gif", "mp4"):
+        raise UsageError(f"A film is written as .webp, .gif or .mp4, not as '{path.name}': choose one of these.")
+    reel = Reel(frames)
+    each = max(20, round(1000 * seconds / len(reel.paths)))  # milliseconds; viewers slow down below 20
+    durations = [each] * (len(reel.paths) - 1) + [each + round(1000 * hold)]
+    extra: dict[str, Any] = {"quality": 80, "method": 2} if kind == "webp" else {"optimize": True}
+
+    def encode(partial: Path) -> None:
         if kind == "mp4":
-            mp4(frames, partial, each, hold)
-        elif kind in ("webp", "gif"):
-            pictures = [Image.open(f).convert("RGB") for f in frames]
-            last = each + round(1000 * hold)
-            extra: dict[str, Any] = {"quality": 80, "method": 2} if kind == "webp" else {"optimize": True}
-            durations = [each] * (len(pictures) - 1) + [last]
-            pictures[0].save(partial, save_all=True, append_images=pictures[1:], duration=durations, loop=0, **extra)
+            mp4(reel, partial, each, hold)
         else:
-            raise UsageError(f"A film is written as .webp, .gif or .mp4, not as '{path.name}': choose one of these.")
-        partial.replace(path)
-    except OSError as error:
+            reel.save(partial, save_all=True, duration=durations, loop=0, **extra)
+
+    try:
+        return files.write(path, encode)
+    except files.WriteError as error:
         kept = frames[0].parent
-        raise ZeuxisError(f"The film '{path}' could not be written ({error}): its frames are kept in '{kept}'.") from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+        sentence = f"The film '{path}' could not be written ({error.reason}): its frames are kept in '{kept}'."
+        raise ZeuxisError(sentence) from error
+
+
+class Reel(Image.Image):
+    """Frames as one picture of many, of which one at a time is in memory.
+
+    Arguments:
+        paths: PNG files of one size. Of more than a film can hold, evenly spaced ones are taken, the last among them.
+
+    Raises:
+        DataError: A frame is no PNG, is damaged, or is of another size than the first.
+    """
+
+    def __init__(self, paths: list[Path]) -> None:
+        super().__init__()
+        with self.opened(paths[-1]) as last:
+            self._mode, self._size = "RGB", last.size
+        if self.width * self.height > LARGEST_FRAME:
+            raise DataError(f"'{paths[-1]}' has {self.width:,} x {self.height:,} pixels, too many for a film: remove the frame.")
+        most = max(2, LARGEST_FILM // (self.width * self.height))
+        if len(paths) > most:
+            paths = [paths[round(i * (len(paths) - 1) / (most - 1))] for i in range(most)]
+        self.paths, self.n_frames, self.at = paths, len(paths), -1
+        self.seek(0)
+
+    def opened(self, path: Path) -> Image.Image:
+        """A frame, of which the header alone has been read."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                return Image.open(files.require_regular(path), formats=["PNG"])
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise DataError(f"'{path}' is no PNG that can be read: remove the frame, or restore it from a copy.") from error
+
+    def seek(self, frame: int) -> None:
+        """Loads one frame in the place of the one before."""
+        if not 0 <= frame < self.n_frames:
+            raise EOFError
+        if frame == self.at:
+            return
+        path = self.paths[frame]
+        with self.opened(path) as one:
+            if one.size != self.size:
+                raise DataError(f"'{path}' has {one.size} pixels, expected {self.size} as the last frame has: remove it.")
+            try:
+                self.im, self.at = one.convert("RGB").im, frame
+            except (OSError, ValueError, SyntaxError) as error:
+                raise DataError(f"'{path}' is damaged: remove the frame, or restore it from a copy.") from error
+
+    def tell(self) -> int:
+        return self.at
 
 
 def film_of(pictures: Iterable[Image.Image], path: Path, seconds: float = 0.0) -> Path:
@@ -128,22 +182,26 @@ def film_of(pictures: Iterable[Image.Image], path: Path, seconds: float = 0.0) -
         return write_film(paths, path, seconds or len(paths) / 25, hold=0)
 
 
-def mp4(frames: list[Path], path: Path, each: int, hold: float) -> None:
+def mp4(reel: Reel, path: Path, each: int, hold: float) -> None:
     """Encodes H.264 with the ffmpeg on the path."""
     encoder = shutil.which("ffmpeg")
     if encoder is None:
         raise MissingEncoder()
-    first = Image.open(frames[0]).convert("RGB")
-    size = f"{first.width}x{first.height}"
+    size = f"{reel.width}x{reel.height}"
     command = [encoder, "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", str(1000 / each)]
     even = "pad=ceil(iw/2)*2:ceil(ih/2)*2"  # H.264 has no odd sides
-    command += ["-i", "-", "-vf", even, "-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "18", str(path)]
-    again = [frames[-1]] * round(1000 * hold / each)
-    stream = b"".join(Image.open(f).convert("RGB").tobytes() for f in [*frames, *again])
-    done = subprocess.run(command, input=stream, capture_output=True, check=False)
-    if done.returncode:
-        reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise ZeuxisError(f"ffmpeg could not encode '{path.name}' ({' '.join(reason)}): write a .webp or .gif instead.")
+    command += ["-i", "-", "-vf", even, "-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "18", f"file:{path.absolute()}"]
+    with tempfile.TemporaryFile() as said:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=said, stderr=said) as process:
+            assert process.stdin is not None
+            with contextlib.suppress(BrokenPipeError), process.stdin:  # an encoder that has ended says why
+                for frame in [*range(reel.n_frames), *[reel.n_frames - 1] * round(1000 * hold / each)]:
+                    reel.seek(frame)
+                    process.stdin.write(reel.tobytes())
+        if process.returncode:
+            said.seek(0)
+            reason = said.read().decode(errors="replace").strip().splitlines()[-1:]
+            raise ZeuxisError(f"ffmpeg could not encode the film ({' '.join(reason)}): write a .webp or .gif instead.")
 
 
 class MissingEncoder(ZeuxisError):

@@ -18,6 +18,7 @@ import tyro
 from PIL import Image
 from rich.table import Column, Table
 
+from .. import files
 from ..applications.pictures import numbered, save
 from ..data.dataset import Dataset, Spec
 from ..data.images import read, spread
@@ -176,8 +177,8 @@ def written(out: str, where: Sequence[str], chances: torch.Tensor, classes: Sequ
         def pack(partial: Path) -> None:
             partial.write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))  # no time stamp: equal tables are equal files
 
-        return Run(path.parent).write(path.name, pack)
-    return Run(path.parent).write(path.name, text.getvalue())
+        return files.write(path, pack)
+    return files.write(path, text.getvalue())
 
 
 def told(table: str, classes: Sequence[str]) -> torch.Tensor:

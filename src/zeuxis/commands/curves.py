@@ -12,6 +12,7 @@ import tyro
 from rich.table import Table
 
 from ..applications.curves import curves, draw
+from ..applications.pictures import save
 from ..errors import UsageError
 from ..evaluation.record import write_record
 from ..progress import out
@@ -68,9 +69,7 @@ def main(words: Sequence[str]) -> None:
         table.add_row(curve.name, str(len(curve.values)), f"{curve.at[-1]:,.0f}", *cells)
     out.print(table)
     if wish.out:
-        picture = Path(wish.out)
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        draw(found, of, unit).save(picture)
+        picture = save(draw(found, of, unit), wish.out)
         out.print(f"Picture: {picture}", markup=False, soft_wrap=True)
     if wish.record:
         training = [training_of(run) for run in runs]

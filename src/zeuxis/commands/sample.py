@@ -10,13 +10,13 @@ import numpy as np
 import torch
 import tyro
 
+from .. import files
 from ..applications.pictures import grid, numbered, save, to_image
 from ..autoregressive.char_rnn import CharRNN
 from ..capabilities import CanSample, CanScan
-from ..errors import UsageError, ZeuxisError
+from ..errors import UsageError
 from ..model import require
 from ..ranges import Count, Positive, Seed, Settings
-from ..training.run import Run
 from ..training.weights import load
 
 
@@ -60,20 +60,15 @@ def main(words: Sequence[str]) -> None:
     more = {"temperature": wish.temperature} if isinstance(model, CanScan) else {}
     x = model.sample(64 if wish.n is None else wish.n, generator=generator, **more).cpu()
     out = Path(wish.out or "samples.png")
-    try:
-        if out.suffix == ".npz":
-            out.parent.mkdir(parents=True, exist_ok=True)
-            np.savez_compressed(out, images=x.numpy())
-        elif x.ndim != 4:
-            raise UsageError("These examples are points and no images: write them to an array with --out points.npz.")
-        elif wish.out.endswith("/"):
-            out.mkdir(parents=True, exist_ok=True)
-            for i, one in enumerate(x):
-                to_image(one).save(out / f"{i:06}.png")
-        else:
-            save(numbered(x) if wish.numbers else grid(x, smallest=320), out)
-    except OSError as error:
-        raise ZeuxisError(f"'{out}' could not be written ({error.strerror or error}): give a writable place with --out.") from error
+    if out.suffix == ".npz":
+        files.write(out, lambda path: np.savez_compressed(path, images=x.numpy()))
+    elif x.ndim != 4:
+        raise UsageError("These examples are points and no images: write them to an array with --out points.npz.")
+    elif wish.out.endswith("/"):
+        for i, one in enumerate(x):
+            save(to_image(one), out / f"{i:06}.png")
+    else:
+        save(numbered(x) if wish.numbers else grid(x, smallest=320), out)
     print(out)
 
 
@@ -84,7 +79,6 @@ def written(model: CharRNN, wish: Sample, generator: torch.Generator) -> None:
     texts = model.write(wish.n or 1, start=wish.start, length=wish.length, temperature=wish.temperature, generator=generator)
     said = "\n\n".join(texts)
     if wish.out:
-        path = Path(wish.out)
-        print(Run(path.parent).write(path.name, said + "\n"))
+        print(files.write(wish.out, said + "\n"))
     else:
         print(said)

@@ -29,7 +29,7 @@ from .policies import train as train_policy
 
 HELP = """usage: zeuxis train MODEL [--recipe NAME] [--data DATA] [--minutes N] [options]
        zeuxis train ALGORITHM --env TASK [--demos FILE] [options]
-       zeuxis train --resume RUN [--images N]
+       zeuxis train --resume RUN [--images N] [--data PLACE]
 
 models:     {models}
 recipes:    {recipes}
@@ -51,6 +51,10 @@ class Resume(Settings, flags="--"):
     """A policy's task again, where it is module:Task-v0: a run folder must not name the module to import."""
     demos: str = ""
     """Where the demonstrations of an imitation are now."""
+    data: str = ""
+    """Where the data lie now, if they were moved or the run was made elsewhere; they must be those that it began with."""
+    labels: str | None = None
+    """Where the CSV of their labels lies now."""
 
 
 def main(words: Sequence[str]) -> None:
@@ -64,11 +68,13 @@ def main(words: Sequence[str]) -> None:
     if words[0].startswith("--resume"):
         wish = tyro.cli(Resume, args=words, prog="zeuxis train")
         if is_policy(wish.resume):
+            if wish.data or wish.labels:
+                raise UsageError("--data and --labels are for the runs of models of data: leave them out.")
             resume_policy(wish.resume, wish.images, wish.env, wish.demos)
         elif wish.env or wish.demos:
             raise UsageError("--env and --demos are for the runs of policies: leave them out.")
         else:
-            resume(wish.resume, wish.images)
+            resume(wish.resume, wish.images, data=wish.data, labels=wish.labels)
         return
     minutes = "--bc.minutes" if words[0] == "bc" else "--training.minutes"
     words = [re.sub("^--minutes(?==|$)", minutes, word) for word in words]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import sys
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from .. import files
 from ..data.cache import cache_folder
 from .features import FeatureNetwork
 
@@ -44,15 +44,11 @@ def cached_features(
                 return found["features"], found["logits"]
         print(f"The cached features '{path}' are damaged and are made again.", file=sys.stderr)
     features, logits = network.features(x, what)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    about = {"network": network.name, "hash": network.hash}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"features": features, "logits": logits}, partial, {"network": network.name, "hash": network.hash})
-        partial.replace(path)
-    except (OSError, SafetensorError) as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        print(f"Features could not be kept in '{path.parent}' ({error}) and will be made again next time.", file=sys.stderr)
+        files.write(path, lambda partial: save_file({"features": features, "logits": logits}, partial, about))
+    except files.WriteError as error:
+        print(f"Features could not be kept in '{path.parent}' ({error.reason}) and will be made again next time.", file=sys.stderr)
     return features, logits
 
 

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ..errors import ZeuxisError
+from .. import files
 from ..machine import machine
 
 
@@ -55,14 +55,7 @@ def write_record(
         "zeuxis": version("zeuxis"),
         **more,
     }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(json.dumps(finite(record), indent=2, default=str) + "\n")
-        partial.replace(path)
-    except OSError as error:
-        raise ZeuxisError(f"The record '{path}' could not be written ({error.strerror}): give a writable place.") from error
-    return path
+    return files.write(path, json.dumps(finite(record), indent=2, default=str) + "\n")
 
 
 def finite(value: Any) -> Any:

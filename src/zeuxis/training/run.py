@@ -100,7 +100,7 @@ class Run:
                 self.subfolder(path.parent.name).mkdir(exist_ok=True)
             if self.begun and not self.path("config.json").exists():  # not made again by what is left of a training
                 raise OSError(errno.ENOENT, "the run folder was moved or deleted")
-            return files.write(path, content, make=False)
+            return files.write(path, content, make=False, flush=True)
         except files.WriteError as error:
             raise ZeuxisError(self.cannot_write(name, error.reason)) from error
         except OSError as error:

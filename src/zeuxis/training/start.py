@@ -4,68 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 
 from ..applications.film import write_film
 from ..applications.pictures import grid
 from ..capabilities import CanSample
-from ..data import few_labels, load_data
+from ..data import few_labels
 from ..data.dataset import Dataset
-from ..data.densities import DENSITIES, points
-from ..errors import UsageError
+from ..errors import DataError, UsageError, ZeuxisError
 from ..machine import machine
 from ..model import Model, model_class
 from ..progress import console
-from ..ranges import Count, Pixels, Range, Seed, Settings
 from ..recipes import recipes
 from .budget import in_minutes
 from .card import card
 from .config import from_json, to_json
-from .distributed import World, join, meet
+from .distributed import World, from_first, join, meet
 from .held_out import held_out, is_built_in, remember, split_off
-from .loop import Result, fit
+from .loop import Result, begin
 from .run import Run
 from .settings import Training
-from .weights import build, describe, digest, start_from
-
-
-@dataclasses.dataclass(frozen=True)
-class Source(Settings, flags="--"):
-    """Which data, and what is done to them first."""
-
-    data: str = "mnist"
-    """A built-in name (`zeuxis list` shows them), NAME=PATH, a folder, a file, or a Hub id."""
-    size: Pixels | None = None
-    """Side that images are resized and cropped to (pixels), None keeps theirs; or characters in a piece of text, None takes 128."""
-    channels: Annotated[int, Range(1, 3)] | None = None
-    """1 turns images grey, 3 makes them RGB; None keeps theirs."""
-    labels: str | None = None
-    """A CSV of file and label for an image folder."""
-    limit: Count | None = None
-    """Use only this many images."""
-    labels_per_class: Count | None = None
-    """Keep only so many labels in each class, for learning from few; None keeps all there are."""
-    label_seed: Seed = 0
-    """Fixes which labels are kept."""
-
-    def load(self, split: str = "train") -> Dataset:
-        """The data set; the test split of points in the plane is drawn with another seed."""
-        if self.data in DENSITIES:
-            data = points(self.data, self.limit or 262_144, 0 if split == "train" else 1)
-            return dataclasses.replace(data, facts={**data.facts, "part": "test" if split == "test" else "train"})
-        return load_data(
-            self.data,
-            split="test" if split == "test" else "train",
-            size=self.size,
-            channels=self.channels,
-            labels=self.labels,
-            limit=self.limit,
-        )
+from .source import REMOTE_TRACKERS, Source, is_own, own_source, require_same, signed
+from .weights import build, describe, digest, rebuild, shipped, start_from
 
 
 def train(
@@ -132,6 +98,7 @@ def start(
 ) -> Result:
     """Trains in a new run folder."""
     world = join()
+    source = source.absolute()
     data = given if given is not None else source.load()
     data.require_finite()
     built = build(model, settings, data.spec, training.seed)
@@ -150,9 +117,11 @@ def start(
         about = describe(built) | {"training": to_json(training), "source": to_json(source), "recipe": recipe, "machine": machine()}
         if training.start:
             about["start"] = {"weights": training.start, "sha256": digest(training.start)}
-        run.write_json("config.json", about | {"held_out": held})
+        about |= {"held_out": held, "fingerprint": data.fingerprint()}
+        run.write_json("config.json", signed(about))
         remember(run, data, held, source.data)
-    return carry_out(built, data, run, training, world, source, held)
+    with hold(run, world):
+        return carry_out(built, data, run, training, world, source, held)
 
 
 def length(model: str, data: Dataset, training: Training, source: Source, recipe: str) -> list[str]:
@@ -170,29 +139,92 @@ def length(model: str, data: Dataset, training: Training, source: Source, recipe
     return found
 
 
-def resume(folder: str | Path, images: int | None = None, given: Dataset | None = None) -> Result:
-    """Goes on with a run from its last save, to `images` if given, else to where it was meant to end."""
+def hold(run: Run | None, world: World) -> contextlib.AbstractContextManager[None]:
+    """The lock of a run's folder, for the process that writes."""
+    return run.held() if run is not None and world.writes else contextlib.nullcontext()
+
+
+def resume(
+    folder: str | Path, images: int | None = None, given: Dataset | None = None, data: str = "", labels: str | None = None
+) -> Result:
+    """Goes on with a run from its last save.
+
+    Arguments:
+        folder: The run folder.
+        images: Where to end, instead of where it was meant to end.
+        given: The data, where they are a `Dataset` and no place.
+        data: Where the data lie now, if they were moved.
+        labels: Where their CSV of labels lies now.
+
+    Raises:
+        DataError: The data are not those that the run began with.
+        ZeuxisError: Another process is training in the folder, or it is damaged; nothing in it is changed then.
+    """
+    world = join()
     run = Run.open(folder)
-    about, where = run.read_json("config.json"), str(run.path("config.json"))
-    if "training" not in about:
-        raise UsageError(f"'{folder}' is a saved model and no run: only a run folder, with its state, can be resumed.")
-    before = {"average_limit": 1.0, "hold_out": 0}  # what was so where an older run does not say
-    training = from_json(Training, before | about["training"], where)
-    if images is not None:
-        training = dataclasses.replace(training, images=images, minutes=0.0)
-        run.write_json("config.json", about | {"training": to_json(training)})
-    kind = model_class(str(about["model"]))
-    source = from_json(Source, about["source"], where)
-    data = given if given is not None else source.load()
-    built = build(kind.name, from_json(kind.Config, about["settings"], where), data.spec, training.seed)
-    held = about.get("held_out") or {"images": training.hold_out, "of": len(data), "seed": training.seed}
-    return carry_out(built, data, run, training, join(), source, held)
+    with hold(run, world):
+        about, where = json.loads(from_first(json.dumps(run.read_json("config.json")))), str(run.path("config.json"))
+        if "training" not in about:
+            raise UsageError(f"'{folder}' is a saved model and no run: only a run folder, with its state, can be resumed.")
+        before = {"average_limit": 1.0, "hold_out": 0}  # what was so where an older run does not say
+        own, saved = is_own(about), run.path("state.safetensors").exists()
+        training = from_json(Training, before | part(about, "training", where), where)
+        if not own and training.start and training.start not in shipped() and not saved:
+            raise UsageError(f"'{folder}' begins from '{training.start}' and was not made by you here: train anew with --training.start.")
+        if not own and training.track in REMOTE_TRACKERS:
+            console.print(f"Nothing is sent to {training.track}: '{folder}' was not made by you on this machine.", soft_wrap=True)
+            training = dataclasses.replace(training, track="")
+        if images is not None:
+            training = dataclasses.replace(training, images=images, minutes=0.0)
+        source = from_json(Source, part(about, "source", where), where)
+        if data or labels:
+            kept = (source.data, source.labels) if own else ("", None)
+            source = dataclasses.replace(source, data=data or kept[0], labels=labels or kept[1]).absolute()
+        elif given is None:
+            source = own_source(about, where)
+        found = require_same(about, given if given is not None else loaded(source), str(folder))
+        kind = model_class(str(about.get("model")))
+        config: Any = from_json(kind.Config, part(about, "settings", where), where)
+        if saved:
+            shapes = {k[6:]: s for k, s in run.shapes("state.safetensors").items() if k.startswith("model.")}
+            built = rebuild(kind.name, config, found.spec, shapes, where, training.seed)
+        else:
+            built = build(kind.name, config, found.spec, training.seed)
+        held = about.get("held_out") or {"images": training.hold_out, "of": len(found), "seed": training.seed}
+        if not all(isinstance(held.get(name), int) for name in ("images", "of", "seed")):
+            raise ZeuxisError(f"{where} does not say how many images are held out: it is damaged, restore it from a copy.")
+        changed = about | {"training": to_json(training), "source": to_json(source)}
+        if own or data:
+            changed = signed(changed)
+        return carry_out(built, found, run, training, world, source, held, changed if changed != about else None)
+
+
+def loaded(source: Source) -> Dataset:
+    """A run's data; where they are gone the sentence says how to name another place."""
+    try:
+        return source.load()
+    except DataError as error:
+        raise DataError(f"{error} If the data of the run lie elsewhere now, add --data PLACE.") from error
+
+
+def part(about: dict[str, Any], name: str, where: str) -> dict[str, Any]:
+    """A part of config.json that a run must have."""
+    if not isinstance(about.get(name), dict):
+        raise ZeuxisError(f"'{where}' has no entry '{name}': it is damaged or was not written by zeuxis.")
+    return dict(about[name])
 
 
 def carry_out(
-    model: Model, data: Dataset, run: Run | None, training: Training, world: World, source: Source, held: dict[str, int]
+    model: Model,
+    data: Dataset,
+    run: Run | None,
+    training: Training,
+    world: World,
+    source: Source,
+    held: dict[str, int],
+    changed: dict[str, Any] | None = None,
 ) -> Result:
-    """The training itself, and what is made of it at the end."""
+    """The training itself, and what is made of it at the end; `changed` is what config.json says from now on."""
     validate = None
     data, unseen = split_off(data, held)
     if training.hold_out > 0 or training.select or training.validate_every:
@@ -203,7 +235,7 @@ def carry_out(
         validate = validation_of(model, unseen)
     if source.labels_per_class is not None:  # after holding out, so that the held-out images keep their labels
         data = few_labels(data, source.labels_per_class, source.label_seed)
-    if run is not None:
+    if run is not None and world.writes:
         weights = sum(p.numel() for p in model.parameters())
         known = len(data) if data.labels is None else int((data.labels >= 0).sum())
         labelled = f", {known:,} of them labelled" if known < len(data) else ""
@@ -216,14 +248,16 @@ def carry_out(
             markup=False,
             soft_wrap=True,
         )
-    with run.held() if run is not None else contextlib.nullcontext():
-        result = fit(model, data, run, training, validate, world)
+    fitting = begin(model, data, run, training, validate, world)
+    if run is not None and world.writes and changed is not None:  # only now, as whatever may be refused has been by here
+        run.write_json("config.json", changed)
+    result = fitting.train()
+    if run is not None and world.writes:
         result.run = run
-        if run is not None:
-            if result.images < training.images and not result.stopped:  # the minutes were over first
-                about = run.read_json("config.json")
-                run.write_json("config.json", about | {"training": about["training"] | {"images": result.images}})
-            finish(result, run)
+        if result.images < training.images and not result.stopped:  # the minutes were over first
+            about = run.read_json("config.json")
+            run.write_json("config.json", about | {"training": about["training"] | {"images": result.images}})
+        finish(result, run)
     meet()
     return result
 

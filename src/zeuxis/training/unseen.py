@@ -17,7 +17,7 @@ from ..evaluation.images import Images, check_split
 from .config import from_json
 from .held_out import FILE, hashes, held_rows, is_built_in
 from .run import Run
-from .start import Source
+from .source import Source, own_source
 from .weights import resolve
 
 
@@ -87,7 +87,7 @@ def source_of(run: Run, data: str = "", labels: str | None = None, limit: int | 
     about, where = run.read_json("config.json"), str(run.path("config.json"))
     spec = from_json(Spec, about["spec"], where)
     if not data:
-        own = from_json(Source, about.get("source", {"data": spec.name}), where)
+        own = own_source(about, where)
         return replace(own, labels=labels or own.labels, limit=limit or own.limit)
     size, channels = (spec.shape[-1], spec.shape[0]) if len(spec.shape) == 3 else (None, None)
     return Source(data, size, channels, labels=labels, limit=limit)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import math
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from .. import files
 from ..data.dataset import Spec
 from ..errors import UsageError, ZeuxisError
 from ..model import Model, model_class
 from ..ranges import checked
+from .bounded import Unfit, bounded
 from .config import from_json, to_json
-from .run import Run
+from .run import Run, not_finite
 
 SHIPPED = Path(__file__).parents[1] / "shipped"
+LARGEST = 1 << 24  # numbers in one example: a picture of 4096 x 4096
 WEIGHTS = ("best.safetensors", "ema.safetensors", "model.safetensors")
 
 
@@ -45,6 +50,35 @@ def build(name: str, config: Any, spec: Spec, seed: int = 0) -> Model:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return kind(config, spec)
+
+
+def rebuild(name: str, config: Any, spec: Spec, shapes: Mapping[str, tuple[int, ...]], where: str, seed: int = 0) -> Model:
+    """The same for settings out of a file, which must be those of the weights beside it.
+
+    Arguments:
+        name, config, spec, seed: As for `build`.
+        shapes: Of the weights, by name.
+        where: The file of the settings, for error sentences.
+
+    Raises:
+        ZeuxisError: No model can be built from the settings, or one with other weights.
+    """
+    try:
+        if math.prod(spec.shape) > LARGEST or min(spec.shape, default=0) < 1 or not 0 <= spec.classes <= LARGEST:
+            raise Unfit(f"it names examples of shape {str(spec.shape)[:60]} and {str(spec.classes)[:30]} classes")
+        with bounded(shapes):
+            model = build(name, config, spec, seed)
+    except UsageError:
+        raise
+    except Exception as error:  # whatever a constructor says to settings that nobody would give it
+        reason = files.reason(error) or type(error).__name__
+        sentence = f"'{where}' does not fit the weights beside it, or is damaged ({reason}): restore both from a copy."
+        raise ZeuxisError(sentence) from error
+    expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    wrong = sorted(shapes.keys() ^ expected.keys()) or [key for key in expected if shapes[key] != expected[key]]
+    if wrong:
+        raise ZeuxisError(f"'{where}' does not fit the weights beside it ('{wrong[0][:80]}' differs): restore both from a copy.")
+    return model
 
 
 def save(model: Model, folder: str | Path, precision: torch.dtype | None = None, **about: Any) -> Path:
@@ -99,15 +133,14 @@ def load(name: str | Path, weights: str = "", device: str = "cpu") -> Model:
             raise ZeuxisError(f"'{where}' has no entry '{key}': it is damaged or was not written by zeuxis.")
     kind = model_class(str(about["model"]))
     spec = from_json(Spec, about["spec"], where)
-    model = build(kind.name, from_json(kind.Config, about["settings"], where), spec)
     file = weights or usual_file(run)
+    model = rebuild(kind.name, from_json(kind.Config, about["settings"], where), spec, run.shapes(file), where)
     tensors, _ = run.read_tensors(file)
     expected = model.state_dict()
-    wrong = sorted(tensors.keys() ^ expected.keys()) or [k for k in expected if tensors[k].shape != expected[k].shape]
-    if wrong:
-        path = run.path(file)
-        raise ZeuxisError(f"'{path}' does not fit the settings in config.json ('{wrong[0]}' differs): restore both files.")
-    model.load_state_dict({k: v.to(expected[k].dtype) for k, v in tensors.items()})
+    tensors = {key: value.to(expected[key].dtype) for key, value in tensors.items()}
+    if wrong := not_finite(tensors):  # in the model's own precision
+        raise ZeuxisError(f"'{run.path(file)}' holds numbers in '{wrong}' that are not finite: restore it from a copy.")
+    model.load_state_dict(tensors)
     return model.to(device).eval().requires_grad_(False)
 
 
