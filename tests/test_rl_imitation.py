@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 pytest.importorskip("gymnasium")
 
@@ -136,6 +137,43 @@ def test_the_discriminators_loss_is_the_papers_and_reaches_all_of_it(task: Task,
         torch.testing.assert_close(loss.double(), by_hand, atol=1e-5, rtol=1e-5)
     loss.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in judge.parameters())
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.5, 1.0, 3.0])
+def test_the_gradient_penalty_holds_the_norm_at_one(scale: float) -> None:
+    """Of a linear discriminator s = w z the gradient is w everywhere, so the penalty is (|w| - 1)^2, 0 for |w| = 1 alone."""
+    pairs, loss = Pairs(BOX), []
+    w = torch.tensor([[3.0, 0.0, -4.0, 0.0, 0.0]]) / 5 * scale
+    rows = torch.cat([pairs.rows(torch.randn(6, 3), torch.rand(6, 2)), pairs.rows(torch.randn(6, 3), torch.rand(6, 2))])
+    batch = Batch(rows, torch.tensor([0.0] * 6 + [1.0] * 6), Noise(0, 0, slice(0, 6), 6))
+    for penalty in (0.0, 2.0):
+        judge = Discriminator(GAILConfig(hidden=(), penalty=penalty), pairs)
+        with torch.no_grad():
+            judge.network.layers[0].weight.copy_(w)
+        loss.append(next(judge.play(batch))[1])
+    assert (loss[1] - loss[0]).item() == pytest.approx(2 * (scale - 1) ** 2, abs=1e-5)
+
+
+def test_the_gradient_penalty_looks_between_the_expert_and_the_policy() -> None:
+    """s = relu(z - 1) has slope 1 beyond 1 and 0 before it: pairs on one side of it are told from pairs on the other."""
+    task = tiny_envs.Task("x", 1, 1, False, 10, (-1.0,), (1.0,))
+    pairs = Pairs(task)
+
+    def penalty(policy: float, expert: float) -> float:
+        judge = Discriminator(GAILConfig(hidden=(1,), activation="relu", penalty=1.0, entropy=0.0), pairs)
+        with torch.no_grad():
+            for p, value in zip(judge.network.parameters(), ([[1.0, 0.0]], [-1.0], [[1.0]], [0.0]), strict=True):
+                p.copy_(torch.tensor(value))
+        n = 4000
+        x = torch.cat([torch.full((n, 1), policy), torch.full((n, 1), expert)])
+        rows, y = pairs.rows(x, torch.zeros(2 * n, 1)), torch.cat([torch.zeros(n), torch.ones(n)])
+        loss = next(judge.play(Batch(rows, y, Noise(0, 0, slice(0, n), n))))[1]
+        s = (x - 1).relu()[:, 0]
+        return (loss - F.softplus(s[:n]).mean() - F.softplus(-s[n:]).mean()).item()
+
+    assert penalty(2.0, 3.0) == pytest.approx(0, abs=1e-5)
+    assert penalty(-1.0, 0.5) == pytest.approx(1, abs=1e-5)
+    assert penalty(0.0, 4.0) == pytest.approx(1 / 4, abs=0.03), "uniformly on the way: a quarter of it lies before 1"
 
 
 @pytest.mark.parametrize("task", [BOX, CHOICE], ids=["box", "choice"])

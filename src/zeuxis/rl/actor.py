@@ -20,8 +20,6 @@ from __future__ import annotations
 
 import json
 import math
-import secrets
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +28,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from .. import files
 from ..errors import DivergenceError, UsageError, ZeuxisError
 from ..training.config import from_json, to_json
 from .task import Task
@@ -182,7 +181,7 @@ class Actor:
 
 
 def write_actor(actor: Actor, path: str | Path) -> Path:
-    """Writes a policy file, whole or not at all.
+    """Writes a policy file with a checksum, whole or not at all.
 
     Raises:
         DivergenceError: A weight is no finite number; a file of this name is kept as it was.
@@ -207,17 +206,16 @@ def write_actor(actor: Actor, path: str | Path) -> Path:
     notes |= {"obs_layout": actor.layout} | {key: str(value) for key, value in actor.about.items()}
     if actor.task is not None:
         notes["task"] = json.dumps(to_json(actor.task))
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    notes["sha256"] = files.UNSEALED
+
+    def content(partial: Path) -> None:
         save_file(tensors, partial, notes)
-        partial.chmod(0o644)
-        partial.replace(path)
-    except (OSError, SafetensorError) as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise ZeuxisError(f"The policy '{path}' could not be written ({error}): give a writable place with room.") from error
-    return path
+        files.seal(partial)
+
+    try:
+        return files.write(path, content)
+    except files.WriteError as error:
+        raise ZeuxisError(f"The policy '{path}' could not be written ({error.reason}): give a writable place with room.") from error
 
 
 def read_actor(path: str | Path) -> Actor:
@@ -226,14 +224,13 @@ def read_actor(path: str | Path) -> Actor:
     Raises:
         ZeuxisError: The file is missing, damaged, or no policy.
     """
-    if not Path(path).exists():
-        raise ZeuxisError(f"There is no policy file '{path}': check the path.")
-    if not Path(path).is_file():
-        raise ZeuxisError(f"'{path}' is no ordinary file: give a policy file or the run folder of a policy.")
     try:
+        files.check_seal(files.require_regular(path))
         with safe_open(path, "np") as file:
             about = dict(file.metadata() or {})
             tensors = {key: file.get_tensor(key) for key in file.keys() if known(key)}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise ZeuxisError(f"There is no policy file '{path}': check the path.") from error
     except (OSError, SafetensorError, ValueError, TypeError, AttributeError, KeyError) as error:  # the last of types NumPy does not have
         line = " ".join(str(error).split())
         raise ZeuxisError(f"'{path}' is damaged or no safetensors file ({line}): restore it from a copy.") from error
@@ -257,7 +254,7 @@ def read_actor(path: str | Path) -> Actor:
     layout = "acrobot_angles" if about.get("obs_layout", "").startswith("acrobot_angles") else "first"
     weights, biases = ([tensors[f"layers.{i}.{part}"] for i in range(depth)] for part in ("weight", "bias"))
     task = read_task(about.pop("task", ""), head in DISCRETE, len(biases[-1]), path)
-    about = {key: value for key, value in about.items() if key not in ("activation", "head", "obs_dim", "obs_clip")}
+    about = {key: value for key, value in about.items() if key not in ("activation", "head", "obs_dim", "obs_clip", "sha256")}
     log_std, mean, scale = tensors.get("log_std"), tensors["obs_mean"], tensors["obs_scale"]
     return Actor(weights, biases, mean, scale, head, activation, limit, log_std, layout, about, task=task)
 

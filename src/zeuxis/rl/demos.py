@@ -25,18 +25,16 @@ Source: Ho and Ermon, "Generative Adversarial Imitation Learning", 2016, section
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
+from .. import files
 from ..errors import DataError, UsageError, ZeuxisError
 from .actor import Actor
 from .arrays import numeric, read_arrays
@@ -191,20 +189,19 @@ class Demonstrations:
 
             return write(self, path)
         arrays = {name: np.ascontiguousarray(getattr(self.rollouts, name)) for name in NAMES}
-        about, partial = json.dumps(self.about), path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial{path.suffix}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        about = json.dumps(self.about)
+
+        def content(partial: Path) -> None:
             if path.suffix == ".npz":
                 np.savez_compressed(partial, **arrays, about=np.array(about))  # type: ignore[arg-type]
             else:
                 save_file(arrays, partial, {"zeuxis": about})
-                partial.chmod(0o644)
-            partial.replace(path)
-        except (OSError, SafetensorError) as error:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise DataError(f"The demonstrations '{path}' could not be written ({error}): give a writable place with room.") from error
-        return path
+
+        try:
+            return files.write(path, content)
+        except files.WriteError as error:
+            reason = f"'{path}' could not be written ({error.reason})"
+            raise DataError(f"The demonstrations {reason}: give a writable place with room.") from error
 
 
 def writable(path: str | Path) -> Path:

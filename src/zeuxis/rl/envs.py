@@ -186,7 +186,9 @@ class Environment:
             if self.shape is None:
                 found = self.inner.step(self.task.start + int(action))
             else:
-                clipped = np.minimum(np.maximum(np.asarray(action, self.low.dtype), self.low), self.high)
+                if action.dtype is not self.low.dtype:
+                    action = np.asarray(action, self.low.dtype)
+                clipped = np.minimum(np.maximum(action, self.low), self.high)
                 if clipped.dot(self.still) != 0:
                     raise DivergenceError(
                         f"The policy chose an action that is not a finite number at step {self.t} of the episode of seed {self.seed} in "
@@ -196,7 +198,11 @@ class Environment:
             if not isinstance(found, tuple) or len(found) != 5:
                 raise ValueError(f"step gave {brief(found)}, expected (observation, reward, terminated, truncated, info)")
             x, reward, ended, cut, _ = found
-            return self.vector(x), number(reward), flag(ended, "terminated"), flag(cut, "truncated")
+            if type(reward) is not float or not -GREATEST < reward < GREATEST:
+                reward = number(reward)
+            if type(ended) is not bool or type(cut) is not bool:
+                ended, cut = flag(ended, "terminated"), flag(cut, "truncated")
+            return self.vector(x), reward, ended, cut
         except STRANGE as error:
             raise broken(self.task, error, self.t, self.seed) from error
 

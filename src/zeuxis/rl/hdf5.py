@@ -31,8 +31,9 @@ from typing import Any
 
 import numpy as np
 
+from ..data.reading import affordable
 from ..errors import DataError, MissingExtra, UsageError, ZeuxisError
-from .arrays import DAMAGED, TEXT, affordable, first_line, plain_json
+from .arrays import TEXT, first_line, plain_json
 from .demos import PARTS, Demonstrations
 from .envs import gymnasium, named_by_file, task_of
 from .task import Task
@@ -79,7 +80,9 @@ def read(path: Path) -> Demonstrations:
         with h.File(file, "r") as group:
             about = plain_json(note(group))
             demos = Demonstrations.of_episodes(episodes(group, str(path), file.stat().st_size))
-    except DAMAGED as error:
+    except ZeuxisError:
+        raise
+    except Exception as error:  # h5py raises many types for damaged files
         raise DataError(f"'{path}' cannot be read as HDF5 ({first_line(error)}): record it again, or give another.") from error
     return Demonstrations(demos.rollouts, (about or env_of(file)) | demos.about, str(path))
 

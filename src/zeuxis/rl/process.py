@@ -32,8 +32,11 @@ CLOCK = 16  # bytes: two integers
 
 def search_paths() -> tuple[list[str], list[str]]:
     """Where a worker finds modules: at its start, without the current folder; and once it has loaded its own."""
-    here = os.path.realpath(os.getcwd())
-    entries = [os.path.abspath(p) for p in sys.path if p]
+    try:
+        here = os.path.realpath(os.getcwd())
+    except OSError:  # it was deleted
+        here = ""
+    entries = [os.path.abspath(p) if here else p for p in sys.path if os.path.isabs(p) or (p and here)]
     elsewhere = [p for p in entries if os.path.realpath(p) != here]
     package = str(Path(__file__).resolve().parents[2])
     return [*elsewhere, *([] if package in elsewhere else [package])], elsewhere + [p for p in entries if p not in elsewhere]
