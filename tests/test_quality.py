@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import reduce
 
 import pytest
@@ -153,6 +154,77 @@ def test_copies_of_a_point_lie_in_each_others_balls_of_radius_zero() -> None:
     x = torch.randn(30, 64).repeat(6, 1) + 50  # each point six times: balls of the third neighbour have radius 0
     assert precision_recall(x, x) == (1.0, 1.0)
     assert precision_recall(x, x + 1e-2) == (0.0, 0.0)
+
+
+@given(
+    st.integers(2, 40),
+    st.integers(1, 24),
+    st.integers(0, 1000),
+    st.sampled_from([1e-20, 1.0, 1e6]),
+    st.sampled_from(["all", "flat", "copies"]),
+)
+@settings(max_examples=40, deadline=None)
+def test_a_set_has_no_distance_from_itself_and_no_set_a_negative_one(n: int, d: int, seed: int, scale: float, kind: str) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    x = scale * torch.randn(n, d, generator=generator) * (torch.arange(d) % 3 > 0 if kind == "flat" else 1)
+    x = x[:1].repeat(n, 1) if kind == "copies" else x
+    other = x[torch.randperm(n, generator=generator)]
+    assert frechet_distance(statistics(x), statistics(x)) == 0
+    assert 0 <= frechet_distance(statistics(x), statistics(other)) <= 1e-25 * scale**2
+    assert frechet_distance(statistics(x), statistics(x + scale * torch.randn(n, d, generator=generator))) >= 0
+
+
+def test_frechet_distance_of_few_images_in_many_dimensions() -> None:
+    """Of sets that span other directions the roots' product is 0: the distance is the sum of all variances and of the means' squares."""
+    x, y = torch.zeros(20, 60), torch.zeros(25, 60)
+    x[:, :15], y[:, 30:50] = torch.randn(20, 15), torch.randn(25, 20)
+    a, b = statistics(x), statistics(y)
+    expected = ((a.mean - b.mean).square().sum() + a.covariance.trace() + b.covariance.trace()).item()
+    turn = torch.linalg.qr(torch.randn(60, 60).double())[0]
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-12)
+    assert frechet_distance(statistics(x @ turn.float()), statistics(y @ turn.float())) == pytest.approx(expected, rel=1e-5)
+    line = torch.randn(9, 1) @ torch.randn(1, 60)  # of rank 1: known in closed form
+    assert frechet_distance(statistics(line), statistics(3 * line)) == pytest.approx(
+        (4 * statistics(line).mean.square().sum() + 4 * statistics(line).covariance.trace()).item(), rel=1e-6
+    )
+
+
+def test_scores_of_degenerate_sets() -> None:
+    same, varied = torch.full((30, 8), 3.3), torch.randn(30, 8)
+    assert inception_score(same, splits=3) == (pytest.approx(1.0), pytest.approx(0.0))
+    assert neighbourhoods(same, same, 3, 5)[:2] == (1.0, 1.0)
+    assert neighbourhoods(same, varied, 3, 5) == (0.0, 0.0, 0.0, 0.0)
+    assert neighbourhoods(varied, same + 100, 3, 5) == (0.0, 0.0, 0.0, 0.0)
+    assert kernel_distance(same, same, size=30)[0] == pytest.approx(0, abs=1e-9)
+    expected = (statistics(varied).mean - 3.3).square().sum() + statistics(varied).covariance.trace()
+    assert frechet_distance(statistics(same), statistics(varied)) == pytest.approx(expected.item(), rel=1e-6)
+    assert frechet_distance(statistics(same[:2]), statistics(same)) == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda x, bad: statistics(bad), "not finite"),
+        (lambda x, bad: inception_score(bad), "not finite"),
+        (lambda x, bad: kernel_distance(x, bad, size=5), "not finite"),
+        (lambda x, bad: kernel_distance(bad, x, size=5), "not finite"),
+        (lambda x, bad: precision_recall(x, bad), "not finite"),
+        (lambda x, bad: precision_recall(bad, x), "not finite"),
+        (lambda x, bad: frechet_distance(statistics(x), statistics(x[:, :3])), "do not compare"),
+        (lambda x, bad: inception_score(x, splits=0), "at least 1"),
+        (lambda x, bad: kernel_distance(x, x, subsets=0, size=5), "at least 1"),
+        (lambda x, bad: precision_recall(x, x, k=0), "from 1"),
+        (lambda x, bad: statistics(x[:0]), "at least 2"),
+        (lambda x, bad: precision_recall(x, x[:0]), "need more than 3"),
+    ],
+)
+def test_what_cannot_be_scored_is_one_sentence(call: Callable[[Tensor, Tensor], object], said: str) -> None:
+    x = torch.randn(20, 6)
+    for value in (torch.nan, torch.inf):
+        bad = x.clone()
+        bad[3, 2] = value
+        with pytest.raises(UsageError, match=said):
+            call(x, bad)
 
 
 def test_too_few_samples_are_refused() -> None:

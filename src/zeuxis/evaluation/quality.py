@@ -36,8 +36,9 @@ def inception_score(logits: Float[Tensor, "n classes"], splits: int = 10, seed: 
         10.0
     """
     n = len(logits)
-    if n < splits:
-        raise UsageError(f"{n} samples cannot be split into {splits}: give more samples or ask for fewer splits.")
+    if not 1 <= splits <= n:
+        raise UsageError(f"{n} samples cannot be split into {splits}: give more samples or ask for fewer splits, at least 1.")
+    require_finite(logits, "logits")
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     scores = []
     for part in torch.log_softmax(logits.double().cpu()[order], 1).tensor_split(splits):
@@ -59,7 +60,8 @@ class Statistics:
 def statistics(features: Features) -> Statistics:
     """Mean and covariance of features."""
     if len(features) < 2:
-        raise UsageError(f"A covariance needs at least 2 samples, got {len(features)}.")
+        raise UsageError(f"A covariance needs at least 2 samples, got {len(features)}: give more images.")
+    require_finite(features, "features")
     x = features.double().cpu()
     mean = x.mean(0)
     centred = x - mean
@@ -83,10 +85,14 @@ def merged(a: Statistics, b: Statistics) -> Statistics:
 
 
 def frechet_distance(a: Statistics, b: Statistics) -> float:
-    r"""The Fréchet distance between two Gaussians.
+    r"""The Fréchet distance between two Gaussians: never negative, and 0 for a set and itself.
 
-    The trace of the root is the sum of the roots of the eigenvalues of $\Sigma_a^{1/2} \Sigma_b \Sigma_a^{1/2}$, a symmetric matrix with
-    the eigenvalues of $\Sigma_a \Sigma_b$: no matrix root can fail, also where a covariance is singular.
+    The trace of the root is the sum of the singular values of $\Sigma_a^{1/2} \Sigma_b^{1/2}$, whose squares are the eigenvalues of
+    $\Sigma_a \Sigma_b$: no matrix root can fail, also where a covariance is singular, and no digits are lost to roots of small numbers.
+    What the covariances add is 0 where it is below the rounding of its terms.
+
+    Raises:
+        UsageError: The sets have features of different lengths.
 
     Example:
         >>> import torch
@@ -94,10 +100,30 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
         >>> round(frechet_distance(unit, Statistics(torch.ones(2).double(), 4 * torch.eye(2).double(), 10)), 6)
         4.0
     """
-    values, vectors = torch.linalg.eigh(a.covariance)
-    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
-    cross = torch.linalg.eigvalsh(root @ b.covariance @ root).clamp(min=0).sqrt().sum()
-    return ((a.mean - b.mean).square().sum() + a.covariance.trace() + b.covariance.trace() - 2 * cross).item()
+    require_alike(a.mean, b.mean)
+    traces = a.covariance.trace() + b.covariance.trace()
+    spread = traces - 2 * torch.linalg.svdvals(root(a.covariance) @ root(b.covariance)).sum()
+    rounding = 4 * len(a.mean) * torch.finfo(torch.float64).eps * traces
+    return ((a.mean - b.mean).square().sum() + (spread if spread > rounding else 0)).item()
+
+
+def root(covariance: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
+    """The symmetric root of a covariance, whose eigenvalues are 0 where they are no more than rounding."""
+    values, vectors = torch.linalg.eigh(covariance)
+    least = len(values) * torch.finfo(values.dtype).eps * values[-1]
+    return vectors * torch.where(values > least, values, 0).sqrt() @ vectors.T
+
+
+def require_alike(x: Tensor, y: Tensor) -> None:
+    """Refuses features of different lengths."""
+    if x.shape[-1] != y.shape[-1]:
+        raise UsageError(f"Features of {x.shape[-1]} and {y.shape[-1]} numbers do not compare: take both from one network.")
+
+
+def require_finite(x: Tensor, what: str) -> None:
+    """Refuses features or logits that are no numbers."""
+    if not torch.isfinite(x).all():
+        raise UsageError(f"The {what} hold values that are not finite: the images or the network's weights are damaged.")
 
 
 def kernel_distance(x: Features, y: Features, subsets: int = 100, size: int = 1000, seed: int = 2016) -> tuple[float, float]:
@@ -116,6 +142,11 @@ def kernel_distance(x: Features, y: Features, subsets: int = 100, size: int = 10
         >>> abs(mean) < 0.2
         True
     """
+    require_alike(x, y)
+    require_finite(x, "features")
+    require_finite(y, "features")
+    if subsets < 1:
+        raise UsageError(f"A kernel distance needs at least 1 subset, got {subsets}.")
     if not 2 <= size <= min(len(x), len(y)):
         raise UsageError(f"Subsets of {size} samples cannot be drawn from sets of {len(x)} and {len(y)}: ask for 2 up to the smaller one.")
     generator, d = torch.Generator().manual_seed(seed), x.shape[1]
@@ -155,8 +186,10 @@ def near_zero(x: Features, *others: Features) -> list[Tensor]:
 
 def squared_radii(x: Float[Tensor, "n d"], ks: tuple[int, ...], block: int) -> list[Float[Tensor, "n"]]:
     """Squared distances of each point to its k-th neighbours, for several k at once."""
+    if min(ks) < 1:
+        raise UsageError(f"Neighbours are counted from 1, got {min(ks)}.")
     if len(x) <= max(ks):
-        raise UsageError(f"A {max(ks)}-th neighbour needs more than {max(ks)} samples, got {len(x)}.")
+        raise UsageError(f"Distances to {max(ks)} neighbours need more than {max(ks)} samples, got {len(x)}: give more images.")
     parts = []
     for start in range(0, len(x), block):
         distances = squared_distances(x[start : start + block], x)
@@ -172,6 +205,9 @@ def neighbourhoods(real: Features, fake: Features, k: int, k_density: int, block
 
     Distances are float64 and worked off by blocks of rows: memory grows with the number of points and not with its square.
     """
+    require_alike(real, fake)
+    require_finite(real, "features")
+    require_finite(fake, "features")
     real, fake = near_zero(real, fake)
     slack = 1e-12 * real.square().sum(1).mean()  # rounding; without it a point might miss the ball of radius 0 that its copies have
     real_radius, wide = (radius + slack for radius in squared_radii(real, (k, k_density), block))
