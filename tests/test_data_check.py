@@ -163,3 +163,10 @@ def test_texts_and_sets_that_are_made(tmp_path: Path) -> None:
     assert check("mnist-static", split="test").classes == check("mnist", split="test").classes
     (tmp_path / "short.txt").write_text("a")
     assert "a piece takes 128" in (check(str(tmp_path / "short.txt")).fatal or "")
+
+
+def test_images_of_which_little_can_be_seen(tmp_path: Path) -> None:
+    for i in range(3):
+        Image.fromarray(random.integers(0, 4096, (6, 6)).astype(np.uint16)).save(tmp_path / f"{i}.tif")
+    report = check(str(tmp_path))
+    assert report.dark == 3 and report.problems == ["Images that are nearly black: 3; in files of 16 bits white is 65535."]

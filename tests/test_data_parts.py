@@ -346,3 +346,21 @@ def test_points_that_are_not_finite_are_refused() -> None:
     data.x[2, 1] = float("inf")
     with pytest.raises(DataError, match="1 of the 5 examples of 'ring' hold NaN or infinity"):
         data.require_finite()
+
+
+def test_labels_of_the_hub_without_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    Image.fromarray(grey(1, 1)[0]).save(out := io.BytesIO(), "PNG")
+    cells = [{"bytes": out.getvalue(), "path": None}] * 3
+    for kind, labels, expected in (
+        ("int64", [2, 0, 1], [2, 0, 1]),
+        ("string", ["b", "a", "b"], [1, 0, 1]),
+        ("float64", [0.5, 1.5, 2.5], None),
+    ):
+        features = datasets.Features({"image": datasets.Image(), "label": datasets.Value(kind)})
+        rows = datasets.Dataset.from_dict({"image": cells, "label": labels}, features=features)
+        monkeypatch.setattr(datasets, "load_dataset", lambda *_, rows=rows, **__: rows)
+        data = load_data("someone/pets")
+        assert (None if data.labels is None else data.labels.tolist()) == expected
+        assert bool(data.facts["notes"]) == (expected is None)

@@ -22,6 +22,7 @@ from .. import files
 from ..applications.pictures import numbered, save
 from ..data.dataset import Dataset, Spec
 from ..data.images import read, spread
+from ..data.reading import contents
 from ..errors import UsageError
 from ..evaluation.classification import agreeing, classify, score
 from ..evaluation.images import Images, check_split
@@ -184,7 +185,7 @@ def written(out: str, where: Sequence[str], chances: torch.Tensor, classes: Sequ
 def told(table: str, classes: Sequence[str]) -> torch.Tensor:
     """The probabilities in a file that --csv wrote, (images, classes)."""
     try:
-        packed = Path(table).read_bytes()
+        packed = contents(table)
         text = (gzip.decompress(packed) if table.endswith(".gz") else packed).decode()
         head, *rows = csv.reader(io.StringIO(text))
         chances = [[float(p) for p in row[2:]] for row in rows]

@@ -30,6 +30,7 @@ class Report:
         corrupt: A sentence for each image that cannot be read.
         duplicates: Images that equal an earlier one in every pixel.
         constant: Images of a single colour.
+        dark: Others with no value above 31 of 255, as of cameras that use 12 of 16 bits.
         notes: What was left out or changed when the set was read, as training on it says too.
         fatal: The sentence with which training on this set would be refused, or None.
     """
@@ -42,6 +43,7 @@ class Report:
     corrupt: list[str] = field(default_factory=list)
     duplicates: int = 0
     constant: int = 0
+    dark: int = 0
     notes: list[str] = field(default_factory=list)
     fatal: str | None = None
 
@@ -59,6 +61,8 @@ class Report:
             found.append(f"Images that equal an earlier one in every pixel: {self.duplicates:,}.")
         if self.constant:
             found.append(f"Images of a single colour: {self.constant:,}.")
+        if self.dark:
+            found.append(f"Images that are nearly black: {self.dark:,}; in files of 16 bits white is 65535.")
         few = [c for c, k in self.classes.items() if k < 2 and c != "unlabelled"]
         if few:
             found.append(f"Classes with a single image: {len(few)} ({', '.join(few[:5])}).")
@@ -126,7 +130,9 @@ def check(source: str, *, split: Split = "train", labels: str | Path | None = No
         key = hashlib.sha1(repr(x.shape).encode() + x.tobytes(), usedforsecurity=False).digest()
         report.duplicates += key in seen
         seen.add(key)
-        report.constant += bool((x == x[:, :1, :1]).all())
+        same = bool((x == x[:, :1, :1]).all())
+        report.constant += same
+        report.dark += not same and int(x.max()) < 32
     if raw.labels is not None:
         for label, count in sorted(Counter(raw.labels.tolist()).items()):
             known = 0 <= label < len(raw.class_names)

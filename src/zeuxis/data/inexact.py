@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..errors import DataError
 from .dataset import Dataset
+from .reading import as_text, contents, first_line
 
 MARK = "recovered-from-"
 
@@ -51,9 +52,9 @@ def listed(path: str | Path, count: int) -> list[int]:
         DataError: The file cannot be read, or a line is no number of an image of the set.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        lines = as_text(contents(path)).splitlines()
+    except (OSError, UnicodeError) as error:
+        reason = "it is no UTF-8 text" if isinstance(error, UnicodeError) else getattr(error, "strerror", None) or first_line(error)
         raise DataError(f"The list '{path}' cannot be read ({reason}): give a text file with an image number a line.") from error
     found = []
     for number, line in enumerate(lines, 1):

@@ -17,6 +17,7 @@ import torch
 from ..errors import DataError, MissingExtra, UsageError
 from .binarised import static
 from .cache import decoded, memory
+from .classes import class_numbers
 from .dataset import Dataset, Spec
 from .faces import heads
 from .folders import image_folder
@@ -25,8 +26,8 @@ from .images import Files, Raw, converted
 from .npz import npz
 from .parquet import parquet, parquet_parts
 from .parts import ALL, Split, chosen, part_name, part_of
-from .readers import mat, mat_folder
-from .reading import first_line, kind_of, shown
+from .readers import LABEL_NAMES, mat, mat_folder
+from .reading import contents, first_line, kind_of, shown
 from .text import ENDINGS, text
 
 SHIPPED = Path(__file__).parent / "files"
@@ -264,7 +265,7 @@ class HubImages:
     def read(self, i: int) -> bytes:
         try:
             value = self.rows[i][self.column]  # type: ignore[index]
-            return value["bytes"] if value["bytes"] is not None else Path(value["path"]).read_bytes()
+            return value["bytes"] if value["bytes"] is not None else contents(value["path"])
         except (OSError, TypeError, ValueError) as error:
             raise DataError(f"The image {self.where(i)} cannot be read ({first_line(error)}): leave the row out.") from error
 
@@ -296,8 +297,14 @@ def from_hub(identity: str, split: Split, configuration: str | None, name: str) 
     label = next((c for c, f in rows.features.items() if isinstance(f, datasets.ClassLabel)), None)
     names = rows.features[label].names if label else ()
     numbers = np.asarray(rows[label], np.int64) if label else None
+    notes: list[str] = []
+    if label is None and (column := next((c for c in LABEL_NAMES if c in rows.features and c != image), None)):
+        try:
+            numbers, names, notes = class_numbers({part: np.asarray(rows[column])}, part, Path(identity))
+        except DataError as error:
+            notes = [f"Left out: the column '{column}'. {error}"]
     encoded = HubImages(rows.cast_column(image, datasets.Image(decode=False)), image, identity)
-    return Raw(name, encoded, numbers, names, str(rows._fingerprint), part)
+    return Raw(name, encoded, numbers, names, str(rows._fingerprint), part, notes)
 
 
 def hub_part(identity: str, configuration: str | None, split: Split) -> tuple[Any, str]:

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from ..data.dataset import Dataset, Spec
-from ..data.images import Files
+from ..data.images import FORMATS, Files
 from ..data.sources import open_source
 from ..data.text import ENDINGS
 from ..errors import UsageError
@@ -154,7 +154,7 @@ def looks(source: Source) -> tuple[list[tuple[int, int]], set[int]]:
     sizes, colours = [], set()
     for i in np.unique(np.linspace(0, len(images) - 1, min(len(images), LOOKED_AT)).astype(int)).tolist():
         try:
-            with Image.open(images.paths[i] if isinstance(images, Files) else io.BytesIO(images.read(i))) as picture:
+            with Image.open(images.paths[i] if isinstance(images, Files) else io.BytesIO(images.read(i)), formats=FORMATS) as picture:
                 sizes.append(picture.size)
                 colours.add(1 if picture.mode in ("1", "L", "LA", "F") or picture.mode.startswith("I") else 3)
         except Exception:  # what cannot be read is refused with its own sentence when it is decoded
