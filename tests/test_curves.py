@@ -122,7 +122,7 @@ def test_wrong_input_gets_a_sentence(tmp_path: Path) -> None:
         ([run, "--of", "loss"], "no figure 'loss': choose from return, seconds, steps"),
         ([run, images], "count in images and steps"),
         ([run, "--out", "c.pdf"], "another ending"),
-        ([run, "--points", "1"], "expected 2 or more"),
+        ([run, "--points", "1"], "--points must be at least 2"),
         ([empty], "nothing yet"),
     ):
         with pytest.raises(UsageError, match=sentence):

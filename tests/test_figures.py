@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import importlib
 import json
 import re
@@ -167,3 +168,10 @@ def test_recipes_do_not_type_times() -> None:
     for name, recipe in recipes().items():
         words = recipe.note.replace("five days on the authors' 8 GPUs", "")
         assert not re.search(r"\b(minutes?|hours?|days?)\b", words), name
+
+
+@pytest.mark.parametrize("name", ["figures", "records", "references"])
+def test_examples_of_the_programs(figures: ModuleType, name: str) -> None:
+    done = doctest.testmod(importlib.import_module(name))
+    assert done.failed == 0
+    assert name == "figures" or done.attempted
