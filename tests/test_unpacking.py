@@ -161,6 +161,17 @@ def test_what_cannot_be_read_is_not_written(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_an_image_is_not_written_over_by_its_archive(tmp_path: Path) -> None:
+    pytest.importorskip("constriction")
+    (tmp_path / "a.png").write_bytes(b"precious")
+    with pytest.raises(UsageError, match="which `zeuxis compress` did not write"):
+        compress(chain(), Given([noise(1, 4, 4)]), tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes() == b"precious"
+    for seed in (0, 1):
+        compress(chain(), Given([noise(1, 4, 4, seed=seed)]), tmp_path / "x.zx")
+    assert [x.tolist() for _, x in decompress(tmp_path / "x.zx", chain())] == [noise(1, 4, 4, seed=1).tolist()]
+
+
 def test_odd_file_names_come_back_under_portable_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("constriction")
     if os.name != "posix":

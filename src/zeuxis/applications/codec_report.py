@@ -54,21 +54,26 @@ class Report:
         self.initial, self.lanes = self.initial + coded.initial, max(self.lanes, coded.lanes)
         self.chains.append(len(x))
 
+    @property
+    def ideal(self) -> float:
+        """Bytes that the model itself gives the tiles."""
+        return self.nats / math.log(2) / 8
+
     def bits(self, size: float) -> float:
         """Bits a dimension of so many bytes."""
         return 8 * size / self.numbers
 
     def as_dict(self) -> dict[str, Any]:
         """The figures of a record."""
-        ideal = self.nats / math.log(2) / 8
+        ideal = self.ideal
         return {
             **{key: value for key, value in dataclasses.asdict(self).items() if key not in ("rivals", "nats", "seconds")},
             "bits/dim": self.bits(self.size),
             "bits/dim of the payload": self.bits(self.payload),
             "bits/dim of the model itself": self.bits(ideal),
-            "overhead of the payload": self.payload / ideal - 1,
-            "overhead of the file": self.size / ideal - 1,
-            "megabytes of pixels a second": self.numbers / 1e6 / self.seconds,
+            "overhead of the payload": self.payload / ideal - 1 if ideal else math.inf,
+            "overhead of the file": self.size / ideal - 1 if ideal else math.inf,
+            "megabytes of pixels a second": self.numbers / 1e6 / max(self.seconds, 1e-9),
             "rivals": {name: {"bytes": size, "bits/dim": self.bits(size)} for name, size in self.rivals.items()},
         }
 
@@ -76,7 +81,7 @@ class Report:
         """Sizes and rates, smallest first."""
         sheet = Table("", Column("bytes", justify="right"), Column("bits/dim", justify="right"), Column("of the pixels", justify="right"))
         own = "the model itself" if self.coder == "range" else "the model's bound"
-        rows = {own: self.nats / math.log(2) / 8, "this file": self.size, **self.rivals, "bare pixels": self.numbers}
+        rows = {own: self.ideal, "this file": self.size, **self.rivals, "bare pixels": self.numbers}
         for name, size in sorted(rows.items(), key=lambda row: row[1]):
             sheet.add_row(name, f"{size:,.0f}", f"{self.bits(size):.4f}", f"{size / self.numbers:.2%}")
         return sheet

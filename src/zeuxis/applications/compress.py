@@ -33,7 +33,7 @@ from ..progress import meter
 from .bits_back import BitsBack
 from .codec_report import Report
 from .coding import PRECISION, Advance, Coded, Coder, Precision, fingerprint, machine, pinned
-from .container import BLOCK, DIGEST, Block, Done, Header, Writer, sections
+from .container import BLOCK, DIGEST, MAGIC, Block, Done, Header, Writer, sections
 from .names import clash, fault
 from .originals import Originals, numbered
 from .range_coding import RangeCoder
@@ -119,6 +119,7 @@ def compress(
             prefix=originals.prefix,
         )
         require_names(originals)
+        require_own(Path(path))
         total = sum(tile_count(originals.shape(i), shape) for i in range(len(originals)))
 
         def fill(partial: Path) -> None:
@@ -279,6 +280,14 @@ def require_names(originals: Originals) -> None:
             raise UsageError(f"The name {name!r} of an image {wrong}: rename it.")
     if name := clash(names):
         raise UsageError(f"Two images would both be called '{name}': compress them into two files, or rename one.")
+
+
+def require_own(path: Path) -> None:
+    """Refuses to write over what is none of this format, as one of the images may be."""
+    if path.is_file() and path.stat().st_size:
+        with open(path, "rb") as file:
+            if file.read(len(MAGIC)) != MAGIC:
+                raise UsageError(f"There is a '{path}' already, which `zeuxis compress` did not write: give another place with -o.")
 
 
 def require_levels(x: UInt8[Tensor, "channels height width"], levels: int, where: str) -> None:
