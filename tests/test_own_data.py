@@ -168,6 +168,22 @@ def test_a_classifier_is_scored_by_images_of_all_members_that_none_saw(tmp_path:
     assert json.loads((tmp_path / "c.json").read_text())["evaluated on"]["images"] == 6
 
 
+def test_what_is_too_few_says_what_to_do(own: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, run = own
+    for words, code, sentence in (
+        (
+            f"train improved-gan --data {data} --labels-per-class 30 --out {tmp_path}",
+            1,
+            "hold fewer than 6 images out with --training.hold-out",
+        ),
+        (f"evaluate {run} --network mnist/classifier", 2, "train with more held out (--training.hold-out)"),
+        (f"compress {run} --data {data} -o {tmp_path}/x.zx", 1, f"zeuxis compress {run} FOLDER"),
+        (f"likelihood {run} --split half", 2, "expected test or train"),
+    ):
+        assert main(words.split()) == code
+        assert sentence in " ".join(capsys.readouterr().err.split())
+
+
 def test_built_in_sets_hold_nothing_out_and_published_half_lives_stay() -> None:
     from zeuxis.training.held_out import held_out
 

@@ -13,7 +13,7 @@ from ..applications.coding import Precision
 from ..applications.compress import compress
 from ..applications.originals import Originals, Pictures, Rows
 from ..data.dataset import Dataset
-from ..errors import UsageError
+from ..errors import DataError, UsageError
 from ..evaluation.images import Images, check_split
 from ..evaluation.record import write_record
 from ..progress import out
@@ -107,16 +107,26 @@ def chosen(name: str, wish: Compress) -> tuple[Dataset, dict[str, Any]]:
     """
     part, limit = "test" if wish.split == "test" else "train", wish.n or None
     if is_built_in(wish.data) and wish.split != "held-out":
-        data = Source(wish.data, limit=limit).load(part)
+        data = whole(name, wish, part, limit)
         return data, Images(part, len(data), len(data)).as_dict()
     known, used = evaluation_data(name, wish.data, wish.split)
     if wish.split != "test" and known.rows is not None:
-        data = Source(wish.data).load(part).take(known.rows[:limit])
+        data = whole(name, wish, part).take(known.rows[:limit])
         out.print(f"{data.spec.name}: {used}", markup=False, soft_wrap=True)
         return data, used.as_dict()
-    data = Source(wish.data, limit=limit).load(part)
+    data = whole(name, wish, part, limit)
     if used.split in ("held-out", "trained on"):
         seen = used.images if used.split == "trained on" else used.of - used.images
         text = f"{data.spec.name}: {len(data):,} images; of the set's {used.of:,}, {seen:,} are images it was trained on"
         out.print(text, markup=False, soft_wrap=True)
     return data, used.as_dict()
+
+
+def whole(name: str, wish: Compress, part: str, limit: int | None = None) -> Dataset:
+    """The images of --data in their own size."""
+    try:
+        return Source(wish.data, limit=limit).load(part)
+    except DataError as error:
+        if "--size" not in str(error) and "--channels" not in str(error):
+            raise
+        raise DataError(f"The images of '{wish.data}' are not alike: give them as files, as in zeuxis compress {name} FOLDER.") from error

@@ -129,7 +129,8 @@ def evaluate(
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
     half = min(n, len(data) // 2)
     if half < 20:
-        raise UsageError(f"'{data.spec.name}' has {len(data)} images, too few to compare with: give at least 40.")
+        more = ", or train with more held out (--training.hold-out)" if split == "held-out" else ""
+        raise UsageError(f"'{data.spec.name}' has {len(data)} images, too few to compare with: give at least 40{more}.")
     real, _ = cached_features(net, data.batch(order[:half])[0], "features of real images")
     samples = model.sample(half, generator=torch.Generator().manual_seed(seed)).cpu()
     found = scores(real, *net.features(samples, "features of samples"))

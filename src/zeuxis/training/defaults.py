@@ -44,9 +44,10 @@ BASES = {  # model: recipe for grey images, for colour
     "pixelrnn": ("mnist-small", "mnist-small"),
     "vae": ("mnist-small", "cifar10"),
 }
-NARROWER: dict[str, dict[str, Any]] = {  # for colour
+NARROWER: dict[str, dict[str, Any]] = {  # for fewer than 10,000 colour images
+    "dcgan": {"channels": 32},
     "pixelcnn": {"maps": 32, "layers": 6},
-    "vae": {"maps": (32, 64, 64), "hidden": 256, "latent": 64},
+    "vae": {"maps": (32, 64, 64), "hidden": 256, "latent": 64, "optimiser": "muon", "lr": 4e-3},
 }
 
 
@@ -88,7 +89,7 @@ def plan(kind: type[Model], source: Source, recipe: str = "", given: Dataset | N
         colour = data.spec.shape[0] > 1
         name = f"{kind.name}/{BASES[kind.name][colour]}"
         settings, training = recipes()[name].settings, recipes()[name].training
-        settings = replace(settings, **NARROWER.get(kind.name, {})) if colour else settings
+        settings = replace(settings, **NARROWER.get(kind.name, {})) if colour and len(data) < 10_000 else settings
     training = fitted(training, data)
     return Plan(name, settings, training, source, data, tuple(notes))
 

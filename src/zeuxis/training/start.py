@@ -234,7 +234,13 @@ def carry_out(
 
         validate = validation_of(model, unseen)
     if source.labels_per_class is not None:  # after holding out, so that the held-out images keep their labels
-        data = few_labels(data, source.labels_per_class, source.label_seed)
+        try:
+            data = few_labels(data, source.labels_per_class, source.label_seed)
+        except DataError as error:
+            if unseen is None:
+                raise
+            more = f"ask for fewer, or hold fewer than {len(unseen):,} images out with --training.hold-out."
+            raise DataError(str(error).replace("ask for fewer labels a class.", more)) from error
     if run is not None and world.writes:
         weights = sum(p.numel() for p in model.parameters())
         known = len(data) if data.labels is None else int((data.labels >= 0).sum())
