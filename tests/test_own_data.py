@@ -17,7 +17,7 @@ import tiny
 import zeuxis
 from zeuxis.cli import main
 from zeuxis.data import Dataset, hold_out, load_data
-from zeuxis.errors import UsageError
+from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.model import model_class
 from zeuxis.recipes import recipes
 from zeuxis.rl.learner import Learning
@@ -184,6 +184,23 @@ def test_what_is_too_few_says_what_to_do(own: tuple[Path, Path], tmp_path: Path,
         assert sentence in " ".join(capsys.readouterr().err.split())
 
 
+def test_a_damaged_memory_is_refused(own: tuple[Path, Path], tmp_path: Path) -> None:
+    data, run = own
+    shutil.copytree(run, tmp_path / "run")
+    damaged = Run(tmp_path / "run")
+    hashes = damaged.read_tensors(FILE)[0]["hashes"]
+    for tensors in ({"hashes": hashes, "held_out": torch.tensor([60])}, {"hashes": hashes.float()}, {"hashes": hashes[:, None]}):
+        damaged.write_tensors(FILE, tensors)
+        with pytest.raises(ZeuxisError, match="damaged"):
+            evaluation_data(damaged.folder, str(data))
+    about = damaged.read_json("config.json")
+    damaged.path(FILE).unlink()
+    for entry in ("six", {"images": "six", "seed": 0}, {"images": 6}):
+        damaged.write_json("config.json", about | {"held_out": entry})
+        with pytest.raises(ZeuxisError, match=r"held out|config\.json"):
+            evaluation_data(damaged.folder, str(data))
+
+
 def test_built_in_sets_hold_nothing_out_and_published_half_lives_stay() -> None:
     from zeuxis.training.held_out import held_out
 
@@ -196,7 +213,7 @@ def test_built_in_sets_hold_nothing_out_and_published_half_lives_stay() -> None:
 
 def test_python_does_as_the_command_line(own: tuple[Path, Path], tmp_path: Path) -> None:
     data, run = own
-    settings = replace(model_class("vae").Config(), **{**tiny.settings("vae"), "network": "conv"})
+    settings = replace(plan(model_class("vae"), Source(str(data))).settings, **{**tiny.settings("vae"), "network": "conv"})
     result = zeuxis.train("vae", str(data), out=tmp_path, settings=settings, images=64, batch=16, film=0, threads=1)
     assert result.run is not None
     ours, theirs = (json.loads((at / "config.json").read_text()) for at in (result.run.folder, run))

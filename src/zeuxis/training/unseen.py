@@ -12,7 +12,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from ..data.dataset import Dataset, Spec
-from ..errors import UsageError
+from ..errors import UsageError, ZeuxisError
 from ..evaluation.images import Images, check_split
 from .config import from_json
 from .held_out import FILE, hashes, held_rows, is_built_in
@@ -97,9 +97,9 @@ def trained_rows(run: Run, given: str | Dataset, found: Dataset, part: str) -> B
     """Which of these examples a run was trained on; None if they have nothing to do with its data."""
     about = run.read_json("config.json")
     if run.path(FILE).exists():
-        table = run.read_tensors(FILE)[0]
-        own, kept = table["hashes"], torch.ones(len(table["hashes"]), dtype=torch.bool)
-        kept[table["held_out"]] = False
+        own, out = remembered(run)
+        kept = torch.ones(len(own), dtype=torch.bool)
+        kept[out] = False
         mine = hashes(found) if found.spec.shape == tuple(about["spec"]["shape"]) else own[:0]
         n = min(len(own), len(mine))
         if n and torch.equal(own[:n], mine[:n]):  # by row, since a set may hold an image twice
@@ -108,11 +108,25 @@ def trained_rows(run: Run, given: str | Dataset, found: Dataset, part: str) -> B
     if part == "test" or not same_source(about, given, part):
         return None
     kept = torch.ones(len(found), dtype=torch.bool)
-    training = about.get("training", {})
-    held = about.get("held_out") or {"images": max(0, training.get("hold_out", 0)), "seed": training.get("seed", 0)}
+    training = about.get("training") or {}
+    try:
+        held = about.get("held_out") or {"images": max(0, training.get("hold_out", 0)), "seed": training.get("seed", 0)}
+        held = {name: int(held[name]) for name in ("images", "seed")}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ZeuxisError(f"'{run.path('config.json')}' does not say what was held out: restore it from a copy.") from error
     if 0 < held["images"] < len(found):
         kept[held_rows(found, held)] = False
     return kept
+
+
+def remembered(run: Run) -> tuple[Tensor, Tensor]:
+    """The hashes of a run's examples and the rows it held out."""
+    table, _ = run.read_tensors(FILE)
+    found = [table.get(name, torch.empty(0)) for name in ("hashes", "held_out")]
+    whole = all(t.dtype == torch.int64 and t.dim() == 1 for t in found)
+    if not whole or (len(found[1]) and not 0 <= int(found[1].min()) <= int(found[1].max()) < len(found[0])):
+        raise ZeuxisError(f"'{run.path(FILE)}' is damaged: restore it from a copy.")
+    return found[0], found[1]
 
 
 def same_source(about: dict[str, Any], given: str | Dataset, part: str) -> bool:
