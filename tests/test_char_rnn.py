@@ -159,7 +159,7 @@ BAD = [
     ("train char-rnn --data {0}/many.txt", 1, "up to 256"),
     ("train char-rnn --data mnist", 2, "learns text"),
     ("train char-rnn --data {0}/book.txt --channels 1", 2, "leave out --labels and --channels"),
-    ("train char-rnn --data {0}/book.txt --model.layers 0", 2, "at least 1"),
+    ("train char-rnn --data {0}/book.txt --model.layers 0", 2, "--model.layers must be from 1"),
     ("train dcgan --data {0}/book.txt", 2, "needs square images"),
     ("train planar --data {0}/book.txt", 2, "makes points"),
     ("sample {0}/model --start ö", 2, "does not occur in the text"),

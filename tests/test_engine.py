@@ -41,7 +41,7 @@ class Settings:
 class Mean(Model):
     """One weight per pixel that learns the mean image: a game with a known end."""
 
-    name = "mean"
+    name = "mean-image"
     Config = Settings
     breaks_at = -1
 

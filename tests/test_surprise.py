@@ -83,7 +83,7 @@ BAD = [
     ("{0}/model {0}/bad.png", 1, "cannot be decoded"),
     ("{0}/model {0}/a.png --data {0}/set.npz", 2, "Got both"),
     ("{0}/model --data {0}/set.npz --split half", 2, "expected test or train"),
-    ("{0}/model --data {0}/set.npz --n 0", 2, "--n must be 1 or more"),
+    ("{0}/model --data {0}/set.npz --n 0", 2, "--n must be at least 1"),
     ("{0}/model {0}/a.png --label 99", 2, "--label is 99"),
     ("{0}/conditional {0}/a.png", 2, "give it with --label"),
     ("{0}/model {0}/a.png --out {0}/x.abc", 2, "picture format"),

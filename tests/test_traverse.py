@@ -24,7 +24,7 @@ CODES = (Code("category", "categorical", 2, 3), Code("tilt", "continuous", 5), C
 class Bars:
     """Each row of an image is as bright as one number of z; keeps every z that it was given."""
 
-    name = "bars"
+    name = "bars-in-place"
 
     def __init__(self) -> None:
         self.given: list[Tensor] = []

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from .training.unseen import evaluation_data
     from .training.weights import load, save, shipped
 
+    __version__: str
+
 WHERE = {
     "data": ("Dataset", "Spec", "check", "few_labels", "hold_out", "load_data"),
     "errors": ("ZeuxisError",),
@@ -76,10 +78,12 @@ __all__ = [  # without FewLabelClassifier, so that importing everything does not
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version(__name__)
     if name not in HOME:
         raise AttributeError(f"module 'zeuxis' has no attribute '{name}'")
     return getattr(import_module(f".{HOME[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, "__version__"])

@@ -43,6 +43,7 @@ def overview() -> str:
     """What `zeuxis --help` prints."""
     lines = [f"zeuxis {version('zeuxis')}: generative models, faithful, fast and measured", "", "usage: zeuxis COMMAND ...", ""]
     lines += [f"  {name:<13}{text}" for name, text in COMMANDS.items()]
+    lines += ["", "  --import MODULE  a module or file.py with models of your own, before or after any command"]
     lines += ["", "zeuxis COMMAND --help teaches a command's options. Start with: zeuxis demo"]
     return "\n".join(lines)
 
@@ -57,6 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if words[0] in ("-V", "--version"):
             print(f"zeuxis {version('zeuxis')}")
             return 0
+        for module in modules_named(words):
+            importlib.import_module("zeuxis.registry").imported(module)
+        if not words:
+            raise UsageError("Name a command after --import, as in zeuxis --import mymodels.py sample RUN.")
         if words[0] not in COMMANDS:
             near = difflib.get_close_matches(words[0], COMMANDS, 1)
             hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}."
@@ -80,6 +85,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         if "torch" in sys.modules:
             importlib.import_module("zeuxis.training.distributed").leave()
+
+
+def modules_named(words: list[str]) -> list[str]:
+    """Takes `--import MODULE` out of a command line, wherever it stands; the modules in their order."""
+    found = []
+    while (i := next((i for i, word in enumerate(words) if word == "--import" or word.startswith("--import=")), None)) is not None:
+        if "=" in words[i]:
+            found.append(words.pop(i).split("=", 1)[1])
+        elif i + 1 < len(words):
+            found.append(words.pop(i + 1))
+            words.pop(i)
+        else:
+            raise UsageError("--import needs a module after it, as in --import mymodels.py.")
+    return found
 
 
 def run() -> None:

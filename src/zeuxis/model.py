@@ -11,20 +11,21 @@ the one it needs.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from .arguments import VERBS, MissingMethod, guard
 from .capabilities import has
 from .data.dataset import Dataset, Spec
 from .errors import MissingCapability, UsageError
-
-FAMILIES = ("gan", "vae", "autoregressive", "evaluation")  # rl has learners, which need its extra and are found by their commands
+from .ranges import Decay, Rate, Settings, Share, Weight, shown
+from .registry import model_class as model_class
+from .registry import models, register
 
 
 class Noise:
@@ -94,7 +95,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Player:
+class Player(Settings, flags="Player."):
     """One player: the module whose parameters it moves, and its optimiser's settings.
 
     Arguments:
@@ -107,10 +108,10 @@ class Player:
     """
 
     module: nn.Module
-    lr: float
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
+    lr: Rate
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    eps: Share = 1e-8
+    weight_decay: Weight = 0.0
     optimiser: Literal["adam", "adam-root", "adamax", "muon", "sgd"] = "adam"
 
 
@@ -132,6 +133,21 @@ class Model(nn.Module):
     clock: ClassVar[Literal["linear", "log"]] = "linear"
     channels_last: ClassVar[bool] = False
     levels: int = 256
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        guard(cls)
+        register(cls)
+
+    def __getattr__(self, name: str) -> Tensor | nn.Module:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name not in VERBS:
+                raise
+        able = sorted(other for other, kind in models().items() if hasattr(kind, name))
+        known = getattr(type(self), "name", type(self).__name__)
+        raise MissingMethod(f"The model '{known}' cannot {VERBS[name]}; models that can: {', '.join(able)}.")
 
     def __init__(self, config: Any, spec: Spec) -> None:
         super().__init__()
@@ -163,38 +179,6 @@ class Model(nn.Module):
         return next(self.parameters()).device
 
 
-def models() -> dict[str, type[Model]]:
-    """Every model by name, found by walking the families' folders.
-
-    Example:
-        >>> "dcgan" in models()
-        True
-    """
-    found: dict[str, type[Model]] = {}
-    for family in FAMILIES:
-        try:
-            package = importlib.import_module(f"zeuxis.{family}")
-        except ModuleNotFoundError as error:
-            if error.name != f"zeuxis.{family}":
-                raise
-            continue
-        for info in pkgutil.iter_modules(package.__path__):
-            module = importlib.import_module(f"{package.__name__}.{info.name}")
-            for value in vars(module).values():
-                own = isinstance(value, type) and value.__module__ == module.__name__
-                if own and issubclass(value, Model) and "name" in vars(value):
-                    found[value.name] = value
-    return found
-
-
-def model_class(name: str) -> type[Model]:
-    """The model of this name; a `UsageError` names the ones there are."""
-    found = models()
-    if name not in found:
-        raise UsageError(f"There is no model '{name}': the models are {', '.join(sorted(found))}.")
-    return found[name]
-
-
 def require(model: Any, capability: type, verb: str) -> Any:
     """The model itself if it has the capability; else an error that names the models that have it.
 
@@ -205,6 +189,8 @@ def require(model: Any, capability: type, verb: str) -> Any:
     """
     if isinstance(model, capability):
         return model
+    if model is None or isinstance(model, str | int | float | Path):
+        raise UsageError(f"{shown(model)} is no model and cannot {verb}: zeuxis.load opens one.")
     able = sorted(name for name, kind in models().items() if has(kind, capability))
     known = f"models that can: {', '.join(able)}" if able else "no model here can yet"
     name = getattr(model, "name", type(model).__name__)

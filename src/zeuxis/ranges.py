@@ -22,6 +22,7 @@ import os
 import types
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from .errors import UsageError
@@ -160,9 +161,16 @@ def checked(kind: type, values: Mapping[str, Any], flags: str = "") -> dict[str,
             try:
                 taken[name] = converted(value, hints[name])
             except ValueError as error:
-                shown = repr(value) if len(repr(value)) < 60 else repr(value)[:56] + " ..."
-                raise UsageError(f"{before}{name.replace('_', '-')} must be {error}, got {shown}.") from None
+                raise UsageError(f"{before}{name.replace('_', '-')} must be {error}, got {shown(value)}.") from None
     return taken
+
+
+def shown(value: Any) -> str:
+    """A value in a sentence: short, on one line, and of an array its type and shape."""
+    if hasattr(value, "shape") and hasattr(value, "dtype") and getattr(value, "ndim", False):
+        return f"{type(value).__name__} of {str(value.dtype).removeprefix('torch.')}, shape {tuple(value.shape)}"
+    text = " ".join(repr(value).split())
+    return text if len(text) < 60 else text[:56] + " ..."
 
 
 def converted(value: Any, hint: Any) -> Any:
@@ -186,22 +194,29 @@ def converted(value: Any, hint: Any) -> Any:
         return number(value, hint)
     if hint is str and isinstance(value, os.PathLike):
         value = os.fspath(value)
+    if origin is not None:  # as that of a list or a function, of which only the outermost type is checked
+        if isinstance(origin, type) and not isinstance(value, origin):
+            raise ValueError(f"of type {origin.__name__}")
+        return value
     if isinstance(hint, type) and not isinstance(value, hint):
-        raise ValueError({str: "text", bool: "True or False"}.get(hint, f"of type {hint.__name__}"))
+        if hasattr(hint, "dim_str"):  # jaxtyping's
+            kinds, axes = getattr(hint, "dtypes", ()), hint.dim_str.split()
+            raise ValueError(f"a tensor of {' or '.join(kinds)} of shape ({', '.join(axes)})")
+        raise ValueError({str: "text", bool: "True or False", Path: "a path"}.get(hint, f"of type {hint.__name__}"))
     return value
 
 
 def united(value: Any, arguments: tuple[Any, ...]) -> Any:
-    """A value as the first of several types that takes it; the last that does not says what was expected."""
+    """A value as the first of several types that takes it."""
     if value is None and type(None) in arguments:
         return None
-    reason: ValueError | None = None
+    reasons = []
     for one in (a for a in arguments if a is not type(None)):
         try:
             return converted(value, one)
         except ValueError as error:
-            reason = error
-    raise reason or ValueError("None")
+            reasons.append(str(error))
+    raise ValueError(" or ".join(dict.fromkeys(reasons)))
 
 
 def several(value: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +34,8 @@ class Sample(Settings, flags="--"):
     a file, by default the terminal."""
     seed: Seed = 0
     """Fixes the codes."""
+    label: str = ""
+    """Of a conditional model: the class of all samples, by number or name."""
     temperature: Positive = 1.0
     """Of a model that draws number by number: below 1 the likelier numbers are favoured."""
     start: str = ""
@@ -57,7 +60,9 @@ def main(words: Sequence[str]) -> None:
     if wish.start or (wish.temperature != 1 and not isinstance(model, CanScan)):
         option = "--start is for models of text" if wish.start else "--temperature is for models that draw number by number"
         raise UsageError(f"{option}, and '{model.name}' is none: leave it out.")
-    more = {"temperature": wish.temperature} if isinstance(model, CanScan) else {}
+    more: dict[str, Any] = {"temperature": wish.temperature} if isinstance(model, CanScan) else {}
+    if wish.label:
+        more["label"] = wish.label
     x = model.sample(64 if wish.n is None else wish.n, generator=generator, **more).cpu()
     out = Path(wish.out or "samples.png")
     if out.suffix == ".npz":

@@ -11,10 +11,11 @@ from typing import Annotated, Any
 import tyro
 
 from ..errors import UsageError
-from ..model import Model, model_class, models
+from ..model import Model, models
 from ..progress import clock
 from ..ranges import Count, Settings
 from ..recipes import recipe_for, recipes
+from ..registry import named
 from ..rl.start import ALGORITHMS
 from ..rl.start import resume as resume_policy
 from ..training.config import to_json
@@ -35,7 +36,8 @@ models:     {models}
 recipes:    {recipes}
 algorithms: {algorithms}
 
-zeuxis train MODEL --help teaches every option.
+zeuxis train MODEL --help teaches every option. A model of your own is file.py:Class or module:Class; later commands that open its run
+need --import file.py.
 torchrun --nproc-per-node N -m zeuxis train MODEL ... shares each batch among N processes."""
 
 
@@ -83,7 +85,7 @@ def main(words: Sequence[str]) -> None:
         return
     if option(words, "--training.minutes") and option(words, "--training.images"):
         raise UsageError("Give either --minutes or --training.images, since the minutes decide how many images are seen.")
-    kind = model_class(words[0])
+    kind = named(words[0])
     name, data = option(words, "--recipe") or "", option(words, "--data") or ""
     rest = without(words[1:], "--recipe")
     source = Source(data)

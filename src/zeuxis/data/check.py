@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..arguments import public
 from ..errors import DataError
 from ..progress import track
 from .dataset import Dataset
@@ -96,6 +97,7 @@ def made(report: Report, data: Dataset) -> Report:
     return report
 
 
+@public
 def check(source: str, *, split: Split = "train", labels: str | Path | None = None) -> Report:
     """Looks at every image of a data set; a bad one is collected and does not end the search.
 

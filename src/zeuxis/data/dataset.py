@@ -8,18 +8,19 @@ the plane are float32 of shape (N, 2).
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import DataError
+from ..ranges import Range, Settings, shown
 from .fingerprint import fingerprint
 
 
 @dataclass(frozen=True)
-class Spec:
+class Spec(Settings, flags="Spec."):
     """What a model must know before it is built.
 
     Arguments:
@@ -30,8 +31,8 @@ class Spec:
     """
 
     name: str
-    shape: tuple[int, ...]
-    classes: int = 0
+    shape: tuple[Annotated[int, Range(1, 10**7)], ...]
+    classes: Annotated[int, Range(0, 10**6)] = 0
     class_names: tuple[str, ...] = ()
 
     @property
@@ -85,11 +86,26 @@ class Dataset:
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.spec, Spec):
+            raise DataError(f"A data set begins with its Spec, got {shown(self.spec)}: give Spec(name, shape, classes).")
+        if not isinstance(self.x, Tensor | Rows) or not (self.y is None or isinstance(self.y, Tensor)):
+            wrong = self.x if not isinstance(self.x, Tensor | Rows) else self.y
+            raise DataError(f"'{self.spec.name}' is made of tensors or arrays, got {shown(wrong)}: give torch.as_tensor(...) of it.")
+        if len(self.spec.shape) == 3 and self.x.dtype not in (torch.uint8, np.uint8):
+            kind = str(self.x.dtype).removeprefix("torch.")
+            raise DataError(f"The images of '{self.spec.name}' are {kind}, expected uint8 from 0 to 255: scale and round them first.")
         if tuple(self.x.shape[1:]) != self.spec.shape:
             given = tuple(self.x.shape[1:])
             raise DataError(f"The examples of '{self.spec.name}' have shape {given}, expected {self.spec.shape}.")
         if self.y is not None and len(self.y) != len(self.x):
             raise DataError(f"'{self.spec.name}' has {len(self.x)} examples but {len(self.y)} labels: give one label an example.")
+        if self.y is not None and (self.y.is_floating_point() or self.y.ndim != 1):
+            raise DataError(f"The labels of '{self.spec.name}' are {shown(self.y)}, expected whole numbers of shape (N,).")
+        if self.y is not None and self.spec.classes and len(self.y):
+            least, most = int(self.y.min()), int(self.y.max())
+            if least < -1 or most >= self.spec.classes:
+                expected = f"expected 0 to {self.spec.classes - 1}, or -1 for an example without one"
+                raise DataError(f"'{self.spec.name}' has labels from {least} to {most}, {expected}.")
 
     def __len__(self) -> int:
         return len(self.x) if self.rows is None else len(self.rows)

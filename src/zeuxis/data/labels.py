@@ -7,11 +7,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ..arguments import public
 from ..errors import DataError, UsageError
+from ..ranges import Count, Seed
 from .dataset import Dataset
 
 
-def few_labels(data: Dataset, per_class: int, seed: int) -> Dataset:
+@public
+def few_labels(data: Dataset, per_class: Count, seed: Seed) -> Dataset:
     """The same examples with exactly `per_class` labels left in each class and -1 for all others.
 
     Arguments:
@@ -42,7 +45,8 @@ def few_labels(data: Dataset, per_class: int, seed: int) -> Dataset:
     return replace(data, y=everywhere)
 
 
-def hold_out(data: Dataset, n: int, seed: int) -> tuple[Dataset, Dataset]:
+@public
+def hold_out(data: Dataset, n: Count, seed: Seed) -> tuple[Dataset, Dataset]:
     """Splits into (training, held out) with n examples held out, each class in its proportion where labels exist.
 
     Example:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..arguments import public
 from ..errors import DataError, MissingExtra, UsageError
 from .binarised import static
 from .cache import decoded, memory
@@ -46,6 +47,7 @@ LARGEST = 8192  # pixels of a side
 MADE = ("mnist-static", "heads")  # built-in names of what zeuxis makes itself
 
 
+@public
 def load_data(
     source: str,
     *,

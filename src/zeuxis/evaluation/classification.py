@@ -20,11 +20,13 @@ from rich.table import Column, Table
 from rich.text import Text
 from torch import Tensor
 
+from ..arguments import public
 from ..capabilities import CanClassify
 from ..data.dataset import Dataset
 from ..data.labels import labels_of
 from ..errors import DataError, UsageError
 from ..model import require
+from ..ranges import Portion
 from .clusters import confusion
 from .images import phrase
 
@@ -90,7 +92,8 @@ class Classification:
         return sheet
 
 
-def classify(models: Any, x: UInt8[Tensor, "n *shape"], batch: int = 500) -> Float[Tensor, "n classes"]:
+@public
+def classify(models: Any, x: UInt8[Tensor, "n *shape"], batch: Portion = 500) -> Float[Tensor, "n classes"]:
     """Class probabilities: those of a classifier, or the mean of several.
 
     Arguments:
@@ -122,7 +125,7 @@ def each(models: Any, x: Tensor, batch: int) -> list[Tensor]:
 
 def agreeing(models: Any) -> list[Any]:
     """The models as a list, if they tell the same classes apart in examples of the same shape."""
-    members = list(models) if isinstance(models, Sequence) else [models]
+    members = list(models) if isinstance(models, list | tuple) else [models]
     if not members:
         raise UsageError("There is no model to classify with: give at least one.")
     first = require(members[0], CanClassify, "classify").spec

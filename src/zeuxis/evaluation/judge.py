@@ -12,10 +12,12 @@ from typing import Any
 import torch
 from rich.table import Table
 
+from ..arguments import public
 from ..capabilities import CanSample
 from ..data.dataset import Dataset
 from ..errors import UsageError
 from ..model import Model, require
+from ..ranges import Count, Seed
 from .cache import cached_features
 from .features import FeatureNetwork, feature_network
 from .images import phrase
@@ -89,13 +91,14 @@ def shown(found: Scores, key: str) -> str:
     return f"{factor * value:.3f}" + (f" ± {factor * spread:.3f}" if spread else "")
 
 
+@public
 def evaluate(
     model: Model,
     data: Dataset,
     *,
-    n: int = 10_000,
+    n: Count = 10_000,
     network: str | FeatureNetwork | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     floor: bool = True,
     split: str = "",
 ) -> Quality:

@@ -12,12 +12,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from ..applications.film import Picture, film_times, picture_of
+from ..arguments import public
 from ..data.dataset import Dataset
 from ..errors import DivergenceError, UsageError, ZeuxisError
 from ..model import Batch, Model, Noise
@@ -30,7 +32,7 @@ from .report import Report, tracker
 from .run import Run
 from .settings import Training, check
 from .speed import Machine, peak_memory, prepare
-from .weights import start_from
+from .weights import run_at, start_from
 
 
 @dataclass
@@ -48,10 +50,11 @@ class Result:
 Validation = Callable[[Model], dict[str, float]]
 
 
+@public
 def fit(
     model: Model,
     data: Dataset,
-    run: Run | None = None,
+    run: Run | str | Path | None = None,
     training: Training | None = None,
     validate: Validation | None = None,
     world: World | None = None,
@@ -62,7 +65,7 @@ def fit(
     Arguments:
         model: What plays; it ends with its newest weights.
         data: What it learns from.
-        run: Folder for saves, figures and frames; None keeps nothing.
+        run: Folder for saves, figures and frames, made if need be; None keeps nothing.
         training: Settings.
         validate: Figures of an averaged model, higher or lower better as `training.select` says.
         world: This process among the others; by default found from torchrun's environment.
@@ -71,7 +74,16 @@ def fit(
     Raises:
         DivergenceError: A loss or weight is no finite number; the sentence names step, player and last good save.
     """
-    return begin(model, data, run, training, validate, world, quiet).train()
+    if run is None or isinstance(run, Run):
+        return begin(model, data, run, training, validate, world, quiet).train()
+    world, folder = world or join(), Run(run)
+    if not world.writes:
+        return begin(model, data, folder, training, validate, world, quiet).train()
+    folder = run_at(run, model, training or Training())
+    with folder.held():
+        result = begin(model, data, folder, training, validate, world, quiet).train()
+    result.run = folder
+    return result
 
 
 def begin(

@@ -36,6 +36,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from .. import files
+from ..arguments import public
 from ..errors import DivergenceError, ZeuxisError
 from ..progress import console
 
@@ -50,11 +51,13 @@ class Run:
         folder: An existing folder; `create` makes a numbered one.
     """
 
+    @public
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.begun = False  # whether this process trains in it, so that config.json must be there
 
     @classmethod
+    @public
     def create(cls, root: str | Path, label: str) -> Run:
         """A new folder `root/NNNN-label`, NNNN one above the highest there."""
         root = Path(root)
@@ -73,6 +76,7 @@ class Run:
         return cls(folder)
 
     @classmethod
+    @public
     def open(cls, folder: str | Path) -> Run:
         """An existing run; an error says what is missing."""
         run = cls(folder)

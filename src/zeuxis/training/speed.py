@@ -49,14 +49,10 @@ def prepare(device: str = "auto", precision: Precision = "auto", threads: int = 
     world = world or World()
     if device == "auto":
         device = f"cuda:{world.local_rank}" if torch.cuda.is_available() else "cpu"
-    try:
-        chosen = torch.device(device)
-        torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"The device '{device}' cannot be used here: choose cpu, or install a build of torch for it.") from error
+    chosen = device_named(device)
     limit = os.environ.get("OMP_NUM_THREADS", "")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = threads or (int(limit) if limit.isdigit() and int(limit) else max(1, cores // world.size))
+    threads = threads or (min(int(limit), 4_096) if limit.isdigit() and int(limit) else max(1, cores // world.size))
     torch.set_num_threads(threads)
     if chosen.type == "cuda":
         torch.backends.cudnn.deterministic = True  # a resumed run repeats bit for bit
@@ -65,6 +61,20 @@ def prepare(device: str = "auto", precision: Precision = "auto", threads: int = 
         keep_memory()
     bf16 = precision == "bf16" or (precision == "auto" and has_bf16(chosen))
     return Machine(chosen, bf16, threads)
+
+
+def device_named(device: str) -> torch.device:
+    """The device of this name, on which numbers can be computed.
+
+    Raises:
+        UsageError: There is no such device on this machine.
+    """
+    try:
+        chosen = torch.device(device)
+        torch.zeros(1, device=chosen).item()
+    except (RuntimeError, AssertionError, ValueError, TypeError) as error:
+        raise UsageError(f"The device '{device}' cannot be used here: choose cpu, or install a build of torch for it.") from error
+    return chosen
 
 
 def has_bf16(device: torch.device) -> bool:

@@ -14,6 +14,7 @@ import torch
 
 from ..applications.film import write_film
 from ..applications.pictures import grid
+from ..arguments import public
 from ..capabilities import CanSample
 from ..data import few_labels
 from ..data.dataset import Dataset
@@ -21,7 +22,9 @@ from ..errors import DataError, UsageError, ZeuxisError
 from ..machine import machine
 from ..model import Model, model_class
 from ..progress import console
+from ..ranges import Count, Pixels, Seed, checked
 from ..recipes import recipes
+from ..registry import named
 from .budget import in_minutes
 from .card import card
 from .config import from_json, to_json
@@ -34,23 +37,24 @@ from .source import REMOTE_TRACKERS, Source, is_own, own_source, require_same, s
 from .weights import build, describe, digest, rebuild, shipped, start_from
 
 
+@public
 def train(
-    model: str,
+    model: str | type[Model],
     data: str | Dataset = "",
     *,
     recipe: str = "",
     out: str | Path = "runs",
     settings: Any = None,
     training: Training | None = None,
-    size: int | None = None,
-    labels_per_class: int | None = None,
-    label_seed: int = 0,
+    size: Pixels | None = None,
+    labels_per_class: Count | None = None,
+    label_seed: Seed = 0,
     **changes: Any,
 ) -> Result:
     """Trains a model in a new run folder; the result's `model` is ready to use and its `run` is the folder.
 
     Arguments:
-        model: The model's name, as in "dcgan".
+        model: The model's name, as in "dcgan"; or one of your own, as its class or as "module:Class".
         data: What `--data` takes, or a `Dataset`; by default the recipe's.
         recipe: Settings to start from; by default the one named after the data. For a set of one's own, size, length, batch and width
             are chosen to suit it, for minutes on two cores.
@@ -73,17 +77,17 @@ def train(
     given = data if isinstance(data, Dataset) else None
     # The name of a given set is of little use to a later reader unless it is a built-in one, but it is never that of another set.
     wanted = data.spec.name if isinstance(data, Dataset) else data
-    begun = plan(model_class(model), Source(wanted, size, labels_per_class=labels_per_class, label_seed=label_seed), recipe, given)
+    kind = named(model)
+    begun = plan(kind, Source(wanted, size, labels_per_class=labels_per_class, label_seed=label_seed), recipe, given)
     settings = settings or begun.settings
     training = training or begun.training
     if "minutes" in changes and "images" in changes:
         raise UsageError("Give either minutes or images, since the minutes decide how many images are seen.")
-    try:
-        training = dataclasses.replace(training, **changes)
-    except TypeError as error:
-        known = ", ".join(f.name for f in dataclasses.fields(Training))
-        raise UsageError(f"Training has no setting {str(error).split()[-1]}: the settings are {known}.") from error
-    return start(model, settings, training, begun.source, out, begun.recipe, begun.data, begun.notes)
+    known = [field.name for field in dataclasses.fields(Training)]
+    if unknown := [name for name in changes if name not in known]:
+        raise UsageError(f"Training has no setting '{unknown[0]}': the settings are {', '.join(known)}.")
+    training = dataclasses.replace(training, **checked(Training, changes))
+    return start(kind.name, settings, training, begun.source, out, begun.recipe, begun.data, begun.notes)
 
 
 def start(
@@ -144,8 +148,9 @@ def hold(run: Run | None, world: World) -> contextlib.AbstractContextManager[Non
     return run.held() if run is not None and world.writes else contextlib.nullcontext()
 
 
+@public
 def resume(
-    folder: str | Path, images: int | None = None, given: Dataset | None = None, data: str = "", labels: str | None = None
+    folder: str | Path, images: Count | None = None, given: Dataset | None = None, data: str = "", labels: str | None = None
 ) -> Result:
     """Goes on with a run from its last save.
 
@@ -166,6 +171,9 @@ def resume(
         about, where = json.loads(from_first(json.dumps(run.read_json("config.json")))), str(run.path("config.json"))
         if "training" not in about:
             raise UsageError(f"'{folder}' is a saved model and no run: only a run folder, with its state, can be resumed.")
+        if "source" not in about and given is None and not data:
+            raise UsageError(f"'{folder}' does not say which data it learned from: give them with --data.")
+        about = {"source": {}} | about
         before = {"average_limit": 1.0, "hold_out": 0}  # what was so where an older run does not say
         own, saved = is_own(about), run.path("state.safetensors").exists()
         training = from_json(Training, before | part(about, "training", where), where)
@@ -183,7 +191,7 @@ def resume(
         elif given is None:
             source = own_source(about, where)
         found = require_same(about, given if given is not None else loaded(source), str(folder))
-        kind = model_class(str(about.get("model")))
+        kind = model_class(str(about.get("model")), str(about.get("class", "")))
         config: Any = from_json(kind.Config, part(about, "settings", where), where)
         if saved:
             shapes = {k[6:]: s for k, s in run.shapes("state.safetensors").items() if k.startswith("model.")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 import math
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -13,13 +14,17 @@ from typing import Any
 import torch
 
 from .. import files
+from ..arguments import public
 from ..data.dataset import Spec
 from ..errors import UsageError, ZeuxisError
 from ..model import Model, model_class
-from ..ranges import checked
+from ..ranges import checked, shown
+from ..registry import place
 from .bounded import Unfit, bounded
 from .config import from_json, to_json
 from .run import Run, not_finite
+from .settings import Training
+from .speed import device_named
 
 SHIPPED = Path(__file__).parents[1] / "shipped"
 LARGEST = 1 << 24  # numbers in one example: a picture of 4096 x 4096
@@ -32,20 +37,21 @@ def shipped() -> dict[str, Path]:
 
 
 def describe(model: Model) -> dict[str, Any]:
-    """What config.json says of a model."""
+    """What config.json says of a model that `load` can find again."""
+    kind = model_class(type(model))
     return {
         "zeuxis": version("zeuxis"),
-        "model": model.name,
+        "model": kind.name,
         "settings": to_json(model.config),
         "spec": to_json(model.spec),
-    }
+    } | ({} if kind.__module__.startswith("zeuxis.") else {"class": place(kind)})
 
 
-def build(name: str, config: Any, spec: Spec, seed: int = 0) -> Model:
+def build(name: str | type[Model], config: Any, spec: Spec, seed: int = 0) -> Model:
     """A new model whose first weights are a function of the seed; the global generator is left as it was."""
     kind = model_class(name)
     if not isinstance(config, kind.Config):
-        raise UsageError(f"The model '{name}' takes settings of the type {kind.Config.__name__}, got {config!r}.")
+        raise UsageError(f"The model '{kind.name}' takes settings of the type {kind.Config.__name__}, got {config!r}.")
     checked(kind.Config, vars(config))  # for those that do not check themselves when they are made
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -81,6 +87,7 @@ def rebuild(name: str, config: Any, spec: Spec, shapes: Mapping[str, tuple[int, 
     return model
 
 
+@public
 def save(model: Model, folder: str | Path, precision: torch.dtype | None = None, **about: Any) -> Path:
     """Writes a model as config.json and model.safetensors.
 
@@ -89,7 +96,15 @@ def save(model: Model, folder: str | Path, precision: torch.dtype | None = None,
         folder: Made if need be.
         precision: Type of the stored weights, as in torch.float16 for half the size; None keeps theirs.
         about: Further entries of config.json.
+
+    Raises:
+        UsageError: `load` could not find the model's class again by its name.
     """
+    described = describe(model)
+    try:
+        json.dumps(about)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"config.json holds texts, numbers, lists and dicts only, got {shown(about)}: {error}.") from error
     run = Run(folder)
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
@@ -97,14 +112,26 @@ def save(model: Model, folder: str | Path, precision: torch.dtype | None = None,
         raise ZeuxisError(f"The folder '{folder}' cannot be made ({error.strerror}): give a writable place.") from error
     tensors = {k: v.to(precision) if precision and v.is_floating_point() else v for k, v in model.state_dict().items()}
     run.write_tensors("model.safetensors", tensors, about)
-    run.write_json("config.json", describe(model) | about)
+    run.write_json("config.json", described | about)
     return run.folder
+
+
+def run_at(folder: str | Path, model: Model, training: Training) -> Run:
+    """The run in a folder, which is made if it is not there, so that `load` can open what a training saves in it."""
+    described, run = describe(model), Run(folder)
+    try:
+        run.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ZeuxisError(f"The folder '{folder}' cannot be made ({error.strerror}): give a writable place.") from error
+    if not run.path("config.json").exists():
+        run.write_json("config.json", described | {"training": to_json(training)})
+    return run
 
 
 def resolve(name: str | Path) -> Path:
     """The folder of a run, of a saved model, or of a shipped model named `data/model`."""
     path, known = Path(name), shipped()
-    if path.is_dir():
+    if str(name) and path.is_dir():
         return path
     if str(name) in known:
         return known[str(name)]
@@ -113,6 +140,7 @@ def resolve(name: str | Path) -> Path:
     raise UsageError(f"'{name}' is neither a folder nor a model that ships with zeuxis; {hint}")
 
 
+@public
 def load(name: str | Path, weights: str = "", device: str = "cpu") -> Model:
     """A model ready for use, in eval mode with its best or averaged weights.
 
@@ -124,14 +152,14 @@ def load(name: str | Path, weights: str = "", device: str = "cpu") -> Model:
     Raises:
         ZeuxisError: The folder is damaged, or its weights belong to other settings.
     """
-    run = Run.open(resolve(name))
+    run, place_for = Run.open(resolve(name)), device_named(device)
     about, where = run.read_json("config.json"), str(run.path("config.json"))
     if "algorithm" in about:
         raise UsageError(f"'{name}' is a policy and makes no images: see it with zeuxis play, or load it with zeuxis.rl.load_policy.")
     for key in ("model", "settings", "spec"):
         if key not in about:
             raise ZeuxisError(f"'{where}' has no entry '{key}': it is damaged or was not written by zeuxis.")
-    kind = model_class(str(about["model"]))
+    kind = model_class(str(about["model"]), str(about.get("class", "")))
     spec = from_json(Spec, about["spec"], where)
     file = weights or usual_file(run)
     model = rebuild(kind.name, from_json(kind.Config, about["settings"], where), spec, run.shapes(file), where)
@@ -141,7 +169,7 @@ def load(name: str | Path, weights: str = "", device: str = "cpu") -> Model:
     if wrong := not_finite(tensors):  # in the model's own precision
         raise ZeuxisError(f"'{run.path(file)}' holds numbers in '{wrong}' that are not finite: restore it from a copy.")
     model.load_state_dict(tensors)
-    return model.to(device).eval().requires_grad_(False)
+    return model.to(place_for).eval().requires_grad_(False)
 
 
 def digest(name: str | Path) -> str:

@@ -1,0 +1,230 @@
+"""What public functions check first, from their own annotations: a wrong type gets a sentence and no traceback from within.
+
+`public` is for functions, `guarded` for the methods that models share. Both read what they expect from the code they stand before, so
+that a new function or model has them without a line of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from .errors import MissingCapability, UsageError
+from .ranges import MOST, Range, Seed, converted, shown
+from .registry import models
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+HELP = {
+    "Dataset": "zeuxis.load_data makes one",
+    "Model": "zeuxis.load opens one",
+    "Training": "as in zeuxis.Training(images=100_000)",
+}
+
+
+def public(function: F) -> F:
+    """A function that refuses arguments of another type than it declares.
+
+    Example:
+        >>> import zeuxis
+        >>> zeuxis.few_labels("mnist", 10, seed=0)
+        Traceback (most recent call last):
+        ...
+        zeuxis.errors.UsageError: few_labels: data must be of type Dataset, got 'mnist' (zeuxis.load_data makes one).
+    """
+    signature, called = inspect.signature(function), function.__qualname__.removesuffix(".__init__")
+
+    @functools.wraps(function)
+    def checked(*given: Any, **named: Any) -> Any:
+        bound = signature.bind(*given, **named)
+        hints = hints_of(function)
+        for name, value in bound.arguments.items():
+            if name in hints:
+                examine(called, name, value, hints[name])
+        return function(*given, **named)
+
+    return checked  # type: ignore[return-value]
+
+
+@functools.cache
+def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """The declared types of a function's arguments, but for what has none that can be tested."""
+    found = typing.get_type_hints(function, include_extras=True)
+    kinds = inspect.signature(function).parameters
+    return {name: hint for name, hint in found.items() if name in kinds and kinds[name].kind is not inspect.Parameter.VAR_KEYWORD}
+
+
+def examine(function: str, name: str, value: Any, hint: Any) -> None:
+    """Refuses a value that does not fit its declared type."""
+    try:
+        converted(value, hint)
+    except TypeError:  # a type that cannot be tested, as that of a function
+        return
+    except ValueError as error:
+        hints = [word for word in HELP if word in str(error)]
+        more = f" ({HELP[hints[0]]})" if hints else ""
+        raise UsageError(f"{function}: {name} must be {error}, got {shown(value)}{more}.") from None
+
+
+VERBS = {
+    "sample": "draw samples",
+    "prior": "draw codes",
+    "decode": "turn codes into examples",
+    "encode": "turn examples into codes",
+    "log_prob": "say how likely an example is",
+    "bound": "bound the likelihood",
+    "log_weights": "bound the likelihood",
+    "classify": "classify",
+    "complete": "fill in",
+    "features": "describe examples by features",
+    "codes": "say what its codes mean",
+    "scan": "say what each pixel costs",
+    "conditionals": "say what each pixel costs",
+    "posterior": "give a posterior of codes",
+}
+"""What a model may be asked for, and the words for it."""
+TAKES_EXAMPLES = ("encode", "log_prob", "bound", "log_weights", "classify", "complete", "features", "conditionals", "posterior")
+
+
+class MissingMethod(MissingCapability, AttributeError):
+    """A model was asked for a method that its family does not have; an `AttributeError`, so that `hasattr` is False."""
+
+
+def guard(kind: type) -> None:
+    """Puts the checks before the methods that a model's class defines."""
+    for name in vars(kind).keys() & VERBS.keys():
+        method = vars(kind)[name]
+        if not inspect.isfunction(method):
+            continue
+        if name in ("sample", "prior"):
+            setattr(kind, name, drawing(method, name))
+        elif name == "decode":
+            setattr(kind, name, decoding(method))
+        elif name in TAKES_EXAMPLES and len(inspect.signature(method).parameters) > 1:
+            setattr(kind, name, taking(method, name))
+
+
+def drawing(method: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """`sample` and `prior`: how many, and from which seed; `sample` also of which class."""
+    takes_class = "y" in inspect.signature(method).parameters
+
+    @functools.wraps(method)
+    def draw(self: Any, n: Any, *given: Any, seed: Any = None, label: Any = None, **more: Any) -> Any:
+        examine(name, "n", n, COUNT)
+        if seed is not None:
+            if more.get("generator") is not None:
+                raise UsageError(f"{name} was given both a seed and a generator: give one of them.")
+            examine(name, "seed", seed, Seed)
+            more["generator"] = torch.Generator().manual_seed(int(seed))
+        examine(name, "generator", more.get("generator"), torch.Generator | None)
+        if label is not None and more.get("y") is not None:
+            raise UsageError(f"{name} was given both label and y: give one of them.")
+        if label is not None or more.get("y") is not None:
+            require_classes(self, takes_class)
+            more["y"] = classes(self, more["y"], n) if label is None else torch.full((int(n),), class_of(self, label))
+        if n == 0 and name == "sample" and len(self.spec.shape) == 3:
+            return torch.empty(0, *self.spec.shape, dtype=torch.uint8, device=self.device)
+        return method(self, int(n), *given, **more)
+
+    return draw
+
+
+COUNT = typing.Annotated[int, Range(0, MOST)]
+
+
+def taking(method: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Methods of examples: their type and shape, and those of their classes."""
+    takes_class = "y" in inspect.signature(method).parameters
+
+    @functools.wraps(method)
+    def take(self: Any, x: Any, *given: Any, **more: Any) -> Any:
+        require_examples(self, x, name)
+        if more.get("y") is not None:
+            require_classes(self, takes_class)
+            more["y"] = classes(self, more["y"], len(x))
+        return method(self, x, *given, **more)
+
+    return take
+
+
+def decoding(method: Callable[..., Any]) -> Callable[..., Any]:
+    """`decode`: the shape of codes is that of the prior's, which is only drawn to explain an error."""
+
+    @functools.wraps(method)
+    def decode(self: Any, z: Any, *given: Any, **more: Any) -> Any:
+        if not isinstance(z, Tensor) or not z.is_floating_point() or z.ndim < 2:
+            raise UsageError(f"decode of '{self.name}' takes codes as a tensor of floats, one row a code, got {shown(z)}.")
+        if more.get("y") is not None:
+            require_classes(self, True)
+            more["y"] = classes(self, more["y"], len(z))
+        try:
+            return method(self, z, *given, **more)
+        except RuntimeError as error:
+            expected = tuple(self.prior(1).shape[1:]) if hasattr(self, "prior") else tuple(z.shape[1:])
+            if tuple(z.shape[1:]) == expected:
+                raise
+            shape = "(n, " + ", ".join(map(str, expected)) + ")"
+            raise UsageError(f"decode of '{self.name}' takes codes of shape {shape}, got {shown(z)}.") from error
+
+    return decode
+
+
+def require_examples(model: Any, x: Any, name: str) -> None:
+    """Refuses what are no examples of a model's kind."""
+    shape, spec = None, model.spec.shape
+    if len(spec) == 3:
+        kind, right = "uint8 images", isinstance(x, Tensor) and x.dtype == torch.uint8 and x.ndim == 4 and tuple(x.shape[1:]) == spec
+    elif len(spec) == 1 and spec == (2,) and not model.spec.class_names:
+        kind, right = "points", isinstance(x, Tensor) and x.is_floating_point() and x.ndim == 2 and tuple(x.shape[1:]) == spec
+    else:
+        kind, right, shape = "examples", isinstance(x, Tensor), "(n, length)"
+    if not right:
+        shape = shape or "(n, " + ", ".join(map(str, spec)) + ")"
+        raise UsageError(f"{name} of '{model.name}' takes {kind} as a tensor of shape {shape}, got {shown(x)}.")
+
+
+def require_classes(model: Any, takes_class: bool) -> None:
+    """Refuses a class for a model that knows none."""
+    if not takes_class or not getattr(model.config, "conditional", True):
+        able = [name for name, kind in models().items() if "conditional" in {f.name for f in dataclasses.fields(kind.Config)}]
+        raise MissingCapability(
+            f"The model '{model.name}' was not trained to know classes, so that none can be chosen: leave out label and y, or train "
+            f"with --model.conditional one of {', '.join(able)}."
+        )
+
+
+def class_of(model: Any, label: Any) -> int:
+    """The number of a class given by number or name."""
+    names, known = model.spec.class_names, model.spec.classes
+    if isinstance(label, str):
+        if label in names:
+            return names.index(label)
+        if not label.isdecimal():
+            raise UsageError(f"label is {label!r}, expected one of {', '.join(names) if names else f'0 to {known - 1}'}.")
+        label = int(label)
+    examine("sample", "label", label, int)
+    if not 0 <= label < known:
+        raise UsageError(f"label is {label}, expected 0 to {known - 1}.")
+    return int(label)
+
+
+def classes(model: Any, y: Any, n: int) -> Tensor:
+    """The classes of n examples, as whole numbers that the model knows."""
+    known = model.spec.classes
+    if not isinstance(y, Tensor):
+        try:
+            y = torch.as_tensor(y)
+        except (TypeError, ValueError, RuntimeError):
+            y = torch.empty(0)
+    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool or tuple(y.shape) != (n,):
+        raise UsageError(f"y must hold one whole number for each of {n} examples, got {shown(y)}.")
+    if n and not (int(y.min()) >= 0 and int(y.max()) < known):
+        raise UsageError(f"y holds classes from {int(y.min())} to {int(y.max())}, expected 0 to {known - 1}.")
+    return y.long()
