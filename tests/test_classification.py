@@ -147,7 +147,7 @@ def test_evaluate_gives_classes_and_samples_or_only_one(folder: Path, capsys: py
         ("classify {0}/dcgan {0}/pictures", "cannot classify"),
         ("classify {0}/unsupervised {0}/pictures", "trained without labels"),
         ("classify {0}/run0 {0}/pictures --record r.json", "needs a labelled set"),
-        ("classify {0}/run0 {0}/pictures --top 0", "--top 1 or more"),
+        ("classify {0}/run0 {0}/pictures --top 0", "--top must be at least 1"),
         ("classify {0}/run0 --data heads", "needs labels"),
         ("classify {0}/run0 --data {0}/set.npz --split dev", "expected test or train"),
         ("evaluate {0}/dcgan --data {0}/set.npz --only classification", "cannot classify"),

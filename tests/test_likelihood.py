@@ -373,7 +373,7 @@ def test_the_command_prints_and_records(tmp_path, capsys: pytest.CaptureFixture[
     [
         ("likelihood {0}/vae --data mnist --split half", 2, "expected test or train"),
         ("likelihood {0}/vae --data mnist --n 1", 2, "at least 2 images"),
-        ("likelihood {0}/vae --data mnist --k -3", 2, "0 or more codes"),
+        ("likelihood {0}/vae --data mnist --k -3", 2, "--k must be at least 0"),
         ("likelihood {0}/vae --data mnist --memory 0.001", 2, "give --memory"),
         ("likelihood {0}/vae --data mnist --binarise none", 2, "binarise them first"),
         ("likelihood {0}/vae --data mnist --binarise twice", 2, "twice"),

@@ -14,8 +14,9 @@ import tiny
 from zeuxis.capabilities import CanComplete, CanSample
 from zeuxis.data.dataset import Spec
 from zeuxis.errors import MissingCapability, UsageError, ZeuxisError
-from zeuxis.model import Batch, Model, Noise, Player, model_class, models, require
+from zeuxis.model import Batch, Model, Noise, Player, model_class, require
 from zeuxis.nn.norm import BatchNorm
+from zeuxis.registry import built_in
 from zeuxis.training import optimisers
 from zeuxis.training.config import from_json, to_json
 from zeuxis.training.loop import fit
@@ -222,4 +223,4 @@ def test_models_are_found_without_any_extra() -> None:
     missing = ("gymnasium", "mujoco", "stable_baselines3", "h5py", "envpool", "constriction", "sklearn", "scipy", "datasets")
     code = f"import sys; sys.modules |= dict.fromkeys({missing!r}); from zeuxis.model import models; print(len(models()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(done.stdout) == len(models())
+    assert int(done.stdout) == len(built_in())
