@@ -259,7 +259,8 @@ class Run:
                     with contextlib.suppress(ValueError):
                         values = files.parse_json(line)
                         figures = {k: v for k, v in values.items() if is_number(v)} if isinstance(values, dict) else {}
-                        if ("images" in figures or "steps" in figures) and line.endswith("\n"):
+                        when = figures.get("images", figures.get("steps", math.nan))
+                        if not math.isnan(when) and line.endswith("\n"):
                             yield line, figures
         except (OSError, ZeuxisError):  # no figures yet, or something else in their place: no reason to lose the run
             return

@@ -93,8 +93,10 @@ def own_source(about: dict[str, Any], where: str) -> Source:
     spec = from_json(Spec, about.get("spec"), where)
     source = from_json(Source, about.get("source", {"data": spec.name}), where)
     if is_own(about) or (lies_here(source.data) and not source.labels):
-        if source.size not in (None, spec.shape[-1]):
-            raise ZeuxisError(f"{where} brings images to {source.size} pixels, and its model takes {spec.shape[-1]}: it is damaged.")
+        if source.size not in (None, *spec.shape[-1:]):
+            raise ZeuxisError(
+                f"{where} brings images to {source.size} pixels, and its examples have the shape {spec.shape}: it is damaged."
+            )
         return source
     raise UsageError(
         f"'{Path(where).parent}' names the data '{source.data[:200]}' and was not made by you on this machine, so they are not looked "
