@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import random
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,7 @@ FORMS = ("png", "jpg", "webp", "bmp", "gif", "tif", "pgm")
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file or folder of each form, unchanged."""
-    home, random = tmp_path_factory.mktemp("fuzz"), np.random.default_rng(0)
+    home, chance = tmp_path_factory.mktemp("fuzz"), np.random.default_rng(0)
     digits, labels = load_data("mnist", split="test", limit=24).all().numpy(), np.arange(24) % 10
     for form in FORMS:
         for i in range(3):
@@ -31,8 +32,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(digits[i, 0]).save(path)
     (home / "deep").mkdir()
-    Image.fromarray(random.random((9, 7), np.float32)).save(home / "deep" / "0.tif")
-    Image.fromarray(random.integers(0, 65536, (9, 7), np.uint16)).save(home / "deep" / "1.png")
+    Image.fromarray(chance.random((9, 7), np.float32)).save(home / "deep" / "0.tif")
+    Image.fromarray(chance.integers(0, 65536, (9, 7), np.uint16)).save(home / "deep" / "1.png")
     np.savez(home / "plain.npz", images=digits, labels=labels)
     np.savez_compressed(home / "parts.npz", x_train=digits, y_train=labels, x_test=digits[:3], y_test=labels[:3])
     (home / "idx").mkdir()
@@ -42,7 +43,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scipy, pa = pytest.importorskip("scipy.io"), pytest.importorskip("pyarrow")
     import pyarrow.parquet as pq
 
-    svhn = {"X": random.integers(0, 256, (32, 32, 3, 6), np.uint8), "y": (np.arange(6) % 10 + 1)[:, None].astype(np.uint8)}
+    svhn = {"X": chance.integers(0, 256, (32, 32, 3, 6), np.uint8), "y": (np.arange(6) % 10 + 1)[:, None].astype(np.uint8)}
     scipy.savemat(home / "plain.mat", svhn), scipy.savemat(home / "deflated.mat", svhn, do_compression=True)
     cells = []
     for x in digits[:12, 0]:
@@ -101,6 +102,18 @@ def test_what_has_checksums_is_never_other_pixels(home: Path, tmp_path: Path, na
 
     taken = [one for one in fuzz(only, 40, tmp_path / "work") if one.kind == "accepted"]
     assert all(one.more == repr(right) for one in taken)
+
+
+def test_a_damaged_footer_of_parquet_ends_no_process(home: Path, tmp_path: Path) -> None:
+    """Compiled code reads it, and what it throws may not reach Python."""
+    raw = (home / "a.parquet").read_bytes()
+    column = raw.index(b"path", len(raw) - 8 - int.from_bytes(raw[-8:-4], "little"))  # its type and name, in the schema
+
+    def bent(raw: bytes, r: random.Random) -> tuple[bytes, str]:
+        place, bit = column - r.randrange(1, 8), r.randrange(8)
+        return raw[:place] + bytes([raw[place] ^ 1 << bit]) + raw[place + 1 :], f"bit {bit} of byte {place}"
+
+    check(Target(home / "a.parquet", {"": bent}, read), 100, tmp_path / "work")
 
 
 def flipped(raw: bytes, place: int) -> bytes:
