@@ -124,7 +124,7 @@ BAD = [
     ("play {0}/expert.safetensors --env tiny_envs:Blind-v0", 2, "could not be made"),
     ("play {0}/expert.safetensors --out x.png", 2, ".webp, .gif or .mp4"),
     ("play {0}/expert.safetensors --every 0", 2, "at least 1"),
-    ("play {0}/expert.safetensors --out {0}/nowhere/x.gif", 1, "could not be written"),
+    ("play {0}/expert.safetensors --out {0}/text.npz/x.gif", 1, "could not be written"),
     ("play {0}/text.npz", 1, "damaged or no safetensors"),
     ("sample {0}/damaged", 2, "is a policy and makes no images"),
 ]

@@ -423,5 +423,17 @@ def test_evaluation_reads_no_path_that_a_config_names(demos: Path, tmp_path: Pat
     run.write_json("config.json", run.read_json("config.json") | {"demos": "/dev/zero"})
     assert main(f"evaluate {run.folder} --episodes 1 --workers 0 --horizon 50".split()) == 0
     assert f"expert {read_demos(demos).rollouts.returns.mean():.2f}" in capsys.readouterr().out
-    with pytest.raises(ZeuxisError, match="There are no demonstrations at '/dev/zero'"):
+    with pytest.raises(ZeuxisError, match="was not made by you on this machine"):
         resume(run.folder, 9)
+    with pytest.raises(ZeuxisError, match="There are no demonstrations at '/dev/zero'"):
+        resume(run.folder, 9, demos="/dev/zero")
+    assert resume(run.folder, 9, demos=str(demos)).steps == 9
+    assert resume(run.folder, 10).steps == 10, "the user has named them"
+
+
+def test_a_strangers_run_sends_nothing_to_a_service(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = start(Wish("trpo", "CartPole-v1", learning=SMALL), tmp_path).run
+    about = run.read_json("config.json")
+    run.write_json("config.json", about | {"learning": about["learning"] | {"track": "wandb"}})
+    assert resume(run.folder, 300).learning.track == ""
+    assert "Nothing is sent to wandb" in capsys.readouterr().err

@@ -178,6 +178,14 @@ def test_the_gradient_penalty_looks_between_the_expert_and_the_policy() -> None:
     assert penalty(0.0, 4.0) == pytest.approx(1 / 4, abs=0.03), "uniformly on the way: a quarter of it lies before 1"
 
 
+@pytest.mark.parametrize(("every", "steps"), [(1, 52), (2, 26), (4, 13)])
+def test_steps_after_the_experts_ends_are_thinned_as_the_others_are(every: int, steps: int) -> None:
+    demos = record(right_expert(), tiny_envs.Corridor, 2, horizon=30)
+    assert demos.rollouts.lengths.tolist() == [4, 4] and demos.rollouts.terminated.all()
+    agent = GAIL(tiny_envs.Corridor, demos, GAILConfig(every=every, absorbing=True, hidden=(4,)), replace(QUICK, horizon=30), quiet=True)
+    assert agent.absorbed == steps and len(agent.expert) == 8 // every
+
+
 @pytest.mark.parametrize("task", [BOX, CHOICE], ids=["box", "choice"])
 @pytest.mark.parametrize("sign", ["positive", "negative"])
 @pytest.mark.parametrize("kind", ["fem", "gtal"])

@@ -16,6 +16,7 @@ from ..machine import machine
 from ..progress import clock, console
 from ..training.config import from_json, to_json
 from ..training.run import Run
+from ..training.source import REMOTE_TRACKERS, is_own, signed
 from .cloning import BC, CloningConfig
 from .demos import Demonstrations, read_demos
 from .envs import named_by_file
@@ -109,7 +110,7 @@ def start(wish: Wish, out: str | Path = "runs") -> Learner | BC:
         about |= {"demos": os.path.abspath(wish.demos), "digest": digest(wish.demos), "expert": float(demos.rollouts.returns.mean())}
     about["machine"] = machine()
     run = Run.create(out, f"{wish.algorithm}-{task.name}-seed{wish.seed}")
-    run.write_json("config.json", about | {name: to_json(getattr(wish, name)) for name in PARTS if used(wish.algorithm, name)})
+    run.write_json("config.json", signed(about | {name: to_json(getattr(wish, name)) for name in PARTS if used(wish.algorithm, name)}))
     agent.run = run
     with run.held():
         return carry_out(agent, run)
@@ -166,6 +167,15 @@ def resume(folder: str | Path, steps: int | None = None, env: str = "", demos: s
         if steps is not None:
             part = "bc" if wish.algorithm == "bc" else "learning"
             wish = replace(wish, **{part: replace(getattr(wish, part), steps=steps, minutes=0.0)})
+        own = is_own(about)
+        if wish.learning.track in REMOTE_TRACKERS and not own:
+            console.print(f"Nothing is sent to {wish.learning.track}: '{folder}' was not made by you on this machine.", soft_wrap=True)
+            wish = replace(wish, learning=replace(wish.learning, track=""))
+        if wish.algorithm in IMITATION and not (own or demos):
+            raise UsageError(
+                f"'{folder}' names the demonstrations '{wish.demos[:200]}' and was not made by you on this machine, so they are not looked "
+                "for: give their place with --demos."
+            )
         if wish.algorithm in IMITATION and digest(wish.demos) != about.get("digest"):
             raise ZeuxisError(
                 f"'{wish.demos}' is not the file that this run began with: put it back, give its place with --demos, or start a new run."
@@ -173,6 +183,7 @@ def resume(folder: str | Path, steps: int | None = None, env: str = "", demos: s
         agent = build(wish, run, demos_of(wish))
         changed = about | {name: to_json(getattr(wish, name)) for name in PARTS if name in about}
         changed |= {"demos": os.path.abspath(demos)} if demos else {}
+        changed = signed(changed) if own or demos else changed
         if json.dumps(changed) != json.dumps(about):
             run.write_json("config.json", changed)
         return carry_out(agent, run)

@@ -161,10 +161,13 @@ def is_own(about: dict[str, Any]) -> bool:
 
 
 def signature(about: dict[str, Any], secret: bytes) -> str:
-    """HMAC-SHA-256 over everything that reaches outside the folder: data, first weights, a tracking service."""
+    """HMAC-SHA-256 over everything that reaches outside the folder: data, first weights, demonstrations, a tracking service."""
     training = about.get("training")
     training = training if isinstance(training, dict) else {}
     outward = [about.get("source"), training.get("start", ""), training.get("track", "")]
+    if "algorithm" in about:  # a policy's
+        learning = about.get("learning")
+        outward += [about.get("env"), about.get("demos"), learning.get("track") if isinstance(learning, dict) else ""]
     return hmac.new(secret, json.dumps(outward, sort_keys=True).encode(), hashlib.sha256).hexdigest()
 
 
