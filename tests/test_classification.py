@@ -117,7 +117,7 @@ def test_a_set_gives_a_confusion_table_a_record_and_its_mistakes(folder: Path, c
     record, picture = tmp_path / "record.json", tmp_path / "wrong.png"
     assert main([*words, "--record", str(record), "--mistakes", str(picture)]) == 0
     out = capsys.readouterr().out
-    assert "by the mean of 2 models" in out.replace("\n", " ").replace("  ", " ")
+    assert "by the mean of 2 models" in " ".join(out.split())
     figures = json.loads(record.read_text())["figures"]
     assert len(figures["members"]) == 2
     assert sum(map(sum, figures["confusion"])) == figures["images"] == 60

@@ -96,7 +96,7 @@ def main(words: Sequence[str]) -> None:
             data, used = evaluation_data(names, wish.data, wish.split, labels=wish.labels, limit=wish.n or None)
         else:
             data = Source(wish.data, labels=wish.labels, limit=wish.n or None).load(wish.split)
-            used = Images(wish.split, len(data), len(data))
+            used = Images(str(data.facts.get("part", wish.split)), len(data), len(data))
         classes = named((models[0] if models else data).spec)
         found, chances = score(models, data, split=used.split, told=[told(table, classes) for table in tables])
         out.print(found.confusion())
