@@ -1,0 +1,89 @@
+"""Two processes under torchrun: killed, resumed, and ended when one of them ends."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from zeuxis.training.run import Run
+
+WORDS = ["train", "planar", "--data", "ring", "--limit", "256", "--model.width", "8", "--model.depth", "2", "--training.batch", "16"]
+WORDS += ["--training.film", "0", "--training.device", "cpu", "--training.precision", "fp32", "--training.threads", "1"]
+WORDS += ["--training.save-minutes", "0.001", "--training.log-every", "1000000"]
+
+
+def torchrun(words: list[str], log: Path) -> subprocess.Popen:
+    line = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "zeuxis", *words]
+    return subprocess.Popen(line, stdout=log.open("w"), stderr=subprocess.STDOUT, env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+
+def ranks(agent: subprocess.Popen) -> list[int]:
+    found = subprocess.run(["pgrep", "-P", str(agent.pid)], capture_output=True, text=True, check=False).stdout.split()
+    return [int(pid) for pid in found]
+
+
+def until_saved(out: Path, beyond: int = 0, seconds: float = 120) -> Run:
+    """The run under `out`, once it has a save of more images."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for folder in sorted(out.glob("*")):
+            if (folder / "config.json").exists() and Run(folder).saved_images() > beyond:
+                return Run(folder)
+        time.sleep(0.02)
+    raise AssertionError("no save in time")
+
+
+def check_kills(tmp_path: Path, kills: int, images: int) -> None:
+    log, chance = tmp_path / "log", random.Random(0)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert torchrun([*WORDS, "--training.images", str(images), "--out", str(whole)], log).wait(300) == 0, log.read_text()
+    run, struck, beyond = None, 0, 0
+    while True:
+        resumed = ["train", "--resume", str(run)] if run else [*WORDS, "--training.images", str(images), "--out", str(broken)]
+        agent = torchrun(resumed, log)
+        if struck == kills:
+            assert agent.wait(300) == 0, log.read_text()
+            break
+        run = until_saved(broken, beyond)
+        time.sleep(chance.uniform(0, 0.2))
+        victims = ranks(agent)
+        if agent.poll() is None and len(victims) == 2:
+            os.kill(victims[chance.randrange(2)], signal.SIGKILL)
+            began = time.monotonic()
+            code = agent.wait(60)
+            assert time.monotonic() - began < 20, "the other process went on waiting"
+            assert code != 0 or run.saved_images() >= images
+            assert "Another process of this training has ended" in log.read_text() or code == 0, log.read_text()
+            assert run.saved_images() >= beyond
+            beyond, struck = min(run.saved_images(), images - 1), struck + 1
+        else:
+            agent.wait(60)
+        if run.saved_images() >= images:  # it got to the end before all kills were dealt
+            break
+    assert run is not None
+    one = next(folder for folder in whole.glob("*"))
+    for name in ("state.safetensors", "model.safetensors", "ema.safetensors"):
+        a, b = load_file(one / name), load_file(run.path(name))
+        assert a.keys() == b.keys()
+        assert all(a[key].numpy().tobytes() == b[key].numpy().tobytes() for key in a), name
+    assert struck >= min(kills, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_two_processes_killed_once_go_on_to_the_same_weights(tmp_path: Path) -> None:
+    check_kills(tmp_path, 1, 16 * 400)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_two_processes_killed_ten_times_end_with_the_same_weights(tmp_path: Path) -> None:
+    check_kills(tmp_path, 10, 16 * 2_000)
