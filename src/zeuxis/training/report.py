@@ -34,7 +34,7 @@ def tracker(name: Track, run: Run, settings: dict[str, Any]) -> Tracker | None:
         if name == "tensorboard":
             from torch.utils.tensorboard import SummaryWriter
 
-            writer = SummaryWriter(run.path("tensorboard"))
+            writer = SummaryWriter(run.subfolder("tensorboard"))
 
             def to_tensorboard(figures: dict[str, float], images: int) -> None:
                 for key, value in figures.items():
@@ -46,7 +46,7 @@ def tracker(name: Track, run: Run, settings: dict[str, Any]) -> Tracker | None:
             import importlib
 
             service = importlib.import_module(name)
-            where = {"dir": str(run.folder)} if name == "wandb" else {}
+            where = {"dir": str(run.subfolder("wandb").parent)} if name == "wandb" else {}
             service.init(project="zeuxis", name=run.folder.name, config=settings, **where)
             return lambda figures, images: service.log({**figures, "images": images})
     except ImportError as error:
