@@ -113,3 +113,33 @@ except zeuxis.ZeuxisError as error:
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert "pip install 'zeuxis[sklearn]'" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("seen", ["unit", "bytes", "integers", "wide"])
+def test_the_form_of_fit_holds_later(seen: str) -> None:
+    rng = np.random.default_rng(0)
+    unit = np.round(rng.random((40, 64)) * 255) / 255
+    whole = np.rint(unit * 255)
+    forms = {"unit": unit.astype(np.float32), "bytes": whole.astype(np.uint8), "integers": whole.astype(np.int64), "wide": whole}
+    model = FewLabelClassifier(steps=3, width=8, batch=20, shape=(1, 8, 8), random_state=0).fit(forms[seen], np.arange(40) % 2)
+    own, refused = model.predict_proba(forms[seen]), set()
+    for name, other in forms.items():
+        try:
+            np.testing.assert_allclose(model.predict_proba(other), own, atol=1e-6)
+        except ValueError:
+            refused.add(name)
+    assert refused == ({"bytes", "integers", "wide"} if seen == "unit" else {"unit"})
+
+
+@pytest.mark.parametrize("kind", ["object", "list", "strings"])
+def test_names_with_an_unknown_among_them(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    X = np.r_[rng.normal(0, 1, (20, 3)), rng.normal(4, 1, (20, 3))]
+    names = ["cat"] * 3 + [-1] * 17 + ["dog"] * 3 + [-1] * 17
+    model = FewLabelClassifier(steps=3, width=8, batch=20, random_state=0)
+    if kind == "strings":
+        with pytest.raises(ValueError, match="give a list or an array of dtype object"):
+            model.fit(X, np.array([str(n) for n in names]))
+        return
+    model.fit(X, np.array(names, dtype=object) if kind == "object" else names)
+    assert list(model.classes_) == ["cat", "dog"] and set(model.predict(X)) <= {"cat", "dog"}

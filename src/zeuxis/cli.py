@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
+import io
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 
 from .errors import UsageError, ZeuxisError
@@ -66,7 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             near = difflib.get_close_matches(words[0], COMMANDS, 1)
             hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}."
             raise UsageError(f"There is no command '{words[0]}': {hint}")
-        importlib.import_module(f"zeuxis.commands.{words[0]}").main(words[1:])
+        with interrupts_deferred():
+            command = importlib.import_module(f"zeuxis.commands.{words[0]}")
+        command.main(words[1:])
+        sys.stdout.flush()  # here, where a reader that has gone is no error
         return 0
     except ZeuxisError as error:
         print(f"zeuxis: {error}", file=sys.stderr)
@@ -101,9 +108,32 @@ def modules_named(words: list[str]) -> list[str]:
     return found
 
 
+@contextlib.contextmanager
+def interrupts_deferred() -> Iterator[None]:
+    """Keeps a Ctrl-C until what is inside is done: an import of PyTorch that is cut short is swallowed or aborts the process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt
+
+
 def run() -> None:
     """Entry point of the console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what a terminal has no letter for
     code = main()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if "TORCHELASTIC_RUN_ID" in os.environ:
         # Under torchrun the threads of the process group may outlive it; an interpreter that takes itself down beside them may abort.
         sys.stdout.flush()

@@ -25,7 +25,7 @@ try:
     from sklearn.base import BaseEstimator, ClassifierMixin
     from sklearn.utils import check_random_state
     from sklearn.utils.multiclass import check_classification_targets
-    from sklearn.utils.validation import check_is_fitted, validate_data
+    from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 except ImportError as error:
     raise MissingExtra("scikit-learn", "sklearn", "FewLabelClassifier") from error
 
@@ -50,8 +50,9 @@ class FewLabelClassifier(ClassifierMixin, BaseEstimator):
         models_: The trained networks; `sample(n)` of each draws new rows, as bytes.
         n_features_in_: Numbers a row.
 
-    Rows are scaled to bytes: arrays of uint8 are taken as they are, images of floats between 0 and 1 are multiplied by 255, and each
-    column of a table has 256 levels between its least and greatest value in `fit`.
+    Rows are scaled to bytes: images of floats between 0 and 1 are multiplied by 255, other images are pixels from 0 to 255, and each
+    column of a table has 256 levels between its least and greatest value in `fit`. Later calls must have the form of `fit`: what has
+    another range is refused.
 
     Raises:
         ValueError: X or y cannot be learned from.
@@ -95,15 +96,16 @@ class FewLabelClassifier(ClassifierMixin, BaseEstimator):
         """Learns from all rows of X and from those labels that are known."""
         if min(self.members, self.batch, 1 if self.steps is None else self.steps) < 1:
             raise ValueError(f"members, steps and batch must be at least 1, got {self.members}, {self.steps} and {self.batch}.")
-        X, y = validate_data(self, X, y, dtype="numeric", ensure_min_samples=2)
-        check_classification_targets(y)
-        known = y != self.unlabelled
+        X = validate_data(self, X, dtype="numeric", ensure_min_samples=2)
+        y, known = self.labels_of(y, len(X))
         self.classes_, numbers = np.unique(y[known], return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y has labels of {len(self.classes_)} class, expected two or more besides {self.unlabelled!r}.")
         labels = np.full(len(y), -1, np.int64)
         labels[known] = numbers
-        self.low_, self.span_ = X.min(0).astype(np.float64), np.ptp(X, 0).astype(np.float64)
+        self.low_, self.span_ = X.min(0).astype(np.float64), X.max(0).astype(np.float64) - X.min(0).astype(np.float64)
+        self.high_ = float(X.max())
+        self.unit_ = bool(np.issubdtype(X.dtype, np.floating) and X.min() >= 0 and X.max() <= 1)
         self.example_ = self.shape or (1, 1, X.shape[1])
         if np.prod(self.example_) != X.shape[1]:
             raise ValueError(f"X has {X.shape[1]} columns, expected {np.prod(self.example_)} for images of shape {self.shape}.")
@@ -122,16 +124,48 @@ class FewLabelClassifier(ClassifierMixin, BaseEstimator):
             self.models_.append(model.double())  # so that a row's probabilities do not depend on its companions' rounding
         return self
 
+    def labels_of(self, y: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Labels as an array and which of them are known: numbers, names, or names with `unlabelled` among them, also in a list."""
+        if y is None:
+            raise ValueError("This estimator requires y to be passed, but the target y is None.")
+        given = list(y) if isinstance(y, list | tuple) else y
+        mixed = isinstance(given, list) and len({isinstance(v, str) for v in given}) > 1
+        y = column_or_1d(np.array(given, dtype=object) if mixed else np.asarray(given), warn=True)
+        if len(y) != n:
+            raise ValueError(f"Found input variables with inconsistent numbers of samples: [{n}, {len(y)}]")
+        if y.dtype.kind in "US" and not isinstance(self.unlabelled, str):
+            if str(self.unlabelled) in y:
+                raise ValueError(
+                    f"y holds the text {str(self.unlabelled)!r}, into which NumPy turns {self.unlabelled!r} among names: give a list or "
+                    "an array of dtype object."
+                )
+            return y, np.ones(n, bool)
+        if y.dtype == object:
+            known = np.array([(type(v) is not type(self.unlabelled) and isinstance(v, str)) or v != self.unlabelled for v in y], bool)
+            names = y[known]
+            if len({isinstance(v, str) for v in names}) > 1:
+                raise ValueError(f"y mixes names and numbers: give names or numbers, and {self.unlabelled!r} where none is known.")
+            if len(names) and isinstance(names[0], str):
+                filled = np.full(n, "", dtype=np.array(list(names)).dtype)
+                filled[known] = list(names)
+                return filled, known
+            y = np.array(list(y))
+        check_classification_targets(y)
+        return y, y != self.unlabelled
+
     def to_bytes(self, X: np.ndarray) -> torch.Tensor:
         """Rows as bytes in the shape of an example."""
-        if X.dtype != np.uint8:
-            if self.shape:
-                if X.min() < 0 or X.max() > 255:
-                    raise ValueError(f"X has pixels from {X.min()} to {X.max()}, expected bytes, or floats between 0 and 1.")
-                X = X if self.low_.min() + (self.low_ + self.span_).max() > 1.5 else X * 255.0
-            else:
-                X = (X - self.low_) / np.where(self.span_ > 0, self.span_, 1) * 255
-            X = np.rint(np.clip(X, 0, 255)).astype(np.uint8)
+        if self.shape:
+            high = 1 if self.unit_ else 255
+            if X.min() < 0 or X.max() > high or (self.unit_ and not np.issubdtype(X.dtype, np.floating)):
+                form = "floats between 0 and 1" if self.unit_ else "numbers between 0 and 255"
+                raise ValueError(f"X has pixels of {X.dtype} from {X.min()} to {X.max()}, expected bytes, or {form} as in fit.")
+            if not self.unit_ and self.high_ > 1 and np.issubdtype(X.dtype, np.floating) and 0 < X.max() <= 1:
+                raise ValueError(f"X has floats up to {X.max()}, expected pixels between 0 and 255 as in fit.")
+            X = X * 255.0 if self.unit_ else X
+        else:
+            X = (X.astype(np.float64) - self.low_) / np.where(self.span_ > 0, self.span_, 1) * 255
+        X = np.rint(np.clip(X, 0, 255)).astype(np.uint8)
         return torch.from_numpy(np.ascontiguousarray(X).reshape(-1, *self.example_))
 
     def predict_proba(self, X: Any) -> np.ndarray:

@@ -27,6 +27,10 @@ class Terminal(Console):
     def render_str(self, text: str, **style: Any) -> Text:
         return super().render_str(self.safe(text), **style)  # before widths are measured
 
+    def on_broken_pipe(self) -> None:
+        """Leaves a reader that has gone to the command line, for which it is no error."""
+        raise BrokenPipeError
+
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=self.safe(segment.text))

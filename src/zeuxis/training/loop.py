@@ -238,8 +238,16 @@ class Fitting:
         """Gradients of the next turn over all portions; the player's name, None when the game is over."""
         player = None
         for play, _ in plays:
-            with self.machine.autocast():
-                drawn = next(play, None)
+            try:
+                with self.machine.autocast():
+                    drawn = next(play, None)
+            except ValueError as error:
+                if "more than 1 value per channel" not in str(error):
+                    raise
+                raise UsageError(
+                    "Batch statistics need at least 2 numbers a channel, and a portion of the batch has 1 image: give a larger "
+                    f"--training.batch than {self.t.batch}, or a smaller --training.accumulate than {self.t.accumulate}."
+                ) from error
             if drawn is None:
                 continue
             player, loss = drawn
