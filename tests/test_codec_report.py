@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import lzma
 import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -13,6 +15,7 @@ from torch import Tensor
 from codec import Chain, Given, chain, noise, vae
 from zeuxis.applications.codec_report import Report
 from zeuxis.applications.compress import compress
+from zeuxis.applications.rivals import Rivals
 from zeuxis.progress import out
 
 pytest.importorskip("constriction")
@@ -88,6 +91,32 @@ def test_bits_back_says_what_its_initial_bits_cost(tmp_path: Path, capsys: pytes
     assert f"{report.initial / 8:,.0f} are initial bits, spent once a block of 1 lanes" in text
     assert cells(text, "the model's bound")[0] == f"{report.nats / math.log(2) / 8:,.0f}"
     assert about["overhead of the file"] == pytest.approx(8 * size * math.log(2) / report.nats - 1)
+
+
+def test_the_length_of_bits_back_coding_is_the_negative_bound(tmp_path: Path) -> None:
+    """Of a model whose posterior and prior are the same and whose pixels are fair coins: a bit a pixel, and nothing for the codes."""
+    model = vae()
+    for name, p in model.named_parameters():
+        if not name.endswith("weight"):  # directions of weight normalization, which 0 has none of
+            p.data.zero_()
+    mean, log_std = model.posterior(torch.zeros(1, 1, 4, 4, dtype=torch.uint8))
+    assert mean.abs().max() == 0 and log_std.abs().max() == 0
+    report, _ = written(model, [noise(1, 16, 16, levels=2, seed=i) for i in range(4)], tmp_path)
+    assert report.nats == pytest.approx(4 * 256 * math.log(2), rel=1e-5)
+
+
+def test_rivals_are_the_sizes_that_their_own_programs_make() -> None:
+    ink, grey = noise(1, 40, 50, levels=2), noise(1, 40, 50)
+    for images, bare in (([ink, ink], 40 * 50 // 8), ([grey, grey], 40 * 50), ([noise(3, 40, 50)] * 2, 3 * 40 * 50)):
+        rivals = Rivals()
+        for x in images:
+            rivals.add(x)
+        found = rivals.sizes()
+        bits = [np.packbits(x.numpy() > 0) if bare == 250 else x.numpy() for x in images]
+        packed = lzma.compress(b"".join(b.tobytes() for b in bits), preset=9 | lzma.PRESET_EXTREME)
+        assert found["xz"] == len(packed)
+        assert 2 * bare < found["PNG"] < 2 * (bare + 200), "noise has no shorter form, a pixel of ink takes a bit"
+        assert bare < found["xz"] < 1.5 * bare + 100, "the second copy is nearly free: one stream for all"
 
 
 def test_a_certain_model_has_no_length_to_compare_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -104,6 +104,26 @@ def test_lanes_and_initial_bits_are_those_of_a_writer(change: dict[str, int], co
     assert end.kind == "refused", end
 
 
+@pytest.mark.parametrize("coder", ["range", "bits-back"])
+def test_lanes_beyond_a_writers_are_refused_before_any_network_runs(coder: str, tmp_path: Path) -> None:
+    model = chain() if coder == "range" else vae()
+    for count, most in ((4000, 256 if coder == "range" else 4000 // 256), (3, 3 if coder == "range" else 1)):
+        for lanes, said in ((most + 1, "lanes"), (most, "decode to")):
+            block = BLOCK | {"shapes": [[count, 1, 4, 4]], "names": [], "lanes": lanes}
+            forged(tmp_path / "x.zx", model, (block, bytes(8)), images=count, prefix="n", coder=coder)
+            with pytest.raises(DataError, match=said):
+                list(decompress(tmp_path / "x.zx", model))
+
+
+def test_nothing_hides_behind_a_description(tmp_path: Path) -> None:
+    whole = head(tmp_path / "h.zx")
+    for bad in (whole + b"hidden", whole[:-1], whole + whole):
+        with pytest.raises(DataError, match="description cannot be read"):
+            survey(raw(tmp_path / "x.zx", (b"HEAD", bad, b"")))
+    with pytest.raises(DataError, match="before its last section"):
+        survey(raw(tmp_path / "x.zx", (b"HEAD", whole, b"")))
+
+
 @pytest.mark.parametrize("payload", [b"1", b"12345", b"123456", b"1234567"], ids=len)
 @pytest.mark.parametrize("coder", ["range", "bits-back"])
 def test_half_words_are_refused(payload: bytes, coder: str, tmp_path: Path) -> None:
