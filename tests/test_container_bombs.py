@@ -108,7 +108,7 @@ def test_lanes_and_initial_bits_are_those_of_a_writer(change: dict[str, int], co
 def test_lanes_beyond_a_writers_are_refused_before_any_network_runs(coder: str, tmp_path: Path) -> None:
     model = chain() if coder == "range" else vae()
     for count, most in ((4000, 256 if coder == "range" else 4000 // 256), (3, 3 if coder == "range" else 1)):
-        for lanes, said in ((most + 1, "lanes"), (most, "decode to")):
+        for lanes, said in ((most + 1, f"a block says {most + 1} lanes"), (most, "is whole, but")):
             block = BLOCK | {"shapes": [[count, 1, 4, 4]], "names": [], "lanes": lanes}
             forged(tmp_path / "x.zx", model, (block, bytes(8)), images=count, prefix="n", coder=coder)
             with pytest.raises(DataError, match=said):

@@ -139,6 +139,23 @@ def test_neighbourhoods_by_hand() -> None:
     assert (density, coverage) == (pytest.approx(3 / 3), pytest.approx(3 / 4))
 
 
+def test_neighbourhoods_are_what_their_papers_define() -> None:
+    """By loops over all pairs, with different numbers of neighbours for precision and for density."""
+    real, fake = torch.randn(30, 3).double(), 0.7 * torch.randn(40, 3).double() + 0.3
+    within = lambda a, b, radius: bool((a - b).norm() <= radius)  # noqa: E731
+
+    def radii(points: Tensor, k: int) -> list[float]:
+        return [sorted(float((a - b).norm()) for b in points)[k] for a in points]  # the nearest is the point itself
+
+    for k, wide in ((1, 5), (3, 5), (4, 2)):
+        near, far, around = radii(real, k), radii(real, wide), radii(fake, k)
+        precision = sum(any(within(f, r, d) for r, d in zip(real, near, strict=True)) for f in fake) / 40
+        recall = sum(any(within(r, f, d) for f, d in zip(fake, around, strict=True)) for r in real) / 30
+        density = sum(within(f, r, d) for f in fake for r, d in zip(real, far, strict=True)) / (wide * 40)
+        coverage = sum(any(within(f, r, d) for f in fake) for r, d in zip(real, far, strict=True)) / 30
+        assert neighbourhoods(real, fake, k, wide) == pytest.approx((precision, recall, density, coverage))
+
+
 @given(st.integers(0, 1000), st.floats(-1e5, 1e5))
 @settings(max_examples=20, deadline=None)
 def test_neighbourhoods_stay_when_both_sets_are_moved_or_shuffled(seed: int, offset: float) -> None:
