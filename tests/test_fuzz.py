@@ -1,0 +1,90 @@
+"""Damaged run folders: loaded, resumed and filmed as they were, or refused in a sentence."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+
+import tiny
+import zeuxis
+from fuzzing import Target, check, command, faults, fuzz, linux_only
+from mutations import bytes_mutant, config_mutant, lines_mutant, tensors_mutant
+from zeuxis.data.dataset import Dataset, Spec
+from zeuxis.model import models
+from zeuxis.training import start
+from zeuxis.training.settings import Training
+
+pytestmark = linux_only
+
+KINDS = ["dcgan", "vae", "pixelcnn", "improved-gan", "infogan", "pixelrnn"]
+MANY = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
+
+def data() -> Dataset:
+    x = torch.randint(0, 256, (64, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
+    return Dataset(Spec("tiny", (1, 28, 28), 10), x, torch.arange(64) % 10)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A short run of each kind, made when it is asked for."""
+    out = tmp_path_factory.mktemp("runs")
+
+    class Made(dict[str, Path]):
+        def __missing__(self, kind: str) -> Path:
+            t = Training(images=64, batch=16, film=3, log_every=16, average=100, precision="fp32", device="cpu", threads=1)
+            config = models()[kind].Config(**tiny.settings(kind))
+            done = start.start(kind, config, t, start.Source("tiny"), out / kind, "", data())
+            self[kind] = done.run.folder
+            return self[kind]
+
+    return Made()
+
+
+def summary(model: zeuxis.Model, *more: torch.Tensor) -> str:
+    total = hashlib.sha256()
+    for x in (*model.state_dict().values(), *more):
+        assert not x.is_floating_point() or torch.isfinite(x).all()
+        total.update(x.detach().contiguous().numpy().tobytes())
+    return total.hexdigest()[:16]
+
+
+def loaded(folder: Path) -> str:
+    model = zeuxis.load(folder)
+    return summary(model, model.sample(1, generator=torch.Generator().manual_seed(1)))  # type: ignore[attr-defined]
+
+
+def resumed(folder: Path) -> str:
+    return summary(start.resume(folder, images=80, given=data()).model)
+
+
+def looked(folder: Path) -> str:
+    out = folder.parent / "looks"
+    command("film", str(folder), "--out", str(out / "f.webp"))
+    command("curves", str(folder), "--out", str(out / "c.png"))
+    return "looked"
+
+
+@pytest.mark.parametrize("copies", [15, pytest.param(300, marks=MANY)])
+@pytest.mark.parametrize("kind", ["vae", *[pytest.param(k, marks=pytest.mark.slow) for k in KINDS if k != "vae"]])
+def test_damaged_folders_load_or_are_refused(kind: str, copies: int, runs: dict[str, Path], tmp_path: Path) -> None:
+    mutants = {"config.json": config_mutant, "ema.safetensors": tensors_mutant}
+    check(Target(runs[kind], mutants, loaded), copies, tmp_path / "work")
+
+
+@pytest.mark.parametrize("copies", [12, pytest.param(300, marks=MANY)])
+@pytest.mark.parametrize("kind", ["vae", pytest.param("dcgan", marks=pytest.mark.slow)])
+def test_damaged_runs_resume_or_are_refused(kind: str, copies: int, runs: dict[str, Path], tmp_path: Path) -> None:
+    mutants = {"config.json": config_mutant, "state.safetensors": tensors_mutant, "metrics.jsonl": lines_mutant}
+    check(Target(runs[kind], mutants, resumed), copies, tmp_path / "work")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_damaged_logs_and_frames_are_looked_at_or_refused(runs: dict[str, Path], tmp_path: Path) -> None:
+    frame = sorted(p.relative_to(runs["vae"]) for p in (runs["vae"] / "frames").iterdir())[-1]
+    mutants = {"metrics.jsonl": lines_mutant, str(frame): bytes_mutant, "config.json": config_mutant}
+    assert not faults(fuzz(Target(runs["vae"], mutants, looked), 100, tmp_path / "work"))
