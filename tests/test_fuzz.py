@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,10 @@ import zeuxis
 from fuzzing import Target, check, command, faults, fuzz, linux_only
 from mutations import bytes_mutant, config_mutant, lines_mutant, tensors_mutant
 from zeuxis.data.dataset import Dataset, Spec
+from zeuxis.errors import ZeuxisError
 from zeuxis.model import models
 from zeuxis.training import start
+from zeuxis.training.held_out import kept_held_out
 from zeuxis.training.settings import Training
 
 pytestmark = linux_only
@@ -88,3 +92,33 @@ def test_damaged_logs_and_frames_are_looked_at_or_refused(runs: dict[str, Path],
     frame = sorted(p.relative_to(runs["vae"]) for p in (runs["vae"] / "frames").iterdir())[-1]
     mutants = {"metrics.jsonl": lines_mutant, str(frame): bytes_mutant, "config.json": config_mutant}
     assert not faults(fuzz(Target(runs["vae"], mutants, looked), 100, tmp_path / "work"))
+
+
+HELD = [
+    [-1],
+    "x",
+    5,
+    {"images": 1},
+    {"images": True, "of": 64, "seed": 0},
+    {"images": -1, "of": 64, "seed": 0},
+    {"images": 2.0, "of": 9, "seed": 0},
+]
+
+
+@pytest.mark.parametrize("held", [*HELD, {"images": 2**70, "of": 1, "seed": 1}, {"images": 1, "of": 64, "seed": -1}], ids=str)
+def test_what_was_held_out_is_whole_or_refused(held: object, runs: dict[str, Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(runs["vae"], tmp_path / "run"))
+    about = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(about | {"held_out": held}))
+    for act in (lambda: resumed(folder), lambda: kept_held_out({"held_out": held}, "config.json")):
+        with pytest.raises(ZeuxisError, match="held out"):
+            act()
+
+
+def test_a_run_that_does_not_say_its_version_is_resumed(runs: dict[str, Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(runs["vae"], tmp_path / "run"))
+    about = json.loads((folder / "config.json").read_text())
+    del about["zeuxis"]
+    (folder / "config.json").write_text(json.dumps(about))
+    resumed(folder)
+    assert "of an unknown version" in (folder / "README.md").read_text()

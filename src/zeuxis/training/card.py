@@ -19,6 +19,7 @@ def card(run: Run, result: Result) -> str:
     kind = model_class(about["model"])
     weights = sum(p.numel() for p in result.model.parameters())
     shown = {k: v for k, v in result.figures.items() if k not in ("images/s", "seconds", "step", "memory", "film seconds")}
+    made_by = about.get("zeuxis", "of an unknown version")
     figures = "\n".join(f"| {name} | {value:.5g} |" for name, value in shown.items())
     pictures = [f"![]({name})" for name in ("samples/final.png", "film.webp") if run.path(name).exists()]
     return f"""# {about["model"]} on {about["spec"]["name"]}
@@ -27,7 +28,7 @@ def card(run: Run, result: Result) -> str:
 
 {chr(10).join(pictures)}
 
-{weights:,} weights, trained on {result.images:,} images in {clock(result.seconds)} with zeuxis {about["zeuxis"]}.
+{weights:,} weights, trained on {result.images:,} images in {clock(result.seconds)} with zeuxis {made_by}.
 
 ```python
 import zeuxis

@@ -7,6 +7,7 @@ and seed are in `config.json`, and the hashes of all images, with the rows held 
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import torch
 from jaxtyping import Int64
@@ -16,6 +17,7 @@ from ..data import hold_out
 from ..data.dataset import Dataset, Spec
 from ..data.densities import DENSITIES
 from ..data.sources import BUILT_IN, MADE
+from ..errors import ZeuxisError
 from .run import Run
 from .settings import Training
 
@@ -30,6 +32,21 @@ def held_out(data: Dataset, training: Training) -> dict[str, int]:
         return {"images": training.hold_out, "of": len(data), "seed": training.seed}
     one_part = data.facts.get("part") == "all" and data.rows is None and len(data.spec.shape) == 3
     return {"images": len(data) // 10 if one_part else 0, "of": len(data), "seed": SEED}
+
+
+def kept_held_out(about: dict[str, Any], where: str) -> dict[str, int] | None:
+    """What `config.json` says was held out, as `held_out` gives it; None if it says nothing, as runs of earlier versions.
+
+    Raises:
+        ZeuxisError: It says something else.
+    """
+    found = about.get("held_out")
+    if not found:
+        return None
+    names = ("images", "of", "seed")
+    if not isinstance(found, dict) or not all(type(found.get(name)) is int and 0 <= found[name] < 2**63 for name in names):
+        raise ZeuxisError(f"'{where}' does not say how many images are held out: it is damaged, restore it from a copy.")
+    return {name: found[name] for name in names}
 
 
 def split_off(data: Dataset, held: dict[str, int]) -> tuple[Dataset, Dataset | None]:

@@ -29,7 +29,7 @@ from .budget import in_minutes
 from .card import card
 from .config import from_json, to_json
 from .distributed import World, from_first, join, meet
-from .held_out import held_out, is_built_in, remember, split_off
+from .held_out import held_out, is_built_in, kept_held_out, remember, split_off
 from .loop import Result, begin
 from .run import Run
 from .settings import Training
@@ -198,9 +198,7 @@ def resume(
             built = rebuild(kind.name, config, found.spec, shapes, where, training.seed)
         else:
             built = build(kind.name, config, found.spec, training.seed)
-        held = about.get("held_out") or {"images": training.hold_out, "of": len(found), "seed": training.seed}
-        if not all(isinstance(held.get(name), int) for name in ("images", "of", "seed")):
-            raise ZeuxisError(f"{where} does not say how many images are held out: it is damaged, restore it from a copy.")
+        held = kept_held_out(about, where) or {"images": training.hold_out, "of": len(found), "seed": training.seed}
         changed = about | {"training": to_json(training), "source": to_json(source)}
         if own or data:
             changed = signed(changed)

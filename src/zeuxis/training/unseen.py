@@ -15,7 +15,7 @@ from ..data.dataset import Dataset, Spec
 from ..errors import UsageError, ZeuxisError
 from ..evaluation.images import Images, check_split
 from .config import from_json
-from .held_out import FILE, hashes, held_rows, is_built_in
+from .held_out import FILE, hashes, held_rows, is_built_in, kept_held_out
 from .run import Run
 from .source import Source, own_source
 from .weights import resolve
@@ -73,8 +73,8 @@ def evaluation_data(
     if split == "train" or not len(chosen):
         used = found.take(chosen) if 0 < len(chosen) < len(found) else found
         return marked(used, Images("trained on", len(used), len(found)))
-    seed = folders[0].read_json("config.json").get("held_out", {}).get("seed")
-    return marked(found.take(chosen), Images("held-out", len(chosen), len(found), seed))
+    held = kept_held_out(folders[0].read_json("config.json"), str(folders[0].path("config.json")))
+    return marked(found.take(chosen), Images("held-out", len(chosen), len(found), held["seed"] if held else None))
 
 
 def marked(data: Dataset, images: Images) -> tuple[Dataset, Images]:
@@ -108,15 +108,19 @@ def trained_rows(run: Run, given: str | Dataset, found: Dataset, part: str) -> B
     if part == "test" or not same_source(about, given, part):
         return None
     kept = torch.ones(len(found), dtype=torch.bool)
-    training = about.get("training") or {}
-    try:
-        held = about.get("held_out") or {"images": max(0, training.get("hold_out", 0)), "seed": training.get("seed", 0)}
-        held = {name: int(held[name]) for name in ("images", "seed")}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ZeuxisError(f"'{run.path('config.json')}' does not say what was held out: restore it from a copy.") from error
+    held = kept_held_out(about, str(run.path("config.json"))) or earlier_held_out(about, run)
     if 0 < held["images"] < len(found):
         kept[held_rows(found, held)] = False
     return kept
+
+
+def earlier_held_out(about: dict[str, Any], run: Run) -> dict[str, int]:
+    """What a run of an earlier version held out, which only its settings say."""
+    training = about.get("training") or {}
+    try:
+        return {"images": max(0, int(training.get("hold_out", 0))), "seed": int(training.get("seed", 0))}
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
+        raise ZeuxisError(f"'{run.path('config.json')}' does not say what was held out: restore it from a copy.") from error
 
 
 def remembered(run: Run) -> tuple[Tensor, Tensor]:
