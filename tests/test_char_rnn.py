@@ -156,7 +156,7 @@ BAD = [
     ("train char-rnn", 1, "There is no data set 'book.txt'"),
     ("train char-rnn --data {0}/short.txt", 1, "give a longer text, or a smaller --size"),
     ("train char-rnn --data {0}/latin.txt", 1, "UTF-8"),
-    ("train char-rnn --data {0}/many.txt", 1, "up to 256"),
+    ("train char-rnn --data {0}/many.txt", 1, "more than 256"),
     ("train char-rnn --data mnist", 2, "learns text"),
     ("train char-rnn --data {0}/book.txt --channels 1", 2, "leave out --labels and --channels"),
     ("train char-rnn --data {0}/book.txt --model.layers 0", 2, "--model.layers must be from 1"),

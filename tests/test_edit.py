@@ -232,12 +232,12 @@ BAD = [
     ("reconstruct mnist/dcgan", 1, "cannot reconstruct images; models that can: "),
     ("reconstruct run images --data mnist", 2, "Got both"),
     ("reconstruct run --split half", 2, "expected test or train"),
-    ("reconstruct run --n -1", 2, "--n must be 0 or more"),
+    ("reconstruct run --n -1", 2, "--n must be at least 0"),
     ("reconstruct run nowhere", 2, "There is no 'nowhere'"),
     ("interpolate mnist/dcgan images", 1, "cannot interpolate between images; models that can: "),
     ("interpolate run images/0.png", 2, "between at least 2 images"),
-    ("interpolate run images --steps -1", 2, "--steps and --seconds must be 0 or more"),
-    ("interpolate run images --seconds nan", 2, "--steps and --seconds must be 0 or more"),
+    ("interpolate run images --steps -1", 2, "--steps must be at least 0"),
+    ("interpolate run images --seconds nan", 2, "--seconds must be a finite number"),
 ]
 
 

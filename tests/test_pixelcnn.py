@@ -254,9 +254,9 @@ def test_capabilities() -> None:
     ("changes", "sentence"),
     [
         ({"first": 4}, "odd"),
-        ({"kernel": 1}, "at least 3"),
+        ({"kernel": 1}, "must be from 3"),
         ({"levels": 1}, "from 2 to 256"),
-        ({"maps": 0}, "raise --model.maps"),
+        ({"maps": 0}, "--model.maps must be at least 1"),
         ({"conditional": True}, "add --model.network gated"),
         ({"conditional": True, "network": "gated"}, "has none"),
     ],

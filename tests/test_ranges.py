@@ -21,6 +21,7 @@ from zeuxis.data.dataset import Spec
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.model import models
 from zeuxis.ranges import Range, Rate, Settings, Size, checked, converted, hints_of
+from zeuxis.registry import built_in
 from zeuxis.training.config import from_json, to_json
 from zeuxis.training.weights import build
 
@@ -60,7 +61,7 @@ NUMERIC = [(kind, name, hint) for kind, name, hint in FIELDS if numbers_in(hint)
 
 
 def test_every_model_algorithm_and_command_has_settings_of_this_kind() -> None:
-    configs = {kind.Config for kind in models().values()}
+    configs = {kind.Config for kind in built_in().values()}
     assert all(issubclass(kind, Settings) for kind in configs)
     names = {kind.__name__ for kind in CLASSES}
     assert {"Training", "Source", "Learning", "TrustRegion", "Proximal", "GAILConfig", "VIMEConfig", "CloningConfig"} <= names

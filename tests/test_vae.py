@@ -166,7 +166,7 @@ def test_every_layer_starts_from_data(network: str) -> None:
     [
         ({"network": "conv", "maps": (4, 4, 4, 4)}, (1, 8, 8), "fewer"),
         ({"network": "conv", "maps": ()}, (1, 8, 8), "at least one"),
-        ({"latent": 0}, (1, 8, 8), "must be positive"),
+        ({"latent": 0}, (1, 8, 8), "--model.latent must be at least 1"),
         ({"free_bits": -1.0}, (1, 8, 8), "at least 0"),
         ({"free_bits": 0.1, "importance": 5}, (1, 8, 8), "leave out"),
         ({}, (2,), "square images"),

@@ -55,12 +55,13 @@ def built_in() -> dict[str, type[Model]]:
 
 
 def register(kind: type[Model]) -> None:
-    """Called when a model is defined: makes one with a name of its own known by it.
+    """Called when a model is defined: makes one that has a name and settings known by its name.
 
     Raises:
         UsageError: Another model has this name.
     """
-    if kind.__module__.startswith("zeuxis.") or "name" not in vars(kind):
+    settings = isinstance(getattr(kind, "Config", None), type)
+    if kind.__module__.startswith("zeuxis.") or "name" not in vars(kind) or not settings:
         return
     name = kind.name
     if not isinstance(name, str) or not name or "/" in name or ":" in name:
