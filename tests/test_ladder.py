@@ -68,6 +68,54 @@ def test_the_rate_is_the_change_of_density_from_posterior_to_prior(changes: dict
     assert rate.sum().item() == pytest.approx(expected.item(), abs=1e-8)
 
 
+@pytest.mark.parametrize("steps", [1, 2])
+def test_every_second_step_runs_in_the_opposite_order(steps: int) -> None:
+    """Codes of one layer by their own noise: positions from the last to the first, maps from the first to the last, or both ways."""
+    model = small(steps=steps, side=4)
+    layer, x = model.column()[-1], torch.randint(0, 256, (1, 3, 4, 4), dtype=torch.uint8)
+    left = model.upward(x)[0]
+    size = torch.Size(model.shapes[0]).numel()
+
+    def code(eps: Tensor) -> Tensor:
+        return layer.downward(model.start(1), eps.view(1, *model.shapes[0]), left)[2].flatten()
+
+    index = torch.arange(size).view(model.shapes[0])
+    order = index.flatten(1).flip(1).T.flatten()
+    jacobian = torch.autograd.functional.jacobian(code, torch.randn(size).double())[order][:, order]
+    later = jacobian.triu(1)
+    assert (later != 0).any() == (steps == 2)
+    assert (jacobian.tril(-1) != 0).any() and (jacobian.diagonal() != 0).all()
+
+
+@pytest.mark.parametrize("inference", ["bidirectional", "bottom-up"])
+def test_statistics_of_the_downward_direction_count_in_bidirectional_inference_alone(inference: str) -> None:
+    model = small(inference=inference)
+    layer, z = model.column()[-1], model.config.latent
+    x, eps = torch.randint(0, 256, (1, 3, 8, 8), dtype=torch.uint8), torch.randn(1, *model.shapes[0]).double()
+    found = []
+    for more in (0.0, 0.5):
+
+        def changed(_: nn.Module, given: tuple, out: Tensor, more: float = more) -> Tensor:
+            return torch.cat([out[:, : 2 * z], out[:, 2 * z : 4 * z] + more, out[:, 4 * z :]], 1)
+
+        handle = layer.down_first.register_forward_hook(changed)
+        found.append(layer.downward(model.start(1), eps, model.upward(x)[0])[2])
+        handle.remove()
+    assert torch.equal(*found) == (inference == "bottom-up")
+
+
+def test_residual_branches_are_a_tenth_of_what_their_last_convolution_gives() -> None:
+    model = small(blocks=(2,))
+    layer, branches = model.column()[0], []
+    for last in (layer.up_last, layer.down_last):
+        last.register_forward_hook(lambda _, given, out: branches.append(out))
+    h = torch.randn(1, 4, 4, 4).double()
+    up, left = layer.upward(h)
+    down, *_ = layer.downward(h, torch.randn(1, *model.shapes[1]).double(), left)
+    for state, branch in zip((up, down), branches, strict=True):
+        torch.testing.assert_close(state - h, 0.1 * branch)
+
+
 @pytest.mark.parametrize("posterior", ["iaf", "linear", "diagonal"])
 @pytest.mark.parametrize("layers", [1, 2])
 def test_the_digits_rate_is_the_change_of_density(posterior: str, layers: int) -> None:

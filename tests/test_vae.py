@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import tiny
@@ -14,6 +15,8 @@ from zeuxis.data.dataset import Spec
 from zeuxis.errors import UsageError
 from zeuxis.model import Batch, Noise
 from zeuxis.nn.init import first_pass
+from zeuxis.nn.weight_norm import WeightNorm
+from zeuxis.vae.networks import Residual
 from zeuxis.vae.vae import VAE, VAEConfig, centred
 
 SPEC = Spec("tiny", (1, 8, 8))
@@ -159,6 +162,32 @@ def test_every_layer_starts_from_data(network: str) -> None:
     for start, out in seen:
         assert torch.allclose(out.std(0, correction=0), torch.full((out.shape[1],), start), rtol=1e-3)
         assert out.mean(0).abs().max() < 1e-4
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("out", "change"), [(3, 0), (5, 0), (3, -1), (3, 1)])
+def test_a_residual_block_is_its_formula(out: int, change: int) -> None:
+    block, x = Residual(3, out, change, 8), torch.randn(2, 3, 4, 4)
+    h = F.elu(x)
+    skip = x if (out, change) == (3, 0) else block.skip(h)
+    torch.testing.assert_close(block(x), skip + block.second(F.elu(block.first(h))))
+
+
+@pytest.mark.parametrize("network", ["residual", "conv", "dense"])
+def test_every_layer_but_the_first_reads_elu_units(network: str) -> None:
+    """ELU units lie above -1, and some of them below 0."""
+    model = VAE(VAEConfig(network=network, maps=(4, 4), hidden=12, latent=3), Spec("tiny", (1, 28, 28)))  # type: ignore[arg-type]
+    seen: dict[str, Tensor] = {}
+    for name, part in model.named_modules():
+        if isinstance(part, WeightNorm):
+            part.register_forward_hook(lambda _, given, out, name=name: seen.update({name: given[0]}))
+    with first_pass(model):
+        x = model.observed(tiny.images(64).all(), Noise(0, 0, slice(0, 64), 64))
+        model.terms(x, torch.randn(64, 1, 3), expected=True)
+    firsts = {"encoder.layers.0", "encoder.blocks.0", "encoder.blocks.0.first", "decoder.dense.0", "decoder.layers.0"}
+    for name, given in seen.items():
+        if name not in firsts and not name.endswith("blocks.0.skip"):
+            assert given.min() >= -1 and (given < 0).any(), name
 
 
 @pytest.mark.parametrize(
