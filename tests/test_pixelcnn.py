@@ -14,7 +14,7 @@ from zeuxis.autoregressive.sampling import in_order
 from zeuxis.capabilities import CanComplete, CanLogProb, CanScan
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import UsageError
-from zeuxis.model import models
+from zeuxis.model import Noise, models
 from zeuxis.nn.masked import colours_of, masked
 from zeuxis.nn.toeplitz import convolved, spans
 from zeuxis.recipes import recipes
@@ -79,9 +79,7 @@ def test_a_first_kernel_as_large_as_the_image_leaves_no_blind_spot(channels: int
     ("channels", "shape", "kernel"),
     [(1, (6, 5), 11), (1, (3, 7), 7), (3, (5, 4), 7), (2, (5, 9), 21), (1, (1, 4), 5), (1, (7, 2), 7)],
 )
-def test_kernels_with_more_taps_than_the_image_has_places_are_the_convolution(
-    channels: int, shape: tuple[int, int], kernel: int
-) -> None:
+def test_kernels_with_more_taps_than_the_image_has_places_are_the_convolution(channels: int, shape: tuple[int, int], kernel: int) -> None:
     torch.manual_seed(0)
     conv = masked(channels, 6, kernel, "A", channels).double()
     x = torch.randn(3, channels, *shape, dtype=torch.float64, requires_grad=True)
@@ -296,3 +294,27 @@ def test_every_recipe_builds_and_states_a_source_for_its_target() -> None:
         shape = (3, 32, 32) if recipe.data == "cifar10" else (1, 28, 28)
         with torch.device("meta"):
             models()[recipe.model](recipe.settings, Spec("x", shape, 10))  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("name", ["pixelcnn", "pixelrnn"])
+def test_binary_models_draw_every_pixel_anew_with_its_brightness_as_probability(name: str) -> None:
+    model = tiny.model(name)
+    grey = torch.full((400, 1, 8, 8), 64, dtype=torch.uint8)
+    drawn, again = (model.observed(grey, Noise(0, step, slice(0, 400), 400)).float() for step in (0, 400))
+    assert set(drawn.unique().tolist()) == {0.0, 1.0}
+    assert drawn.mean().item() == pytest.approx(64 / 255, abs=0.015)
+    assert (drawn != again).float().mean().item() == pytest.approx(2 * 64 / 255 * (1 - 64 / 255), abs=0.02)
+    for rest in ((1, 2, 3), (0,)):  # within an image, and of a place over the images: 64 and 400 draws
+        variance = drawn.var(rest).mean().item()
+        assert variance == pytest.approx(64 / 255 * (1 - 64 / 255), abs=0.02)
+    still = 255 * torch.randint(0, 2, (5, 1, 8, 8), dtype=torch.uint8)
+    assert torch.equal(model.observed(still, Noise(0, 0, slice(0, 5), 5)), (still > 0).long())
+
+
+def test_the_loss_is_nats_an_image_and_the_log_bits_a_number() -> None:
+    model, batch = tiny.model("pixelcnn"), tiny.batch("pixelcnn")
+    batch.x = 255 * (batch.x > 127).to(torch.uint8)
+    _, loss = next(model.play(batch))
+    nats = -model.log_prob(batch.x).nats.mean().item()
+    assert loss.item() == pytest.approx(nats, rel=1e-5)
+    assert batch.logs["bits/dim"].item() == pytest.approx(nats / (64 * 0.693147), rel=1e-5)
