@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from apart import apart
+from tuning import Tuning, contest
 from zeuxis.data import load_data
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.evaluation.record import machine, write_record
@@ -69,24 +69,32 @@ class PlainDiscriminator(nn.Module):
         return self.layers(x)[:, 0]
 
 
-def plain(data: Dataset, side: int, channels: int, halvings: int) -> Callable[[int], None]:
-    """The plain script: float32, default layouts and Adam, both networks' gradients in both turns, a DataLoader."""
+def script(data: Dataset, side: int, channels: int, halvings: int, tuning: Tuning) -> Callable[[int], None]:
+    """The usual script, in float32 with default layouts and Adam, both networks' gradients in both turns and a DataLoader, or tuned."""
     image = data.spec.shape[0]
-    g, d = PlainGenerator(side, channels, image, halvings), PlainDiscriminator(side, channels, image, halvings)
-    adam_g, adam_d = (torch.optim.Adam(m.parameters(), 2e-4, (0.5, 0.999)) for m in (g, d))
-    loader = DataLoader(TensorDataset(data.all().float() / 127.5 - 1), BATCH, shuffle=True, drop_last=True)
+    g = tuning.layout(PlainGenerator(side, channels, image, halvings))
+    d = tuning.layout(PlainDiscriminator(side, channels, image, halvings))
+    adam_g, adam_d = (tuning.adam(m.parameters(), 2e-4, (0.5, 0.999)) for m in (g, d))
+    batches = tuning.batches(data.all() if tuning.tuned else data.all().float() / 127.5 - 1, BATCH)
     ones, zeros = torch.ones(BATCH), torch.zeros(BATCH)
 
+    def cross(logits: Tensor, target: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(logits.float(), target)
+
     def steps(n: int) -> None:
-        batches = iter(loader)
         for _ in range(n):
-            (x,) = next(batches)
-            fake = g(torch.rand(BATCH, 100) * 2 - 1)
-            loss = F.binary_cross_entropy_with_logits(d(x), ones) + F.binary_cross_entropy_with_logits(d(fake.detach()), zeros)
+            x = next(batches)
+            if tuning.tuned:
+                x = x.float() / 127.5 - 1
+            with tuning.autocast():
+                with tuning.unused():
+                    fake = g(torch.rand(BATCH, 100) * 2 - 1)
+                loss = cross(d(x), ones) + cross(d(fake.detach()), zeros)
             adam_d.zero_grad()
             loss.backward()
             adam_d.step()
-            loss = F.binary_cross_entropy_with_logits(d(g(torch.rand(BATCH, 100) * 2 - 1)), ones)
+            with tuning.frozen(d), tuning.autocast():
+                loss = cross(d(g(torch.rand(BATCH, 100) * 2 - 1)), ones)
             adam_g.zero_grad()
             loss.backward()
             adam_g.step()
@@ -158,19 +166,16 @@ def main() -> None:
         ("dcgan 32x32x3", colour(), 4, 64, 3),
     ):
         model = build("dcgan", DCGANConfig(layout="strided", channels=channels), source.spec)
-        makers = {"plain": partial(plain, source, side, channels, halvings), "zeuxis": partial(ours, model, source)}
-        times, bytes_held = apart(makers, n, rounds)
+        contestant = partial(script, source, side, channels, halvings)
+        found = contest(name, contestant, partial(ours, model, source), n, rounds)
         rate = product_rate(has_bf16(torch.device("cpu")), 5)
-        slow, fast = (statistics.median(times[key]) / n for key in ("plain", "zeuxis"))
-        ratio = statistics.median(a / b for a, b in zip(times["plain"], times["zeuxis"], strict=True))
+        slow, fast = (found[f"{key} ms"] / 1e3 for key in ("plain", "zeuxis"))
         share = BATCH * multiplications(side, channels, source.spec.shape[0], halvings) / fast / rate
-        found = {"plain ms": 1e3 * slow, "zeuxis ms": 1e3 * fast, "ratio": ratio, "share of product rate": share}
+        found |= {"share of product rate": share}
         found |= {"epoch minutes": len(source) / BATCH * fast / 60, "plain epoch minutes": len(source) / BATCH * slow / 60}
-        found |= {f"{key} peak memory MB": value / 1e6 for key, value in bytes_held.items()}
         figures[name] = found
-        print(f"{name}: a step {1e3 * slow:.0f} ms plain, {1e3 * fast:.0f} ms zeuxis: {ratio:.2f} times as fast; ", end="")
         print(f"{share:.0%} of the machine's {rate / 1e9:.0f} GFLOP/s; an epoch {found['epoch minutes']:.1f} min; ", end="")
-        print(f"peak memory {bytes_held['plain'] / 1e6:.0f} MB plain, {bytes_held['zeuxis'] / 1e6:.0f} MB zeuxis")
+        print(f"peak memory {found['plain peak memory MB']:.0f} MB plain, {found['zeuxis peak memory MB']:.0f} MB zeuxis")
     figures["batches"] = batches(rounds)
     if not wish.quick:
         print("record:", write_record(wish.record, figures, seconds=time.monotonic() - began, seed=0, note="ratios of medians"))

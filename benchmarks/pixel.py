@@ -1,11 +1,12 @@
-"""Steps of PixelCNN and PixelRNN against the plain scripts a competent user would write, and cached sampling against whole passes.
+"""Steps of PixelCNN and PixelRNN against plain and tuned scripts, and cached sampling against whole passes and lesser ones.
 
     python benchmarks/pixel.py [--quick]
 
 Steps are interleaved, each contestant in a process of its own, and printed as ratios of medians, with the share of the machine's own
 rate of matrix products. A naive sampler makes one whole pass for each number; all its passes cost the same, so some are timed and
-multiplied, and the record says how many. Images are drawn 64 at a time, as many as `zeuxis sample` gives. That both samplers draw the
-same images is tested, not timed.
+multiplied, and the record says how many. Beside it are passes that take the image down to the own row alone, and for grey PixelCNNs
+the textbook's cache of every layer's maps. Images are drawn 64 at a time, as many as `zeuxis sample` gives. That both samplers draw
+the same images is tested, not timed.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from apart import apart
 from dcgan import colour, ours, product_rate, seconds
+from tuning import Tuning, contest
 from zeuxis.autoregressive.pixelcnn import PixelCNNConfig
 from zeuxis.autoregressive.pixelcnnpp import PixelCNNPPConfig
 from zeuxis.autoregressive.pixelrnn import PixelRNNConfig
@@ -92,33 +93,114 @@ class PlainDiagonal(nn.Module):
         return x + self.out(self.walk(x, 0) + late)
 
 
-def plain(data: Dataset, config: PixelCNNConfig | PixelRNNConfig, batch: int) -> Callable[[int], None]:
-    """The plain script: float32, default Adam, a DataLoader, masks without colours (which it would do no faster)."""
-    channels, h = data.spec.shape[0], config.maps
-    outputs, head = (1, 32) if channels == 1 else (256 * channels, config.head)
+def network(channels: int, config: PixelCNNConfig | PixelRNNConfig) -> nn.Sequential:
+    """Its network: mask A, the layers, a head; masks without colours (with which it would be no faster)."""
+    h, (outputs, head) = config.maps, (1, 32) if channels == 1 else (256 * channels, config.head)
     layer = PlainBlock if isinstance(config, PixelCNNConfig) else PlainDiagonal
     body = [PlainMasked(channels, 2 * h, config.first, False), *(layer(h) for _ in range(config.layers))]
     ends = [nn.ReLU(), nn.Conv2d(2 * h, head, 1), nn.ReLU(), nn.Conv2d(head, head, 1), nn.ReLU(), nn.Conv2d(head, outputs, 1)]
-    net = nn.Sequential(*body, *ends)
-    adam = torch.optim.Adam(net.parameters(), 1e-3)
-    loader = DataLoader(TensorDataset(data.batch_of(2_000)), batch, shuffle=True, drop_last=True)
+    return nn.Sequential(*body, *ends)
+
+
+def script(data: Dataset, config: PixelCNNConfig | PixelRNNConfig, batch: int, tuning: Tuning) -> Callable[[int], None]:
+    """The plain script, in float32 with default Adam and a DataLoader, or tuned."""
+    channels = data.spec.shape[0]
+    net = tuning.layout(network(channels, config))
+    adam = tuning.adam(net.parameters(), 1e-3)
+    batches = tuning.batches(data.batch_of(2_000), batch)
 
     def steps(n: int) -> None:
-        batches = iter(loader)
         for _ in range(n):
-            (raw,) = next(batches)
-            if channels == 1:
-                x = (torch.rand_like(raw, dtype=torch.float32) * 255 < raw).float()
-                loss = F.binary_cross_entropy_with_logits(net(x), x, reduction="sum")
-            else:
-                logits = net(raw.float() / 127.5 - 1).unflatten(1, (256, channels))
-                loss = F.cross_entropy(logits, raw.long(), reduction="sum")
+            raw = next(batches)
+            with tuning.autocast():
+                if channels == 1:
+                    x = (torch.rand_like(raw, dtype=torch.float32) * 255 < raw).float()
+                    loss = F.binary_cross_entropy_with_logits(net(x).float(), x, reduction="sum")
+                else:
+                    logits = net(raw.float() / 127.5 - 1).float().unflatten(1, (256, channels))
+                    loss = F.cross_entropy(logits, raw.long(), reduction="sum")
             adam.zero_grad()
             (loss / batch).backward()
             adam.step()
             loss.item()
 
     return steps
+
+
+class Kept:
+    """The textbook's cached sampler of the plain PixelCNN: every layer's maps are kept, and a pixel computes its own column of them.
+
+    Arguments:
+        net: The network.
+        n: Images at a time.
+        side: Their side.
+    """
+
+    def __init__(self, net: nn.Sequential, n: int, side: int) -> None:
+        self.n, self.side = n, side
+        self.maps: dict[nn.Module, Tensor] = {}
+        self.weights: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+        for part in net.modules():
+            if isinstance(part, nn.Conv2d):
+                reach = part.kernel_size[0] // 2
+                weight = part.weight * part.mask if isinstance(part, PlainMasked) else part.weight
+                # No row below is ever seen, and of images with one colour nothing to the right in the own row.
+                self.weights[part] = weight[:, :, : reach + 1].flatten(1).t().contiguous(), part.bias
+                if reach:
+                    self.maps[part] = torch.zeros(n, part.in_channels, side + reach, side + 2 * reach)
+        self.net = net
+
+    def conv(self, part: nn.Conv2d, x: Tensor | None, row: int, column: int) -> Tensor:
+        weight, bias = self.weights[part]
+        if part in self.maps:
+            size, maps = part.kernel_size[0], self.maps[part]
+            if x is not None:
+                maps[:, :, row + size // 2, column + size // 2] = x
+            x = maps[:, :, row : row + size // 2 + 1, column : column + size].flatten(1)
+        assert x is not None
+        return torch.addmm(bias, x, weight)
+
+    def logits(self, row: int, column: int) -> Tensor:
+        """The network's numbers at a place, from the pixels before it."""
+        x: Tensor | None = None
+        for part in self.net:
+            if isinstance(part, PlainBlock):
+                assert x is not None
+                inner = x
+                for layer in part.layers:
+                    inner = self.conv(layer, inner, row, column) if isinstance(layer, nn.Conv2d) else layer(inner)
+                x = x + inner
+            else:
+                x = self.conv(part, x, row, column) if isinstance(part, nn.Conv2d) else part(x)
+        assert x is not None
+        return x
+
+    def put(self, pixel: Tensor, row: int, column: int) -> None:
+        first = self.net[0]
+        reach = first.kernel_size[0] // 2
+        self.maps[first][:, :, row + reach, column + reach] = pixel
+
+    def sample(self) -> Tensor:
+        """n binary images."""
+        x = torch.zeros(self.n, 1, self.side, self.side)
+        for row in range(self.side):
+            for column in range(self.side):
+                pixel = (torch.rand(self.n, 1) < torch.sigmoid(self.logits(row, column))).float()
+                self.put(pixel, row, column)
+                x[:, :, row, column] = pixel
+        return x
+
+
+def kept_seconds(config: PixelCNNConfig, n: int, side: int) -> float:
+    """Seconds in which the textbook's cached sampler draws n binary images; checked against whole passes."""
+    net = network(1, config).eval().requires_grad_(False)
+    sampler = Kept(net, n, side)
+    began = time.perf_counter()
+    x = sampler.sample()
+    taken = time.perf_counter() - began
+    last = sampler.logits(side - 1, side - 1)  # from the maps as they are at the end
+    torch.testing.assert_close(last, net(x)[:, :, -1, -1], rtol=1e-3, atol=1e-3)
+    return taken
 
 
 def made(name: str, config: object, data: Dataset) -> PixelModel:
@@ -137,19 +219,26 @@ def operations(model: PixelModel, data: Dataset, batch: int) -> int:
 
 
 def training(cases: list[tuple[str, str, PixelCNNConfig | PixelRNNConfig, Dataset, int, int]], rounds: int) -> dict[str, dict[str, float]]:
-    """Steps of the plain script and of zeuxis."""
+    """Steps of the plain script, of the tuned one and of zeuxis."""
     figures = {}
     for name, kind, config, data, batch, n in cases:
         model = made(kind, config, data)
-        times, _ = apart({"plain": partial(plain, data, config, batch), "zeuxis": partial(ours, model, data, batch)}, n, rounds)
+        found = contest(name, partial(script, data, config, batch), partial(ours, model, data, batch), n, rounds)
         rate = product_rate(has_bf16(torch.device("cpu")), 5)
-        script, own = (statistics.median(times[key]) / n for key in ("plain", "zeuxis"))
-        ratio = statistics.median(a / b for a, b in zip(times["plain"], times["zeuxis"], strict=True))
-        share = operations(model, data, batch) / own / rate
-        figures[name] = {"plain ms": 1e3 * script, "zeuxis ms": 1e3 * own, "ratio": ratio, "share of product rate": share}
-        print(f"{name}: a step {1e3 * script:.0f} ms plain, {1e3 * own:.0f} ms zeuxis: {ratio:.2f} times as fast; ", end="")
+        share = operations(model, data, batch) / (found["zeuxis ms"] / 1e3) / rate
+        figures[name] = found | {"share of product rate": share}
         print(f"{share:.0%} of the machine's {rate / 1e9:.0f} GFLOP/s")
     return figures
+
+
+def rows_so_far(model: PixelModel, v: Tensor, passes_a_row: int, repeats: int) -> float:
+    """Seconds of the passes for all numbers where each takes the image down to its own row alone, by a line through a few heights."""
+    height, times = v.shape[2], []
+    heights = sorted({max(4, height * part // 16 * 4) for part in range(1, 5)})  # of multiples of 4, which some networks need
+    for rows in heights:
+        part = v[:, :, :rows].contiguous()
+        times.append(statistics.median(seconds(lambda part=part: model.log_likelihood(part, None)) for _ in range(max(1, repeats // 3))))
+    return passes_a_row * float(np.interp(np.arange(1, height + 1), heights, times).sum())
 
 
 def sampling(cases: list[tuple[str, str, object, Dataset]], n: int, passes: int) -> dict[str, dict[str, float]]:
@@ -163,12 +252,19 @@ def sampling(cases: list[tuple[str, str, object, Dataset]], n: int, passes: int)
         one = statistics.median(seconds(lambda m=model, v=v: m.log_likelihood(v, None)) for _ in range(passes))
         scan = lambda m=model: m.sample(n, generator=torch.Generator().manual_seed(0))  # noqa: E731
         cached = seconds(scan)
-        naive = numbers * one
+        naive, rows = numbers * one, rows_so_far(model, v, numbers // data.spec.shape[1], passes)
         about = {"images": n, "cached s": cached, "naive s": naive, "ratio": naive / cached, "naive passes": numbers}
+        about |= {"rows so far s": rows, "ratio to rows so far": rows / cached}
+        if isinstance(config, PixelCNNConfig) and config.network == "plain" and data.spec.shape[0] == 1:
+            kept = kept_seconds(config, n, data.spec.shape[1])
+            about |= {"textbook's cache s": kept, "ratio to textbook's cache": kept / cached}
         memory = {"cached MB": bytes_of(scan) / 1e6, "whole pass MB": bytes_of(lambda m=model, v=v: m.log_likelihood(v, None)) / 1e6}
         figures[name] = about | {"naive passes timed": passes} | memory
-        print(f"{name}: {n} images in {cached:.2f} s cached, {naive:,.0f} s by {numbers:,} passes ({passes} timed): ", end="")
-        print(f"{naive / cached:,.0f} times as fast, {memory['cached MB']:.1f} MB at once (a whole pass {memory['whole pass MB']:.1f})")
+        print(f"{name}: {n} images in {cached:.2f} s; {naive:,.0f} s by {numbers:,} whole passes ({passes} timed), ", end="")
+        print(f"{rows:,.0f} s by passes over the rows so far: {naive / cached:,.0f} and {rows / cached:,.0f} times as fast; ", end="")
+        if "textbook's cache s" in about:
+            print(f"{kept:.2f} s by the textbook's cache: {kept / cached:.2f} times; ", end="")
+        print(f"{memory['cached MB']:.1f} MB at once (a whole pass {memory['whole pass MB']:.1f})", flush=True)
     return figures
 
 

@@ -1,4 +1,4 @@
-"""Steps of the VAE and the IAF-VAE on digits and of the ladder's smallest recipe against plain scripts, and the evaluation's throughput.
+"""Steps of the VAE and the IAF-VAE on digits against plain and tuned scripts, of the ladder's smallest recipe, and evaluation.
 
     python benchmarks/vae.py [--quick]
 
@@ -23,8 +23,8 @@ from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from apart import apart
 from dcgan import colour, interleaved, ours, product_rate, seconds
+from tuning import Tuning, contest
 from zeuxis.data import load_data
 from zeuxis.data.binarised import binarised
 from zeuxis.data.dataset import Dataset
@@ -71,13 +71,13 @@ class Made(nn.Module):
 
     def forward(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         hidden = F.elu(F.linear(z, self.one.weight * self.first, self.one.bias) + self.context(h))
-        shift, scale = F.linear(hidden, self.two.weight * self.second, self.two.bias).chunk(2, 1)
+        shift, scale = F.linear(hidden, self.two.weight * self.second, self.two.bias).float().chunk(2, 1)
         gate = torch.sigmoid(scale + 1.5)
         return gate * z + (1 - gate) * shift, gate.log().sum(1)
 
 
-def plain(data: Dataset, steps_of_flow: int, width: int) -> Callable[[int], None]:
-    """The residual VAE of digits, with or without flow: float32, default layouts and Adamax, a DataLoader."""
+def script(data: Dataset, steps_of_flow: int, width: int, tuning: Tuning) -> Callable[[int], None]:
+    """The residual VAE of digits, with or without flow: float32, default layouts and Adamax, a DataLoader; or tuned."""
     encoder = nn.Sequential(
         *(Block(1, 16, -1), Block(16, 16), Block(16, 32, -1), Block(32, 32), Block(32, 32, -1), nn.ELU(), nn.Flatten()),
         *(weight_norm(nn.Linear(512, 450)), nn.ELU()),
@@ -89,24 +89,26 @@ def plain(data: Dataset, steps_of_flow: int, width: int) -> Callable[[int], None
         weight_norm(nn.Conv2d(16, 1, 3, 1, 1)),
     )
     flow = nn.ModuleList(Made(32, width, 450) for _ in range(steps_of_flow))
+    encoder, decoder = tuning.layout(encoder), tuning.layout(decoder)
     parameters = [p for part in (encoder, head, decoder, flow) for p in part.parameters()]
-    optimiser = torch.optim.Adamax(parameters, 2e-3)
-    loader = DataLoader(TensorDataset(data.all().float() / 255), BATCH, shuffle=True, drop_last=True)
+    optimiser = torch.optim.Adamax(parameters, 2e-3, foreach=True if tuning.tuned else None)
+    batches = tuning.batches(data.all() if tuning.tuned else data.all().float() / 255, BATCH)
     normal = torch.distributions.Normal(0, 1)
 
     def steps(n: int) -> None:
-        batches = iter(loader)
         for _ in range(n):
-            x = torch.bernoulli(next(batches)[0])
-            h = encoder(x)
-            mean, log_std = head(h).chunk(2, 1)
-            eps = torch.randn_like(mean)
-            z, log_q = mean + log_std.exp() * eps, (normal.log_prob(eps) - log_std).sum(1)
-            for step in flow:
-                z, log_scale = step(z.flip(1), h)
-                log_q = log_q - log_scale
-            fit_to = F.binary_cross_entropy_with_logits(decoder(z), x, reduction="none").sum([1, 2, 3])
-            loss = (fit_to + log_q - normal.log_prob(z).sum(1)).mean()
+            x = next(batches)
+            x = (torch.rand_like(x, dtype=torch.float32) * 255 < x).float() if tuning.tuned else torch.bernoulli(x)
+            with tuning.autocast():
+                h = encoder(x)
+                mean, log_std = head(h).float().chunk(2, 1)
+                eps = torch.randn_like(mean)
+                z, log_q = mean + log_std.exp() * eps, (normal.log_prob(eps) - log_std).sum(1)
+                for step in flow:
+                    z, log_scale = step(z.flip(1), h)
+                    log_q = log_q - log_scale
+                fit_to = F.binary_cross_entropy_with_logits(decoder(z).float(), x, reduction="none").sum([1, 2, 3])
+                loss = (fit_to + log_q - normal.log_prob(z).sum(1)).mean()
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -199,18 +201,15 @@ def main() -> None:
     digits, bf16 = load_data("mnist"), has_bf16(torch.device("cpu"))
     print(machine())
     cases = {
-        "vae, residual": (build("vae", VAEConfig(), digits.spec), partial(plain, digits, 0, 0)),
-        "iaf-vae, depth 2, width 320": (build("iaf-vae", IAFConfig(), digits.spec), partial(plain, digits, 2, 320)),
-        "iaf-vae, depth 4, width 1920": (build("iaf-vae", IAFConfig(depth=4, width=1920), digits.spec), partial(plain, digits, 4, 1920)),
+        "vae, residual": (build("vae", VAEConfig(), digits.spec), partial(script, digits, 0, 0)),
+        "iaf-vae, depth 2, width 320": (build("iaf-vae", IAFConfig(), digits.spec), partial(script, digits, 2, 320)),
+        "iaf-vae, depth 4, width 1920": (build("iaf-vae", IAFConfig(depth=4, width=1920), digits.spec), partial(script, digits, 4, 1920)),
     }
-    for name, (model, script) in cases.items():
-        times, _ = apart({"plain": script, "zeuxis": partial(ours, model, digits, BATCH)}, n, rounds)
+    for name, (model, contestant) in cases.items():
+        found = contest(name, contestant, partial(ours, model, digits, BATCH), n, rounds)
         rate = product_rate(bf16, 5)
-        slow, own = (statistics.median(times[key]) / n for key in ("plain", "zeuxis"))
-        ratio = statistics.median(a / b for a, b in zip(times["plain"], times["zeuxis"], strict=True))
-        share = operations(model, digits, BATCH) / own / rate
-        figures[name] = {"plain ms": 1e3 * slow, "zeuxis ms": 1e3 * own, "ratio": ratio, "share of product rate": share}
-        print(f"{name}: a step {1e3 * slow:.0f} ms plain, {1e3 * own:.0f} ms zeuxis: {ratio:.2f} times as fast; ", end="")
+        share = operations(model, digits, BATCH) / (found["zeuxis ms"] / 1e3) / rate
+        figures[name] = found | {"share of product rate": share}
         print(f"{share:.0%} of the machine's {rate / 1e9:.0f} GFLOP/s")
     for name in ("cifar10-small", "cifar10-small-factorised"):
         settings, data = recipes()[f"iaf-ladder/{name}"].settings, colour()
