@@ -3,7 +3,8 @@
     python benchmarks/rl.py [--quick]
 
 Interleaved in one process run, printed as rates and as ratios of medians, with the share of the machine's own rate of matrix products.
-If sb3-contrib and imitation are installed, their TRPO and GAIL learn the same tasks with the same networks, end to end.
+If sb3-contrib and imitation are installed, their TRPO and GAIL learn the same tasks with the same networks, end to end, with as many
+environments as cores and with 8, in one process and in processes of their own.
 """
 
 from __future__ import annotations
@@ -137,22 +138,38 @@ def products(name: str, n: int, rounds: int) -> dict[str, float]:
     return {"twice ms": 1e3 * slow, "ours ms": 1e3 * fast, "ratio": ratio, "share of product rate": share, "relative error": error}
 
 
+PLACES = ("", "8 DummyVecEnv", "8 SubprocVecEnv")
+"""How the peers' environments run: as many as there are cores in one process, as their authors' settings have it, or 8 in one way or
+the other; "" is the first, whose figures have no suffix."""
+
+
+def environments(name: str, place: str) -> Any:
+    """Environments of stable-baselines3."""
+    from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
+
+    count = 8 if place else len(os.sched_getaffinity(0))
+    return make_vec_env(name, count, vec_env_cls=SubprocVecEnv if "Subproc" in place else DummyVecEnv)
+
+
 def against_peer(name: str, batch: int, iterations: int, rounds: int) -> dict[str, float]:
     """Steps a second of TRPO from rollout to value function: sb3-contrib's with the settings its authors publish, and the same here."""
     if importlib.util.find_spec("sb3_contrib") is None:
         print("sb3-contrib is not installed: no comparison with it")
         return {}
     from sb3_contrib import TRPO as PeerTRPO
-    from stable_baselines3.common.env_util import make_vec_env
     from stable_baselines3.common.vec_env import VecNormalize
 
-    cores = len(os.sched_getaffinity(0))
-    envs = VecNormalize(make_vec_env(name, cores))
     same = {"batch_size": 128, "learning_rate": 1e-3, "gamma": 0.99, "gae_lambda": 0.95, "target_kl": 0.04}
-    peer = PeerTRPO("MlpPolicy", envs, n_steps=batch // cores, cg_max_steps=25, n_critic_updates=20, device="cpu", seed=0, **same)
+    peers: dict[str, Peer] = {}
+    for place in PLACES:
+        envs = VecNormalize(environments(name, place))
+        more = {"cg_max_steps": 25, "n_critic_updates": 20, "device": "cpu", "seed": 0}
+        peer = PeerTRPO("MlpPolicy", envs, n_steps=batch // envs.num_envs, **more, **same)
+        peers[place] = peer, peer.learn
     learning = Learning(steps=10**9, batch=batch, lam=0.95, value_epochs=20, value_batch=128, log_every=10**6)
     ours = TRPO(name, learning, region=TrustRegion(delta=0.04, iterations=25), quiet=True)
-    return race(f"TRPO {name}, {batch:,} steps an iteration", "sb3-contrib", peer, peer.learn, ours, batch * iterations, rounds)
+    return race(f"TRPO {name}, {batch:,} steps an iteration", "sb3-contrib", peers, ours, batch * iterations, rounds)
 
 
 def against_imitation(name: str, batch: int, iterations: int, rounds: int) -> dict[str, float]:
@@ -165,38 +182,41 @@ def against_imitation(name: str, batch: int, iterations: int, rounds: int) -> di
     from imitation.rewards.reward_nets import BasicRewardNet
     from imitation.util import logger
     from sb3_contrib import TRPO as PeerTRPO
-    from stable_baselines3.common.env_util import make_vec_env
 
-    cores = len(os.sched_getaffinity(0))
     with Engine(name, 0) as engine:  # whom it imitates does not matter to the time it takes
         demos = Demonstrations(engine.collect(policy_for(task_of(name), (100, 100)).actor(), episodes=20)[0])
     x, u = demos.pairs()
     pairs = Transitions(obs=x, acts=u, infos=np.array([{}] * len(x)), next_obs=x, dones=np.zeros(len(x), bool))
-    envs = make_vec_env(name, cores)
     same = {"batch_size": 256, "n_critic_updates": 10, "policy_kwargs": {"net_arch": [100, 100]}, "device": "cpu", "seed": 0}
-    peer = PeerTRPO("MlpPolicy", envs, n_steps=batch // cores, **same)
-    reward = BasicRewardNet(envs.observation_space, envs.action_space, hid_sizes=(100, 100))
-    wish = {
-        "demo_batch_size": min(batch, len(x)),
-        "n_disc_updates_per_round": 1,
-        "allow_variable_horizon": True,
-        "custom_logger": logger.configure(tempfile.mkdtemp(), ()),
-    }
-    theirs = PeerGAIL(demonstrations=pairs, venv=envs, gen_algo=peer, reward_net=reward, gen_train_timesteps=batch, **wish)
+    peers: dict[str, Peer] = {}
+    for place in PLACES:
+        envs = environments(name, place)
+        peer = PeerTRPO("MlpPolicy", envs, n_steps=batch // envs.num_envs, **same)
+        reward = BasicRewardNet(envs.observation_space, envs.action_space, hid_sizes=(100, 100))
+        more = {
+            "demo_batch_size": min(batch, len(x)),
+            "n_disc_updates_per_round": 1,
+            "allow_variable_horizon": True,
+            "custom_logger": logger.configure(tempfile.mkdtemp(), ()),
+        }
+        round_size = batch // envs.num_envs * envs.num_envs
+        theirs = PeerGAIL(demonstrations=pairs, venv=envs, gen_algo=peer, reward_net=reward, gen_train_timesteps=round_size, **more)
+        peers[place] = peer, lambda n, theirs=theirs, **_: theirs.train(n)
     learning = Learning(steps=10**9, batch=batch, hidden=(100, 100), log_every=10**6)
     ours = GAIL(name, demos, GAILConfig(), learning, TrustRegion(iterations=15), quiet=True)
-
-    def learn(n: int, **_: object) -> None:
-        theirs.train(n)
-
-    return race(f"GAIL {name}, {batch:,} steps an iteration", "imitation", peer, learn, ours, batch * iterations, rounds)
+    return race(f"GAIL {name}, {batch:,} steps an iteration", "imitation", peers, ours, batch * iterations, rounds)
 
 
-def race(what: str, rival: str, peer: Any, learn: Callable[..., object], ours: Learner, steps: int, rounds: int) -> dict[str, float]:
-    """Steps a second of two learners in turn, after one turn to warm up."""
-    threads, rates = torch.get_num_threads(), {rival: [], "zeuxis": []}  # type: tuple[int, dict[str, list[float]]]
+Peer = tuple[Any, Callable[..., object]]
 
-    def theirs() -> int:
+
+def race(what: str, rival: str, peers: dict[str, Peer], ours: Learner, steps: int, rounds: int) -> dict[str, float]:
+    """Steps a second of a peer in each of its settings and of the learner here, in turn, after one turn to warm up."""
+    threads = torch.get_num_threads()
+    labels = {place: f"{rival}, {place}" if place else rival for place in peers}
+    rates: dict[str, list[float]] = {label: [] for label in (*labels.values(), "zeuxis")}
+
+    def theirs(peer: Any, learn: Callable[..., object]) -> int:
         before = peer.num_timesteps
         learn(steps, reset_num_timesteps=False)
         return int(peer.num_timesteps - before)
@@ -207,17 +227,27 @@ def race(what: str, rival: str, peer: Any, learn: Callable[..., object], ours: L
             ours.iterate()
         return ours.steps - before
 
+    turns: dict[str, Callable[[], int]] = {labels[place]: lambda peer=peer: theirs(*peer) for place, peer in peers.items()}
+    turns["zeuxis"] = here
     for turn in range(rounds + 1):
-        for key, call in ((rival, theirs), ("zeuxis", here)):
+        for key, call in turns.items():
             torch.set_num_threads(threads)
             began = time.perf_counter()
             taken = call()
             if turn:
                 rates[key].append(taken / (time.perf_counter() - began))
     ours.engine.close()
+    for peer, _ in peers.values():
+        peer.get_env().close()
     found = {f"{key} steps/s": statistics.median(values) for key, values in rates.items()}
-    found["ratio"] = statistics.median(a / b for a, b in zip(rates["zeuxis"], rates[rival], strict=True))
-    print(f"{what}: {found[f'{rival} steps/s']:,.0f} steps/s by {rival}, {found['zeuxis steps/s']:,.0f} here: {found['ratio']:.2f} times")
+    for place, label in labels.items():
+        ratio = statistics.median(a / b for a, b in zip(rates["zeuxis"], rates[label], strict=True))
+        found[f"ratio to {place}" if place else "ratio"] = ratio
+    best = max(labels.values(), key=lambda label: found[f"{label} steps/s"])
+    found["ratio to the best"] = statistics.median(a / b for a, b in zip(rates["zeuxis"], rates[best], strict=True))
+    said = ", ".join(f"{found[f'{label} steps/s']:,.0f} by {label}" for label in labels.values())
+    print(f"{what}: steps/s {said}, {found['zeuxis steps/s']:,.0f} here: {found['ratio']:.2f} times the first, ", end="")
+    print(f"{found['ratio to the best']:.2f} times the best")
     return found
 
 

@@ -4,7 +4,8 @@ what both cost beside the collection of a batch.
     python benchmarks/vime.py [--quick]
 
 The peer is the plain script: a PyTorch network of Gaussian weights, pre-activations sampled ten times, `torch.autograd.grad` for each
-transition, `torch.optim.Adam` for the bound. Interleaved in one process run, on one thread; ratios of medians.
+transition, `torch.optim.Adam` for the bound. Its tuned rival differentiates many transitions at once by `torch.func`, compiled where a
+compiler is there. Interleaved in one process run, on one thread; ratios of medians.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dcgan import interleaved
@@ -49,7 +51,7 @@ class Plain:
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
         """Negative log-likelihood of rows, averaged over samples of the pre-activations, but for a constant."""
         h = x.expand(SAMPLES, *x.shape)
-        sigma = [torch.nn.functional.softplus(r) for r in self.rho]
+        sigma = [F.softplus(r) for r in self.rho]
         last = len(self.mu) - 2
         for i in range(0, len(self.mu), 2):
             m = h @ self.mu[i] + self.mu[i + 1]
@@ -64,21 +66,77 @@ class Plain:
         gradients = torch.autograd.grad(self.loss(x, y), self.parameters)
         k, total = len(self.mu), 0.0
         for i, rho in enumerate(self.rho):
-            sigma, slope = torch.nn.functional.softplus(rho), torch.sigmoid(rho)
+            sigma, slope = F.softplus(rho), torch.sigmoid(rho)
             stirred = (gradients[i] * sigma).square() + (gradients[k + i] * sigma / slope).square() / 2
             total += stirred.sum().item()
         return 0.5e-4 * total
+
+    def batched(self, part: int, compiled: bool = False) -> Callable[[Tensor, Tensor], Tensor]:
+        """Bonuses of many transitions at once, the tuned rival: `torch.func` differentiates for each of a part of the rows together.
+
+        Arguments:
+            part: Rows at a time.
+            compiled: Let `torch.compile` fuse it.
+        """
+        k, last = len(self.mu), len(self.mu) - 2
+        mu, sigma = [m.detach() for m in self.mu], [F.softplus(r.detach()) for r in self.rho]
+        # The bonus of a row is half a sum of squared slopes by mean and by deviation, each in units of its posterior's width.
+        weights = [s.square() for s in sigma] + [s.square() / 2 for s in sigma]
+
+        def loss(parameters: list[Tensor], x: Tensor, y: Tensor, noise: list[Tensor]) -> Tensor:
+            h = x.expand(SAMPLES, -1)
+            for i in range(0, k, 2):
+                m = h @ parameters[i] + parameters[i + 1]
+                v = h.square() @ parameters[k + i].square() + parameters[k + i + 1].square()
+                h = m + v.sqrt() * noise[i // 2]
+                if i < last:
+                    h = h.relu()
+            return 0.5 * (h - y).square().sum(1).mean()
+
+        def one(x: Tensor, y: Tensor, noise: list[Tensor]) -> Tensor:
+            slopes = torch.func.grad(loss)([*mu, *sigma], x, y, noise)
+            return 0.5e-4 * sum((g.square() * w).sum() for g, w in zip(slopes, weights, strict=True))
+
+        many = torch.func.vmap(one)
+        if compiled:
+            many = torch.compile(many)
+        outputs = [m.shape[1] for m in mu[::2]]
+
+        def bonuses(x: Tensor, y: Tensor) -> Tensor:
+            parts = zip(x.split(part), y.split(part), strict=True)
+            return torch.cat([many(a, b, [torch.randn(len(a), SAMPLES, o) for o in outputs]) for a, b in parts])
+
+        return bonuses
 
     def step(self, x: Tensor, y: Tensor, weight: float) -> None:
         """One step of Adam on the bound of a minibatch."""
         divergence = torch.zeros(())
         for mu, rho in zip(self.mu, self.rho, strict=True):
-            sigma = torch.nn.functional.softplus(rho)
+            sigma = F.softplus(rho)
             divergence = divergence + ((mu.square() + sigma.square()) / 0.5 - sigma.log()).sum()
         loss = self.loss(x, y) + weight * divergence
         self.adam.zero_grad()
         loss.backward()
         self.adam.step()
+
+
+def rivals(plain: Plain, x: Tensor, y: Tensor) -> dict[str, Callable[[], object]]:
+    """Bonuses of all rows by `torch.func`, in parts of 100 and 500, and compiled where there is a compiler; checked against autograd."""
+    found: dict[str, Callable[[], object]] = {}
+    for part in (100, 500):
+        bonuses = plain.batched(part)
+        found[f"torch.func, {part} rows"] = lambda bonuses=bonuses: bonuses(x, y)
+    one_by_one = statistics.mean(plain.bonus(x[:1], y[:1]) for _ in range(300))
+    together = plain.batched(100)(x[:1].expand(300, -1), y[:1].expand(300, -1)).mean().item()
+    if abs(together / one_by_one - 1) > 0.3:
+        raise SystemExit(f"The batched rival computes something else: {together:.3g} and not {one_by_one:.3g}.")
+    try:
+        compiled = plain.batched(500, compiled=True)
+        compiled(x, y)
+        found["torch.func, compiled"] = lambda: compiled(x, y)
+    except Exception as error:  # whatever the compiler lacks here
+        print(f"torch.compile does not work here, its rival is left out: {str(error).strip().splitlines()[0][:100]}")
+    return found
 
 
 def gains(name: str, n: int, few: int, rounds: int) -> dict[str, float]:
@@ -92,14 +150,21 @@ def gains(name: str, n: int, few: int, rounds: int) -> dict[str, float]:
     calls: dict[str, Callable[[], object]] = {kind: lambda net=net: net.stirred(given, wanted, rng) for kind, net in nets.items()}
     calls["autograd"] = lambda: [plain.bonus(xs[i : i + 1], ys[i : i + 1]) for i in range(few)]
     calls["closed, one by one"] = lambda: [nets["moments"].stirred(given[:, i : i + 1], wanted[:, i : i + 1], rng) for i in range(few)]
+    calls |= rivals(plain, xs, ys)
     times = interleaved(calls, rounds)
     scale = {"autograd": n / few, "closed, one by one": n / few}
     found = {f"{kind} ms": 1e3 * statistics.median(taken) * scale.get(kind, 1) for kind, taken in times.items()}
     found |= {f"{kind} times as fast as autograd": found["autograd ms"] / found[f"{kind} ms"] for kind in nets}
+    batched = {kind: value for kind, value in found.items() if kind.startswith("torch.func")}
+    best = min(batched, key=lambda kind: batched[kind])
+    found |= {f"{kind} times as fast as batched": batched[best] / found[f"{kind} ms"] for kind in nets}
     print(f"{name}, {n:,} transitions, {nets['moments'].weights:,} weights: {found['autograd ms']:,.0f} ms by autograd, ", end="")
+    print(f"{batched[best]:,.0f} ms by {best.removesuffix(' ms')}, ", end="")
     print(f"{found['closed, one by one ms']:,.0f} ms in closed form one by one, ", end="")
     for kind in ("samples", "moments"):
-        print(f"{found[f'{kind} ms']:.1f} ms at once by {kind} ({found[f'{kind} times as fast as autograd']:,.0f} times)", end=", ")
+        print(f"{found[f'{kind} ms']:.1f} ms at once by {kind} ", end="")
+        print(f"({found[f'{kind} times as fast as autograd']:,.0f} and ", end="")
+        print(f"{found[f'{kind} times as fast as batched']:.1f} times)", end=", ")
     print()
     return found
 
