@@ -20,6 +20,7 @@ from zeuxis.cli import main
 from zeuxis.data.dataset import Spec
 from zeuxis.errors import UsageError
 from zeuxis.model import Model, model_class, models
+from zeuxis.ranges import Settings
 from zeuxis.training.weights import build
 
 SOURCE = '''
@@ -130,20 +131,20 @@ def test_a_saved_folder_never_decides_what_is_imported(entry: str, folder: Path)
 def test_a_name_is_given_once(folder: Path) -> None:
     class First(Model):
         name = "own-first"
-        Config = TinyConfig
+        Config = Settings
 
     for taken in ("own-first", "dcgan"):
         with pytest.raises(UsageError, match=f"There is a model '{taken}' already, .*: give .*Second another name"):
 
             class Second(Model):
                 name = taken
-                Config = TinyConfig
+                Config = Settings
 
     with pytest.raises(UsageError, match="give a text without / and :"):
 
         class Third(Model):
             name = "mnist/own"
-            Config = TinyConfig
+            Config = Settings
 
     (folder / "own_taken.py").write_text(SOURCE.replace("NAME", "vae"))
     with pytest.raises(UsageError, match="There is a model 'vae' already"):
@@ -156,7 +157,7 @@ def test_a_class_may_be_defined_again_in_its_place() -> None:
 
         class Again(Model):
             name = "own-again"
-            Config = TinyConfig
+            Config = Settings
 
     assert models()["own-again"] is Again
 

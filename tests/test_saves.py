@@ -358,3 +358,15 @@ def test_a_training_whose_reader_has_gone_saves_and_ends(tmp_path: Path, monkeyp
     result = fit(tiny.model("planar"), tiny.data_for("planar"), run, tiny.training(images=160, log_every=16), world=World())
     assert result.stopped
     assert run.saved_images() == result.images == 16
+
+
+def test_half_written_weights_do_not_look_like_weights(tmp_path: Path) -> None:
+    """Whoever lists *.safetensors while a run saves, or after it was killed, finds whole files only."""
+    run, seen = Run(tmp_path), []
+
+    def fill(path: Path) -> None:
+        path.write_bytes(b"half")
+        seen.extend(p.name for p in tmp_path.glob("*.safetensors"))
+
+    run.write("model.safetensors", fill)
+    assert seen == [] and [p.name for p in tmp_path.glob("*.safetensors")] == ["model.safetensors"]

@@ -44,7 +44,8 @@ def write(path: str | Path, content: str | bytes | Callable[[Path], object], mak
 
     Arguments:
         path: The file. One that is there is replaced; a link is replaced and not followed.
-        content: Text (as UTF-8), bytes, or a function that fills the file whose path it is given. That path has the same ending.
+        content: Text (as UTF-8), bytes, or a function that fills the file whose path it is given. Encoders of
+            pictures and arrays go by its ending, which is the same.
         make: Whether to make its folder if need be.
         flush: Whether to wait until it is on the disk, so that not even a power cut leaves half of it.
 
@@ -58,7 +59,8 @@ def write(path: str | Path, content: str | bytes | Callable[[Path], object], mak
         'some text'
     """
     path = Path(path)
-    partial = path.with_name(f".{secrets.token_hex(8)}.partial{path.suffix[:16]}")
+    ending = "" if path.suffix == ".safetensors" else path.suffix[:16]  # weights are looked for by their ending: never half a file
+    partial = path.with_name(f".{secrets.token_hex(8)}.partial{ending}")
     try:
         if make:
             path.parent.mkdir(parents=True, exist_ok=True)
