@@ -219,3 +219,11 @@ def test_settled_statistics_are_the_mean_over_batches() -> None:
 def test_settings_that_cannot_work_say_what_can(changes, spec, sentence) -> None:
     with pytest.raises(UsageError, match=sentence):
         DCGAN(DCGANConfig(**changes), spec)
+
+
+def test_statistics_of_a_single_number_a_channel_are_that_number() -> None:
+    norm = BatchNorm(3, affine=False).eval()
+    x = torch.randn(1, 3)
+    with settle_statistics(norm):
+        assert norm(x).abs().max() < 1e-2
+    assert torch.equal(norm.mean, x[0]) and torch.equal(norm.variance, torch.zeros(3))

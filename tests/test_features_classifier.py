@@ -93,3 +93,10 @@ def test_images_without_labels_are_refused() -> None:
 def test_a_model_that_is_no_classifier_is_no_feature_network(tmp_path) -> None:
     with pytest.raises(UsageError, match="is a dcgan and no classifier"):
         feature_network(str(save(tiny.model("dcgan"), tmp_path / "run")))
+
+
+def test_grey_images_too_small_for_three_poolings_are_refused() -> None:
+    with pytest.raises(UsageError, match="--size 8 or more"):
+        Classifier(ClassifierConfig(width=8), Spec("dots", (1, 7, 9), 2))
+    smallest = Classifier(ClassifierConfig(width=8), Spec("dots", (1, 8, 8), 2)).eval()
+    assert smallest.classify(torch.zeros(1, 1, 8, 8, dtype=torch.uint8)).shape == (1, 2)

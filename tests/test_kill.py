@@ -21,28 +21,29 @@ import tiny
 from zeuxis.training.loop import fit
 from zeuxis.training.run import Run
 print("ready", flush=True)
+kind = sys.argv[3]
 training = tiny.training(images=16 * 60, save_minutes=0.003, film=20, log_every=64)
-fit(tiny.model("dcgan"), tiny.images(), Run(sys.argv[2]), training, quiet=True)
+fit(tiny.model(kind), tiny.data_for(kind), Run(sys.argv[2]), training, quiet=True)
 """
 
 
-def go(folder: Path) -> subprocess.Popen:
+def go(folder: Path, kind: str) -> subprocess.Popen:
     folder.mkdir(exist_ok=True)
-    words = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(folder)]
+    words = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(folder), kind]
     worker = subprocess.Popen(words, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True)
     assert worker.stdout is not None
     assert worker.stdout.readline().strip() == "ready"
     return worker
 
 
-def check_kills(tmp_path: Path, kills: int, sent: int) -> None:
+def check_kills(tmp_path: Path, kills: int, sent: int, kind: str = "dcgan") -> None:
     whole = tmp_path / "whole"
     began = time.monotonic()
-    assert go(whole).wait(300) == 0
+    assert go(whole, kind).wait(300) == 0
     seconds = time.monotonic() - began
     broken, chance, struck, saves = tmp_path / "broken", random.Random(0), 0, []
     while True:
-        worker = go(broken)
+        worker = go(broken, kind)
         wait = chance.uniform(0, 1.5 * seconds / max(1, kills - struck)) if struck < kills else None
         try:
             worker.wait(wait)
@@ -81,6 +82,13 @@ def test_two_kills(tmp_path: Path) -> None:
 @pytest.mark.timeout(1800)
 def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
     check_kills(tmp_path, 24, signal.SIGKILL)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", ["planar", "vae", "pixelcnn", "improved-gan", "infogan", "iaf-vae", "classifier"])
+def test_every_kind_of_model_goes_on_after_kills(kind: str, tmp_path: Path) -> None:
+    check_kills(tmp_path, 8, signal.SIGKILL, kind)
 
 
 @pytest.mark.slow

@@ -13,7 +13,10 @@ from torch import Tensor
 import tiny
 from zeuxis.data.binarised import binarised
 from zeuxis.data.dataset import Dataset
+from zeuxis.evaluation.domain import ClassifierConfig
 from zeuxis.gan.improved import ImprovedGAN
+from zeuxis.training.loop import Fitting
+from zeuxis.training.run import Run
 from zeuxis.training.start import resume, train
 from zeuxis.training.validation import accuracy, likelihood, validation_of
 
@@ -119,3 +122,38 @@ def test_held_out_likelihood_is_that_of_pixels_drawn_once() -> None:
     colour = tiny.images(12, channels=3)
     ladder = tiny.model("vae").__class__(tiny.model("vae").config, colour.spec).eval()
     assert likelihood(ladder, colour)["nats"] == pytest.approx(ladder.log_prob(colour.all()).nats.mean().item(), rel=1e-5)
+
+
+def test_reports_stand_once_wherever_the_last_life_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill between the last validation and the last save repeats no line of the log, and neither does resuming a finished run."""
+    data, training = tiny.images(), tiny.training(images=64, hold_out=16, validate_every=32, save_minutes=0.0, log_every=16)
+    times = lambda run: [line["images"] for line in run.metrics()]  # noqa: E731
+    whole = train("classifier", data, out=tmp_path / "whole", settings=ClassifierConfig(width=8), training=training)
+    assert whole.run is not None and len(times(whole.run)) == 6
+    save = Fitting.save
+
+    def killed(fitting: Fitting) -> None:
+        if fitting.step == fitting.steps:
+            raise KeyboardInterrupt
+        save(fitting)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Fitting, "save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train("classifier", data, out=tmp_path / "broken", settings=ClassifierConfig(width=8), training=training)
+    broken = Run(next((tmp_path / "broken").iterdir()))
+    for _ in range(2):  # once to the end, and once more from there
+        result = resume(broken.folder, given=data)
+        assert times(broken) == times(whole.run) and "held-out/accuracy" in result.figures
+
+
+def test_a_folder_is_a_run_only_once_it_knows_its_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known, write = [], Run.write_json
+
+    def watched(run: Run, name: str, values: dict) -> None:
+        known.append(run.path("examples.safetensors").exists())
+        write(run, name, values)
+
+    monkeypatch.setattr(Run, "write_json", watched)
+    train("classifier", tiny.images(), out=tmp_path, settings=ClassifierConfig(width=8), training=tiny.training(images=16))
+    assert known[0]

@@ -34,6 +34,7 @@ LINES += [
 ]
 LINES += [f"sample {{0}} --out {place}" for place in ("/proc/x.png", "{1}/x.png", "{0}", "x.abc")]
 LINES += [
+    "sample {0} --out ''",
     "sample {0} --device cuda:99",
     "sample {0} --device moon",
     "sample {0} --weights ../x",

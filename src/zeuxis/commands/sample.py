@@ -29,7 +29,7 @@ class Sample(Settings, flags="--"):
     """A run folder, or a shipped model's name as in mnist/dcgan."""
     n: Count | None = None
     """How many: 64 images by default, or one text."""
-    out: str = ""
+    out: str | None = None
     """A picture (.png, .webp, .jpg), an array (.npz), or a folder for one PNG each (ends in /), by default samples.png; of a model of text
     a file, by default the terminal."""
     seed: Seed = 0
@@ -52,6 +52,8 @@ class Sample(Settings, flags="--"):
 
 def main(words: Sequence[str]) -> None:
     wish = tyro.cli(Sample, args=words, prog="zeuxis sample")
+    if wish.out == "":
+        raise UsageError("--out is empty: give a file, a folder that ends in /, or leave it out.")
     model = require(load(wish.model, wish.weights, wish.device), CanSample, "draw samples")
     generator = torch.Generator().manual_seed(wish.seed)
     if isinstance(model, CharRNN):
@@ -69,7 +71,7 @@ def main(words: Sequence[str]) -> None:
         files.write(out, lambda path: np.savez_compressed(path, images=x.numpy()))
     elif x.ndim != 4:
         raise UsageError("These examples are points and no images: write them to an array with --out points.npz.")
-    elif wish.out.endswith("/"):
+    elif wish.out is not None and wish.out.endswith("/"):
         for i, one in enumerate(x):
             save(to_image(one), out / f"{i:06}.png")
     else:

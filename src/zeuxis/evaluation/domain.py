@@ -113,6 +113,11 @@ class Classifier(Model):
             raise UsageError(f"A classifier needs images with labels of 2 or more classes; '{spec.name}' has {spec.classes}.")
         channels = spec.shape[0]
         self.grey = channels == 1
+        if self.grey and min(spec.shape[1:]) < 8:
+            shape = " x ".join(map(str, spec.shape[1:]))
+            raise UsageError(
+                f"A classifier of grey images halves their side three times, and '{spec.name}' has {shape} pixels: give --size 8 or more."
+            )
         self.body = plain(channels, config.width) if self.grey else residual(channels, config.width, config.depth)
         self.project = nn.Linear(4 * config.width * (9 if self.grey else 1), config.features)
         self.head = nn.Linear(config.features, spec.classes)

@@ -57,6 +57,8 @@ class BatchNorm(nn.Module):
         if self.collected is not None:
             variance, mean = torch.var_mean(x.float(), [0, *range(2, x.ndim)], correction=0)
             self.collected.append((mean, variance))
+            if x.numel() == x.shape[1]:  # one number a channel, of which PyTorch takes no statistics
+                return F.batch_norm(x, mean, variance, self.gain, self.bias, eps=self.eps)
         elif active():
             return self.over_processes(x)
         return F.batch_norm(x, None, None, self.gain, self.bias, training=True, eps=self.eps)

@@ -174,7 +174,7 @@ class Fitting:
         report = Report(self.run if self.world.writes else None, self.t.images, self.quiet, also)
         self.first, self.began = self.images, time.monotonic() - self.seconds
         self.reported, self.reported_at, saved_at = self.images, time.monotonic(), time.monotonic()
-        stopped = False
+        stopped, ended = False, self.step >= self.steps
         with report.open(self.images):
             self.film()
             while self.step < self.steps:
@@ -190,12 +190,13 @@ class Fitting:
                 stopped = agree(stop.is_set() or report.unread, self.machine.device) and self.step < self.steps
                 if stopped or self.over():
                     break
-                if self.run and self.world.writes and time.monotonic() - saved_at > 60 * self.t.save_minutes:
+                due = time.monotonic() - saved_at > 60 * self.t.save_minutes and self.step < self.steps
+                if self.run and self.world.writes and due:  # the last save comes after the last report, or a kill would double that
                     self.save()
                     saved_at = time.monotonic()
             self.seconds = time.monotonic() - self.began
             if not stopped and self.validate is not None:
-                self.validated(report)
+                self.validated(report, logged=ended)
             self.save()
         if self.run is None or not self.world.writes:  # a save has done it
             self.settled()
@@ -306,13 +307,14 @@ class Fitting:
         self.average.model.eval().settle(self.data.batch_of(examples).to(self.machine.device))
         return self.average.model
 
-    def validated(self, report: Report) -> None:
-        """Figures on held-out data; keeps the best weights if asked to."""
+    def validated(self, report: Report, logged: bool = False) -> None:
+        """Figures on held-out data, reported unless the log has them; keeps the best weights if asked to."""
         if not self.world.writes or self.validate is None:
             return
         found = {f"held-out/{name}": value for name, value in self.validate(self.settled()).items()}
         self.last |= found
-        report.figures(found, self.images)
+        if not logged:
+            report.figures(found, self.images)
         if not self.t.select:
             return
         sign, name = (1 if self.t.select.startswith("min") else -1), f"held-out/{self.t.select[4:]}"

@@ -122,8 +122,8 @@ def start(
         if training.start:
             about["start"] = {"weights": training.start, "sha256": digest(training.start)}
         about |= {"held_out": held, "fingerprint": data.fingerprint()}
+        remember(run, data, held, source.data)  # before config.json, which makes the folder a run
         run.write_json("config.json", signed(about))
-        remember(run, data, held, source.data)
     with hold(run, world):
         return carry_out(built, data, run, training, world, source, held)
 
