@@ -66,8 +66,6 @@ def test_the_wheel_works_in_an_empty_environment(wheel: Path, tmp_path: Path) ->
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
     python = tmp_path / "venv" / "bin" / "python"
     subprocess.run([python, "-m", "pip", "install", "-q", "torch==2.13.0", str(wheel)], check=True)
-    done = subprocess.run(
-        [python.with_name("zeuxis"), "sample", "mnist/dcgan", "--n", "4"], cwd=tmp_path, capture_output=True, text=True
-    )
+    done = subprocess.run([python.with_name("zeuxis"), "sample", "mnist/dcgan", "--n", "4"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "samples.png").stat().st_size > 0

@@ -121,10 +121,7 @@ def test_a_row_layer_is_the_recurrence_over_the_row_above() -> None:
     given, state, found = layer.input(x)[0], layer.state.view(3, 3, 12), []
     h, c = (t[:, None].expand(-1, 4) for t in layer.first)
     for r in range(3):
-        rows = [
-            lstm(given[:, r, k] + sum(h[:, k + j - 1] @ state[j] for j in range(3) if 0 <= k + j - 1 < 4), c[:, k])
-            for k in range(4)
-        ]
+        rows = [lstm(given[:, r, k] + sum(h[:, k + j - 1] @ state[j] for j in range(3) if 0 <= k + j - 1 < 4), c[:, k]) for k in range(4)]
         h, c = torch.stack([a for a, _ in rows], 1), torch.stack([b for _, b in rows], 1)
         found.append(h)
     torch.testing.assert_close(images(layer(places(x))), x + layer.out(torch.stack(found, 1)[None]))

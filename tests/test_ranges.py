@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 import math
 import pkgutil
 from dataclasses import dataclass
@@ -150,3 +151,15 @@ def test_settings_that_check_nothing_themselves_are_checked_before_a_model_is_bu
             checked(PlainConfig, vars(PlainConfig(**wrong)))
     with pytest.raises(UsageError, match="takes settings of the type VAEConfig"):
         build("vae", PlainConfig(), Spec("tiny", (1, 28, 28)))
+
+
+def test_a_file_cannot_ask_for_an_image_that_takes_hours_to_draw(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="at most 16,384 pixels a side"):
+        Spec("tall", (1, 65_536, 8))
+    assert Spec("text", (100_000,)).size == 100_000
+    folder = zeuxis.save(tiny.model("pixelrnn"), tmp_path / "model")
+    about = json.loads((folder / "config.json").read_text())
+    about["spec"]["shape"][1] = 65_536
+    (folder / "config.json").write_text(json.dumps(about))
+    with pytest.raises(ZeuxisError, match="at most 16,384 pixels a side"):
+        zeuxis.load(folder)

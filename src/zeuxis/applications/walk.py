@@ -67,9 +67,7 @@ def walk(stops: Float[Tensor, "stops code"], steps: int, circle: bool = False, c
     return torch.stack(way if closed else [*way, stops[-1]])
 
 
-def combine(
-    plus: Float[Tensor, "a code"], minus: Float[Tensor, "b code"], then_plus: Float[Tensor, "c code"]
-) -> Float[Tensor, "code"]:
+def combine(plus: Float[Tensor, "a code"], minus: Float[Tensor, "b code"], then_plus: Float[Tensor, "c code"]) -> Float[Tensor, "code"]:
     """The mean of the first codes, minus that of the second, plus that of the third.
 
     Example:

@@ -14,9 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import DataError
+from ..errors import DataError, UsageError
 from ..ranges import Range, Settings, shown
 from .fingerprint import fingerprint
+
+LONGEST_SIDE = 16_384  # pixels
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,12 @@ class Spec(Settings, flags="Spec."):
     shape: tuple[Annotated[int, Range(1, 10**7)], ...]
     classes: Annotated[int, Range(0, 10**6)] = 0
     class_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # The shape is a matter of the file alone where layers do not depend on it: a pixel by pixel sampler would go on for hours.
+        if len(self.shape) == 3 and max(self.shape[1:]) > LONGEST_SIDE:
+            raise UsageError(f"Spec.shape is {self.shape}: images have at most {LONGEST_SIDE:,} pixels a side.")
 
     @property
     def size(self) -> int:

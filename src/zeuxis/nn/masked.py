@@ -127,9 +127,7 @@ class CausalConv(nn.Module):
         return Rows(self, n, width)
 
 
-def masked(
-    inside: int, out: int, kernel: int, kind: Literal["A", "B"], colours: int = 1, split: int = 1, above: bool = True
-) -> CausalConv:
+def masked(inside: int, out: int, kernel: int, kind: Literal["A", "B"], colours: int = 1, split: int = 1, above: bool = True) -> CausalConv:
     """A convolution with the paper's mask A or B.
 
     Arguments:

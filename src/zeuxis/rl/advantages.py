@@ -15,9 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 
-def advantages(
-    rewards: np.ndarray, values: np.ndarray, beyond: np.ndarray, lengths: np.ndarray, gamma: float, lam: float
-) -> np.ndarray:
+def advantages(rewards: np.ndarray, values: np.ndarray, beyond: np.ndarray, lengths: np.ndarray, gamma: float, lam: float) -> np.ndarray:
     """Advantages of all steps of several episodes.
 
     Arguments:

@@ -143,4 +143,3 @@ class VIME(Learner):
         frames = [path for _, path in self.run.frames()]
         if self.steps >= self.learning.steps and len(frames) > 1:
             write_film(frames, self.run.path("film.webp"))
-
