@@ -292,10 +292,17 @@ class Run:
 
 def not_finite(tensors: dict[str, Tensor]) -> str:
     """The name of the first tensor with a number that is not finite, "" if there is none."""
-    for name, t in tensors.items():
-        if (t.is_floating_point() or t.is_complex()) and not torch.isfinite(t.float() if t.element_size() == 1 else t).all():
-            return name
-    return ""
+    return next((name for name, t in tensors.items() if not is_finite(t)), "")
+
+
+def is_finite(t: Tensor) -> bool:
+    """Whether every number is finite. One that is not makes their sum so, which is found in a tenth of the time."""
+    if not (t.is_floating_point() or t.is_complex()):
+        return True
+    if t.element_size() == 1:  # of 8-bit numbers there are no sums
+        t = t.float()
+    total = t.sum(dtype=torch.float32 if t.element_size() == 2 else None)
+    return bool(torch.isfinite(total)) or bool(torch.isfinite(t).all())
 
 
 def about_of(file: Any) -> dict[str, Any]:
