@@ -188,6 +188,12 @@ def test_a_whole_visit(tmp_path: Path) -> None:
     done = run(f"train --resume {folder} --images 96", tmp_path)
     assert done.returncode == 0, done.stderr
     assert Run(folder).saved_images() == 96
+    done = run(f"train --resume {folder} --minutes 0.05", tmp_path)
+    assert done.returncode == 0, done.stderr
+    written = Run(folder).read_json("config.json")["training"]
+    assert Run(folder).saved_images() == written["images"] > 96 and written["minutes"] > 0.05
+    done = run(f"train --resume {folder} --minutes 1 --images 200", tmp_path)
+    assert done.returncode == 2 and "either --images or --minutes" in done.stderr
     done = run("list", tmp_path)
     assert "0001-dcgan-mnist-seed0" in done.stdout
     assert "dcgan/cifar10" in done.stdout

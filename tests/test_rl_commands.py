@@ -69,12 +69,15 @@ def test_a_whole_visit(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert load_policy(folder).about["algorithm"] == "gail"
 
     assert "400 of 400 steps" in run(f"train --resume {folder} --images 400")
+    run(f"train --resume {folder} --minutes 0.02")
+    more = Run(folder).saved_images()
+    assert more > 400 and Run(folder).read_json("config.json")["learning"]["steps"] == more
     said = run(f"evaluate {folder} --episodes 4 --workers 0 --record record.json --paper 1.0")
     assert "expert 20.00" in said and "of the way" in said
     record = json.loads((place / "record.json").read_text())
     assert record["figures"]["expert"] == 20 and record["figures"]["episodes"] == 4
     assert record["training"]["command"].startswith("zeuxis train gail --env tiny_envs:Drawn-v0 --demos demos.npz")
-    assert "--training.steps=400" in record["training"]["command"] and "--gail.every=2" in record["training"]["command"]
+    assert f"--training.steps={more}" in record["training"]["command"] and "--gail.every=2" in record["training"]["command"]
     assert "20 steps" in run("evaluate expert.safetensors --episodes 2 --workers 0")
     assert "6 pictures" in run(f"play {folder} --every 4 --steps 21 --out film.gif")
     assert Image.open(place / "film.gif").n_frames > 1

@@ -13,7 +13,7 @@ import tyro
 from ..errors import UsageError
 from ..model import Model, models
 from ..progress import clock
-from ..ranges import Count, Settings
+from ..ranges import Count, Duration, Settings
 from ..recipes import recipe_for, recipes
 from ..registry import named
 from ..rl.start import ALGORITHMS
@@ -30,7 +30,7 @@ from .policies import train as train_policy
 
 HELP = """usage: zeuxis train MODEL [--recipe NAME] [--data DATA] [--minutes N] [options]
        zeuxis train ALGORITHM --env TASK [--demos FILE] [options]
-       zeuxis train --resume RUN [--images N] [--data PLACE]
+       zeuxis train --resume RUN [--images N | --minutes N] [--data PLACE]
 
 models:     {models}
 recipes:    {recipes}
@@ -49,6 +49,8 @@ class Resume(Settings, flags="--"):
     """The run folder."""
     images: Count | None = None
     """Train to this many images (a policy: steps) instead of to the planned end."""
+    minutes: Duration = 0.0
+    """Train for so many more minutes instead."""
     env: str = ""
     """A policy's task again, where it is module:Task-v0: a run folder must not name the module to import."""
     demos: str = ""
@@ -69,14 +71,16 @@ def main(words: Sequence[str]) -> None:
         return
     if words[0].startswith("--resume"):
         wish = tyro.cli(Resume, args=words, prog="zeuxis train")
+        if wish.images is not None and wish.minutes:
+            raise UsageError("Give either --images or --minutes, since both say where the training ends.")
         if is_policy(wish.resume):
             if wish.data or wish.labels:
                 raise UsageError("--data and --labels are for the runs of models of data: leave them out.")
-            resume_policy(wish.resume, wish.images, wish.env, wish.demos)
+            resume_policy(wish.resume, wish.images, wish.env, wish.demos, wish.minutes)
         elif wish.env or wish.demos:
             raise UsageError("--env and --demos are for the runs of policies: leave them out.")
         else:
-            resume(wish.resume, wish.images, data=wish.data, labels=wish.labels)
+            resume(wish.resume, wish.images, data=wish.data, labels=wish.labels, minutes=wish.minutes)
         return
     minutes = "--bc.minutes" if words[0] == "bc" else "--training.minutes"
     words = [re.sub("^--minutes(?==|$)", minutes, word) for word in words]

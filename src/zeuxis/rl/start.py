@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -144,7 +145,7 @@ def wish_of(about: dict[str, Any], where: str) -> Wish:
     return Wish(algorithm, texts["env"], texts["demos"], **parts)
 
 
-def resume(folder: str | Path, steps: int | None = None, env: str = "", demos: str = "") -> Learner | BC:
+def resume(folder: str | Path, steps: int | None = None, env: str = "", demos: str = "", minutes: float = 0.0) -> Learner | BC:
     """Goes on with a run from its last save, to so many steps if given, else to where it was meant to end.
 
     Arguments:
@@ -152,6 +153,7 @@ def resume(folder: str | Path, steps: int | None = None, env: str = "", demos: s
         steps: Its new length (steps).
         env: The run's task, for one whose module has to be imported: only what the user names is.
         demos: Where its demonstrations are now.
+        minutes: Go on for so many more minutes, instead of to an end in steps.
 
     Raises:
         ZeuxisError: The run is damaged, another process trains in it, or the demonstrations are others; nothing is changed then.
@@ -167,6 +169,8 @@ def resume(folder: str | Path, steps: int | None = None, env: str = "", demos: s
         if steps is not None:
             part = "bc" if wish.algorithm == "bc" else "learning"
             wish = replace(wish, **{part: replace(getattr(wish, part), steps=steps, minutes=0.0)})
+        if minutes:
+            wish = in_more_minutes(wish, run, minutes)
         own = is_own(about)
         if wish.learning.track in REMOTE_TRACKERS and not own:
             console.print(f"Nothing is sent to {wish.learning.track}: '{folder}' was not made by you on this machine.", soft_wrap=True)
@@ -187,6 +191,16 @@ def resume(folder: str | Path, steps: int | None = None, env: str = "", demos: s
         if json.dumps(changed) != json.dumps(about):
             run.write_json("config.json", changed)
         return carry_out(agent, run)
+
+
+def in_more_minutes(wish: Wish, run: Run, minutes: float) -> Wish:
+    """A wish whose run goes on for `minutes` more; the steps it will take are as many as its speed so far allows, and then some."""
+    part = "bc" if wish.algorithm == "bc" else "learning"
+    settings, steps, seconds = getattr(wish, part), run.saved_images(), run.saved_seconds()
+    if seconds:
+        steps += math.ceil(1.2 * steps * 60 * minutes / seconds)
+    settings = replace(settings, steps=max(1, steps) if seconds else settings.steps, minutes=seconds / 60 + minutes)
+    return replace(wish, **{part: settings})
 
 
 def digest(path: str) -> str:

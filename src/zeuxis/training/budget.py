@@ -16,6 +16,7 @@ from ..data.dataset import Dataset
 from ..model import Model
 from .distributed import World, agree, shared
 from .loop import begin
+from .run import Run
 from .settings import Training
 from .weights import build
 
@@ -53,3 +54,10 @@ def in_minutes(model: Model, data: Dataset, training: Training, world: World) ->
         warmup=min(training.warmup, images // 20),
         log_every=max(1, min(training.log_every, images // 20)),
     )
+
+
+def in_more_minutes(model: Model, data: Dataset, training: Training, minutes: float, run: Run, world: World) -> Training:
+    """The settings of a saved run that goes on for `minutes` more: a new end in images, and a limit on the time of the whole run."""
+    images, seconds = run.saved_images(), run.saved_seconds()
+    more = in_minutes(model, data, replace(training, minutes=minutes), world)
+    return replace(training, images=images + more.images, minutes=seconds / 60 + minutes)

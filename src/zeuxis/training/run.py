@@ -227,6 +227,11 @@ class Run:
         """Images seen (by a policy: steps taken) at the last save, 0 without one."""
         return moment(self.saved())
 
+    def saved_seconds(self) -> float:
+        """Seconds of training up to the last save, 0 without one."""
+        value = self.saved().get("seconds", 0.0)
+        return float(value) if is_number(value) and 0 <= value < 1e12 else 0.0
+
     def saved(self) -> dict[str, Any]:
         """What the last save says of itself, nothing without one."""
         try:

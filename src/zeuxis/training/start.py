@@ -22,10 +22,10 @@ from ..errors import DataError, UsageError, ZeuxisError
 from ..machine import machine
 from ..model import Model, model_class
 from ..progress import console
-from ..ranges import Count, Pixels, Seed, checked
+from ..ranges import Count, Duration, Pixels, Seed, checked
 from ..recipes import recipes
 from ..registry import named
-from .budget import in_minutes
+from .budget import in_minutes, in_more_minutes
 from .card import card
 from .config import from_json, to_json
 from .distributed import World, from_first, join, meet
@@ -150,7 +150,12 @@ def hold(run: Run | None, world: World) -> contextlib.AbstractContextManager[Non
 
 @public
 def resume(
-    folder: str | Path, images: Count | None = None, given: Dataset | None = None, data: str = "", labels: str | None = None
+    folder: str | Path,
+    images: Count | None = None,
+    given: Dataset | None = None,
+    data: str = "",
+    labels: str | None = None,
+    minutes: Duration = 0.0,
 ) -> Result:
     """Goes on with a run from its last save.
 
@@ -160,11 +165,14 @@ def resume(
         given: The data, where they are a `Dataset` and no place.
         data: Where the data lie now, if they were moved.
         labels: Where their CSV of labels lies now.
+        minutes: Train for so many more minutes, instead of to an end in images; the new end follows from the speed of a few steps.
 
     Raises:
         DataError: The data are not those that the run began with.
         ZeuxisError: Another process is training in the folder, or it is damaged; nothing in it is changed then.
     """
+    if images is not None and minutes:
+        raise UsageError("Give either images or minutes, since both say where the training ends.")
     world = join()
     run = Run.open(folder)
     with hold(run, world):
@@ -199,6 +207,8 @@ def resume(
         else:
             built = build(kind.name, config, found.spec, training.seed)
         held = kept_held_out(about, where) or {"images": training.hold_out, "of": len(found), "seed": training.seed}
+        if minutes:
+            training = in_more_minutes(built, split_off(found, held)[0], training, minutes, run, world)
         changed = about | {"training": to_json(training), "source": to_json(source)}
         if own or data:
             changed = signed(changed)
