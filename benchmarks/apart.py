@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 
 import torch
 
-from zeuxis.training.speed import peak_memory
+from zeuxis.device import peak_memory
 
 Steps = Callable[[int], None]
 

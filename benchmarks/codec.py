@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zeuxis.applications.coding import Precision, pinned
-from zeuxis.applications.compress import coder_for
-from zeuxis.applications.pictures import to_image
 from zeuxis.autoregressive.pixelcnn import PixelCNNConfig
+from zeuxis.checkpoints.weights import build
+from zeuxis.compression.codec import coder_for
+from zeuxis.compression.entropy_coding import Precision, pinned
 from zeuxis.data import load_data
 from zeuxis.data.binarised import binarised
 from zeuxis.data.dataset import Spec
@@ -31,8 +31,8 @@ from zeuxis.evaluation.record import machine, write_record
 from zeuxis.model import Model
 from zeuxis.training.loop import fit
 from zeuxis.training.settings import Training
-from zeuxis.training.weights import build
 from zeuxis.vae.vae import VAEConfig
+from zeuxis.visual.grid import to_image
 
 
 def measured(model: Model, x: Tensor, precision: Precision, lanes: int) -> dict[str, float]:

@@ -23,16 +23,16 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from tuning import Tuning, contest
+from zeuxis.checkpoints.weights import build
 from zeuxis.data import load_data
 from zeuxis.data.dataset import Dataset, Spec
+from zeuxis.device import has_bf16
 from zeuxis.evaluation.record import machine, write_record
 from zeuxis.gan.dcgan import DCGANConfig
 from zeuxis.model import Model
 from zeuxis.training.loop import begin
-from zeuxis.training.order import Order
+from zeuxis.training.sampler import Order
 from zeuxis.training.settings import Training
-from zeuxis.training.speed import has_bf16
-from zeuxis.training.weights import build
 
 BATCH = 128
 

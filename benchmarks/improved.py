@@ -21,13 +21,13 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from dcgan import ours, product_rate
 from tuning import Tuning, contest
+from zeuxis.checkpoints.weights import build
 from zeuxis.data import few_labels, load_data
 from zeuxis.data.dataset import Dataset
+from zeuxis.device import has_bf16
 from zeuxis.evaluation.record import machine, write_record
 from zeuxis.gan.infogan import InfoGANConfig
 from zeuxis.recipes import recipes
-from zeuxis.training.speed import has_bf16
-from zeuxis.training.weights import build
 
 
 class Noisy(nn.Module):

@@ -27,16 +27,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dcgan import colour, ours, product_rate, seconds
 from tuning import Tuning, contest
+from zeuxis.autoregressive.pixel_model import PixelModel
 from zeuxis.autoregressive.pixelcnn import PixelCNNConfig
 from zeuxis.autoregressive.pixelcnnpp import PixelCNNPPConfig
 from zeuxis.autoregressive.pixelrnn import PixelRNNConfig
-from zeuxis.autoregressive.pixels import PixelModel
+from zeuxis.checkpoints.weights import build
 from zeuxis.data import load_data
 from zeuxis.data.dataset import Dataset
+from zeuxis.device import has_bf16
 from zeuxis.evaluation.memory import bytes_of
 from zeuxis.evaluation.record import machine, write_record
-from zeuxis.training.speed import has_bf16
-from zeuxis.training.weights import build
 
 
 class PlainMasked(nn.Conv2d):

@@ -25,19 +25,19 @@ import torch
 from torch import Tensor
 
 from dcgan import interleaved, product_rate
+from zeuxis.device import prepare
 from zeuxis.evaluation.record import machine, write_record
-from zeuxis.rl.actor import Actor
-from zeuxis.rl.demos import Demonstrations
-from zeuxis.rl.envs import task_of
-from zeuxis.rl.gail import GAIL
-from zeuxis.rl.judges import GAILConfig
-from zeuxis.rl.learner import TRPO, Learner, Learning
-from zeuxis.rl.networks import flat
-from zeuxis.rl.policy import Policy, policy_for
-from zeuxis.rl.rollout import Engine
-from zeuxis.rl.trpo import Fisher
-from zeuxis.rl.trust_region import TrustRegion
-from zeuxis.training.speed import prepare
+from zeuxis.rl.environments.environment import task_of
+from zeuxis.rl.imitation.demonstrations import Demonstrations
+from zeuxis.rl.imitation.discriminator import GAILConfig
+from zeuxis.rl.imitation.gail import GAIL
+from zeuxis.rl.optimization.on_policy import TRPO, Learner, Learning
+from zeuxis.rl.optimization.trpo import Fisher
+from zeuxis.rl.optimization.trust_region import TrustRegion
+from zeuxis.rl.policies.mlp import flat
+from zeuxis.rl.policies.numpy_policy import Actor
+from zeuxis.rl.policies.policy import Policy, policy_for
+from zeuxis.rl.rollouts.collector import Engine
 
 
 def single(name: str) -> Callable[[Actor, int], int]:

@@ -12,9 +12,9 @@ import time
 import torch
 
 from zeuxis import load_data
-from zeuxis.applications.pictures import to_image
 from zeuxis.data.binarised import binarised
 from zeuxis.evaluation.record import write_record
+from zeuxis.visual.grid import to_image
 
 
 def main() -> None:

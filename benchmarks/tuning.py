@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from apart import Steps, apart
-from zeuxis.training.speed import has_bf16
+from zeuxis.device import has_bf16
 
 
 @dataclass(frozen=True)

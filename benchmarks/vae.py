@@ -25,16 +25,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dcgan import colour, interleaved, ours, product_rate, seconds
 from tuning import Tuning, contest
+from zeuxis.checkpoints.weights import build
 from zeuxis.data import load_data
 from zeuxis.data.binarised import binarised
 from zeuxis.data.dataset import Dataset
+from zeuxis.device import has_bf16
 from zeuxis.evaluation.likelihood import BLOCK, likelihood
 from zeuxis.evaluation.memory import bytes_of
 from zeuxis.evaluation.record import machine, write_record
-from zeuxis.model import Batch, Model, Noise
+from zeuxis.model import Batch, Model
+from zeuxis.noise import Noise
 from zeuxis.recipes import recipes
-from zeuxis.training.speed import has_bf16
-from zeuxis.training.weights import build
 from zeuxis.vae.iaf import IAFConfig
 from zeuxis.vae.vae import VAEConfig
 

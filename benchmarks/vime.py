@@ -25,11 +25,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dcgan import interleaved
+from zeuxis.device import prepare
 from zeuxis.evaluation.record import machine, write_record
-from zeuxis.rl.bnn import BNN, columns
-from zeuxis.rl.explorer import VIME
-from zeuxis.rl.presets import curiosity
-from zeuxis.training.speed import prepare
+from zeuxis.recipes.policies import curiosity
+from zeuxis.rl.exploration.bayesian_network import BNN, columns
+from zeuxis.rl.exploration.vime import VIME
 
 SIZES = {"classic": (3, (32,), 2), "HalfCheetah": (26, (64, 64), 20), "SwimmerGather": (35, (32,), 33)}
 TASKS = ("zeuxis/SparseMountainCar-v0", "zeuxis/SparseCartPoleSwingup-v0", "zeuxis/SparseHalfCheetah-v0")

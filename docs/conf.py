@@ -6,8 +6,17 @@ import re
 import sys
 from pathlib import Path
 
-from zeuxis.capabilities import CanClassify, CanDecode, CanEncode, CanFeature, CanLogProb, CanSample, HasCodes, has
-from zeuxis.model import models
+from zeuxis.capabilities import (
+    CanClassify,
+    CanDecode,
+    CanEncode,
+    CanFeature,
+    CanLogProb,
+    CanSample,
+    HasCodes,
+    has,
+)
+from zeuxis.registry import models
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))

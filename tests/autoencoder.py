@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 import tiny
+from zeuxis.checkpoints.weights import build
 from zeuxis.data import load_data
 from zeuxis.data.dataset import Dataset, Spec
-from zeuxis.model import Model, models
+from zeuxis.model import Model
+from zeuxis.registry import models
 from zeuxis.training.loop import fit
-from zeuxis.training.weights import build
 
 
 class Halves:

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from zeuxis.autoregressive.pixels import PixelModel
+from zeuxis.autoregressive.pixel_model import PixelModel
 from zeuxis.autoregressive.sampling import follow, in_order, naive_scan, to_levels, to_pixels
 from zeuxis.data.dataset import Spec
-from zeuxis.model import models
+from zeuxis.registry import models
 
 
 def make(name: str, shape: tuple[int, int, int], classes: int = 0, seed: int = 0, **changes: object) -> PixelModel:

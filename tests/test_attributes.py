@@ -18,13 +18,27 @@ from torch import Tensor
 
 import autoencoder
 import tiny
-from zeuxis.applications.attributes import Directions, concordance, load_directions, measure, save_directions, sheet, slopes
+from zeuxis.applications.attributes import (
+    Directions,
+    concordance,
+    load_directions,
+    measure,
+    save_directions,
+    sheet,
+    slopes,
+)
+from zeuxis.checkpoints.weights import save
 from zeuxis.cli import main
 from zeuxis.data import load_data
-from zeuxis.data.attributes import Attributes, attributes_of, by_ending, image_names, read_attributes
+from zeuxis.data.attributes import (
+    Attributes,
+    attributes_of,
+    by_ending,
+    image_names,
+    read_attributes,
+)
 from zeuxis.data.dataset import Dataset
 from zeuxis.errors import DataError, UsageError, ZeuxisError
-from zeuxis.training.weights import save
 
 TWO = ("smiling", "glasses")
 

@@ -13,13 +13,13 @@ import tiny
 from zeuxis.autoregressive.char_rnn import CharRNN, CharRNNConfig
 from zeuxis.autoregressive.sampling import follow
 from zeuxis.capabilities import CanLogProb, CanSample, CanScan
+from zeuxis.checkpoints.weights import build
 from zeuxis.cli import main
 from zeuxis.data import load_data
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.data.text import codes, spelled, text
 from zeuxis.errors import DataError, UsageError
 from zeuxis.training.loop import fit
-from zeuxis.training.weights import build
 
 ABC = Spec("abc", (7,), 0, ("a", "b", "c"))
 
@@ -175,7 +175,7 @@ BAD = [
 def test_bad_input_gets_one_sentence(
     words: str, code: int, sentence: str, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from zeuxis.training.weights import save
+    from zeuxis.checkpoints.weights import save
 
     monkeypatch.chdir(tmp_path)
     if not (place / "model").exists():

@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 
 import tiny
+from zeuxis.checkpoints.weights import save
 from zeuxis.cli import main
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import DataError, MissingCapability, UsageError
 from zeuxis.evaluation.classification import classify, score
-from zeuxis.training.weights import save
 
 
 def oracle(table: list[list[float]], spec: Spec | None = None) -> SimpleNamespace:

@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 
 import tiny
+from zeuxis.checkpoints.run_folder import Run
+from zeuxis.checkpoints.weights import describe, save
 from zeuxis.cli import COMMANDS, main
-from zeuxis.training.run import Run
-from zeuxis.training.weights import describe, save
 
 SMALL = "train dcgan --recipe mnist-small --model.channels 4 --limit 64 --training.batch 16 --training.threads 1"
 

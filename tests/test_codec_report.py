@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from codec import Chain, Given, chain, noise, vae
-from zeuxis.applications.codec_report import Report
-from zeuxis.applications.compress import compress
-from zeuxis.applications.rivals import Rivals
+from zeuxis.compression.baselines import Rivals
+from zeuxis.compression.codec import compress
+from zeuxis.compression.report import Report
 from zeuxis.progress import out
 
 pytest.importorskip("constriction")

@@ -18,11 +18,19 @@ from torch import Tensor
 
 import tiny
 from zeuxis.capabilities import Code
+from zeuxis.checkpoints.weights import save
 from zeuxis.cli import main
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import DataError, MissingCapability, UsageError
-from zeuxis.evaluation import clusters, code_report, codes
-from zeuxis.training.weights import save
+from zeuxis.evaluation import (
+    cluster_matching as clusters,
+)
+from zeuxis.evaluation import (
+    disentanglement as codes,
+)
+from zeuxis.evaluation import (
+    disentanglement_report as code_report,
+)
 
 
 def generator(seed: int = 0) -> torch.Generator:

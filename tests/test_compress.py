@@ -17,20 +17,27 @@ from torch import Tensor
 
 import tiny
 from codec import Given, chain, noise, vae
-from zeuxis.applications.bits_back import BitsBack
-from zeuxis.applications.coding import PRECISION, categorical, frequencies, pinned, ready, slots
-from zeuxis.applications.compress import coder_for, compress, decompress
-from zeuxis.applications.originals import Rows
-from zeuxis.applications.range_coding import RangeCoder
-from zeuxis.applications.tiles import cut, join, tile_count
 from zeuxis.autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
 from zeuxis.autoregressive.sampling import to_pixels
 from zeuxis.capabilities import CanBitsBack, CanLogProb, CanScan, has
+from zeuxis.compression.bits_back import BitsBack
+from zeuxis.compression.codec import coder_for, compress, decompress
+from zeuxis.compression.entropy_coding import (
+    PRECISION,
+    categorical,
+    frequencies,
+    pinned,
+    ready,
+    slots,
+)
+from zeuxis.compression.image_sources import Rows
+from zeuxis.compression.range_coding import RangeCoder
+from zeuxis.compression.tiles import cut, join, tile_count
 from zeuxis.data.binarised import binarised
 from zeuxis.data.dataset import Dataset, Spec
-from zeuxis.distributions import discretised_logistic, logistic_laws
+from zeuxis.distributions.elementwise import discretised_logistic, logistic_laws
 from zeuxis.errors import MissingCapability, UsageError, ZeuxisError
-from zeuxis.model import models
+from zeuxis.registry import models
 from zeuxis.training.loop import fit
 from zeuxis.vae.iaf import IAFVAE, IAFConfig
 from zeuxis.vae.vae import VAE, VAEConfig
@@ -310,8 +317,8 @@ def test_settings_of_torch_are_given_back() -> None:
 
 THREADS = """
 import hashlib, torch
-from zeuxis.applications.coding import pinned, ready
-from zeuxis.applications.compress import coder_for
+from zeuxis.compression.entropy_coding import pinned, ready
+from zeuxis.compression.codec import coder_for
 from zeuxis.autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
 from zeuxis.data.dataset import Spec
 from zeuxis.vae.vae import VAE, VAEConfig

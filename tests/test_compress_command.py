@@ -16,14 +16,14 @@ from PIL import Image
 
 import tiny
 from codec import chain, vae
-from zeuxis.applications.compress import coder_for
-from zeuxis.applications.originals import inspected, unique
+from zeuxis.checkpoints.weights import save
 from zeuxis.cli import main
+from zeuxis.compression.codec import coder_for
+from zeuxis.compression.image_sources import inspected, unique
 from zeuxis.data import load_data
 from zeuxis.data.binarised import binarised
 from zeuxis.data.dataset import Spec
 from zeuxis.errors import DataError, UsageError, ZeuxisError
-from zeuxis.training.weights import save
 from zeuxis.vae.iaf import IAFVAE, IAFConfig
 from zeuxis.vae.vae import VAE, VAEConfig
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from codec import chain, vae
-from zeuxis.applications.compress import decompress, survey
+from zeuxis.compression.codec import decompress, survey
 from zeuxis.model import Model
 
 pytest.importorskip("constriction")

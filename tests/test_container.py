@@ -12,10 +12,10 @@ import pytest
 from torch import Tensor
 
 from codec import Chain, ChainConfig, Given, chain, noise, vae
-from zeuxis.applications import container
-from zeuxis.applications.coding import PRECISION, fingerprint
-from zeuxis.applications.compress import compress, decompress, survey
-from zeuxis.applications.container import FRAME, MAGIC, Block, Header, Writer, link, sections
+from zeuxis.compression import container
+from zeuxis.compression.codec import compress, decompress, survey
+from zeuxis.compression.container import FRAME, MAGIC, Block, Header, Writer, link, sections
+from zeuxis.compression.entropy_coding import PRECISION, fingerprint
 from zeuxis.errors import DataError, ZeuxisError
 from zeuxis.model import Model
 

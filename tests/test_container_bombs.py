@@ -12,9 +12,9 @@ import torch
 from codec import Given, chain, noise, vae
 from fuzzing import guarded, linux_only
 from test_container import BLOCK, forged
-from zeuxis.applications import container
-from zeuxis.applications.compress import compress, decompress, survey
-from zeuxis.applications.container import FRAME, MAGIC, Writer, link
+from zeuxis.compression import container
+from zeuxis.compression.codec import compress, decompress, survey
+from zeuxis.compression.container import FRAME, MAGIC, Writer, link
 from zeuxis.errors import DataError, UsageError
 
 pytest.importorskip("constriction")
@@ -181,7 +181,7 @@ def test_a_dense_file_of_ones_own_needs_a_word(tmp_path: Path, monkeypatch: pyte
 
 
 def test_what_is_too_large_to_be_read_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zeuxis.applications.compress.BLOCK", 300)
+    monkeypatch.setattr("zeuxis.compression.codec.BLOCK", 300)
     report = compress(chain(), Given([noise(1, 12, 12, seed=i) for i in range(4)]), tmp_path / "x.zx")
     assert report.chains == [18, 18]
     with pytest.raises(UsageError, match="too large for one block"):
@@ -196,7 +196,7 @@ def test_a_file_that_is_changed_while_it_is_read_is_noticed(tmp_path: Path) -> N
     model = chain()
     compress(model, Given([noise(1, 4, 4)] * 2), tmp_path / "x.zx", tiles=1)
     compress(model, Given([noise(1, 4, 4, seed=9)] * 2), tmp_path / "y.zx", tiles=1)
-    from zeuxis.applications import compress as module
+    from zeuxis.compression import codec as module
 
     real = module.sections
     calls = []

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zeuxis.applications.curves import Curve, curves, draw, resample
+from zeuxis.checkpoints.run_folder import Run
 from zeuxis.commands.curves import main
 from zeuxis.errors import UsageError
-from zeuxis.training.run import Run
+from zeuxis.visual.curves import Curve, curves, draw, resample
 
 
 def made(folder: Path, bonus: str, seed: int, values: list[float], unit: str = "steps", of: str = "return") -> Path:

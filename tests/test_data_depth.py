@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zeuxis.applications.originals import Pictures
+from zeuxis.compression.image_sources import Pictures
 from zeuxis.data import load_data
 from zeuxis.data.images import decode
 from zeuxis.errors import DataError

@@ -13,10 +13,11 @@ from PIL import Image
 import tiny
 from zeuxis.cli import main
 from zeuxis.data import Dataset, check, load_data
+from zeuxis.data.config import Source
 from zeuxis.data.images import spread
 from zeuxis.data.scan import scan
 from zeuxis.errors import DataError
-from zeuxis.training.start import Source, start
+from zeuxis.experiments.train import start
 from zeuxis.vae.vae import VAEConfig
 
 random = np.random.default_rng(0)

@@ -10,14 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import tiny
+from zeuxis.checkpoints.weights import build
 from zeuxis.data.dataset import Spec
 from zeuxis.errors import UsageError
 from zeuxis.gan.dcgan import DCGAN, DCGANConfig
 from zeuxis.gan.losses import discriminator_loss, generator_loss
-from zeuxis.model import Batch, Noise
+from zeuxis.model import Batch
 from zeuxis.nn.norm import BatchNorm, settle_statistics
+from zeuxis.noise import Noise
 from zeuxis.recipes import recipes
-from zeuxis.training.weights import build
 
 # Weights in millions of generator and discriminator, counted from the sizes of the released files.
 NETWORKS = [

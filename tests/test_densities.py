@@ -9,7 +9,7 @@ import torch
 
 from zeuxis.data.densities import DENSITIES, Curves, Mixture, density, density_of, points
 from zeuxis.errors import UsageError
-from zeuxis.evaluation.modes import mode_coverage
+from zeuxis.evaluation.mode_coverage import mode_coverage
 
 
 def cells(extent: float, side: int) -> tuple[torch.Tensor, float]:

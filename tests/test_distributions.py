@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
-from zeuxis.distributions import bernoulli, discretised_logistic, draw_logistic, normal, normal_kl
+from zeuxis.distributions.elementwise import (
+    bernoulli,
+    discretised_logistic,
+    draw_logistic,
+    normal,
+    normal_kl,
+)
 
 PIXELS = torch.arange(256)
 

@@ -17,15 +17,23 @@ import autoencoder
 import tiny
 from zeuxis.applications.attributes import Directions, measure, save_directions
 from zeuxis.applications.edit import amounts, edit
-from zeuxis.applications.reconstruct import between, codes_of, columns_of, encoded, fidelity, pairs, squared_errors
-from zeuxis.applications.walk import circular, great_circle, walk
+from zeuxis.applications.interpolate import circular, great_circle, walk
+from zeuxis.applications.reconstruct import (
+    between,
+    codes_of,
+    columns_of,
+    encoded,
+    fidelity,
+    pairs,
+    squared_errors,
+)
+from zeuxis.checkpoints.weights import save
 from zeuxis.cli import main
 from zeuxis.data.attributes import Attributes
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import UsageError, ZeuxisError
-from zeuxis.evaluation.codes import slant_and_width
-from zeuxis.evaluation.features import weights_hash
-from zeuxis.training.weights import save
+from zeuxis.evaluation.disentanglement import slant_and_width
+from zeuxis.evaluation.features.feature_network import weights_hash
 
 TOP = Directions(("top", "low"), ("binary", "number"), torch.tensor([[0.4, 0.0], [0.0, -0.4]]), (1.0, 1.0), ((3, 3), (6, 0)), (1.0, 1.0))
 

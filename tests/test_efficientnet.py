@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from zeuxis.data import load_data
 from zeuxis.errors import ZeuxisError
-from zeuxis.evaluation.efficientnet import EfficientNetLite0, SameConv2d, load_efficientnet
+from zeuxis.evaluation.features.efficientnet import EfficientNetLite0, SameConv2d, load_efficientnet
 
 ANIMALS = 398  # the first so many classes of ImageNet
 

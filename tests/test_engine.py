@@ -18,19 +18,19 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import tiny
+from zeuxis.checkpoints.run_folder import Run
+from zeuxis.checkpoints.weights import describe, load, save
 from zeuxis.data.dataset import Dataset, Spec
+from zeuxis.device import faster_products
+from zeuxis.distributed import World
 from zeuxis.errors import DivergenceError, UsageError, ZeuxisError
+from zeuxis.experiments.train import resume, train
 from zeuxis.model import Batch, Model, Player
-from zeuxis.training import optimisers
-from zeuxis.training.distributed import World
+from zeuxis.optim import factory as optimisers
 from zeuxis.training.ema import Average, decay
 from zeuxis.training.loop import begin, fit
-from zeuxis.training.order import Order, Streams
-from zeuxis.training.run import Run
+from zeuxis.training.sampler import Order, Streams
 from zeuxis.training.settings import Training
-from zeuxis.training.speed import faster_products
-from zeuxis.training.start import resume, train
-from zeuxis.training.weights import describe, load, save
 
 
 @dataclasses.dataclass(frozen=True)
@@ -285,7 +285,7 @@ sys.path.insert(0, sys.argv[2])
 import tiny, torch
 from pathlib import Path
 from zeuxis.training.loop import fit
-from zeuxis.training.run import Run
+from zeuxis.checkpoints.run_folder import Run
 from zeuxis.errors import ZeuxisError
 run = Run(sys.argv[1])
 model = tiny.model("dcgan")
@@ -443,7 +443,7 @@ def test_the_probe_keeps_products_exact() -> None:
 
 KEEPING = """
 import resource, torch
-from zeuxis.training.speed import keep_memory
+from zeuxis.device import keep_memory
 if not keep_memory():
     raise SystemExit("no glibc")
 faults = []

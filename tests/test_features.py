@@ -11,11 +11,17 @@ from safetensors.torch import save_file
 
 import tiny
 from zeuxis.errors import UsageError, ZeuxisError
-from zeuxis.evaluation import inception
-from zeuxis.evaluation.cache import WORTH_KEEPING, cached_features
-from zeuxis.evaluation.efficientnet import NORMALISED, EfficientNetLite0
-from zeuxis.evaluation.features import FeatureNetwork, feature_network, folded, frozen, weights_hash
-from zeuxis.evaluation.judge import evaluate
+from zeuxis.evaluation.features.cache import WORTH_KEEPING, cached_features
+from zeuxis.evaluation.features.efficientnet import NORMALISED, EfficientNetLite0
+from zeuxis.evaluation.features.feature_network import (
+    FeatureNetwork,
+    feature_network,
+    folded,
+    frozen,
+    inception,
+    weights_hash,
+)
+from zeuxis.evaluation.sample_quality import evaluate
 
 
 def scrambled(network: torch.nn.Module) -> torch.nn.Module:

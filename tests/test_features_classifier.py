@@ -6,13 +6,14 @@ import pytest
 import torch
 
 import tiny
+from zeuxis.checkpoints.weights import build, save
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import UsageError
-from zeuxis.evaluation.domain import Classifier, ClassifierConfig
-from zeuxis.evaluation.features import feature_network
-from zeuxis.model import Batch, Noise
+from zeuxis.evaluation.features.classifier import Classifier, ClassifierConfig
+from zeuxis.evaluation.features.feature_network import feature_network
+from zeuxis.model import Batch
+from zeuxis.noise import Noise
 from zeuxis.training.loop import fit
-from zeuxis.training.weights import build, save
 
 GREY, COLOUR = Spec("grey", (1, 28, 28), 4), Spec("colour", (3, 32, 32), 4)
 

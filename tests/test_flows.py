@@ -8,8 +8,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zeuxis.nn.init import first_pass
-from zeuxis.vae.flows import ConvStep, DenseStep, affine, conv_mask, degrees, dense_mask, gated, lower
+from zeuxis.nn.data_dependent_init import first_pass
+from zeuxis.vae.flows import (
+    ConvStep,
+    DenseStep,
+    affine,
+    conv_mask,
+    degrees,
+    dense_mask,
+    gated,
+    lower,
+)
 
 
 def stirred(module: nn.Module, seed: int = 0) -> nn.Module:

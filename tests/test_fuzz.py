@@ -16,8 +16,8 @@ from fuzzing import Target, check, command, faults, fuzz, linux_only
 from mutations import bytes_mutant, config_mutant, lines_mutant, tensors_mutant
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import ZeuxisError
-from zeuxis.model import models
-from zeuxis.training import start
+from zeuxis.experiments import train as start
+from zeuxis.registry import models
 from zeuxis.training.held_out import kept_held_out
 from zeuxis.training.settings import Training
 

@@ -18,11 +18,11 @@ from codec import noise
 from codec import vae as toy_vae
 from fuzzing import Target, check, command, linux_only
 from mutations import BYTES, bytes_mutant, odd_json
-from zeuxis.applications.compress import compress, decompress
-from zeuxis.applications.originals import Pictures
 from zeuxis.autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
+from zeuxis.checkpoints.weights import save
+from zeuxis.compression.codec import compress, decompress
+from zeuxis.compression.image_sources import Pictures
 from zeuxis.data.dataset import Spec
-from zeuxis.training.weights import save
 
 pytest.importorskip("constriction")
 pytestmark = linux_only

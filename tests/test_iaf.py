@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zeuxis.data.dataset import Spec
-from zeuxis.distributions import bernoulli
+from zeuxis.distributions.elementwise import bernoulli
 from zeuxis.vae.iaf import IAFVAE, IAFConfig
 
 SIZE = 5

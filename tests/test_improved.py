@@ -8,20 +8,21 @@ import torch.nn.functional as F
 from torch import nn
 
 import tiny
+from zeuxis.checkpoints.run_folder import Run
+from zeuxis.checkpoints.weights import build
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import UsageError
 from zeuxis.gan.improved import ImprovedGAN, ImprovedGANConfig
 from zeuxis.gan.improved_nets import ConvDiscriminator, ConvGenerator, DenseDiscriminator, Jitter
-from zeuxis.model import Batch, Noise
-from zeuxis.nn.history import History
-from zeuxis.nn.init import first_pass
-from zeuxis.nn.minibatch import MinibatchDiscrimination
-from zeuxis.nn.moving import move
+from zeuxis.model import Batch
+from zeuxis.nn.augmentation import move
+from zeuxis.nn.data_dependent_init import first_pass
+from zeuxis.nn.historical_averaging import History
+from zeuxis.nn.minibatch_discrimination import MinibatchDiscrimination
 from zeuxis.nn.virtual_batch_norm import VirtualBatchNorm
 from zeuxis.nn.weight_norm import WeightNorm
+from zeuxis.noise import Noise
 from zeuxis.training.loop import fit
-from zeuxis.training.run import Run
-from zeuxis.training.weights import build
 
 
 def test_classes_and_realness_are_those_of_k_plus_1_classes() -> None:

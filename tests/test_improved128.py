@@ -8,7 +8,13 @@ import torch
 import tiny
 from zeuxis.data.dataset import Spec
 from zeuxis.errors import UsageError
-from zeuxis.gan.improved128 import Closeness, CrossBatchNorm, ImprovedGAN128, ImprovedGAN128Config, divergence
+from zeuxis.gan.improved_imagenet import (
+    Closeness,
+    CrossBatchNorm,
+    ImprovedGAN128,
+    ImprovedGAN128Config,
+    divergence,
+)
 from zeuxis.recipes import recipes
 
 

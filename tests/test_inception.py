@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from zeuxis.errors import ZeuxisError
-from zeuxis.evaluation.efficientnet import EfficientNetLite0, SameConv2d, load_efficientnet
-from zeuxis.evaluation.inception import Inception2015, average, load_inception, resize
+from zeuxis.evaluation.features.efficientnet import EfficientNetLite0, SameConv2d, load_efficientnet
+from zeuxis.evaluation.features.inception import Inception2015, average, load_inception, resize
 
 
 def images(n: int = 2, side: int = 32) -> torch.Tensor:

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 import tiny
+from zeuxis.checkpoints.weights import build
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import UsageError
 from zeuxis.gan.infogan import InfoGAN, InfoGANConfig, factorised
-from zeuxis.model import Noise
-from zeuxis.nn.moving import move
+from zeuxis.nn.augmentation import move
+from zeuxis.noise import Noise
 from zeuxis.training.loop import fit
-from zeuxis.training.weights import build
 
 
 def information(model: InfoGAN, reading: torch.Tensor, z: torch.Tensor) -> dict[str, float]:

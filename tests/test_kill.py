@@ -19,7 +19,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import tiny
 from zeuxis.training.loop import fit
-from zeuxis.training.run import Run
+from zeuxis.checkpoints.run_folder import Run
 print("ready", flush=True)
 kind = sys.argv[3]
 training = tiny.training(images=16 * 60, save_minutes=0.003, film=20, log_every=64)

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 import tiny
 from zeuxis.data.dataset import Spec
 from zeuxis.errors import UsageError
-from zeuxis.nn.init import first_pass
+from zeuxis.nn.data_dependent_init import first_pass
 from zeuxis.nn.weight_norm import WeightNorm
 from zeuxis.training.loop import fit
 from zeuxis.vae.iaf import IAFVAE, IAFConfig
-from zeuxis.vae.ladder import Ladder, LadderConfig
+from zeuxis.vae.iaf_ladder import Ladder, LadderConfig
 
 NORMAL = torch.distributions.Normal(0.0, 1.0)
 VARIANTS = [

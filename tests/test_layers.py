@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from zeuxis.nn.elu import elu
-from zeuxis.nn.narrow import ImageConv, suits
-from zeuxis.nn.transposed import TransposedConv
+from zeuxis.nn.image_conv import ImageConv, suits
+from zeuxis.nn.transposed_conv import TransposedConv
 from zeuxis.nn.weight_norm import WeightNorm
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]

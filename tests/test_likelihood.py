@@ -15,17 +15,25 @@ from torch import Tensor
 
 import tiny
 from zeuxis.capabilities import Bound, CanBound, CanLogProb, LogProb
+from zeuxis.checkpoints.weights import save
 from zeuxis.cli import main
 from zeuxis.data import load_data
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.data.inexact import listed
-from zeuxis.distributions import normal
+from zeuxis.distributions.elementwise import normal
 from zeuxis.errors import DataError, DivergenceError, MissingCapability, UsageError
-from zeuxis.evaluation.likelihood import BLOCK, Figure, Likelihood, figure, generator, importance, likelihood
+from zeuxis.evaluation.likelihood import (
+    BLOCK,
+    Figure,
+    Likelihood,
+    figure,
+    generator,
+    importance,
+    likelihood,
+)
 from zeuxis.evaluation.memory import Live, bytes_of
+from zeuxis.experiments.validation import validation_of
 from zeuxis.model import Model
-from zeuxis.training.validation import validation_of
-from zeuxis.training.weights import save
 
 SPEC = Spec("small", (1, 3, 4))
 

@@ -12,16 +12,17 @@ from torch import nn
 
 import tiny
 from zeuxis.capabilities import CanComplete, CanSample
+from zeuxis.checkpoints.run_folder import Run
+from zeuxis.checkpoints.serialization import from_json, to_json
+from zeuxis.checkpoints.weights import load, save
 from zeuxis.data.dataset import Spec
 from zeuxis.errors import MissingCapability, UsageError, ZeuxisError
-from zeuxis.model import Batch, Model, Noise, Player, model_class, require
+from zeuxis.model import Batch, Model, Player, require
 from zeuxis.nn.norm import BatchNorm
-from zeuxis.registry import built_in
-from zeuxis.training import optimisers
-from zeuxis.training.config import from_json, to_json
+from zeuxis.noise import Noise
+from zeuxis.optim import factory as optimisers
+from zeuxis.registry import built_in, model_class
 from zeuxis.training.loop import fit
-from zeuxis.training.run import Run
-from zeuxis.training.weights import load, save
 
 # The ladder's column starts from a state that is zero before the first step, as published: its first weights move from the second on.
 STILL = {"iaf-ladder": ("layers.1.down_first.layer.weight", "layers.1.down_first.length")}
@@ -221,6 +222,6 @@ def test_noise_is_the_global_batch_cut_in_rows() -> None:
 
 def test_models_are_found_without_any_extra() -> None:
     missing = ("gymnasium", "mujoco", "stable_baselines3", "h5py", "envpool", "constriction", "sklearn", "scipy", "datasets")
-    code = f"import sys; sys.modules |= dict.fromkeys({missing!r}); from zeuxis.model import models; print(len(models()))"
+    code = f"import sys; sys.modules |= dict.fromkeys({missing!r}); from zeuxis.registry import models; print(len(models()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) == len(built_in())

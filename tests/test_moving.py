@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from zeuxis.model import Noise
-from zeuxis.nn.moving import mirror, move
+from zeuxis.nn.augmentation import mirror, move
+from zeuxis.noise import Noise
 
 SIDE = 28
 CENTERS = (2 * torch.arange(SIDE) + 1) / SIDE - 1

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeuxis.applications.names import clash, fault, folded, portable
+from zeuxis.compression.names import clash, fault, folded, portable
 
 GOOD = ["a.png", "a/b/c.png", "caf\u00e9.png", "caf\udce9.png", "a b.png", ".a.png", "-rf.png", "a..b.png", "...a.png", "console.png"]
 GOOD += ['b "x"?.png', "\U0001f642.png", "x" * 251 + ".png", "/".join("a" * 32) + ".png"]

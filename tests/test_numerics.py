@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 import tiny
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import ZeuxisError
-from zeuxis.model import models
-from zeuxis.training.start import train
+from zeuxis.experiments.train import train
+from zeuxis.registry import models
 
 KINDS = [name for name in tiny.NAMES if name not in ("char-rnn", "planar", "improved-gan-128")]
 DATA = ("noise", "black", "white", "one image", "one class", "no labels", "unlabelled", "one pixel", "colour", "oblong", "two channels")

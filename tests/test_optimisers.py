@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from zeuxis.model import Player
-from zeuxis.training import optimisers
-from zeuxis.training.muon import COEFFICIENTS, Muon, polar
-from zeuxis.training.root_adam import RootAdam
+from zeuxis.optim import factory as optimisers
+from zeuxis.optim.lasagne_adam import RootAdam
+from zeuxis.optim.muon import COEFFICIENTS, Muon, polar
 
 
 def test_epsilon_stands_inside_the_root() -> None:

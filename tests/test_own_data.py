@@ -15,18 +15,19 @@ from PIL import Image
 
 import tiny
 import zeuxis
+from zeuxis.checkpoints.run_folder import Run
 from zeuxis.cli import main
 from zeuxis.data import Dataset, hold_out, load_data
+from zeuxis.data.config import Source
 from zeuxis.errors import UsageError, ZeuxisError
-from zeuxis.model import model_class
+from zeuxis.experiments.defaults import plan
+from zeuxis.experiments.train import length
+from zeuxis.experiments.unseen import evaluation_data
 from zeuxis.recipes import recipes
-from zeuxis.rl.learner import Learning
-from zeuxis.training.defaults import plan
+from zeuxis.registry import model_class
+from zeuxis.rl.optimization.on_policy import Learning
 from zeuxis.training.held_out import FILE
-from zeuxis.training.run import Run
 from zeuxis.training.settings import Training
-from zeuxis.training.start import Source, length
-from zeuxis.training.unseen import evaluation_data
 
 VAE = ["--model.maps", "4", "4", "--model.hidden", "16", "--model.latent", "3", "--model.network", "conv"]
 SHORT = ["--training.images", "64", "--training.batch", "16", "--training.film", "0", "--training.threads", "1"]
@@ -266,7 +267,7 @@ def test_minutes_choose_the_length_and_end_it(tmp_path: Path, monkeypatch: pytes
     assert about["minutes"] == 0.03 and about["images"] == Run(run).saved_images() > 0
     assert time.monotonic() - began < 30 and main(["train", "--resume", str(run)]) == 0
     assert main([*words, "--minutes", "0.03", "--training.images", "9"]) == 2
-    monkeypatch.setattr("zeuxis.training.start.in_minutes", lambda model, data, training, world: replace(training, images=10**8))
+    monkeypatch.setattr("zeuxis.experiments.train.in_minutes", lambda model, data, training, world: replace(training, images=10**8))
     assert main([*words, "--minutes=0.02"]) == 0  # slower than it seemed
     slow = sorted((tmp_path / "runs").iterdir())[-1]
     about = json.loads((slow / "config.json").read_text())["training"]
@@ -276,7 +277,7 @@ def test_minutes_choose_the_length_and_end_it(tmp_path: Path, monkeypatch: pytes
 def test_minutes_end_a_policy(tmp_path: Path) -> None:
     pytest.importorskip("gymnasium")
     import tiny_envs
-    from zeuxis.rl.learner import TRPO
+    from zeuxis.rl.optimization.on_policy import TRPO
 
     agent = TRPO(tiny_envs.Corridor, Learning(steps=10**9, batch=40, horizon=20, minutes=0.005, workers=0, threads=1), quiet=True).learn()
     assert 0 < agent.steps < 10**9 and not agent.stopped

@@ -16,12 +16,13 @@ from torch import nn
 import tiny
 import zeuxis
 from zeuxis import registry
+from zeuxis.checkpoints.weights import build
 from zeuxis.cli import main
 from zeuxis.data.dataset import Spec
 from zeuxis.errors import UsageError
-from zeuxis.model import Model, model_class, models
+from zeuxis.model import Model
 from zeuxis.ranges import Settings
-from zeuxis.training.weights import build
+from zeuxis.registry import model_class, models
 
 SOURCE = '''
 from dataclasses import dataclass

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import tiny
-from zeuxis.applications import pictures
-from zeuxis.applications.film import MissingEncoder, SamplePicture, film_times, write_film
-from zeuxis.applications.walk import around, combine, great_circle, walk
+from zeuxis.applications.interpolate import around, combine, great_circle, walk
+from zeuxis.checkpoints.run_folder import Run
 from zeuxis.errors import MissingExtra, UsageError, ZeuxisError
 from zeuxis.evaluation.record import write_record
 from zeuxis.training.loop import fit
-from zeuxis.training.report import tracker
-from zeuxis.training.run import Run
+from zeuxis.training.metrics_log import tracker
+from zeuxis.visual import grid as pictures
+from zeuxis.visual.film import MissingEncoder, SamplePicture, film_times, write_film
 
 
 def test_a_grid_holds_every_pixel_in_its_place() -> None:

@@ -12,14 +12,15 @@ import tiny
 from zeuxis.autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
 from zeuxis.autoregressive.sampling import in_order
 from zeuxis.capabilities import CanComplete, CanLogProb, CanScan
+from zeuxis.checkpoints.weights import build
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import UsageError
-from zeuxis.model import Noise, models
 from zeuxis.nn.masked import colours_of, masked
-from zeuxis.nn.toeplitz import convolved, spans
+from zeuxis.nn.toeplitz_conv import convolved, spans
+from zeuxis.noise import Noise
 from zeuxis.recipes import recipes
+from zeuxis.registry import models
 from zeuxis.training.loop import fit
-from zeuxis.training.weights import build
 
 SMALL = {"maps": 7, "layers": 2, "head": 8}
 BROAD = {"maps": 17, "layers": 2, "head": 16}  # enough units that no colour's are all off

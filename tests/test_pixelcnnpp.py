@@ -7,18 +7,18 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from zeuxis.distributions.elementwise.logistic_mixture import Mixture, numbers
 
 import causal
 import tiny
 from zeuxis.autoregressive.pixelcnnpp import PixelCNNPP, PixelCNNPPConfig
 from zeuxis.autoregressive.sampling import in_order
 from zeuxis.capabilities import CanComplete, CanLogProb, CanScan
+from zeuxis.checkpoints.weights import build
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import UsageError
-from zeuxis.mixture import Mixture, numbers
-from zeuxis.model import Noise
+from zeuxis.noise import Noise
 from zeuxis.training.loop import fit
-from zeuxis.training.weights import build
 
 SMALL = {"maps": 5, "blocks": 1, "scales": 2, "mixtures": 3, "levels": 4}
 

@@ -8,14 +8,14 @@ from torch import Tensor
 
 import causal
 import tiny
+from zeuxis.autoregressive.lstm_scan import Plan, Walk, along_diagonals, along_rows
 from zeuxis.autoregressive.pixelrnn import DiagonalBiLSTM, PixelRNN, PixelRNNConfig, RowLSTM
-from zeuxis.autoregressive.recurrence import Plan, Walk, along_diagonals, along_rows
 from zeuxis.autoregressive.sampling import in_order
 from zeuxis.capabilities import CanComplete, CanLogProb, CanScan
+from zeuxis.checkpoints.weights import build
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import UsageError
 from zeuxis.training.loop import fit
-from zeuxis.training.weights import build
 
 SMALL = {"maps": 5, "layers": 2, "head": 6, "first": 3}
 

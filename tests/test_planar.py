@@ -11,16 +11,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from zeuxis.applications.density import DensityPicture, Square, compare, divergences, smooth
 from zeuxis.capabilities import CanDecode, CanSample
+from zeuxis.checkpoints.weights import build
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.data.densities import Density, Mixture, density, points
 from zeuxis.errors import UsageError
-from zeuxis.evaluation.modes import ModeCoverage, mode_coverage
+from zeuxis.evaluation.mode_coverage import ModeCoverage, mode_coverage
 from zeuxis.gan.planar import PLAIN, PlanarConfig, PlanarGAN
-from zeuxis.model import Batch, Model, Noise
+from zeuxis.model import Batch, Model
+from zeuxis.noise import Noise
 from zeuxis.training.loop import Training, fit
-from zeuxis.training.weights import build
+from zeuxis.visual.density import DensityPicture, Square, compare, divergences, smooth
 
 SPEC = Spec("ring", (2,), 8)
 RECIPE = Training(images=384_000, batch=128, average=10_000, schedule="linear", threads=1, log_every=10**9, film=0)

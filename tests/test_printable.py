@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from rich.table import Table
 
 import tiny
+from zeuxis.checkpoints.weights import save
 from zeuxis.cli import main
 from zeuxis.errors import DataError, MissingExtra, UsageError, ZeuxisError
 from zeuxis.evaluation.classification import Classification
 from zeuxis.printable import printable
 from zeuxis.progress import Terminal, bar
-from zeuxis.training.weights import save
 
 HOSTILE = ["\x1b[2J", "\x1b]0;title\x07", "\x9b31m", "\r", "\x08", "\u202e", "\u2028", "\udc9b", "\x7f", "\ufeff"]
 

@@ -13,15 +13,15 @@ import torch
 from safetensors.torch import load_file
 
 import tiny
-from zeuxis.training.distributed import World, average_gradients, broadcast
+from zeuxis.distributed import World, average_gradients, broadcast
 
 SCRIPT = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
 import os, tiny, torch
-from zeuxis.training.distributed import join, leave
+from zeuxis.distributed import join, leave
 from zeuxis.training.loop import fit
-from zeuxis.training.run import Run
+from zeuxis.checkpoints.run_folder import Run
 name, folder, accumulate = sys.argv[2], sys.argv[3], int(sys.argv[4])
 # In float64, since Adam and batch statistics over few images blow the last bits of a float32 sum up to visible differences.
 torch.set_default_dtype(torch.float64)

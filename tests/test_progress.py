@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from zeuxis import progress
-from zeuxis.training import report
+from zeuxis.training import metrics_log as report
 
 
 def test_a_plain_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

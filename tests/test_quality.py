@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 import tiny
 from zeuxis.errors import UsageError
-from zeuxis.evaluation.features import FeatureNetwork, feature_network, weights_hash
-from zeuxis.evaluation.judge import evaluate
-from zeuxis.evaluation.quality import (
+from zeuxis.evaluation.features.feature_network import FeatureNetwork, feature_network, weights_hash
+from zeuxis.evaluation.metrics import (
     Statistics,
     density_coverage,
     frechet_distance,
@@ -29,6 +28,7 @@ from zeuxis.evaluation.quality import (
     scores,
     statistics,
 )
+from zeuxis.evaluation.sample_quality import evaluate
 
 
 def gaussian(mean: Tensor, covariance: Tensor) -> Statistics:

@@ -17,14 +17,13 @@ import pytest
 
 import tiny
 import zeuxis
+from zeuxis.checkpoints.serialization import from_json, to_json
+from zeuxis.checkpoints.weights import build
 from zeuxis.cli import main
 from zeuxis.data.dataset import Spec
 from zeuxis.errors import UsageError, ZeuxisError
-from zeuxis.model import models
 from zeuxis.ranges import Range, Rate, Settings, Size, checked, converted, hints_of
-from zeuxis.registry import built_in
-from zeuxis.training.config import from_json, to_json
-from zeuxis.training.weights import build
+from zeuxis.registry import built_in, models
 
 pytest.importorskip("gymnasium")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from zeuxis.training.run import Run
+from zeuxis.checkpoints.run_folder import Run
 
 WORDS = ["train", "planar", "--data", "ring", "--limit", "256", "--model.width", "8", "--model.depth", "2", "--training.batch", "16"]
 WORDS += ["--training.film", "0", "--training.device", "cpu", "--training.precision", "fp32", "--training.threads", "1"]

@@ -11,12 +11,12 @@ import pytest
 
 import zeuxis
 from zeuxis.autoregressive.pixelcnn import PixelCNNConfig
+from zeuxis.checkpoints.run_folder import Run
+from zeuxis.checkpoints.weights import digest
 from zeuxis.cli import main
 from zeuxis.commands.provenance import training_of
 from zeuxis.evaluation.record import write_record
 from zeuxis.machine import machine
-from zeuxis.training.run import Run
-from zeuxis.training.weights import digest
 
 TINY = {"recipe": "mnist-small", "images": 64, "batch": 32, "film": 0, "log_every": 32}
 

@@ -17,18 +17,18 @@ from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete, Tuple
 
 import tiny_envs
 from zeuxis.errors import DataError, UsageError, ZeuxisError
-from zeuxis.rl.actor import read_actor
-from zeuxis.rl.cloning import BC, CloningConfig
-from zeuxis.rl.demos import Demonstrations, read_demos, record
-from zeuxis.rl.explorer import VIME
-from zeuxis.rl.gail import GAIL
-from zeuxis.rl.judges import GAILConfig
-from zeuxis.rl.learner import PPO, TRPO, Learning
-from zeuxis.rl.policy import load_policy
-from zeuxis.rl.returns import returns_of
-from zeuxis.rl.rollout import Engine
-from zeuxis.rl.task import Task
-from zeuxis.rl.vime import VIMEConfig
+from zeuxis.rl.environments.task import Task
+from zeuxis.rl.exploration.information_gain import VIMEConfig
+from zeuxis.rl.exploration.vime import VIME
+from zeuxis.rl.imitation.behavioral_cloning import BC, CloningConfig
+from zeuxis.rl.imitation.demonstrations import Demonstrations, read_demos, record
+from zeuxis.rl.imitation.discriminator import GAILConfig
+from zeuxis.rl.imitation.gail import GAIL
+from zeuxis.rl.optimization.on_policy import PPO, TRPO, Learning
+from zeuxis.rl.policies.numpy_policy import read_actor
+from zeuxis.rl.policies.policy import load_policy
+from zeuxis.rl.rollouts.collector import Engine
+from zeuxis.rl.rollouts.policy_evaluation import returns_of
 
 QUICK = Learning(batch=40, hidden=(4,), workers=0, threads=1, horizon=20, value_epochs=1)
 

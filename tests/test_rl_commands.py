@@ -17,11 +17,11 @@ from PIL import Image
 pytest.importorskip("gymnasium")
 
 from tiny_envs import demos_of, right_expert, switch_expert
+from zeuxis.checkpoints.run_folder import Run
 from zeuxis.cli import main
-from zeuxis.rl.actor import write_actor
-from zeuxis.rl.play import follow
-from zeuxis.rl.policy import load_policy
-from zeuxis.training.run import Run
+from zeuxis.rl.policies.numpy_policy import write_actor
+from zeuxis.rl.policies.policy import load_policy
+from zeuxis.rl.rollouts.rendering import follow
 
 TASK = "--env tiny_envs:Drawn-v0"
 SMALL = "--training.workers 0 --training.threads 1 --training.batch 100 --training.hidden 8"

@@ -15,11 +15,11 @@ pytest.importorskip("gymnasium")
 import tiny_envs
 from tiny_envs import BOX, CHOICE, demos_of, switch_expert
 from zeuxis.errors import DataError, UsageError, ZeuxisError
-from zeuxis.rl.actor import Actor, read_actor, write_actor
-from zeuxis.rl.demos import Demonstrations, read_demos, record
-from zeuxis.rl.envs import Task
-from zeuxis.rl.policy import load_policy, policy_for
-from zeuxis.rl.returns import returns_of
+from zeuxis.rl.environments.environment import Task
+from zeuxis.rl.imitation.demonstrations import Demonstrations, read_demos, record
+from zeuxis.rl.policies.numpy_policy import Actor, read_actor, write_actor
+from zeuxis.rl.policies.policy import load_policy, policy_for
+from zeuxis.rl.rollouts.policy_evaluation import returns_of
 
 
 def test_thinning_is_the_papers() -> None:

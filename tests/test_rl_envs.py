@@ -19,9 +19,9 @@ gymnasium = pytest.importorskip("gymnasium")
 
 import tiny_envs  # noqa: E402
 from zeuxis.errors import UsageError, ZeuxisError  # noqa: E402
-from zeuxis.rl.actor import Actor  # noqa: E402
-from zeuxis.rl.envs import Task, task_of  # noqa: E402
-from zeuxis.rl.rollout import Engine, Rollouts, Trajectory  # noqa: E402
+from zeuxis.rl.environments.environment import Task, task_of  # noqa: E402
+from zeuxis.rl.policies.numpy_policy import Actor  # noqa: E402
+from zeuxis.rl.rollouts.collector import Engine, Rollouts, Trajectory  # noqa: E402
 
 
 def actor(entries: int = 2, actions: int = 2, discrete: bool = True, log_std: float = 0.0) -> Actor:
@@ -196,8 +196,8 @@ sys.path.insert(0, sys.argv[1])
 from functools import partial
 import numpy as np
 import tiny_envs
-from zeuxis.rl.actor import Actor
-from zeuxis.rl.rollout import Engine
+from zeuxis.rl.policies.numpy_policy import Actor
+from zeuxis.rl.rollouts.collector import Engine
 engine = Engine(partial(tiny_envs.Fails, "sleep"), 2, horizon=10)
 def tell():
     while len(engine.workers) < 2:

@@ -23,23 +23,23 @@ import gymnasium
 from gymnasium.spaces import Box, Discrete
 
 import tiny_envs
-import zeuxis.rl.process as process
+import zeuxis.rl.rollouts.process as process
+from zeuxis.checkpoints.run_folder import Run
 from zeuxis.errors import DivergenceError, UsageError, ZeuxisError
-from zeuxis.rl.actor import Actor, write_actor
-from zeuxis.rl.cloning import CloningConfig
-from zeuxis.rl.demos import read_demos, record
-from zeuxis.rl.envs import Environment, named_by_file
-from zeuxis.rl.explorer import VIME
-from zeuxis.rl.gail import GAIL
-from zeuxis.rl.judges import GAILConfig
-from zeuxis.rl.learner import TRPO, Learning
-from zeuxis.rl.networks import MLP
-from zeuxis.rl.play import frames
-from zeuxis.rl.returns import returns_of
-from zeuxis.rl.rollout import Engine
-from zeuxis.rl.start import Wish, build, demos_of, resume, start
-from zeuxis.rl.vime import VIMEConfig
-from zeuxis.training.run import Run
+from zeuxis.experiments.train_policy import Wish, build, demos_of, resume, start
+from zeuxis.rl.environments.environment import Environment, named_by_file
+from zeuxis.rl.exploration.information_gain import VIMEConfig
+from zeuxis.rl.exploration.vime import VIME
+from zeuxis.rl.imitation.behavioral_cloning import CloningConfig
+from zeuxis.rl.imitation.demonstrations import read_demos, record
+from zeuxis.rl.imitation.discriminator import GAILConfig
+from zeuxis.rl.imitation.gail import GAIL
+from zeuxis.rl.optimization.on_policy import TRPO, Learning
+from zeuxis.rl.policies.mlp import MLP
+from zeuxis.rl.policies.numpy_policy import Actor, write_actor
+from zeuxis.rl.rollouts.collector import Engine
+from zeuxis.rl.rollouts.policy_evaluation import returns_of
+from zeuxis.rl.rollouts.rendering import frames
 
 SMALL = Learning(steps=200, batch=100, horizon=50, hidden=(8,), workers=0, threads=1, save_minutes=0.0, value_epochs=1)
 ACTOR = Actor([np.ones((2, 2))], [np.zeros(2)], np.zeros(2), np.ones(2), "logits")
@@ -384,7 +384,7 @@ def test_a_worker_looks_for_its_modules_elsewhere(tmp_path: Path, monkeypatch: p
 
 def test_a_file_names_no_module_to_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from zeuxis.cli import main
-    from zeuxis.rl.hdf5 import task_named
+    from zeuxis.rl.imitation.minari_format import task_named
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -410,7 +410,7 @@ def test_a_file_names_no_module_to_import(tmp_path: Path, monkeypatch: pytest.Mo
     assert main(f"evaluate {run.folder} --episodes 1 --workers 0 --env CartPole-v1".split()) == 0
     assert main(f"train --resume {run.folder} --env evil:CartPole-v1".split()) == 2
     assert mark.read_text() == "evil ", "the user named it"
-    assert named_by_file("zeuxis.rl.tasks:zeuxis/SparseMountainCar-v0", "x")
+    assert named_by_file("zeuxis.rl.environments.sparse:zeuxis/SparseMountainCar-v0", "x")
     with pytest.raises(UsageError, match="expected a name"):
         named_by_file(5, "x")
 

@@ -20,13 +20,13 @@ from fuzzing import Target, check, guarded, linux_only
 from mutations import bytes_mutant, config_mutant, lines_mutant, npz_mutant, tensors_mutant
 from tiny_envs import demos_of, right_expert
 from zeuxis.errors import DataError, ZeuxisError
-from zeuxis.rl.cloning import CloningConfig
-from zeuxis.rl.demos import read_demos, record
-from zeuxis.rl.judges import GAILConfig
-from zeuxis.rl.learner import Learning
-from zeuxis.rl.policy import load_policy
-from zeuxis.rl.start import Wish, resume, start
-from zeuxis.rl.vime import VIMEConfig
+from zeuxis.experiments.train_policy import Wish, resume, start
+from zeuxis.rl.exploration.information_gain import VIMEConfig
+from zeuxis.rl.imitation.behavioral_cloning import CloningConfig
+from zeuxis.rl.imitation.demonstrations import read_demos, record
+from zeuxis.rl.imitation.discriminator import GAILConfig
+from zeuxis.rl.optimization.on_policy import Learning
+from zeuxis.rl.policies.policy import load_policy
 
 SMALL = Learning(steps=200, batch=100, horizon=50, hidden=(8,), workers=0, threads=1, value_epochs=1)
 

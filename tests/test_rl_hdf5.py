@@ -13,11 +13,11 @@ pytest.importorskip("gymnasium")
 
 from tiny_envs import demos_of
 from zeuxis.errors import DataError, MissingExtra, UsageError, ZeuxisError
-from zeuxis.rl.actor import Actor
-from zeuxis.rl.cloning import CloningConfig
-from zeuxis.rl.demos import Demonstrations, read_demos, record
-from zeuxis.rl.rollout import Rollouts
-from zeuxis.rl.start import Wish, resume, start
+from zeuxis.experiments.train_policy import Wish, resume, start
+from zeuxis.rl.imitation.behavioral_cloning import CloningConfig
+from zeuxis.rl.imitation.demonstrations import Demonstrations, read_demos, record
+from zeuxis.rl.policies.numpy_policy import Actor
+from zeuxis.rl.rollouts.collector import Rollouts
 
 
 def same(a: Rollouts, b: Rollouts) -> bool:

@@ -15,16 +15,23 @@ pytest.importorskip("gymnasium")
 
 import tiny_envs
 from tiny_envs import BOX, CHOICE, demos_of, right_expert, switch_expert
+from zeuxis.checkpoints.run_folder import Run
 from zeuxis.errors import UsageError
-from zeuxis.model import Batch, Noise
-from zeuxis.rl.cloning import BC, CloningConfig
-from zeuxis.rl.demos import Demonstrations, record
-from zeuxis.rl.envs import Task
-from zeuxis.rl.gail import GAIL, PAPER, REGION, modern, sign_for
-from zeuxis.rl.judges import Discriminator, GAILConfig, LinearJudge, Pairs, reward_of
-from zeuxis.rl.returns import chance, returns_of
-from zeuxis.rl.rollout import Rollouts
-from zeuxis.training.run import Run
+from zeuxis.model import Batch
+from zeuxis.noise import Noise
+from zeuxis.rl.environments.environment import Task
+from zeuxis.rl.imitation.behavioral_cloning import BC, CloningConfig
+from zeuxis.rl.imitation.demonstrations import Demonstrations, record
+from zeuxis.rl.imitation.discriminator import (
+    Discriminator,
+    GAILConfig,
+    LinearJudge,
+    Pairs,
+    reward_of,
+)
+from zeuxis.rl.imitation.gail import GAIL, PAPER, REGION, modern, sign_for
+from zeuxis.rl.rollouts.collector import Rollouts
+from zeuxis.rl.rollouts.policy_evaluation import chance, returns_of
 
 QUICK = replace(PAPER, steps=3_000, batch=200, hidden=(16,), workers=0, threads=1)
 

@@ -13,11 +13,11 @@ gymnasium = pytest.importorskip("gymnasium")
 
 from tiny_envs import Count  # noqa: E402
 from zeuxis.errors import UsageError  # noqa: E402
-from zeuxis.rl.actor import Actor  # noqa: E402
-from zeuxis.rl.demos import Demonstrations, record  # noqa: E402
-from zeuxis.rl.gail import GAIL, PAPER  # noqa: E402
-from zeuxis.rl.judged import Judged, imitating, steps  # noqa: E402
-from zeuxis.rl.judges import GAILConfig, reward_of  # noqa: E402
+from zeuxis.rl.imitation.demonstrations import Demonstrations, record  # noqa: E402
+from zeuxis.rl.imitation.discriminator import GAILConfig, reward_of  # noqa: E402
+from zeuxis.rl.imitation.gail import GAIL, PAPER  # noqa: E402
+from zeuxis.rl.integrations.sb3_imitation import Judged, imitating, steps  # noqa: E402
+from zeuxis.rl.policies.numpy_policy import Actor  # noqa: E402
 
 QUICK = replace(PAPER, workers=0, threads=1, batch=300, horizon=20)
 

@@ -12,11 +12,11 @@ import torch
 pytest.importorskip("gymnasium")
 
 import tiny_envs
+from zeuxis.checkpoints.run_folder import Run
 from zeuxis.errors import DivergenceError, UsageError, ZeuxisError
-from zeuxis.rl.learner import PPO, TRPO, Learning
-from zeuxis.rl.ppo import Proximal
-from zeuxis.rl.trust_region import TrustRegion
-from zeuxis.training.run import Run
+from zeuxis.rl.optimization.on_policy import PPO, TRPO, Learning
+from zeuxis.rl.optimization.ppo import Proximal
+from zeuxis.rl.optimization.trust_region import TrustRegion
 
 
 def learning(**changes: object) -> Learning:

@@ -14,11 +14,11 @@ import pytest
 gymnasium = pytest.importorskip("gymnasium")
 
 from zeuxis.errors import MissingExtra, UsageError, ZeuxisError  # noqa: E402
-from zeuxis.rl.actor import Actor, read_actor  # noqa: E402
-from zeuxis.rl.learner import TRPO, Learning  # noqa: E402
-from zeuxis.rl.pool import Pool, act  # noqa: E402
-from zeuxis.rl.rollout import Rollouts  # noqa: E402
-from zeuxis.rl.start import Wish, resume, start  # noqa: E402
+from zeuxis.experiments.train_policy import Wish, resume, start  # noqa: E402
+from zeuxis.rl.optimization.on_policy import TRPO, Learning  # noqa: E402
+from zeuxis.rl.policies.numpy_policy import Actor, read_actor  # noqa: E402
+from zeuxis.rl.rollouts.collector import Rollouts  # noqa: E402
+from zeuxis.rl.rollouts.envpool import Pool, act  # noqa: E402
 
 
 class Worlds:

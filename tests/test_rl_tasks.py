@@ -16,13 +16,13 @@ pytest.importorskip("mujoco")
 
 from gymnasium.utils.env_checker import check_env  # noqa: E402
 
-from zeuxis.rl.actor import Actor  # noqa: E402
-from zeuxis.rl.envs import task_of  # noqa: E402
-from zeuxis.rl.rollout import Engine  # noqa: E402
-from zeuxis.rl.tasks import FLAT, IDS, cartpole_swingup, double_pendulum, mountain_car  # noqa: E402
-from zeuxis.rl.tasks.half_cheetah import SparseHalfCheetah  # noqa: E402
-from zeuxis.rl.tasks.planar import GRAVITY, Planar, World  # noqa: E402
-from zeuxis.rl.tasks.swimmer_gather import LATTICE, SwimmerGather, readings  # noqa: E402
+from zeuxis.rl.environments.environment import task_of  # noqa: E402
+from zeuxis.rl.environments.sparse import FLAT, IDS, cartpole_swingup, double_pendulum, mountain_car  # noqa: E402
+from zeuxis.rl.environments.sparse.half_cheetah import SparseHalfCheetah  # noqa: E402
+from zeuxis.rl.environments.sparse.planar import GRAVITY, Planar, World  # noqa: E402
+from zeuxis.rl.environments.sparse.swimmer_gather import LATTICE, SwimmerGather, readings  # noqa: E402
+from zeuxis.rl.policies.numpy_policy import Actor  # noqa: E402
+from zeuxis.rl.rollouts.collector import Engine  # noqa: E402
 
 SIZES = {"SparseMountainCar": (2, 1), "SparseCartPoleSwingup": (4, 1), "SparseDoublePendulum": (6, 1), "SparseHalfCheetah": (20, 6)}
 SIZES |= {"SwimmerGather": (33, 2)}
@@ -53,8 +53,8 @@ def test_tasks_are_found_here_and_in_worker_processes(task: str) -> None:
 
 
 def test_tasks_are_found_without_an_import() -> None:
-    code = "from zeuxis.rl.envs import task_of; print(task_of('zeuxis/SwimmerGather-v0').observation)"
-    code += "; import gymnasium; gymnasium.make('zeuxis.rl.tasks:zeuxis/SparseMountainCar-v0')"
+    code = "from zeuxis.rl.environments.environment import task_of; print(task_of('zeuxis/SwimmerGather-v0').observation)"
+    code += "; import gymnasium; gymnasium.make('zeuxis.rl.environments.sparse:zeuxis/SparseMountainCar-v0')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "33", done.stderr
 
@@ -318,7 +318,7 @@ def test_flat_worlds_are_drawn_on_any_machine(name: str) -> None:
 
 
 def test_a_body_that_cannot_be_drawn_says_so() -> None:
-    code = "from zeuxis.rl.tasks.swimmer_gather import SwimmerGather; t = SwimmerGather('rgb_array'); t.reset(seed=0); t.render()"
+    code = "from zeuxis.rl.environments.sparse.swimmer_gather import SwimmerGather; t = SwimmerGather('rgb_array'); t.reset(seed=0); t.render()"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env={"MUJOCO_GL": "disable", "PYTHONPATH": ":".join(sys.path)}
     )
@@ -330,8 +330,8 @@ DRAW = """
 import sys
 import numpy as np
 from zeuxis.errors import UsageError
-from zeuxis.rl.tasks.half_cheetah import SparseHalfCheetah
-from zeuxis.rl.tasks.swimmer_gather import SwimmerGather
+from zeuxis.rl.environments.sparse.half_cheetah import SparseHalfCheetah
+from zeuxis.rl.environments.sparse.swimmer_gather import SwimmerGather
 pictures = []
 try:
     for kind in (SparseHalfCheetah, SwimmerGather):

@@ -8,15 +8,15 @@ import torch
 
 pytest.importorskip("gymnasium")
 
-from zeuxis.rl import ppo, trpo
-from zeuxis.rl.adam import Regression
-from zeuxis.rl.advantages import advantages
-from zeuxis.rl.envs import Task
-from zeuxis.rl.networks import MLP, flat, put
-from zeuxis.rl.policy import GaussianPolicy, Policy, policy_for
-from zeuxis.rl.running import Running
-from zeuxis.rl.trust_region import TrustRegion, conjugate_gradients, step
-from zeuxis.rl.value import LinearValue, NetworkValue
+from zeuxis.rl.environments.environment import Task
+from zeuxis.rl.optimization import ppo, trpo
+from zeuxis.rl.optimization.gae import advantages
+from zeuxis.rl.optimization.numpy_adam import Regression
+from zeuxis.rl.optimization.trust_region import TrustRegion, conjugate_gradients, step
+from zeuxis.rl.optimization.value_function import LinearValue, NetworkValue
+from zeuxis.rl.policies.mlp import MLP, flat, put
+from zeuxis.rl.policies.policy import GaussianPolicy, Policy, policy_for
+from zeuxis.rl.policies.running_stats import Running
 
 
 def some_policy(discrete: bool, activation: str = "tanh", hidden: tuple[int, ...] = (5, 4)) -> Policy:

@@ -17,20 +17,21 @@ from safetensors.torch import load_file, save_file
 
 import tiny
 from zeuxis import files
-from zeuxis.applications.film import write_film
+from zeuxis.checkpoints.bounded import Unfit, bounded
+from zeuxis.checkpoints.ownership import is_own, key, own_source
+from zeuxis.checkpoints.run_folder import Run
+from zeuxis.checkpoints.weights import load, save
 from zeuxis.cli import main
+from zeuxis.data.config import Source
 from zeuxis.data.densities import points
+from zeuxis.distributed import World
 from zeuxis.errors import DataError, DivergenceError, UsageError, ZeuxisError
-from zeuxis.model import models
-from zeuxis.training.bounded import Unfit, bounded
-from zeuxis.training.distributed import World
+from zeuxis.experiments.train import resume, start
+from zeuxis.registry import models
 from zeuxis.training.interrupts import interrupts
 from zeuxis.training.loop import fit
-from zeuxis.training.report import Report
-from zeuxis.training.run import Run
-from zeuxis.training.source import Source, is_own, key, own_source
-from zeuxis.training.start import resume, start
-from zeuxis.training.weights import load, save
+from zeuxis.training.metrics_log import Report
+from zeuxis.visual.film import write_film
 
 MADE: list[Path] = []
 

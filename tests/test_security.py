@@ -24,17 +24,17 @@ from PIL import Image
 
 import zeuxis
 from fuzzing import Outcome, command, guarded, linux_only
+from zeuxis.checkpoints.weights import build, save
 from zeuxis.cli import main
 from zeuxis.data.dataset import Spec
 from zeuxis.data.densities import points
 from zeuxis.errors import ZeuxisError
+from zeuxis.experiments import train as start
 from zeuxis.gan.dcgan import DCGANConfig
 from zeuxis.gan.planar import PlanarConfig
-from zeuxis.rl.actor import Actor, write_actor
-from zeuxis.rl.demos import read_demos
-from zeuxis.training import start
+from zeuxis.rl.imitation.demonstrations import read_demos
+from zeuxis.rl.policies.numpy_policy import Actor, write_actor
 from zeuxis.training.settings import Training
-from zeuxis.training.weights import build, save
 
 pytestmark = linux_only
 

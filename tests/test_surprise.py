@@ -12,10 +12,10 @@ from PIL import Image
 
 import causal
 import tiny
-from zeuxis.applications.pictures import to_image
-from zeuxis.applications.surprise import HEAT, heat, sheet, surprise
+from zeuxis.applications.surprisal import HEAT, heat, sheet, surprise
+from zeuxis.checkpoints.weights import build, save
 from zeuxis.cli import main
-from zeuxis.training.weights import build, save
+from zeuxis.visual.grid import to_image
 
 SHAPES = [("pixelcnn", (1, 4, 5), {"maps": 4, "layers": 1, "head": 4}), ("pixelcnnpp", (3, 4, 4), {"maps": 4, "blocks": 1, "scales": 2})]
 

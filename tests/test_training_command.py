@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 import tyro
 
+from zeuxis.checkpoints.serialization import to_json
 from zeuxis.commands.provenance import training_command
-from zeuxis.model import model_class
 from zeuxis.recipes import recipes
-from zeuxis.training.config import to_json
+from zeuxis.registry import model_class
 
 
 @pytest.mark.parametrize(

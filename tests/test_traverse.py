@@ -14,9 +14,9 @@ from torch import Tensor
 import tiny
 from zeuxis.applications import traverse
 from zeuxis.capabilities import Code
+from zeuxis.checkpoints.weights import save
 from zeuxis.cli import main
 from zeuxis.errors import UsageError
-from zeuxis.training.weights import save
 
 CODES = (Code("category", "categorical", 2, 3), Code("tilt", "continuous", 5), Code("shade", "continuous", 6, low=0.0, high=1.0))
 

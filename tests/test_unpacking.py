@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 
 from codec import Given, chain, noise
-from zeuxis.applications import unpacking
-from zeuxis.applications.compress import compress, decompress
-from zeuxis.applications.unpacking import write_array, write_png
 from zeuxis.cli import main
+from zeuxis.compression import unpacking
+from zeuxis.compression.codec import compress, decompress
+from zeuxis.compression.unpacking import write_array, write_png
 from zeuxis.errors import UsageError, ZeuxisError
 
 links = pytest.mark.skipif(not hasattr(os, "symlink") or os.name != "posix", reason="symbolic links")
@@ -177,7 +177,7 @@ def test_odd_file_names_come_back_under_portable_ones(tmp_path: Path, capsys: py
     if os.name != "posix":
         pytest.skip("names that only some systems have")
     from codec import vae
-    from zeuxis.training.weights import save
+    from zeuxis.checkpoints.weights import save
 
     save(vae((1, 6, 6), binary=False), tmp_path / "model")
     (tmp_path / "in").mkdir()
@@ -197,12 +197,12 @@ def test_odd_file_names_come_back_under_portable_ones(tmp_path: Path, capsys: py
 def test_images_whose_names_are_refused_are_had_by_numbers(tmp_path: Path) -> None:
     pytest.importorskip("constriction")
     from test_container import BLOCK, forged
-    from zeuxis.applications.compress import digest
+    from zeuxis.compression.codec import digest
     from zeuxis.errors import DataError
 
     model, x = chain(), noise(1, 4, 4)
     compress(model, Given([x]), tmp_path / "good.zx")
-    from zeuxis.applications.container import Block, sections
+    from zeuxis.compression.container import Block, sections
 
     payload = next(body for about, body in sections(tmp_path / "good.zx") if isinstance(about, Block))
     for name in ("../../a.png", "a.exe", "CON.png"):

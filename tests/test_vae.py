@@ -13,9 +13,10 @@ import tiny
 from zeuxis.capabilities import CanBound, CanDecode, CanEncode
 from zeuxis.data.dataset import Spec
 from zeuxis.errors import UsageError
-from zeuxis.model import Batch, Noise
-from zeuxis.nn.init import first_pass
+from zeuxis.model import Batch
+from zeuxis.nn.data_dependent_init import first_pass
 from zeuxis.nn.weight_norm import WeightNorm
+from zeuxis.noise import Noise
 from zeuxis.vae.networks import Residual
 from zeuxis.vae.vae import VAE, VAEConfig, centred
 

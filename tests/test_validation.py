@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 import tiny
+from zeuxis.checkpoints.run_folder import Run
 from zeuxis.data.binarised import binarised
 from zeuxis.data.dataset import Dataset
-from zeuxis.evaluation.domain import ClassifierConfig
+from zeuxis.evaluation.features.classifier import ClassifierConfig
+from zeuxis.experiments.train import resume, train
+from zeuxis.experiments.validation import accuracy, likelihood, validation_of
 from zeuxis.gan.improved import ImprovedGAN
 from zeuxis.training.loop import Fitting
-from zeuxis.training.run import Run
-from zeuxis.training.start import resume, train
-from zeuxis.training.validation import accuracy, likelihood, validation_of
 
 
 def numbered(n: int = 64) -> Dataset:

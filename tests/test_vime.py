@@ -12,13 +12,19 @@ import torch
 from torch import Tensor
 
 from zeuxis.errors import UsageError
-from zeuxis.rl.adam import adam
-from zeuxis.rl.bnn import BNN, columns
-from zeuxis.rl.ensemble import Ensemble
-from zeuxis.rl.moments import rectified
-from zeuxis.rl.replay import Pool
-from zeuxis.rl.running import Running
-from zeuxis.rl.vime import CORRECTED, PAPER, InformationGain, VIMEConfig, check_vime
+from zeuxis.rl.exploration.bayesian_network import BNN, columns
+from zeuxis.rl.exploration.ensemble import Ensemble
+from zeuxis.rl.exploration.information_gain import (
+    CORRECTED,
+    PAPER,
+    InformationGain,
+    VIMEConfig,
+    check_vime,
+)
+from zeuxis.rl.exploration.relu_moments import rectified
+from zeuxis.rl.exploration.replay_buffer import Pool
+from zeuxis.rl.optimization.numpy_adam import adam
+from zeuxis.rl.policies.running_stats import Running
 
 HIDDEN = [(), (7,), (6, 5)]
 

@@ -21,17 +21,17 @@ from PIL import Image
 
 import tiny_envs
 import tiny_sb3
+from zeuxis.checkpoints.run_folder import Run
 from zeuxis.cli import main
 from zeuxis.errors import MissingExtra, UsageError
-from zeuxis.rl.coverage import MOST, Visits
-from zeuxis.rl.explorer import VIME
-from zeuxis.rl.learner import Learning
-from zeuxis.rl.policy import load_policy
-from zeuxis.rl.presets import curiosity
-from zeuxis.rl.rollout import Rollouts
-from zeuxis.rl.sb3 import curious
-from zeuxis.rl.vime import CORRECTED, PAPER, InformationGain, VIMEConfig
-from zeuxis.training.run import Run
+from zeuxis.recipes.policies import curiosity
+from zeuxis.rl.exploration.information_gain import CORRECTED, PAPER, InformationGain, VIMEConfig
+from zeuxis.rl.exploration.state_coverage import MOST, Visits
+from zeuxis.rl.exploration.vime import VIME
+from zeuxis.rl.integrations.sb3_exploration import curious
+from zeuxis.rl.optimization.on_policy import Learning
+from zeuxis.rl.policies.policy import load_policy
+from zeuxis.rl.rollouts.collector import Rollouts
 
 QUICK = replace(CORRECTED, updates=20, least=50)
 

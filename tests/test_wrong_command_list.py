@@ -13,8 +13,8 @@ from PIL import Image
 
 import tiny
 from fuzzing import command, guarded, linux_only
-from zeuxis.rl.actor import Actor, write_actor
-from zeuxis.training.start import train
+from zeuxis.experiments.train import train
+from zeuxis.rl.policies.numpy_policy import Actor, write_actor
 
 LINES = [line.strip() for line in (Path(__file__).parent / "wrong_commands.txt").read_text().splitlines() if line.strip()]
 

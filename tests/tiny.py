@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import torch
 
+from zeuxis.checkpoints.weights import build
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.data.densities import points
-from zeuxis.model import Batch, Model, Noise, models
-from zeuxis.training.order import Streams
+from zeuxis.model import Batch, Model
+from zeuxis.noise import Noise
+from zeuxis.registry import models
+from zeuxis.training.sampler import Streams
 from zeuxis.training.settings import Training
-from zeuxis.training.weights import build
 
 
 def images(n: int = 64, side: int = 28, channels: int = 1, classes: int = 10) -> Dataset:

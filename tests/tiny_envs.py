@@ -11,10 +11,10 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 
-from zeuxis.rl.actor import Actor
-from zeuxis.rl.demos import Demonstrations
-from zeuxis.rl.envs import Task
-from zeuxis.rl.rollout import Rollouts
+from zeuxis.rl.environments.environment import Task
+from zeuxis.rl.imitation.demonstrations import Demonstrations
+from zeuxis.rl.policies.numpy_policy import Actor
+from zeuxis.rl.rollouts.collector import Rollouts
 
 
 class Count(gymnasium.Env):

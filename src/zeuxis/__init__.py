@@ -18,34 +18,36 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .applications.few_labels import FewLabelClassifier as FewLabelClassifier
+    from .checkpoints.run_folder import Run
+    from .checkpoints.weights import load, save, shipped
     from .data import Dataset, Spec, check, few_labels, hold_out, load_data
     from .errors import ZeuxisError
-    from .estimator import FewLabelClassifier as FewLabelClassifier
     from .evaluation.classification import classify
-    from .evaluation.judge import Quality, evaluate
-    from .model import Batch, Model, Player, models
+    from .evaluation.sample_quality import Quality, evaluate
+    from .experiments.train import resume, train
+    from .experiments.unseen import evaluation_data
+    from .model import Batch, Model, Player
+    from .registry import models
     from .training.loop import Result, fit
-    from .training.run import Run
     from .training.settings import Training
-    from .training.start import resume, train
-    from .training.unseen import evaluation_data
-    from .training.weights import load, save, shipped
 
     __version__: str
 
 WHERE = {
     "data": ("Dataset", "Spec", "check", "few_labels", "hold_out", "load_data"),
     "errors": ("ZeuxisError",),
-    "estimator": ("FewLabelClassifier",),
+    "applications.few_labels": ("FewLabelClassifier",),
     "evaluation.classification": ("classify",),
-    "evaluation.judge": ("Quality", "evaluate"),
-    "model": ("Batch", "Model", "Player", "models"),
+    "evaluation.sample_quality": ("Quality", "evaluate"),
+    "model": ("Batch", "Model", "Player"),
+    "registry": ("models",),
     "training.loop": ("Result", "fit"),
-    "training.run": ("Run",),
+    "checkpoints.run_folder": ("Run",),
     "training.settings": ("Training",),
-    "training.start": ("resume", "train"),
-    "training.unseen": ("evaluation_data",),
-    "training.weights": ("load", "save", "shipped"),
+    "experiments.train": ("resume", "train"),
+    "experiments.unseen": ("evaluation_data",),
+    "checkpoints.weights": ("load", "save", "shipped"),
 }
 HOME = {name: module for module, names in WHERE.items() for name in names}
 

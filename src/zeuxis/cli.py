@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise
     finally:
         if "torch" in sys.modules:
-            importlib.import_module("zeuxis.training.distributed").leave()
+            importlib.import_module("zeuxis.distributed").leave()
 
 
 def modules_named(words: list[str]) -> list[str]:

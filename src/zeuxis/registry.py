@@ -25,9 +25,11 @@ from .errors import UsageError, ZeuxisError
 if TYPE_CHECKING:
     from .model import Model
 
-FAMILIES = ("gan", "vae", "autoregressive", "evaluation")  # rl has learners, which need its extra and are found by their commands
+FAMILIES = ("gan", "vae", "autoregressive", "evaluation.features")  # rl has learners, which need its extra and are found by their commands
 GROUP = "zeuxis.models"
 
+defined: list[type[Model]] = []
+"""Every subclass of Model, in the order of their definitions."""
 own: dict[str, type[Model]] = {}
 """Models defined outside zeuxis, by name."""
 
@@ -35,23 +37,13 @@ own: dict[str, type[Model]] = {}
 @functools.cache
 def built_in() -> dict[str, type[Model]]:
     """The models of zeuxis by name, found by walking the families' folders."""
-    from .model import Model
-
-    found: dict[str, type[Model]] = {}
-    for family in FAMILIES:
-        try:
-            package = importlib.import_module(f"zeuxis.{family}")
-        except ModuleNotFoundError as error:
-            if error.name != f"zeuxis.{family}":
-                raise
-            continue
+    homes = tuple(f"zeuxis.{family}." for family in FAMILIES)
+    for home in homes:
+        package = importlib.import_module(home[:-1])
         for info in pkgutil.iter_modules(package.__path__):
-            module = importlib.import_module(f"{package.__name__}.{info.name}")
-            for value in vars(module).values():
-                here = isinstance(value, type) and value.__module__ == module.__name__
-                if here and issubclass(value, Model) and "name" in vars(value):
-                    found[value.name] = value
-    return found
+            importlib.import_module(home + info.name)
+    here = [kind for kind in defined if kind.__module__.startswith(homes)]
+    return {kind.name: kind for kind in here if "name" in vars(kind)}
 
 
 def register(kind: type[Model]) -> None:
@@ -60,6 +52,7 @@ def register(kind: type[Model]) -> None:
     Raises:
         UsageError: Another model has this name.
     """
+    defined.append(kind)
     settings = isinstance(getattr(kind, "Config", None), type)
     if kind.__module__.startswith("zeuxis.") or "name" not in vars(kind) or not settings:
         return
@@ -132,9 +125,7 @@ def findable(kind: type[Model]) -> type[Model]:
     Raises:
         UsageError: It cannot; the sentence says what to add to the class.
     """
-    from .model import Model
-
-    if not issubclass(kind, Model):
+    if kind not in defined:
         raise UsageError(f"{place(kind)} is no model: give a subclass of zeuxis.Model.")
     if not isinstance(getattr(kind, "Config", None), type):
         raise UsageError(f"{place(kind)} has no settings: give the class Config = ..., a frozen dataclass.")
@@ -159,9 +150,7 @@ def named(model: str | type[Model]) -> type[Model]:
         module = imported(where)
         kind: Any = getattr(module, name, None)
         if not isinstance(kind, type):
-            from .model import Model
-
-            there = [k for k, v in vars(module).items() if isinstance(v, type) and issubclass(v, Model) and v is not Model]
+            there = [k for k, v in vars(module).items() if v in defined]
             raise UsageError(f"'{where}' has no class '{name}': its models are {', '.join(there) or 'none'}.")
         return findable(kind)
     if isinstance(model, str) and model.endswith(".py"):

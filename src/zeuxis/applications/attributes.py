@@ -36,11 +36,11 @@ from PIL import Image
 from rich.table import Column, Table
 from torch import Tensor
 
+from ..checkpoints.run_folder import Run
 from ..data.attributes import Attributes, Kind
 from ..errors import DataError, UsageError, ZeuxisError
-from ..evaluation.codes import ranks
-from ..training.run import Run
-from .pictures import grid
+from ..evaluation.disentanglement import ranks
+from ..visual.grid import grid
 from .reconstruct import Autoencoder, decoded
 from .traverse import arranged, captioned
 

@@ -23,9 +23,9 @@ from ..data.dataset import Dataset
 from ..errors import UsageError, ZeuxisError
 from ..model import require
 from ..progress import track
-from .pictures import grid
+from ..visual.grid import grid
+from .interpolate import circular, walk
 from .traverse import arranged, captioned
-from .walk import circular, walk
 
 BATCH = 500
 GROUND = 32  # the grey between the images of a grid

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..capabilities import Code, HasCodes
 from ..errors import UsageError
-from .pictures import grid
+from ..visual.grid import grid
 
 STRIP = 22
 

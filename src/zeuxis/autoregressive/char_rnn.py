@@ -27,7 +27,8 @@ from ..capabilities import LogProb
 from ..data.dataset import Spec
 from ..data.text import codes, spelled
 from ..errors import UsageError
-from ..model import Batch, Model, Noise, Player
+from ..model import Batch, Model, Player
+from ..noise import Noise
 from ..ranges import Depth, Part, Rate, Settings, Size
 from .sampling import Scan, follow, uniform, warm
 

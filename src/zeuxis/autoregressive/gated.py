@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..nn.masked import At, CausalConv, masked
-from .pixels import Head, Put, Read
+from .pixel_model import Head, Put, Read
 
 
 def rows_above(inside: int, out: int, height: int, width: int) -> CausalConv:

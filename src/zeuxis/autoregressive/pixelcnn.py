@@ -31,7 +31,7 @@ from ..errors import UsageError
 from ..nn.masked import At, masked
 from ..ranges import DepthOrNone, Range, Rate, Settings, Size, SizeOrNone
 from .gated import GatedNetwork
-from .pixels import Head, PixelModel, Put, Read
+from .pixel_model import Head, PixelModel, Put, Read
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 r"""PixelCNN++: whole pixels at once by a mixture of logistics, and a network that looks at three scales.
 
 Where PixelCNN gives each colour a softmax over 256 unrelated values, this model gives a pixel one mixture of discretised logistics
-(`zeuxis.mixture`), whose numbers are few and know that 128 is near 129. The colours of a pixel depend on each other only through
+(`zeuxis.distributions.logistic_mixture`), whose numbers are few and know that 128 is near 129. The colours of a pixel depend on each other only through
 that mixture, so that no maps need to be split by colour. The network has two streams with short cuts between its ways down and up
 (`pixelcnnpp_nets`).
 
@@ -9,7 +9,7 @@ Training: dropout of half of each block's inner maps, without which the model ov
 weights are the ones that count. Normalised weights start from data.
 
 Source: Salimans, Karpathy, Chen and Kingma, "PixelCNN++: Improving the PixelCNN with Discretized Logistic Mixture Likelihood and Other
-Modifications", 2017, and its released code. Departures: the masses of the 256 values are exact (see `zeuxis.mixture`) and what is
+Modifications", 2017, and its released code. Departures: the masses of the 256 values are exact (see `zeuxis.distributions.logistic_mixture`) and what is
 sampled are whole levels, where the code goes on with unrounded numbers; the step size does not fall by 5e-6 of itself a step.
 """
 
@@ -23,14 +23,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..data.dataset import Dataset, Spec
+from ..distributions.logistic_mixture import Mixture, numbers
 from ..errors import UsageError
-from ..mixture import Mixture, numbers
-from ..model import Noise, Player
-from ..nn.init import first_pass
+from ..model import Player
+from ..nn.data_dependent_init import first_pass
 from ..nn.masked import At
+from ..noise import Noise
 from ..ranges import Depth, Part, Range, Rate, Settings, Size
+from .pixel_model import PixelModel, wide
 from .pixelcnnpp_nets import Network
-from .pixels import PixelModel, wide
 from .sampling import Scan
 
 

@@ -23,10 +23,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..model import Noise
 from ..nn.elu import elu
 from ..nn.masked import At, CausalConv, Rows, Stream
 from ..nn.weight_norm import WeightNorm
+from ..noise import Noise
 from .gated import Classes
 
 Apply = Callable[[Tensor], Tensor]

@@ -42,8 +42,8 @@ from ..data.dataset import Spec
 from ..errors import UsageError
 from ..nn.masked import At, CausalConv, colours_of, masked, members
 from ..ranges import Depth, Range, Rate, Settings, Size, SizeOrNone
-from .pixels import Head, PixelModel, Put, Read
-from .recurrence import Walk, along_diagonals, along_rows
+from .lstm_scan import Walk, along_diagonals, along_rows
+from .pixel_model import Head, PixelModel, Put, Read
 
 
 @dataclass(frozen=True)

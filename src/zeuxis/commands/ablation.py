@@ -11,17 +11,18 @@ from typing import Any
 import tyro
 from rich.table import Table
 
+from ..checkpoints.run_folder import Run
+from ..checkpoints.weights import load
+from ..data.config import Source
 from ..errors import UsageError
-from ..evaluation.features import feature_network
-from ..evaluation.judge import Quality, evaluate
+from ..evaluation.features.feature_network import feature_network
 from ..evaluation.record import write_record
+from ..evaluation.sample_quality import Quality, evaluate
+from ..experiments.train import resume, start
 from ..gan.improved import ImprovedGANConfig
 from ..progress import console, out
 from ..ranges import Count, CountOrNone, Seed, Settings, SizeOrNone
 from ..recipes import recipes
-from ..training.run import Run
-from ..training.start import Source, resume, start
-from ..training.weights import load
 from .provenance import training_of
 
 # row: what is changed, the paper's name for it, and its Inception score in table 3 (CIFAR-10, 50,000 samples)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 import tyro
 
-from ..applications.pictures import equation, save
-from ..applications.walk import around, combine
+from ..applications.interpolate import around, combine
 from ..capabilities import CanDecode
+from ..checkpoints.weights import load
 from ..errors import UsageError
 from ..model import require
 from ..ranges import CountOrNone, Few, Seed, Settings, Weight
-from ..training.weights import load
+from ..visual.grid import equation, save
 
 
 @dataclass(frozen=True)

@@ -11,20 +11,20 @@ import torch
 import tyro
 
 from ..applications.attributes import FILE, measure, save_directions, sheet
-from ..applications.pictures import save
 from ..applications.reconstruct import autoencoder, codes_of
+from ..checkpoints.run_folder import Run
+from ..checkpoints.weights import load, resolve
 from ..data.attributes import Attributes, attributes_of, image_names, read_attributes
+from ..data.config import Source
 from ..data.dataset import Dataset
 from ..errors import UsageError
-from ..evaluation.features import weights_hash
+from ..evaluation.features.feature_network import weights_hash
 from ..evaluation.images import check_split, phrase
 from ..evaluation.record import write_record
+from ..experiments.unseen import evaluation_data, source_of
 from ..progress import console, out
 from ..ranges import CountOrNone, Few, Part, Positive, Seed, Settings
-from ..training.run import Run
-from ..training.start import Source
-from ..training.unseen import evaluation_data, source_of
-from ..training.weights import load, resolve
+from ..visual.grid import save
 from .provenance import provenance
 
 

@@ -19,7 +19,9 @@ from PIL import Image
 from rich.table import Column, Table
 
 from .. import files
-from ..applications.pictures import numbered, save
+from ..checkpoints.run_folder import Run
+from ..checkpoints.weights import load, resolve, shipped
+from ..data.config import Source
 from ..data.dataset import Dataset, Spec
 from ..data.images import read, spread
 from ..data.reading import contents
@@ -27,12 +29,10 @@ from ..errors import UsageError
 from ..evaluation.classification import agreeing, classify, score
 from ..evaluation.images import Images, check_split
 from ..evaluation.record import write_record
+from ..experiments.unseen import evaluation_data
 from ..progress import out
 from ..ranges import Count, CountOrNone, Settings
-from ..training.run import Run
-from ..training.start import Source
-from ..training.unseen import evaluation_data
-from ..training.weights import load, resolve, shipped
+from ..visual.grid import numbered, save
 from .provenance import training_of
 
 LIGHT_ON_DARK = ("mnist", "fashion-mnist")

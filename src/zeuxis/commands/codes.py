@@ -10,14 +10,14 @@ import torch
 import tyro
 
 from ..capabilities import HasCodes
-from ..evaluation.code_report import describe_codes
+from ..checkpoints.weights import load
+from ..evaluation.disentanglement_report import describe_codes
 from ..evaluation.images import check_split
 from ..evaluation.record import write_record
+from ..experiments.unseen import evaluation_data
 from ..model import require
 from ..progress import out
 from ..ranges import CountOrNone, Seed, Settings
-from ..training.unseen import evaluation_data
-from ..training.weights import load
 from .provenance import provenance
 
 

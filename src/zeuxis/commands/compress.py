@@ -9,19 +9,18 @@ from typing import Annotated, Any
 
 import tyro
 
-from ..applications.coding import Precision
-from ..applications.compress import compress
-from ..applications.originals import Originals, Pictures, Rows
+from ..checkpoints.weights import load
+from ..compression.codec import compress
+from ..compression.entropy_coding import Precision
+from ..compression.image_sources import Originals, Pictures, Rows
+from ..data.config import Source, is_built_in
 from ..data.dataset import Dataset
 from ..errors import DataError, UsageError
 from ..evaluation.images import Images, check_split
 from ..evaluation.record import write_record
+from ..experiments.unseen import evaluation_data
 from ..progress import out
 from ..ranges import CountOrNone, Seed, Settings
-from ..training.held_out import is_built_in
-from ..training.start import Source
-from ..training.unseen import evaluation_data
-from ..training.weights import load
 from .provenance import provenance
 
 

@@ -11,13 +11,13 @@ from typing import Annotated, Any
 import tyro
 from rich.table import Table
 
-from ..applications.curves import curves, draw
-from ..applications.pictures import save
+from ..checkpoints.run_folder import Run
 from ..errors import UsageError
 from ..evaluation.record import write_record
 from ..progress import out
 from ..ranges import Finite, Range, Settings
-from ..training.run import Run
+from ..visual.curves import curves, draw
+from ..visual.grid import save
 from .provenance import training_of
 
 

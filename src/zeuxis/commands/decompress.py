@@ -10,13 +10,13 @@ from pathlib import Path
 import tyro
 from torch import Tensor
 
-from ..applications.compress import Contents, decompress, survey
-from ..applications.unpacking import require_folders, require_free, write_array, write_png
+from ..checkpoints.weights import load
+from ..compression.codec import Contents, decompress, survey
+from ..compression.unpacking import require_folders, require_free, write_array, write_png
 from ..errors import UsageError, ZeuxisError
 from ..model import Model
 from ..progress import out
 from ..ranges import Settings
-from ..training.weights import load
 
 
 @dataclass(frozen=True)

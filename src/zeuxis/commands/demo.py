@@ -9,10 +9,10 @@ from typing import Any
 import tyro
 
 from ..data import load_data
-from ..evaluation.judge import evaluate
+from ..evaluation.sample_quality import evaluate
+from ..experiments.train import train
 from ..progress import console
 from ..ranges import Count, CountOrNone, Duration, Seed, Settings
-from ..training.start import train
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,8 +13,8 @@ from rich.table import Table
 from ..errors import UsageError
 from ..progress import out
 from ..ranges import Count, CountOrNone, Seed, Settings, Threads
-from ..rl.demos import Demonstrations, read_demos, record, writable
-from .policies import opened, task_named
+from ..rl.imitation.demonstrations import Demonstrations, read_demos, record, writable
+from .evaluate_policy import opened, task_named
 
 MOST = 20  # classes of actions that are shown
 

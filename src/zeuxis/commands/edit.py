@@ -11,13 +11,13 @@ import tyro
 
 from ..applications.attributes import FILE, load_directions
 from ..applications.edit import amounts, edit
-from ..applications.pictures import save, to_image
 from ..applications.reconstruct import autoencoder, columns_of
+from ..checkpoints.weights import load, resolve
 from ..data.images import read, spread
 from ..errors import UsageError
-from ..evaluation.features import weights_hash
+from ..evaluation.features.feature_network import weights_hash
 from ..ranges import Settings
-from ..training.weights import load, resolve
+from ..visual.grid import save, to_image
 
 
 @dataclass(frozen=True)

@@ -10,24 +10,24 @@ from typing import Any, Literal
 import torch
 import tyro
 
-from ..applications.density import divergences
 from ..capabilities import CanClassify, CanSample
+from ..checkpoints.run_folder import Run
+from ..checkpoints.weights import build, load, resolve
 from ..data.dataset import Dataset
 from ..data.densities import DENSITIES, Mixture, density
 from ..errors import UsageError
 from ..evaluation.classification import score
 from ..evaluation.images import check_split
-from ..evaluation.judge import evaluate
-from ..evaluation.modes import mode_coverage
+from ..evaluation.mode_coverage import mode_coverage
 from ..evaluation.record import write_record
+from ..evaluation.sample_quality import evaluate
+from ..experiments.unseen import evaluation_data, source_of
 from ..model import Model, require
 from ..progress import out
 from ..ranges import Count, Seed, Settings
-from ..training.run import Run
-from ..training.unseen import evaluation_data, source_of
-from ..training.weights import build, load, resolve
-from .policies import evaluate as evaluate_policy
-from .policies import is_policy
+from ..visual.density import divergences
+from .evaluate_policy import evaluate as evaluate_policy
+from .options import is_policy
 from .provenance import provenance
 
 

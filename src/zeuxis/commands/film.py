@@ -8,9 +8,9 @@ from pathlib import Path
 
 import tyro
 
-from ..applications.film import write_film
+from ..checkpoints.run_folder import Run
 from ..ranges import Duration, Settings
-from ..training.run import Run
+from ..visual.film import write_film
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 import tyro
 
-from ..applications.film import film_of
-from ..applications.pictures import enlarged, save
 from ..applications.reconstruct import autoencoder, between, columns_of
+from ..checkpoints.weights import load
 from ..data.images import read, spread
 from ..errors import UsageError
 from ..ranges import Duration, FewOrNone, Settings
-from ..training.weights import load
+from ..visual.film import film_of
+from ..visual.grid import enlarged, save
 
 
 @dataclass(frozen=True)

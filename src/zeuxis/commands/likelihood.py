@@ -9,15 +9,15 @@ from typing import Any
 
 import tyro
 
+from ..checkpoints.run_folder import Run
+from ..checkpoints.weights import load, resolve, usual_file
 from ..data.inexact import listed
 from ..evaluation.images import check_split
 from ..evaluation.likelihood import Binarise, likelihood
 from ..evaluation.record import write_record
+from ..experiments.unseen import evaluation_data
 from ..progress import out
 from ..ranges import CountOrNone, Positive, Seed, Settings
-from ..training.run import Run
-from ..training.unseen import evaluation_data
-from ..training.weights import load, resolve, usual_file
 from .provenance import provenance
 
 

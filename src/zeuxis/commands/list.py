@@ -9,17 +9,27 @@ from pathlib import Path
 import tyro
 from rich.table import Table
 
-from ..capabilities import CanClassify, CanComplete, CanDecode, CanEncode, CanFeature, CanLogProb, CanSample, HasCodes, has
+from ..capabilities import (
+    CanClassify,
+    CanComplete,
+    CanDecode,
+    CanEncode,
+    CanFeature,
+    CanLogProb,
+    CanSample,
+    HasCodes,
+    has,
+)
+from ..checkpoints.run_folder import Run
+from ..checkpoints.weights import shipped
 from ..data import describe_sources
 from ..data.densities import DENSITIES
 from ..errors import ZeuxisError
-from ..model import models
+from ..experiments.train_policy import ALGORITHMS
 from ..progress import out
 from ..ranges import Settings
 from ..recipes import recipes
-from ..rl.start import ALGORITHMS
-from ..training.run import Run
-from ..training.weights import shipped
+from ..registry import models
 
 VERBS = {
     "sample": CanSample,

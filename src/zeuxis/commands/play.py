@@ -9,12 +9,12 @@ from pathlib import Path
 
 import tyro
 
-from ..applications.film import write_film
 from ..errors import UsageError
 from ..progress import out, track
 from ..ranges import Count, CountOrNone, Duration, Few, Pixels, Seed, Settings
-from ..rl.play import frames
-from .policies import opened, task_named
+from ..rl.rollouts.rendering import frames
+from ..visual.film import write_film
+from .evaluate_policy import opened, task_named
 
 
 @dataclass(frozen=True)

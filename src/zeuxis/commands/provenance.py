@@ -9,10 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..checkpoints.run_folder import Run
+from ..checkpoints.serialization import to_json
+from ..checkpoints.weights import resolve
 from ..recipes import recipes
-from ..training.config import to_json
-from ..training.run import Run
-from ..training.weights import resolve
+from .options import option_for
+from .policy_provenance import policy_command
 
 
 def provenance(name: str | Path) -> dict[str, Any]:
@@ -54,8 +56,6 @@ def training_of(run: Run) -> dict[str, Any]:
 def command_of(about: dict[str, Any]) -> str | None:
     """The command that trains what a config.json describes; None for a model saved by hand, which no command made."""
     if "algorithm" in about:
-        from .policies import training_command as policy_command  # here, since it brings in the environments
-
         return policy_command(about)
     return training_command(about) if "training" in about else None
 
@@ -84,16 +84,3 @@ def training_command(about: dict[str, Any]) -> str:
             if value != (list(usual) if isinstance(usual, tuple) else usual):  # a file knows lists only
                 words.append(option_for(f"{option}.{key}", value))
     return " ".join(words)
-
-
-def option_for(name: str, value: Any) -> str:
-    """A setting as the command line takes it.
-
-    Example:
-        >>> option_for("model.open_edges", False), option_for("model.maps", [16, 32]), option_for("training.clip", 1.0)
-        ('--model.no-open-edges', '--model.maps 16 32', '--training.clip=1.0')
-    """
-    name = name.replace("_", "-")
-    if isinstance(value, bool):
-        return f"--{name}" if value else "--{}.no-{}".format(*name.split("."))
-    return f"--{name} {' '.join(map(str, value))}".rstrip() if isinstance(value, list) else f"--{name}={value}"

@@ -8,15 +8,23 @@ from dataclasses import dataclass
 import torch
 import tyro
 
-from ..applications.pictures import save
-from ..applications.reconstruct import autoencoder, columns_of, decoded, encoded, fidelity, pairs, squared_errors
+from ..applications.reconstruct import (
+    autoencoder,
+    columns_of,
+    decoded,
+    encoded,
+    fidelity,
+    pairs,
+    squared_errors,
+)
+from ..checkpoints.weights import load
 from ..data.images import read, spread
 from ..errors import UsageError
 from ..evaluation.images import check_split, phrase
+from ..experiments.unseen import evaluation_data
 from ..progress import out
 from ..ranges import CountOrNone, Few, Seed, Settings
-from ..training.unseen import evaluation_data
-from ..training.weights import load
+from ..visual.grid import save
 
 
 @dataclass(frozen=True)

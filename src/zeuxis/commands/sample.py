@@ -12,13 +12,13 @@ import torch
 import tyro
 
 from .. import files
-from ..applications.pictures import grid, numbered, save, to_image
 from ..autoregressive.char_rnn import CharRNN
 from ..capabilities import CanSample, CanScan
+from ..checkpoints.weights import load
 from ..errors import UsageError
 from ..model import require
 from ..ranges import Count, Positive, Seed, Settings
-from ..training.weights import load
+from ..visual.grid import grid, numbered, save, to_image
 
 
 @dataclass(frozen=True)

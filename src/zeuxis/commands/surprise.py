@@ -9,18 +9,18 @@ from typing import Annotated
 import torch
 import tyro
 
-from ..applications.pictures import save
-from ..applications.surprise import sheet, surprise
+from ..applications.surprisal import sheet, surprise
 from ..capabilities import CanScan
+from ..checkpoints.weights import load
 from ..data.binarised import binarised
 from ..data.images import read, spread
 from ..errors import UsageError
 from ..evaluation.images import check_split, phrase
+from ..experiments.unseen import evaluation_data
 from ..model import require
 from ..progress import out
 from ..ranges import Count, Range, Seed, Settings, Weight
-from ..training.unseen import evaluation_data
-from ..training.weights import load
+from ..visual.grid import save
 
 
 @dataclass(frozen=True)

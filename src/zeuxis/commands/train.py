@@ -10,23 +10,23 @@ from typing import Annotated, Any
 
 import tyro
 
+from ..checkpoints.serialization import to_json
+from ..checkpoints.weights import build
+from ..data.config import Source, is_built_in
 from ..errors import UsageError
-from ..model import Model, models
+from ..experiments.defaults import Plan, plan
+from ..experiments.train import resume, start
+from ..experiments.train_policy import ALGORITHMS
+from ..experiments.train_policy import resume as resume_policy
+from ..model import Model
 from ..progress import clock
 from ..ranges import Count, Duration, Settings
 from ..recipes import recipe_for, recipes
-from ..registry import named
-from ..rl.start import ALGORITHMS
-from ..rl.start import resume as resume_policy
-from ..training.config import to_json
-from ..training.defaults import Plan, plan
-from ..training.held_out import is_built_in
+from ..registry import models, named
 from ..training.loop import fit
 from ..training.settings import Training
-from ..training.start import Source, resume, start
-from ..training.weights import build
-from .policies import is_policy
-from .policies import train as train_policy
+from .options import is_policy, option, without
+from .train_policy import train as train_policy
 
 HELP = """usage: zeuxis train MODEL [--recipe NAME] [--data DATA] [--minutes N] [options]
        zeuxis train ALGORITHM --env TASK [--demos FILE] [options]
@@ -126,31 +126,6 @@ def arguments(kind: type[Model]) -> Any:
         ],
         frozen=True,
     )
-
-
-def option(words: Sequence[str], name: str) -> str | None:
-    """The value of an option among words, in either spelling."""
-    for i, word in enumerate(words):
-        if word == name:
-            if i + 1 == len(words):
-                raise UsageError(f"{name} needs a value after it.")
-            return words[i + 1]
-        if word.startswith(name + "="):
-            return word.split("=", 1)[1]
-    return None
-
-
-def without(words: Sequence[str], name: str) -> list[str]:
-    """The words without an option and its value."""
-    kept, skip = [], False
-    for word in words:
-        if skip:
-            skip = False
-        elif word == name:
-            skip = True
-        elif not word.startswith(name + "="):
-            kept.append(word)
-    return kept
 
 
 def dry_run(kind: type[Model], wish: Any, begun: Plan) -> None:

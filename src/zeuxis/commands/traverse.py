@@ -9,14 +9,14 @@ from typing import Annotated
 
 import tyro
 
-from ..applications.film import film_of
-from ..applications.pictures import save
 from ..applications.traverse import arranged, find, sheet, sweep
 from ..capabilities import HasCodes
+from ..checkpoints.weights import load
 from ..errors import UsageError
 from ..model import require
 from ..ranges import Duration, Few, Finite, Range, Seed, Settings
-from ..training.weights import load
+from ..visual.film import film_of
+from ..visual.grid import save
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from typing import Annotated
 import torch
 import tyro
 
-from ..applications.film import film_of
-from ..applications.pictures import grid, save
-from ..applications.walk import circular, walk
+from ..applications.interpolate import circular, walk
 from ..capabilities import CanDecode
+from ..checkpoints.weights import load
 from ..model import require
 from ..ranges import Duration, Few, FewOrNone, Range, Seed, Settings
-from ..training.weights import load
+from ..visual.film import film_of
+from ..visual.grid import grid, save
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from .dataset import Dataset
 from .faces import factors
 from .images import Files
 from .reading import as_text, contents, first_line
+from .sources import MADE, open_source
 
 Kind = Literal["binary", "class", "number"]
 BINARY, CLASS, NUMBER = get_args(Kind)
@@ -98,8 +99,6 @@ def image_names(data: Dataset, source: str, split: str, limit: int | None = None
         split: Which part.
         limit: How many of its first images it has, None for all.
     """
-    from .sources import MADE, open_source  # here, since it imports readers of every kind
-
     if source not in MADE and isinstance(images := open_source(source, "test" if split == "test" else "train").images, Files):
         return [path.as_posix() for path in images.paths[:limit]]
     return [str(i) for i in range(len(data))]

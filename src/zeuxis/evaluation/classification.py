@@ -27,7 +27,7 @@ from ..data.labels import labels_of
 from ..errors import DataError, UsageError
 from ..model import require
 from ..ranges import Portion
-from .clusters import confusion
+from .cluster_matching import confusion
 from .images import phrase
 
 

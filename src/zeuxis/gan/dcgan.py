@@ -30,10 +30,10 @@ from torch import Tensor, nn
 from ..data.dataset import Spec
 from ..errors import UsageError
 from ..model import Batch, Model, Player
-from ..nn.init import normal_
-from ..nn.narrow import ImageConv
+from ..nn.data_dependent_init import normal_
+from ..nn.image_conv import ImageConv
 from ..nn.norm import BatchNorm, settle_statistics
-from ..nn.transposed import TransposedConv
+from ..nn.transposed_conv import TransposedConv
 from ..ranges import Decay, Range, Rate, Settings, Size, Weight
 from .losses import discriminator_loss, frozen, generator_loss
 

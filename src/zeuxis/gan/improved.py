@@ -36,15 +36,34 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from ..data.dataset import Dataset, Spec
+from ..distributed import mean_over_batch
 from ..errors import UsageError
-from ..model import Batch, Model, Noise, Player
-from ..nn.history import History
-from ..nn.init import first_pass
-from ..nn.moving import mirror, move
+from ..model import Batch, Model, Player
+from ..nn.augmentation import mirror, move
+from ..nn.data_dependent_init import first_pass
+from ..nn.historical_averaging import History
 from ..nn.norm import BatchNorm, settle_statistics
-from ..ranges import Decay, Depth, Part, PortionOrNone, Range, Rate, Settings, Share, Size, SizeOrNone, Weight
-from ..training.distributed import mean_over_batch
-from .improved_nets import ConvDiscriminator, ConvGenerator, DenseDiscriminator, DenseGenerator, Jitter
+from ..noise import Noise
+from ..ranges import (
+    Decay,
+    Depth,
+    Part,
+    PortionOrNone,
+    Range,
+    Rate,
+    Settings,
+    Share,
+    Size,
+    SizeOrNone,
+    Weight,
+)
+from .improved_nets import (
+    ConvDiscriminator,
+    ConvGenerator,
+    DenseDiscriminator,
+    DenseGenerator,
+    Jitter,
+)
 from .losses import frozen
 
 

@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..model import Noise
-from ..nn.minibatch import MinibatchDiscrimination
+from ..nn.minibatch_discrimination import MinibatchDiscrimination
 from ..nn.norm import BatchNorm
 from ..nn.virtual_batch_norm import VirtualBatchNorm
 from ..nn.weight_norm import WeightNorm
+from ..noise import Noise
 
 STORE = 2**21
 

@@ -35,8 +35,8 @@ from ..capabilities import Code
 from ..data.dataset import Spec
 from ..errors import UsageError
 from ..model import Batch, Model, Player
-from ..nn.init import normal_
-from ..nn.moving import move
+from ..nn.augmentation import move
+from ..nn.data_dependent_init import normal_
 from ..nn.norm import settle_statistics
 from ..ranges import Decay, Range, Rate, Settings, Share, SizeOrNone, Weight
 from .infogan_nets import TABLE, Discriminator, Generator, Layout

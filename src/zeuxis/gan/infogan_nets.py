@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..nn.narrow import ImageConv
+from ..nn.image_conv import ImageConv
 from ..nn.norm import BatchNorm
-from ..nn.transposed import TransposedConv
+from ..nn.transposed_conv import TransposedConv
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from .toeplitz import convolved, spans
+from .toeplitz_conv import convolved, spans
 from .weight_norm import WeightNorm
 
 

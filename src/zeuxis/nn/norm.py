@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..training.distributed import SumOverProcesses, active
+from ..distributed import SumOverProcesses, active
 
 
 class BatchNorm(nn.Module):

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .transposed import transposed
+from .transposed_conv import transposed
 
 
 class WeightNorm(nn.Module):
@@ -35,7 +35,7 @@ class WeightNorm(nn.Module):
 
     Example:
         >>> import torch
-        >>> from zeuxis.nn.init import first_pass
+        >>> from zeuxis.nn.data_dependent_init import first_pass
         >>> layer = WeightNorm(nn.Linear(5, 3))
         >>> with first_pass(layer):
         ...     _ = layer(torch.randn(200, 5) * 7 + 4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..evaluation.domain import ClassifierConfig
+from ..evaluation.features.classifier import ClassifierConfig
 from ..training.settings import Training
 from . import Recipe
 

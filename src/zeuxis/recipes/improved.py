@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..gan.improved import ImprovedGANConfig
-from ..gan.improved128 import ImprovedGAN128Config
+from ..gan.improved_imagenet import ImprovedGAN128Config
 from ..training.settings import Training
 from . import Recipe
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..training.settings import Training
-from ..vae.ladder import LadderConfig
+from ..vae.iaf_ladder import LadderConfig
 from . import Recipe
 
 PAPER = "Kingma et al. 2016"

@@ -18,21 +18,21 @@ from importlib import import_module
 from typing import Any
 
 WHERE = {
-    "actor": ("Actor", "read_actor", "write_actor"),
-    "cloning": ("BC", "CloningConfig"),
-    "demos": ("Demonstrations", "read_demos", "record"),
-    "envs": ("Task", "task_of"),
-    "explorer": ("VIME",),
-    "gail": ("GAIL",),
-    "judges": ("Discriminator", "GAILConfig"),
-    "learner": ("PPO", "TRPO", "Learner", "Learning"),
-    "play": ("frames",),
-    "policy": ("Policy", "load_policy"),
-    "ppo": ("Proximal",),
-    "returns": ("Returns", "returns_of"),
-    "rollout": ("Engine", "Rollouts", "Trajectory"),
-    "trust_region": ("TrustRegion",),
-    "vime": ("InformationGain", "VIMEConfig"),
+    "policies.numpy_policy": ("Actor", "read_actor", "write_actor"),
+    "imitation.behavioral_cloning": ("BC", "CloningConfig"),
+    "imitation.demonstrations": ("Demonstrations", "read_demos", "record"),
+    "environments.environment": ("Task", "task_of"),
+    "exploration.vime": ("VIME",),
+    "imitation.gail": ("GAIL",),
+    "imitation.discriminator": ("Discriminator", "GAILConfig"),
+    "optimization.on_policy": ("PPO", "TRPO", "Learner", "Learning"),
+    "rollouts.rendering": ("frames",),
+    "policies.policy": ("Policy", "load_policy"),
+    "optimization.ppo": ("Proximal",),
+    "rollouts.policy_evaluation": ("Returns", "returns_of"),
+    "rollouts.collector": ("Engine", "Rollouts", "Trajectory"),
+    "optimization.trust_region": ("TrustRegion",),
+    "exploration.information_gain": ("InformationGain", "VIMEConfig"),
 }
 HOME = {name: module for module, names in WHERE.items() for name in names}
 __all__ = sorted(HOME)

@@ -11,14 +11,14 @@ from dataclasses import replace
 
 import torch
 
-from ..applications.film import picture_of
+from ..checkpoints.run_folder import Run
+from ..checkpoints.weights import build
 from ..data.dataset import Dataset
+from ..distributed import World, agree, shared
 from ..model import Model
-from .distributed import World, agree, shared
+from ..visual.film import picture_of
 from .loop import begin
-from .run import Run
 from .settings import Training
-from .weights import build
 
 FRAMES = 0.1  # of the time, at most
 KEPT = 0.93  # of the time, for steps and frames; the rest goes into saves, reports and the last samples

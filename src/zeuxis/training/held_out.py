@@ -13,12 +13,11 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from ..checkpoints.run_folder import Run
 from ..data import hold_out
+from ..data.config import is_built_in
 from ..data.dataset import Dataset, Spec
-from ..data.densities import DENSITIES
-from ..data.sources import BUILT_IN, MADE
 from ..errors import ZeuxisError
-from .run import Run
 from .settings import Training
 
 FILE = "examples.safetensors"
@@ -65,11 +64,6 @@ def remember(run: Run, data: Dataset, held: dict[str, int], source: str) -> None
     """Keeps what knows images of one's own again: a hash of each, and the rows held out."""
     if len(data.spec.shape) == 3 and not is_built_in(source) and data.nbytes <= HASHED:
         run.write_tensors(FILE, {"hashes": hashes(data), "held_out": held_rows(data, held)})
-
-
-def is_built_in(data: str) -> bool:
-    """Whether a name stands for a built-in set."""
-    return data.split("=")[0] in (*BUILT_IN, *MADE, *DENSITIES)
 
 
 def hashes(data: Dataset) -> Int64[Tensor, "n"]:

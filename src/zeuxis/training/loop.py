@@ -18,21 +18,23 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..applications.film import Picture, film_times, picture_of
 from ..arguments import public
+from ..checkpoints.run_folder import Run
+from ..checkpoints.serialization import to_json
+from ..checkpoints.weights import describe, start_from
 from ..data.dataset import Dataset
+from ..device import Machine, peak_memory, prepare
+from ..distributed import World, agree, average_gradients, broadcast, join, meet
 from ..errors import DivergenceError, UsageError, ZeuxisError
-from ..model import Batch, Model, Noise
-from . import optimisers
-from .distributed import World, agree, average_gradients, broadcast, join, meet
+from ..model import Batch, Model
+from ..noise import Noise
+from ..optim import factory as optimisers
+from ..visual.film import Picture, film_times, picture_of
 from .ema import Average
 from .interrupts import interrupts
-from .order import Order, Streams
-from .report import Report, tracker
-from .run import Run
+from .metrics_log import Report, tracker
+from .sampler import Order, Streams
 from .settings import Training, check
-from .speed import Machine, peak_memory, prepare
-from .weights import run_at, start_from
 
 
 @dataclass
@@ -84,6 +86,18 @@ def fit(
         result = begin(model, data, folder, training, validate, world, quiet).train()
     result.run = folder
     return result
+
+
+def run_at(folder: str | Path, model: Model, training: Training) -> Run:
+    """The run in a folder, which is made if it is not there, so that `load` can open what a training saves in it."""
+    described, run = describe(model), Run(folder)
+    try:
+        run.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ZeuxisError(f"The folder '{folder}' cannot be made ({error.strerror}): give a writable place.") from error
+    if not run.path("config.json").exists():
+        run.write_json("config.json", described | {"training": to_json(training)})
+    return run
 
 
 def begin(

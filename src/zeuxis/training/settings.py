@@ -6,12 +6,25 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from ..data.dataset import Dataset
+from ..device import Precision
+from ..distributed import World
 from ..errors import UsageError
-from ..ranges import MOST, Count, CountOrNone, Duration, FewOrNone, Portion, Range, Seed, Settings, Share, Threads, Weight
-from .distributed import World
-from .optimisers import Schedule
-from .report import Track
-from .speed import Precision
+from ..optim.factory import Schedule
+from ..ranges import (
+    MOST,
+    Count,
+    CountOrNone,
+    Duration,
+    FewOrNone,
+    Portion,
+    Range,
+    Seed,
+    Settings,
+    Share,
+    Threads,
+    Weight,
+)
+from .metrics_log import Track
 
 
 @dataclass(frozen=True)

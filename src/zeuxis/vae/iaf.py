@@ -21,7 +21,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from ..data.dataset import Spec
-from ..distributions import normal, normal_kl
+from ..distributions.elementwise import normal, normal_kl
 from ..errors import MissingCapability
 from ..ranges import Depth, Finite, Size
 from .flows import DenseStep, gated, lower

@@ -29,12 +29,19 @@ from torch import Tensor, nn
 
 from ..capabilities import Bound, LogProb
 from ..data.dataset import Dataset, Spec
-from ..distributions import bernoulli, discretised_logistic, logistic_laws, normal, normal_kl
+from ..distributed import mean_over_batch
+from ..distributions.elementwise import (
+    bernoulli,
+    discretised_logistic,
+    logistic_laws,
+    normal,
+    normal_kl,
+)
 from ..errors import UsageError
-from ..model import Batch, Model, Noise, Player
-from ..nn.init import first_pass
+from ..model import Batch, Model, Player
+from ..nn.data_dependent_init import first_pass
+from ..noise import Noise
 from ..ranges import CountOrNone, Range, Rate, Settings, Size, Weight
-from ..training.distributed import mean_over_batch
 from .networks import ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder, dense, wide
 
 

@@ -1,0 +1,343 @@
+r"""A lossless codec from any model that knows how likely an image is.
+
+A model that gives an image the probability P(x) can write it in $-\log_2 P(x)$ bits, and no code does better on average if images are
+as the model believes. Models that know each number's law given those before it are used with a range coder (`range_coding`), models with
+codes by bits-back coding (`bits_back`), at the price of their bound. Images of any size go through as tiles (`tiles`), in a file that
+proves itself (`container`); `coding` says how numbers that a network computes become the same bits on both sides.
+
+Images are read, coded and written block by block, so that memory does not grow with their number. A block holds whole images and is a
+sequence of its own: bits-back coding spends its initial bits once a block, and what is damaged is known block by block.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from ..autoregressive.sampling import to_levels, to_pixels
+from ..capabilities import CanBitsBack, CanScan, has
+from ..errors import DataError, MissingCapability, UsageError, ZeuxisError
+from ..files import write
+from ..model import Model
+from ..progress import meter
+from ..registry import models
+from .baselines import Rivals
+from .bits_back import BitsBack
+from .container import BLOCK, DIGEST, MAGIC, Block, Done, Header, Writer, sections
+from .entropy_coding import (
+    PRECISION,
+    Advance,
+    Coded,
+    Coder,
+    Precision,
+    fingerprint,
+    machine,
+    pinned,
+)
+from .image_sources import Originals, numbered
+from .names import clash, fault
+from .range_coding import RangeCoder
+from .report import Report
+from .tiles import cut, join, tile_count
+
+TILES = 4096  # tiles after which a block is closed
+
+
+def coder_for(model: Model, precision: Precision) -> Coder:
+    """The coder that fits a model.
+
+    Raises:
+        MissingCapability: The model tells no likelihood that can be coded with.
+        UsageError: It knows no grey or RGB images, or is conditional, so that its laws need every image's class.
+    """
+    if isinstance(model, CanScan | CanBitsBack) and (len(model.spec.shape) != 3 or model.spec.shape[0] not in (1, 3)):
+        raise UsageError(f"This {model.name} knows examples of shape {model.spec.shape}, which are no grey or RGB images.")
+    if getattr(model.config, "conditional", False) or not isinstance(model, CanScan | CanBitsBack):
+        able = sorted(name for name, kind in models().items() if has(kind, CanScan) or has(kind, CanBitsBack))
+        if isinstance(model, CanScan | CanBitsBack):
+            raise UsageError(f"This {model.name} is conditional, and a file of images holds no classes: take one trained without.")
+        raise MissingCapability(f"The model '{model.name}' cannot compress; models that can: {', '.join(able) or 'none yet'}.")
+    return RangeCoder(model, precision) if isinstance(model, CanScan) else BitsBack(model, precision)
+
+
+def compress(
+    model: Model,
+    originals: Originals,
+    path: str | Path,
+    *,
+    precision: Precision = "double",
+    source: str = "",
+    weights: str = "",
+    check: bool = False,
+    compare: bool = False,
+    tiles: int = TILES,
+) -> Report:
+    """Writes images into a file from which `decompress` gets them back to the last pixel.
+
+    Arguments:
+        model: A model with `scan`, or with a posterior for bits-back coding.
+        originals: The images.
+        path: The file; it appears when all of it is written.
+        precision: What the network computes in; "single" is faster, and only the same machine and version decode it.
+        source: Where the model comes from, for the decoder to find it again.
+        weights: Which file of weights it has, if not the one loaded by default.
+        check: Decode every block and compare before it is written.
+        compare: Find out what PNG, WebP and xz need.
+        tiles: Tiles after which a block is closed.
+
+    Raises:
+        DataError: An image cannot be read.
+        UsageError: The model is for black-and-white images and these are not.
+
+    Example:
+        >>> import tempfile, zeuxis
+        >>> from zeuxis.compression.image_sources import Rows
+        >>> from zeuxis.autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
+        >>> data = zeuxis.Dataset(zeuxis.Spec("tiny", (3, 5, 7)), torch.randint(0, 256, (2, 3, 5, 7), dtype=torch.uint8))
+        >>> model = PixelCNN(PixelCNNConfig(maps=6, layers=1, head=6), zeuxis.Spec("tiny", (3, 4, 4))).eval()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     report = compress(model, Rows(data, "tiny-"), f"{folder}/tiny.zx")
+        ...     images = dict(decompress(f"{folder}/tiny.zx", model))
+        >>> report.chains, sorted(images), torch.equal(images["tiny-1.png"], data.all()[1])
+        ([8], ['tiny-0.png', 'tiny-1.png'], True)
+    """
+    shape, rivals = model.spec.shape, Rivals()
+    with pinned():
+        coder = coder_for(model, precision)
+        report = Report(coder.kind)
+        header = Header(
+            zeuxis=version("zeuxis"),
+            model=model.name,
+            source=source,
+            weights=weights,
+            fingerprint=fingerprint(model),
+            coder=coder.kind,
+            precision=precision,
+            machine=machine(),
+            shape=(shape[0], shape[1], shape[2]),
+            images=len(originals),
+            prefix=originals.prefix,
+        )
+        require_names(originals)
+        require_own(Path(path))
+        total = sum(tile_count(originals.shape(i), shape) for i in range(len(originals)))
+
+        def fill(partial: Path) -> None:
+            with open(partial, "wb") as opened, meter(total, "compressing tiles") as advance:
+                encode(Writer(opened), advance)
+
+        def encode(file: Writer, advance: Advance) -> None:
+            file.section(header)
+            for first, last in blocks(originals, shape, tiles):
+                images = [originals.read(i) for i in range(first, last)]
+                for i, one in enumerate(images, first):
+                    require_levels(one, coder.levels, originals.where(i))
+                began = time.monotonic()
+                x = torch.cat([cut(one, shape) for one in images])
+                coded = coder.encode(x, coder.lanes_for(len(x)), advance)
+                report.seconds += time.monotonic() - began
+                if check and not torch.equal(coder.decode(coded, len(x), lambda more: None), x):
+                    where = f"The image {originals.where(first)}, or one of the {len(images) - 1:,} after it,"
+                    raise ZeuxisError(f"{where} does not decode to what it is, and nothing was written: try --precision double.")
+                names = () if originals.prefix else tuple(originals.name(i) for i in range(first, last))
+                file.section(Block(runs(images), names, first, coded.lanes, coded.kept, digest(images)), coded.payload)
+                report.add(images, x, coded)
+                for one in images if compare else []:
+                    rivals.add(one)
+            file.section(Done(report.images, len(report.chains)))
+
+        write(path, fill)
+    report.size = Path(path).stat().st_size
+    report.rivals = rivals.sizes() if compare else {}
+    return report
+
+
+def decompress(
+    path: str | Path, model: Model, *, numbers: bool = False, large: bool = False
+) -> Iterator[tuple[str, UInt8[Tensor, "channels height width"]]]:
+    """The images of a file with their names, block by block; a block's images are given out when all of them are proven right.
+
+    Arguments:
+        path: A file that `compress` wrote. All of it is checked before anything is decoded.
+        model: The model it was written with.
+        numbers: Call the images 0.png, 1.png and so on instead of by their names, which are then not checked.
+        large: Decode it, too, if it claims far more pixels than a file of its size is likely to hold.
+
+    Raises:
+        DataError: The file is damaged, belongs to another model, names images as no file should be named, or decodes to other pixels
+            than were coded.
+    """
+    contents = survey(path, numbers=numbers, large=large)
+    header = contents.header
+    if (found := fingerprint(model)) != header.fingerprint:
+        place = f" (then at '{header.source}')" if header.source else ""
+        asked = f"a {header.model} of fingerprint {header.fingerprint[:12]}{place}"
+        raise DataError(f"'{path}' was written with {asked}, and this {model.name} has {found[:12]}: give the same weights with --model.")
+    with pinned():
+        coder = coder_for(model, header.precision)
+    if header.bits != PRECISION or header.shape != model.spec.shape or header.coder != coder.kind:
+        how = f"frequencies of {header.bits} bits, tiles of {header.shape} and the {header.coder} coder"
+        raise DataError(f"'{path}' has {how}, which this zeuxis does not read for this model.")
+    names, expected = contents.names(), iter(contents.blocks)
+    with meter(sum(block.tiles(header.shape) for block in contents.blocks), "decompressing tiles") as advance:
+        for block, payload in sections(path, large):
+            if not isinstance(block, Block):
+                continue
+            if block != next(expected, None):
+                raise DataError(f"'{path}' was changed while it was read: start again.")
+            count = block.tiles(header.shape)
+            if block.lanes > coder.lanes_for(count):
+                raise DataError(f"'{path}' is damaged (a block says {block.lanes:,} lanes): fetch or copy it again.")
+            try:
+                with pinned():
+                    x = coder.decode(Coded(payload, block.lanes, block.kept), count, advance)
+                if digest(joined(x, block)) != block.digest:
+                    raise DataError("other pixels than were coded")
+            except DataError as error:
+                last = block.first + len(block) - 1
+                raise DataError(
+                    f"'{path}' is whole, but images {block.first} to {last} decode to {error}: it was written by {header.machine} in "
+                    f"{header.precision} precision, and this is {machine()}. Decode it where it was written."
+                ) from error
+            for one in joined(x, block):
+                yield next(names), one
+
+
+def joined(tiles: UInt8[Tensor, "n channels height width"], block: Block) -> Iterator[Tensor]:
+    """A block's images of its tiles, one at a time."""
+    at = 0
+    for shape in block.images():
+        count = tile_count(shape, tuple(tiles.shape[1:]))
+        yield join(tiles[at : at + count], shape)
+        at += count
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file says of itself.
+
+    Arguments:
+        header: Its first section.
+        blocks: What its blocks say.
+        numbers: Whether its images are to be numbered instead of named.
+    """
+
+    header: Header
+    blocks: list[Block]
+    numbers: bool = False
+
+    def names(self) -> Iterator[str]:
+        """The name of each image."""
+        total = self.header.images
+        for block in self.blocks:
+            if self.numbers or not block.names:
+                prefix = "" if self.numbers else self.header.prefix
+                yield from (numbered(prefix, i, total) for i in range(block.first, block.first + len(block)))
+            else:
+                yield from block.names
+
+    def shapes(self) -> set[tuple[int, ...]]:
+        """The shapes that images have."""
+        return {run[1:] for block in self.blocks for run in block.shapes}
+
+
+def survey(path: str | Path, *, numbers: bool = False, large: bool = False) -> Contents:
+    """What a file says of itself, every byte checked.
+
+    Arguments:
+        path: The file.
+        numbers: Number the images instead of checking their names.
+        large: Take it, too, if it claims far more pixels than a file of its size is likely to hold.
+
+    Raises:
+        DataError: It is damaged, of another kind, or claims or names what no file should.
+    """
+    found = [about for about, _ in sections(path, large)]
+    header, blocks = found[0], [about for about in found if isinstance(about, Block)]
+    assert isinstance(header, Header)
+    if header.images != sum(map(len, blocks)):
+        raise DataError(f"'{path}' is damaged (its parts disagree on the number of images): fetch or copy it again.")
+    contents = Contents(header, blocks, numbers)
+    if numbers:
+        return contents
+    for name in itertools.chain([f"{header.prefix}0.png"], *(block.names for block in blocks)):
+        if wrong := fault(name):
+            raise DataError(f"'{path}' is damaged or not to be trusted: its name {name!r} {wrong}. {INSTEAD}.")
+    if any(block.names for block in blocks) and (name := clash(contents.names())):
+        raise DataError(f"'{path}' calls two images {name!r}, or what some systems take for the same. {INSTEAD}.")
+    return contents
+
+
+INSTEAD = "Add --numbers (numbers=True) to have its images numbered instead of named"
+
+
+def require_names(originals: Originals) -> None:
+    """Refuses names that `decompress` would not take."""
+    total = len(originals)
+    names = [numbered(originals.prefix, 0, total)] if originals.prefix else [originals.name(i) for i in range(total)]
+    for name in names:
+        if wrong := fault(name):
+            raise UsageError(f"The name {name!r} of an image {wrong}: rename it.")
+    if name := clash(names):
+        raise UsageError(f"Two images would both be called '{name}': compress them into two files, or rename one.")
+
+
+def require_own(path: Path) -> None:
+    """Refuses to write over what is none of this format, as one of the images may be."""
+    if path.is_file() and path.stat().st_size:
+        with open(path, "rb") as file:
+            if file.read(len(MAGIC)) != MAGIC:
+                raise UsageError(f"There is a '{path}' already, which `zeuxis compress` did not write: give another place with -o.")
+
+
+def require_levels(x: UInt8[Tensor, "channels height width"], levels: int, where: str) -> None:
+    """Refuses an image with pixels that a model gives no probability to."""
+    if torch.equal(to_pixels(to_levels(x, levels), levels), x):
+        return
+    if levels == 2:
+        raise UsageError(
+            f"The model knows only black and white, and the image {where} has greys or colours: add --binarise to turn it black and "
+            "white first, which is not lossless, or take a model of 256 levels."
+        )
+    raise UsageError(f"The model knows {levels} levels of brightness, and the image {where} has others: take a model of 256 levels.")
+
+
+def blocks(originals: Originals, shape: tuple[int, ...], tiles: int) -> Iterator[tuple[int, int]]:
+    """First and last + 1 of the images of each block: as many as make `tiles` tiles, at least one."""
+    first = count = 0
+    most = BLOCK // math.prod(shape)
+    for i in range(len(originals)):
+        more = tile_count(originals.shape(i), shape)
+        if more > most:
+            raise UsageError(f"The image {originals.where(i)} is too large for one block: cut it into smaller ones.")
+        if count + more > most:
+            yield first, i
+            first, count = i, 0
+        count += more
+        if count >= tiles or i + 1 == len(originals):
+            yield first, i + 1
+            first, count = i + 1, 0
+
+
+def runs(images: list[Tensor]) -> tuple[tuple[int, ...], ...]:
+    """Shapes of images in a row: how many, then the shape."""
+    return tuple((len(list(same)), *shape) for shape, same in itertools.groupby(tuple(x.shape) for x in images))
+
+
+def digest(images: Iterable[Tensor]) -> str:
+    """What proves pixels and shapes right."""
+    total = hashlib.blake2b(digest_size=DIGEST)
+    for x in images:
+        total.update(repr(tuple(x.shape)).encode())
+        total.update(x.contiguous().numpy().tobytes())
+    return total.hexdigest()

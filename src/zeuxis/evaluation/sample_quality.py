@@ -1,0 +1,144 @@
+"""One call that scores a model's samples, with what a reader needs beside each score: network, numbers, floor.
+
+The floor is the score of real images against other real images: one half of the set stands in the samples' place, as many as there
+are samples, and both columns compare with the same other half. No model can be expected to do better.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from rich.table import Table
+
+from ..arguments import public
+from ..capabilities import CanSample
+from ..data.dataset import Dataset
+from ..errors import UsageError
+from ..model import Model, require
+from ..ranges import Count, Seed
+from .features.cache import cached_features
+from .features.feature_network import FeatureNetwork, feature_network
+from .images import phrase
+from .metrics import Scores, scores
+
+TITLES = {
+    "score": "score (higher is better)",
+    "frechet": "Fréchet distance (lower)",
+    "kernel": "kernel distance x 1000 (lower)",
+    "precision": "precision",
+    "recall": "recall",
+    "density": "density",
+    "coverage": "coverage",
+}
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Scores and their protocol.
+
+    Arguments:
+        fake: Scores of the model's samples against real images.
+        floor: Scores of real images against the same real images, or None.
+        network: The feature network's name.
+        network_hash: The first digits of the hash of its weights.
+        data: The data set.
+        split: The part of it that was compared with, or "" if the caller did not say.
+        features: Length of the feature vectors.
+        n_real: Real images.
+        n_fake: Samples.
+        n_floor: Real images in the place of samples, for the floor.
+        seed: Fixed codes and the choice of images.
+    """
+
+    fake: Scores
+    floor: Scores | None
+    network: str
+    network_hash: str
+    data: str
+    split: str
+    features: int
+    n_real: int
+    n_fake: int
+    n_floor: int
+    seed: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for a record."""
+        return asdict(self)
+
+    def table(self) -> Table:
+        """The scores as a table that names network and numbers."""
+        network, real = f"{self.network} ({self.network_hash})", f"{self.n_real:,} real {phrase(self.split)}"
+        title = f"{self.data}: {self.n_fake:,} samples, {real}, features of {network}"
+        notes = [f"Kernel distance: subsets of {self.fake.kernel_size:,}."]
+        if min(self.n_real, self.n_fake) <= self.features:
+            notes.append(f"No more images than features ({self.features:,}): the Fréchet distance is far too high, floor included.")
+        caption = " ".join(notes)
+        table = Table("", "samples", title=title, title_justify="left", caption=caption, caption_justify="left")
+        if self.floor:
+            table.add_column(f"real against real ({self.n_floor:,})")
+        for key, name in TITLES.items():
+            table.add_row(name, *(shown(column, key) for column in (self.fake, self.floor) if column))
+        return table
+
+
+def shown(found: Scores, key: str) -> str:
+    """One score as text, with its spread if it has one; a single subset has none."""
+    value, spread = getattr(found, key), getattr(found, f"{key}_spread", None)
+    factor = 1000 if key == "kernel" else 1
+    return f"{factor * value:.3f}" + (f" ± {factor * spread:.3f}" if spread else "")
+
+
+@public
+def evaluate(
+    model: Model,
+    data: Dataset,
+    *,
+    n: Count = 10_000,
+    network: str | FeatureNetwork | None = None,
+    seed: Seed = 0,
+    floor: bool = True,
+    split: str = "",
+) -> Quality:
+    """Scores n samples of a model against real images.
+
+    Arguments:
+        model: Anything that can sample images.
+        data: Real images, as a rule the test set. Half of them stand in the samples' place for the floor; the samples are scored
+            against the other half, so that both columns compare with the same images.
+        n: Samples, and as many real images in each place; no more than half of the real images, since scores of unequal numbers
+            do not compare. The result says how many there were.
+        network: A feature network or its name; by default the data set's own.
+        seed: Fixes the codes and the choice of images.
+        floor: Whether to score real images too.
+        split: Which part of the data set `data` is, to be printed.
+
+    Example:
+        >>> import zeuxis
+        >>> quality = zeuxis.evaluate(zeuxis.load("mnist/dcgan"), zeuxis.load_data("mnist", split="test"), n=200)
+        >>> quality.network, quality.fake.score > 3
+        ('mnist/classifier', True)
+    """
+    if n < 20:
+        raise UsageError(f"Scores of fewer than 20 samples mean nothing, got n = {n}: ask for thousands.")
+    split = split or str(data.facts.get("split", ""))
+    require(model, CanSample, "draw samples")
+    assert isinstance(model, CanSample)
+    if len(data.spec.shape) != 3:
+        raise UsageError(f"'{data.spec.name}' holds no images: feature networks score images.")
+    net = network if isinstance(network, FeatureNetwork) else feature_network(network, data.spec.name)
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
+    half = min(n, len(data) // 2)
+    if half < 20:
+        more = ", or train with more held out (--training.hold-out)" if split == "held-out" else ""
+        raise UsageError(f"'{data.spec.name}' has {len(data)} images, too few to compare with: give at least 40{more}.")
+    real, _ = cached_features(net, data.batch(order[:half])[0], "features of real images")
+    samples = model.sample(half, generator=torch.Generator().manual_seed(seed)).cpu()
+    found = scores(real, *net.features(samples, "features of samples"))
+    other = None
+    if floor:
+        other = scores(real, *cached_features(net, data.batch(order[half : 2 * half])[0], "features of more real images"))
+    length = real.shape[1]
+    return Quality(found, other, net.name, net.hash, data.spec.name, split, length, half, half, half if floor else 0, seed)

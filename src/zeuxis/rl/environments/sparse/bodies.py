@@ -1,0 +1,114 @@
+"""What the tasks in MuJoCo share: a step whose positions are those after it, and pictures, or a sentence why there are none."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box
+
+from ....errors import UsageError
+
+if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    os.environ.setdefault("MUJOCO_GL", "egl")  # OpenGL without a screen; MuJoCo asks for it when it is imported
+
+import mujoco
+
+WIDTH, HEIGHT = 480, 320
+
+
+class Body(gymnasium.Env):
+    """A body in MuJoCo, moved by motors.
+
+    An episode starts where the model does, with normal noise of deviation 0.01 on the positions and 0.1 on the velocities.
+
+    Arguments:
+        model: The MJCF file.
+        skip: Steps of the mechanics to an action.
+        entries: Numbers of an observation.
+        render_mode: "rgb_array" draws; None does not.
+        camera: The model's camera that sees it.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"]}  # type: ignore[misc]
+
+    def __init__(self, model: str | Path, skip: int, entries: int, render_mode: str | None, camera: str) -> None:
+        self.model = mujoco.MjModel.from_xml_path(str(model))
+        self.data = mujoco.MjData(self.model)
+        self.skip, self.render_mode, self.camera = skip, render_mode, camera
+        self.renderer: Any = None
+        low, high = self.model.actuator_ctrlrange.astype(np.float32).T
+        self.low, self.high = low, high
+        self.action_space = Box(low, high, dtype=np.float32)
+        self.observation_space = Box(-np.inf, np.inf, (entries,), np.float64)
+
+    @property
+    def dt(self) -> float:
+        """Seconds to an action."""
+        return self.model.opt.timestep * self.skip
+
+    @property
+    def centre(self) -> np.ndarray:
+        """The whole body's centre of mass (metres)."""
+        return self.data.subtree_com[1]
+
+    def seen(self) -> np.ndarray:
+        """What the agent sees."""
+        raise NotImplementedError
+
+    def place(self) -> None:
+        """Lays out what else there is, at the start of an episode."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        """First observation; a seed fixes all that follow."""
+        super().reset(seed=seed)
+        mujoco.mj_resetData(self.model, self.data)
+        self.place()
+        self.data.qpos += 0.01 * self.np_random.standard_normal(self.model.nq)
+        self.data.qvel += 0.1 * self.np_random.standard_normal(self.model.nv)
+        mujoco.mj_forward(self.model, self.data)
+        return self.seen(), {}
+
+    def move(self, action: Any) -> None:
+        """Carries an action out; then the centre of mass is that of the new position, not of the one before the last step."""
+        self.data.ctrl[:] = np.minimum(np.maximum(action, self.low), self.high)
+        mujoco.mj_step(self.model, self.data, nstep=self.skip)
+        mujoco.mj_kinematics(self.model, self.data)
+        mujoco.mj_comPos(self.model, self.data)
+
+    def decorate(self, scene: Any) -> None:
+        """Adds to a picture what the mechanics know nothing of."""
+
+    def render(self) -> Any:
+        """A picture, uint8 (320, 480, 3)."""
+        if self.render_mode is None:
+            return None
+        try:
+            if self.renderer is None:
+                self.renderer = mujoco.Renderer(self.model, HEIGHT, WIDTH)
+            self.renderer.update_scene(self.data, self.camera)
+            self.decorate(self.renderer.scene)
+            return self.renderer.render()
+        except Exception as error:  # drivers fail in many ways
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise UsageError(
+                f"'{type(self).__name__}' cannot be drawn here ({reason}): without a screen MuJoCo needs EGL or OSMesa; "
+                "install one and set MUJOCO_GL=egl or osmesa."
+            ) from error
+
+    def close(self) -> None:
+        """Frees what drawing needed."""
+        if self.renderer is not None:
+            self.renderer.close()
+            self.renderer = None
+
+
+def ball(scene: Any, at: tuple[float, float, float], radius: float, colour: tuple[float, float, float, float]) -> None:
+    """Adds a ball to a picture."""
+    shape, size = mujoco.mjtGeom.mjGEOM_SPHERE, np.array([radius, 0.0, 0.0])
+    mujoco.mjv_initGeom(scene.geoms[scene.ngeom], shape, size, np.array(at), np.eye(3).ravel(), np.array(colour, np.float32))
+    scene.ngeom += 1
