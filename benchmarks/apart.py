@@ -1,7 +1,7 @@
 """Contestants of a comparison in processes of their own, in turn.
 
-What zeuxis sets up for a whole process (how float32 products are done, what the allocator keeps) would otherwise speed the plain
-script up too, which has no such settings where a user runs it.
+What zeuxis sets up for a whole process (how float32 products are done, what the allocator keeps)
+would otherwise speed the plain script up too, which has no such settings where a user runs it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ Steps = Callable[[int], None]
 
 
 def serve(pipe: Connection, make: Callable[[], Steps]) -> None:
-    """Runs so many steps as often as it is asked and answers with their seconds; asked for none, with the most bytes held, and ends."""
+    """Runs so many steps as often as it is asked and answers with their seconds; asked for none,
+    with the most bytes held, and ends."""
     steps = make()
     while n := pipe.recv():
         began = time.perf_counter()
@@ -28,12 +29,15 @@ def serve(pipe: Connection, make: Callable[[], Steps]) -> None:
     pipe.send(peak_memory(torch.device("cpu")))
 
 
-def apart(makers: dict[str, Callable[[], Steps]], n: int, rounds: int) -> tuple[dict[str, list[float]], dict[str, int]]:
-    """Seconds of n steps by each contestant, in turn, after n steps to warm up; and the most bytes that each held.
+def apart(
+    makers: dict[str, Callable[[], Steps]], n: int, rounds: int
+) -> tuple[dict[str, list[float]], dict[str, int]]:
+    """Seconds of n steps by each contestant, in turn, after n steps to warm up; and the most bytes
+    that each held.
 
     Arguments:
-        makers: What makes a contestant's steps; it is called in the contestant's process, so it must be a module's function or a
-            `functools.partial` of one.
+        makers: What makes a contestant's steps; it is called in the contestant's process, so it
+            must be a module's function or a `functools.partial` of one.
         n: Steps a turn.
         rounds: Turns.
     """

@@ -2,10 +2,12 @@
 
     python benchmarks/compare.py BEFORE [AFTER] [--only dcgan] [--record FILE]
 
-BEFORE and AFTER are folders of checkouts, or revisions, which are checked out for as long as this takes; AFTER is by default the
-checkout that this script lies in. Every case runs in a process of its own for each of the two, and the processes take turns, so that a
-busy machine slows both. What is printed is the median of the turns' ratios of times, after to before (above 1 is slower), with their
-quartiles. Cases use the public interface alone; one that a checkout does not know is left out and said.
+BEFORE and AFTER are folders of checkouts, or revisions, which are checked out for as long as this
+takes; AFTER is by default the checkout that this script lies in. Every case runs in a process of
+its own for each of the two, and the processes take turns, so that a busy machine slows both. What
+is printed is the median of the turns' ratios of times, after to before (above 1 is slower), with
+their quartiles. Cases use the public interface alone; one that a checkout does not know is left out
+and said.
 """
 
 from __future__ import annotations
@@ -32,13 +34,30 @@ class Side:
     """A process that runs one case with one checkout's code, a turn whenever it is asked."""
 
     def __init__(self, checkout: Path, case: str, quick: bool, threads: int) -> None:
-        words = [sys.executable, str(HERE), "--serve", case, "--threads", str(threads), *(["--quick"] if quick else [])]
-        environment = os.environ | {"PYTHONPATH": str(checkout / "src"), "OMP_NUM_THREADS": str(threads)}
+        words = [
+            sys.executable,
+            str(HERE),
+            "--serve",
+            case,
+            "--threads",
+            str(threads),
+            *(["--quick"] if quick else []),
+        ]
+        environment = os.environ | {
+            "PYTHONPATH": str(checkout / "src"),
+            "OMP_NUM_THREADS": str(threads),
+        }
         self.scratch = tempfile.TemporaryDirectory(prefix="compare-")
         environment |= {"XDG_CACHE_HOME": self.scratch.name}
         self.log = open(Path(self.scratch.name) / "log", "w+")  # noqa: SIM115
         self.process = subprocess.Popen(
-            words, env=environment, cwd=self.scratch.name, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True
+            words,
+            env=environment,
+            cwd=self.scratch.name,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
         )
 
     def turn(self) -> float:
@@ -63,7 +82,7 @@ class Side:
         self.scratch.cleanup()
 
 
-# --- what is timed, in the process of one checkout ---------------------------------------------------------------------------------
+# --- what is timed, in the process of one checkout
 
 
 def noise(shape: tuple[int, ...], n: int = 2_000, binary: bool = False) -> Any:
@@ -72,13 +91,15 @@ def noise(shape: tuple[int, ...], n: int = 2_000, binary: bool = False) -> Any:
 
     import zeuxis
 
-    x = torch.randint(0, 256, (n, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    x = torch.randint(
+        0, 256, (n, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     if binary:
         x = 255 * (x > 127).to(torch.uint8)
     return zeuxis.Dataset(zeuxis.Spec("noise", shape, 10), x, torch.arange(n) % 10)
 
 
-def fresh(name: str, data: Any, settings: dict[str, Any]) -> Any:
+def fresh(name: str, data: Any, config: dict[str, Any]) -> Any:
     """A new model of this name."""
     import torch
 
@@ -86,10 +107,12 @@ def fresh(name: str, data: Any, settings: dict[str, Any]) -> Any:
 
     torch.manual_seed(0)
     kind = zeuxis.models()[name]
-    return kind(kind.Config(**settings), data.spec)
+    return kind(kind.Config(**config), data.spec)
 
 
-def steps(name: str, shape: tuple[int, ...], batch: int, count: int, **settings: Any) -> Callable[[bool, int, Turn], None]:
+def steps(
+    name: str, shape: tuple[int, ...], batch: int, count: int, **config: Any
+) -> Callable[[bool, int, Turn], None]:
     """Training steps: `fit` runs on, and the game of each step notes when it begins."""
 
     def serve(quick: bool, threads: int, wait: Callable[[float | None], None]) -> None:
@@ -98,7 +121,7 @@ def steps(name: str, shape: tuple[int, ...], batch: int, count: int, **settings:
         import zeuxis
 
         data = noise(shape)
-        model, n = fresh(name, data, settings), 2 if quick else count
+        model, n = fresh(name, data, config), 2 if quick else count
         game, taken, began = model.play, 0, 0.0
 
         def play(given: Any) -> Iterator[Any]:
@@ -110,7 +133,9 @@ def steps(name: str, shape: tuple[int, ...], batch: int, count: int, **settings:
             yield from game(given)
 
         model.play = play
-        training = zeuxis.Training(images=10**9, batch=batch, film=0, log_every=10**12, threads=threads)
+        training = zeuxis.TrainingConfig(
+            images=10**9, batch=batch, film=0, log_every=10**12, threads=threads
+        )
         zeuxis.fit(model, data, training=training, quiet=True)
 
     return serve
@@ -135,24 +160,28 @@ def calls(make: Callable[[], Callable[[], object]]) -> Callable[[bool, int, Turn
     return serve
 
 
-def sampled(name: str, shape: tuple[int, ...], n: int, **settings: Any) -> Callable[[], Callable[[], object]]:
+def sampled(
+    name: str, shape: tuple[int, ...], n: int, **config: Any
+) -> Callable[[], Callable[[], object]]:
     """Drawing n images."""
 
     def make() -> Callable[[], object]:
         import torch
 
-        model = fresh(name, noise(shape, 100), settings).eval().requires_grad_(False)
+        model = fresh(name, noise(shape, 100), config).eval().requires_grad_(False)
         return lambda: model.sample(n, generator=torch.Generator().manual_seed(0))
 
     return make
 
 
-def likely(name: str, shape: tuple[int, ...], n: int, **settings: Any) -> Callable[[], Callable[[], object]]:
+def likely(
+    name: str, shape: tuple[int, ...], n: int, **config: Any
+) -> Callable[[], Callable[[], object]]:
     """Log-likelihoods, or bounds, of n images."""
 
     def make() -> Callable[[], object]:
         data = noise(shape, n, binary=True)
-        model, x = fresh(name, data, settings).eval().requires_grad_(False), data.all()
+        model, x = fresh(name, data, config).eval().requires_grad_(False), data.all()
         return lambda: model.log_prob(x)
 
     return make
@@ -226,28 +255,39 @@ def scanned(again: bool) -> Callable[[], Callable[[], object]]:
     return make
 
 
-TINY = ("--training.images", "100", "--training.batch", "100", "--training.film", "0", "--out", "runs")
+TINY = (
+    "--training.images",
+    "100",
+    "--training.batch",
+    "100",
+    "--training.film",
+    "0",
+    "--out",
+    "runs",
+)
 DENSE = ("--model.network", "dense", "--model.hidden", "50", "--model.latent", "5")
-GREY, RGB = (1, 28, 28), (3, 32, 32)
+GRAY, RGB = (1, 28, 28), (3, 32, 32)
 CASES: dict[str, Callable[[bool, int, Any], None]] = {
-    "step dcgan 28x28": steps("dcgan", GREY, 128, 4, layout="strided", channels=64),
+    "step dcgan 28x28": steps("dcgan", GRAY, 128, 4, layout="strided", channels=64),
     "step dcgan 32x32x3": steps("dcgan", RGB, 64, 4, layout="strided", channels=64),
-    "step improved-gan 28x28": steps("improved-gan", GREY, 100, 15),
-    "step improved-gan 28x28, moved, agree": steps("improved-gan", GREY, 100, 8, moved=0.5, agree=1.0),
-    "step infogan 28x28": steps("infogan", GREY, 128, 4),
-    "step vae 28x28": steps("vae", GREY, 100, 6),
-    "step iaf-vae 28x28": steps("iaf-vae", GREY, 100, 6),
+    "step improved-gan 28x28": steps("improved-gan", GRAY, 100, 15),
+    "step improved-gan 28x28, moved, agree": steps(
+        "improved-gan", GRAY, 100, 8, moved=0.5, agree=1.0
+    ),
+    "step infogan 28x28": steps("infogan", GRAY, 128, 4),
+    "step vae 28x28": steps("vae", GRAY, 100, 6),
+    "step iaf-vae 28x28": steps("iaf-vae", GRAY, 100, 6),
     "step iaf-ladder 32x32x3": steps("iaf-ladder", RGB, 16, 2, blocks=(2, 2), maps=32, latent=8),
-    "step pixelcnn 28x28": steps("pixelcnn", GREY, 16, 3, maps=16, layers=4),
+    "step pixelcnn 28x28": steps("pixelcnn", GRAY, 16, 3, maps=16, layers=4),
     "step pixelcnnpp 32x32x3": steps("pixelcnnpp", RGB, 8, 2, maps=16, blocks=1, mixtures=5),
-    "step pixelrnn 28x28": steps("pixelrnn", GREY, 16, 2, maps=16, layers=2),
+    "step pixelrnn 28x28": steps("pixelrnn", GRAY, 16, 2, maps=16, layers=2),
     "step planar": steps("planar", (2,), 512, 40),
-    "sampling dcgan, 500": calls(sampled("dcgan", GREY, 500)),
-    "sampling vae, 500": calls(sampled("vae", GREY, 500)),
-    "sampling pixelcnn, 16": calls(sampled("pixelcnn", GREY, 16, maps=16, layers=4)),
-    "sampling pixelrnn, 16": calls(sampled("pixelrnn", GREY, 16, maps=16, layers=2)),
-    "likelihood vae, 500": calls(likely("vae", GREY, 500)),
-    "likelihood pixelcnn, 100": calls(likely("pixelcnn", GREY, 100, maps=16, layers=4)),
+    "sampling dcgan, 500": calls(sampled("dcgan", GRAY, 500)),
+    "sampling vae, 500": calls(sampled("vae", GRAY, 500)),
+    "sampling pixelcnn, 16": calls(sampled("pixelcnn", GRAY, 16, maps=16, layers=4)),
+    "sampling pixelrnn, 16": calls(sampled("pixelrnn", GRAY, 16, maps=16, layers=2)),
+    "likelihood vae, 500": calls(likely("vae", GRAY, 500)),
+    "likelihood pixelcnn, 100": calls(likely("pixelcnn", GRAY, 100, maps=16, layers=4)),
     "classify, 1,000": calls(lambda: classified()),
     "load mnist/dcgan": calls(loaded("mnist/dcgan")),
     "load mnist/improved-gan": calls(loaded("mnist/improved-gan")),
@@ -256,7 +296,9 @@ CASES: dict[str, Callable[[bool, int, Any], None]] = {
     "read 500 pictures again": calls(scanned(again=True)),
     "start: import zeuxis": calls(command("-c", "import zeuxis")),
     "start: zeuxis --help": calls(command("-m", "zeuxis", "--help")),
-    "start: a run of one step": calls(command("-m", "zeuxis", "train", "vae", "--data", "DATA", *TINY, *DENSE)),
+    "start: a run of one step": calls(
+        command("-m", "zeuxis", "train", "vae", "--data", "DATA", *TINY, *DENSE)
+    ),
 }
 
 
@@ -275,7 +317,7 @@ def serve(case: str, quick: bool, threads: int) -> None:
     CASES[case](quick, threads, wait)
 
 
-# --- the comparison --------------------------------------------------------------------------------------------------------------
+# --- the comparison
 
 
 @contextmanager
@@ -288,27 +330,46 @@ def checkout(place: str) -> Iterator[tuple[Path, str]]:
     with tempfile.TemporaryDirectory(prefix="compare-") as temporary:
         folder = Path(temporary) / "checkout"
         made = ["git", "-C", str(root), "worktree"]
-        done = subprocess.run([*made, "add", "--detach", str(folder), place], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*made, "add", "--detach", str(folder), place],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode:
-            raise SystemExit(f"'{place}' is neither the folder of a checkout nor a revision: {done.stderr.strip().splitlines()[-1]}")
+            raise SystemExit(
+                (
+                    f"'{place}' is neither the folder of a checkout nor a revision: "
+                    f"{done.stderr.strip().splitlines()[-1]}"
+                )
+            )
         try:
             yield folder, revision(folder)
         finally:
-            subprocess.run([*made, "remove", "--force", str(folder)], capture_output=True, check=False)
+            subprocess.run(
+                [*made, "remove", "--force", str(folder)], capture_output=True, check=False
+            )
 
 
 def revision(folder: Path) -> str:
     """The commit that a folder is at, with a plus if files differ from it."""
     said = [
-        subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=False).stdout.strip()
+        subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, text=True, check=False
+        ).stdout.strip()
         for words in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "src"))
     ]
     return (said[0] or folder.name) + ("+" if said[1] else "")
 
 
-def compared(case: str, before: Path, after: Path, rounds: int, quick: bool, threads: int) -> dict[str, float]:
+def compared(
+    case: str, before: Path, after: Path, rounds: int, quick: bool, threads: int
+) -> dict[str, float]:
     """Medians of both and of the ratio of each round."""
-    sides = {"before": Side(before, case, quick, threads), "after": Side(after, case, quick, threads)}
+    sides = {
+        "before": Side(before, case, quick, threads),
+        "after": Side(after, case, quick, threads),
+    }
     try:
         for side in sides.values():
             side.turn()  # warms up
@@ -322,18 +383,34 @@ def compared(case: str, before: Path, after: Path, rounds: int, quick: bool, thr
     ratios = sorted(a / b for a, b in zip(times["after"], times["before"], strict=True))
     found = {f"{name} ms": 1e3 * statistics.median(values) for name, values in times.items()}
     quartiles = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else [ratios[0]] * 3
-    return found | {"ratio": statistics.median(ratios), "lower quartile": quartiles[0], "upper quartile": quartiles[2]}
+    return found | {
+        "ratio": statistics.median(ratios),
+        "lower quartile": quartiles[0],
+        "upper quartile": quartiles[2],
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("before", nargs="?", help="a checkout's folder or a revision")
-    parser.add_argument("after", nargs="?", default=str(HERE.parents[1]), help="likewise; by default this checkout")
-    parser.add_argument("--only", action="append", default=[], metavar="WORD", help="only cases with this in their name")
+    parser.add_argument(
+        "after", nargs="?", default=str(HERE.parents[1]), help="likewise; by default this checkout"
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="WORD",
+        help="only cases with this in their name",
+    )
     parser.add_argument("--rounds", type=int, default=9, help="turns of each")
     parser.add_argument("--threads", type=int, default=1, help="threads of each process")
     parser.add_argument("--quick", action="store_true", help="short turns, no record")
-    parser.add_argument("--record", default="results/speed-before-after.json", help="where the figures go")
+    parser.add_argument(
+        "--record", default="results/speed-before-after.json", help="where the figures go"
+    )
     parser.add_argument("--serve", choices=list(CASES), help=argparse.SUPPRESS)
     wanted = parser.parse_args()
     if wanted.serve:
@@ -342,10 +419,17 @@ def main() -> None:
         parser.error("give the checkout or revision to compare with")
     cases = [case for case in CASES if not wanted.only or any(word in case for word in wanted.only)]
     if not cases:
-        parser.error(f"no case has {' or '.join(wanted.only)} in its name: the cases are {', '.join(CASES)}")
+        parser.error(
+            f"no case has {' or '.join(wanted.only)} in its name: the cases are {', '.join(CASES)}"
+        )
     figures: dict[str, dict[str, float]] = {}
     with checkout(wanted.before) as (before, old), checkout(wanted.after) as (after, new):
-        print(f"before {old}, after {new}; {wanted.rounds} turns, {wanted.threads} threads; above 1 is slower\n")
+        print(
+            (
+                f"before {old}, after {new}; {wanted.rounds} turns, {wanted.threads} "
+                "threads; above 1 is slower\n"
+            )
+        )
         print(f"{'':40} {'before':>10} {'after':>10} {'ratio':>7}  quartiles")
         for case in cases:
             try:
@@ -354,11 +438,22 @@ def main() -> None:
                 print(f"{case:40} left out: {str(error)[:120]}", flush=True)
                 continue
             figures[case] = found
-            row = f"{case:40} {found['before ms']:7.1f} ms {found['after ms']:7.1f} ms {found['ratio']:7.3f}"
+            row = (
+                f"{case:40} {found['before ms']:7.1f} ms {found['after ms']:7.1f} ms "
+                f"{found['ratio']:7.3f}"
+            )
             mark = "  slower" if found["lower quartile"] > SLOWER else ""
-            print(f"{row}  {found['lower quartile']:.3f} to {found['upper quartile']:.3f}{mark}", flush=True)
+            print(
+                f"{row}  {found['lower quartile']:.3f} to {found['upper quartile']:.3f}{mark}",
+                flush=True,
+            )
     if not wanted.quick:
-        record = {"command": " ".join(["python", *sys.argv]), "before": old, "after": new, "rounds": wanted.rounds}
+        record = {
+            "command": " ".join(["python", *sys.argv]),
+            "before": old,
+            "after": new,
+            "rounds": wanted.rounds,
+        }
         record |= {"threads": wanted.threads, "figures": figures}
         Path(wanted.record).write_text(json.dumps(record, indent=2) + "\n")
         print(f"\nrecord: {wanted.record}")

@@ -1,10 +1,12 @@
-"""DCGAN's training against the plain script a competent user would write, and against the machine's own rates.
+"""DCGAN's training against the plain script a competent user would write, and against the machine's
+own rates.
 
     python benchmarks/dcgan.py [--quick]
 
-Every comparison is interleaved in one run, steps in processes of their own, and printed as a ratio of medians, since machines are
-noisy; absolute times are of this machine and moment. Prints: one step and one stretch of an epoch against the plain script, the share
-of the machine's rate of matrix products, batches from memory against a DataLoader on the same tensors, and peak memory.
+Every comparison is interleaved in one run, steps in processes of their own, and printed as a ratio
+of medians, since machines are noisy; absolute times are of this machine and moment. Prints: one
+step and one stretch of an epoch against the plain script, the share of the machine's rate of matrix
+products, batches from memory against a DataLoader on the same tensors, and peak memory.
 """
 
 from __future__ import annotations
@@ -30,9 +32,9 @@ from zeuxis.device import has_bf16
 from zeuxis.evaluation.record import machine, write_record
 from zeuxis.gan.dcgan import DCGANConfig
 from zeuxis.model import Model
+from zeuxis.training.config import TrainingConfig
 from zeuxis.training.loop import begin
-from zeuxis.training.sampler import Order
-from zeuxis.training.settings import Training
+from zeuxis.training.sampler import EpochSampler
 
 BATCH = 128
 
@@ -47,8 +49,14 @@ class PlainGenerator(nn.Module):
         self.norm = nn.BatchNorm2d(widths[0])
         layers: list[nn.Module] = []
         for a, b in pairwise(widths):
-            layers += [nn.ConvTranspose2d(a, b, 5, 2, 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
-        self.rest = nn.Sequential(*layers, nn.ConvTranspose2d(widths[-1], image, 5, 2, 2, 1, bias=False), nn.Tanh())
+            layers += [
+                nn.ConvTranspose2d(a, b, 5, 2, 2, 1, bias=False),
+                nn.BatchNorm2d(b),
+                nn.ReLU(),
+            ]
+        self.rest = nn.Sequential(
+            *layers, nn.ConvTranspose2d(widths[-1], image, 5, 2, 2, 1, bias=False), nn.Tanh()
+        )
 
     def forward(self, z: Tensor) -> Tensor:
         return self.rest(F.relu(self.norm(self.first(z).view(len(z), -1, self.side, self.side))))
@@ -62,15 +70,24 @@ class PlainDiscriminator(nn.Module):
         widths = [image, *(channels * 2**i for i in range(halvings))]
         layers: list[nn.Module] = []
         for i, (a, b) in enumerate(pairwise(widths)):
-            layers += [nn.Conv2d(a, b, 5, 2, 2, bias=False), *([nn.BatchNorm2d(b)] if i else []), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * side * side, 1, bias=False))
+            layers += [
+                nn.Conv2d(a, b, 5, 2, 2, bias=False),
+                *([nn.BatchNorm2d(b)] if i else []),
+                nn.LeakyReLU(0.2),
+            ]
+        self.layers = nn.Sequential(
+            *layers, nn.Flatten(), nn.Linear(widths[-1] * side * side, 1, bias=False)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)[:, 0]
 
 
-def script(data: Dataset, side: int, channels: int, halvings: int, tuning: Tuning) -> Callable[[int], None]:
-    """The usual script, in float32 with default layouts and Adam, both networks' gradients in both turns and a DataLoader, or tuned."""
+def script(
+    data: Dataset, side: int, channels: int, halvings: int, tuning: Tuning
+) -> Callable[[int], None]:
+    """The usual script, in float32 with default layouts and Adam, both networks' gradients in both
+    turns and a DataLoader, or tuned."""
     image = data.spec.shape[0]
     g = tuning.layout(PlainGenerator(side, channels, image, halvings))
     d = tuning.layout(PlainDiscriminator(side, channels, image, halvings))
@@ -104,8 +121,15 @@ def script(data: Dataset, side: int, channels: int, halvings: int, tuning: Tunin
 
 
 def ours(model: Model, data: Dataset, batch: int = BATCH) -> Callable[[int], None]:
-    """The same steps by zeuxis; the start that data give a model is not a step, as it is none in the plain script."""
-    fitting = begin(model, data, None, Training(images=10**9, batch=batch, film=0, log_every=10**12), quiet=True)
+    """The same steps by zeuxis; the start that data give a model is not a step, as it is none in
+    the plain script."""
+    fitting = begin(
+        model,
+        data,
+        None,
+        TrainingConfig(images=10**9, batch=batch, film=0, log_every=10**12),
+        quiet=True,
+    )
 
     def steps(n: int) -> None:
         for _ in range(n):
@@ -133,14 +157,16 @@ def interleaved(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str
 
 
 def multiplications(side: int, channels: int, image: int, halvings: int) -> float:
-    """Operations of one step of both players on one image: forward 1, weight gradient 1, input gradient 1 for each layer it reaches."""
+    """Operations of one step of both players on one image: forward 1, weight gradient 1, input
+    gradient 1 for each layer it reaches."""
     layers, at = [], side
     for i in reversed(range(halvings)):
         out = channels * 2 ** (i - 1) if i else image
         layers.append(2 * (at**2) * channels * 2**i * out * 25)
         at *= 2
     convolutions, dense = sum(layers), 2 * 100 * side**2 * channels * 2 ** (halvings - 1)
-    # D turn: G forward, D forward and both gradients on two batches less the input gradient of the first layer; G turn: G forward
+    # D turn: G forward, D forward and both gradients on two batches less the input gradient of the
+    # first layer; G turn: G forward
     # and both gradients, D forward and input gradient.
     return (1 + 6 + 3 + 2) * convolutions - 2 * layers[-1] + 4 * dense
 
@@ -154,7 +180,9 @@ def product_rate(bf16: bool, rounds: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="few repetitions, no record")
     parser.add_argument("--record", default="results/speed-dcgan.json", help="where the figures go")
     wish = parser.parse_args()
@@ -163,34 +191,66 @@ def main() -> None:
     print(machine())
     for name, source, side, channels, halvings in (
         ("dcgan 28x28x1", load_data("mnist"), 7, 64, 2),
-        ("dcgan 32x32x3", colour(), 4, 64, 3),
+        ("dcgan 32x32x3", color(), 4, 64, 3),
     ):
         model = build("dcgan", DCGANConfig(layout="strided", channels=channels), source.spec)
         contestant = partial(script, source, side, channels, halvings)
         found = contest(name, contestant, partial(ours, model, source), n, rounds)
         rate = product_rate(has_bf16(torch.device("cpu")), 5)
         slow, fast = (found[f"{key} ms"] / 1e3 for key in ("plain", "zeuxis"))
-        share = BATCH * multiplications(side, channels, source.spec.shape[0], halvings) / fast / rate
+        share = (
+            BATCH * multiplications(side, channels, source.spec.shape[0], halvings) / fast / rate
+        )
         found |= {"share of product rate": share}
-        found |= {"epoch minutes": len(source) / BATCH * fast / 60, "plain epoch minutes": len(source) / BATCH * slow / 60}
+        found |= {
+            "epoch minutes": len(source) / BATCH * fast / 60,
+            "plain epoch minutes": len(source) / BATCH * slow / 60,
+        }
         figures[name] = found
-        print(f"{share:.0%} of the machine's {rate / 1e9:.0f} GFLOP/s; an epoch {found['epoch minutes']:.1f} min; ", end="")
-        print(f"peak memory {found['plain peak memory MB']:.0f} MB plain, {found['zeuxis peak memory MB']:.0f} MB zeuxis")
+        print(
+            (
+                f"{share:.0%} of the machine's {rate / 1e9:.0f} GFLOP/s; an epoch "
+                f"{found['epoch minutes']:.1f} min; "
+            ),
+            end="",
+        )
+        print(
+            (
+                f"peak memory {found['plain peak memory MB']:.0f} MB plain, "
+                f"{found['zeuxis peak memory MB']:.0f} MB zeuxis"
+            )
+        )
     figures["batches"] = batches(rounds)
     if not wish.quick:
-        print("record:", write_record(wish.record, figures, seconds=time.monotonic() - began, seed=0, note="ratios of medians"))
+        print(
+            "record:",
+            write_record(
+                wish.record,
+                figures,
+                seconds=time.monotonic() - began,
+                seed=0,
+                note="ratios of medians",
+            ),
+        )
 
 
-def colour() -> Dataset:
+def color() -> Dataset:
     """Made-up images in the size of CIFAR-10: speed does not depend on what they show."""
     generator = torch.Generator().manual_seed(0)
-    return Dataset(Spec("colour", (3, 32, 32)), torch.randint(0, 256, (50_000, 3, 32, 32), dtype=torch.uint8, generator=generator))
+    return Dataset(
+        Spec("color", (3, 32, 32)),
+        torch.randint(0, 256, (50_000, 3, 32, 32), dtype=torch.uint8, generator=generator),
+    )
 
 
 def batches(rounds: int) -> dict[str, float]:
-    """Batches of MNIST by this loop's indexing against a DataLoader over the same tensors, images a second."""
+    """Batches of MNIST by this loop's indexing against a DataLoader over the same tensors, images a
+    second."""
     data = load_data("mnist")
-    order, loader = Order(len(data), 100, 0), DataLoader(TensorDataset(data.all()), 100, shuffle=True)
+    order, loader = (
+        EpochSampler(len(data), 100, 0),
+        DataLoader(TensorDataset(data.all()), 100, shuffle=True),
+    )
 
     def own() -> None:
         for step in range(100):
@@ -204,7 +264,11 @@ def batches(rounds: int) -> dict[str, float]:
     times = interleaved({"own": own, "loader": theirs}, rounds)
     rates = {key: 100 * 100 / statistics.median(values) for key, values in times.items()}
     print(f"batches: {rates['own']:,.0f} images/s against {rates['loader']:,.0f} by a DataLoader")
-    return {"images/s": rates["own"], "DataLoader images/s": rates["loader"], "ratio": rates["own"] / rates["loader"]}
+    return {
+        "images/s": rates["own"],
+        "DataLoader images/s": rates["loader"],
+        "ratio": rates["own"] / rates["loader"],
+    }
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-"""Rollouts against Gymnasium's vectors of environments, and products with the Fisher matrix against differentiating twice.
+"""Rollouts against Gymnasium's vectors of environments, and products with the Fisher matrix against
+differentiating twice.
 
     python benchmarks/rl.py [--quick]
 
-Interleaved in one process run, printed as rates and as ratios of medians, with the share of the machine's own rate of matrix products.
-If sb3-contrib and imitation are installed, their TRPO and GAIL learn the same tasks with the same networks, end to end, with as many
-environments as cores and with 8, in one process and in processes of their own.
+Interleaved in one process run, printed as rates and as ratios of medians, with the share of the
+machine's own rate of matrix products. If sb3-contrib and imitation are installed, their TRPO and
+GAIL learn the same tasks with the same networks, end to end, with as many environments as cores and
+with 8, in one process and in processes of their own.
 """
 
 from __future__ import annotations
@@ -31,9 +33,9 @@ from zeuxis.rl.environments.environment import task_of
 from zeuxis.rl.imitation.demonstrations import Demonstrations
 from zeuxis.rl.imitation.discriminator import GAILConfig
 from zeuxis.rl.imitation.gail import GAIL
-from zeuxis.rl.optimization.on_policy import TRPO, Learner, Learning
+from zeuxis.rl.optimization.on_policy import TRPO, Learner, OnPolicyConfig
 from zeuxis.rl.optimization.trpo import Fisher
-from zeuxis.rl.optimization.trust_region import TrustRegion
+from zeuxis.rl.optimization.trust_region import TrustRegionConfig
 from zeuxis.rl.policies.mlp import flat
 from zeuxis.rl.policies.numpy_policy import Actor
 from zeuxis.rl.policies.policy import Policy, policy_for
@@ -51,7 +53,11 @@ def single(name: str) -> Callable[[Actor, int], int]:
         for _ in range(n):
             with torch.inference_mode():
                 mean = policy(torch.from_numpy(np.asarray(x, np.float32))[None])[0]
-                action = (mean + policy.log_std.exp() * torch.randn_like(mean)).numpy().clip(space.low, space.high)
+                action = (
+                    (mean + policy.log_std.exp() * torch.randn_like(mean))
+                    .numpy()
+                    .clip(space.low, space.high)
+                )
             x, _, terminated, truncated, _ = env.step(action)
             if terminated or truncated:
                 x, _ = env.reset()
@@ -71,7 +77,11 @@ def vector(name: str, count: int) -> Callable[[Policy, int], int]:
         for _ in range(n // count):
             with torch.inference_mode():
                 mean = policy(torch.from_numpy(np.asarray(x, np.float32)))
-                action = (mean + policy.log_std.exp() * torch.randn_like(mean)).numpy().clip(space.low, space.high)
+                action = (
+                    (mean + policy.log_std.exp() * torch.randn_like(mean))
+                    .numpy()
+                    .clip(space.low, space.high)
+                )
             x, *_ = env.step(action)
         return n // count * count
 
@@ -79,14 +89,24 @@ def vector(name: str, count: int) -> Callable[[Policy, int], int]:
 
 
 def twice(policy: Policy, x: Tensor) -> Callable[[Tensor], Tensor]:
-    """The Fisher product of the textbook: the gradient of the divergence's gradient times a vector, built anew each time."""
+    """The Fisher product of the textbook: the gradient of the divergence's gradient times a vector,
+    built anew each time."""
     with torch.no_grad():
         law = policy.law(policy.network(x))
 
     def product(v: Tensor) -> Tensor:
         divergence = policy.kl(law, policy.network(x)).mean()
-        gradient = torch.cat([g.flatten() for g in torch.autograd.grad(divergence, list(policy.parameters()), create_graph=True)])
-        return torch.cat([g.flatten() for g in torch.autograd.grad(gradient @ v, list(policy.parameters()))])
+        gradient = torch.cat(
+            [
+                g.flatten()
+                for g in torch.autograd.grad(
+                    divergence, list(policy.parameters()), create_graph=True
+                )
+            ]
+        )
+        return torch.cat(
+            [g.flatten() for g in torch.autograd.grad(gradient @ v, list(policy.parameters()))]
+        )
 
     return product
 
@@ -115,7 +135,12 @@ def rollouts(name: str, n: int, rounds: int) -> dict[str, float]:
             found[f"{key} steps/s"] = taken[key] / statistics.median(seconds)
     best = max(found["plain loop steps/s"], found["async vector steps/s"])
     found["ratio"] = found["workers steps/s"] / best
-    print(name + ": " + ", ".join(f"{key} {value:,.0f}" for key, value in found.items() if key != "ratio"), end="")
+    print(
+        name
+        + ": "
+        + ", ".join(f"{key} {value:,.0f}" for key, value in found.items() if key != "ratio"),
+        end="",
+    )
     print(f" ({cores} workers): {found['ratio']:.2f} times the better of the others")
     return found
 
@@ -130,17 +155,30 @@ def products(name: str, n: int, rounds: int) -> dict[str, float]:
     times = interleaved({"twice": lambda: textbook(v), "ours": lambda: ours(v)}, rounds)
     slow, fast = (statistics.median(times[key]) for key in ("twice", "ours"))
     ratio = statistics.median(a / b for a, b in zip(times["twice"], times["ours"], strict=True))
-    # 2 operations a weight and a row for each product: two forward a layer but one in the first, and two back but one in the first.
+    # 2 operations a weight and a row for each product: two forward a layer but one in the first,
+    # and two back but one in the first.
     weights = [layer.weight.numel() for layer in policy.network.layers]
     share = 2 * n * (4 * sum(weights) - 2 * weights[0]) / fast / product_rate(False, 5)
-    print(f"{name}, {n:,} steps: a Fisher product {1e3 * slow:.0f} ms by differentiating twice, {1e3 * fast:.0f} ms here: ", end="")
+    print(
+        (
+            f"{name}, {n:,} steps: a Fisher product {1e3 * slow:.0f} ms by differentiating "
+            f"twice, {1e3 * fast:.0f} ms here: "
+        ),
+        end="",
+    )
     print(f"{ratio:.2f} times as fast, {share:.0%} of the machine's products, apart by {error:.0e}")
-    return {"twice ms": 1e3 * slow, "ours ms": 1e3 * fast, "ratio": ratio, "share of product rate": share, "relative error": error}
+    return {
+        "twice ms": 1e3 * slow,
+        "ours ms": 1e3 * fast,
+        "ratio": ratio,
+        "share of product rate": share,
+        "relative error": error,
+    }
 
 
 PLACES = ("", "8 DummyVecEnv", "8 SubprocVecEnv")
-"""How the peers' environments run: as many as there are cores in one process, as their authors' settings have it, or 8 in one way or
-the other; "" is the first, whose figures have no suffix."""
+"""How the peers' environments run: as many as there are cores in one process, as their authors'
+settings have it, or 8 in one way or the other; "" is the first, whose figures have no suffix."""
 
 
 def environments(name: str, place: str) -> Any:
@@ -149,32 +187,54 @@ def environments(name: str, place: str) -> Any:
     from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
     count = 8 if place else len(os.sched_getaffinity(0))
-    return make_vec_env(name, count, vec_env_cls=SubprocVecEnv if "Subproc" in place else DummyVecEnv)
+    return make_vec_env(
+        name, count, vec_env_cls=SubprocVecEnv if "Subproc" in place else DummyVecEnv
+    )
 
 
 def against_peer(name: str, batch: int, iterations: int, rounds: int) -> dict[str, float]:
-    """Steps a second of TRPO from rollout to value function: sb3-contrib's with the settings its authors publish, and the same here."""
+    """Steps a second of TRPO from rollout to value function: sb3-contrib's with the settings its
+    authors publish, and the same here."""
     if importlib.util.find_spec("sb3_contrib") is None:
         print("sb3-contrib is not installed: no comparison with it")
         return {}
     from sb3_contrib import TRPO as PeerTRPO
     from stable_baselines3.common.vec_env import VecNormalize
 
-    same = {"batch_size": 128, "learning_rate": 1e-3, "gamma": 0.99, "gae_lambda": 0.95, "target_kl": 0.04}
+    same = {
+        "batch_size": 128,
+        "learning_rate": 1e-3,
+        "gamma": 0.99,
+        "gae_lambda": 0.95,
+        "target_kl": 0.04,
+    }
     peers: dict[str, Peer] = {}
     for place in PLACES:
         envs = VecNormalize(environments(name, place))
         more = {"cg_max_steps": 25, "n_critic_updates": 20, "device": "cpu", "seed": 0}
         peer = PeerTRPO("MlpPolicy", envs, n_steps=batch // envs.num_envs, **more, **same)
         peers[place] = peer, peer.learn
-    learning = Learning(steps=10**9, batch=batch, lam=0.95, value_epochs=20, value_batch=128, log_every=10**6)
-    ours = TRPO(name, learning, region=TrustRegion(delta=0.04, iterations=25), quiet=True)
-    return race(f"TRPO {name}, {batch:,} steps an iteration", "sb3-contrib", peers, ours, batch * iterations, rounds)
+    learning = OnPolicyConfig(
+        steps=10**9, batch=batch, lam=0.95, value_epochs=20, value_batch=128, log_every=10**6
+    )
+    ours = TRPO(name, learning, region=TrustRegionConfig(delta=0.04, iterations=25), quiet=True)
+    return race(
+        f"TRPO {name}, {batch:,} steps an iteration",
+        "sb3-contrib",
+        peers,
+        ours,
+        batch * iterations,
+        rounds,
+    )
 
 
 def against_imitation(name: str, batch: int, iterations: int, rounds: int) -> dict[str, float]:
-    """Steps a second of GAIL with TRPO: the imitation library's on sb3-contrib's TRPO, and the same here, one discriminator step each."""
-    if importlib.util.find_spec("imitation") is None or importlib.util.find_spec("sb3_contrib") is None:
+    """Steps a second of GAIL with TRPO: the imitation library's on sb3-contrib's TRPO, and the same
+    here, one discriminator step each."""
+    if (
+        importlib.util.find_spec("imitation") is None
+        or importlib.util.find_spec("sb3_contrib") is None
+    ):
         print("imitation or sb3-contrib is not installed: no comparison with them")
         return {}
     from imitation.algorithms.adversarial.gail import GAIL as PeerGAIL
@@ -184,10 +244,20 @@ def against_imitation(name: str, batch: int, iterations: int, rounds: int) -> di
     from sb3_contrib import TRPO as PeerTRPO
 
     with Engine(name, 0) as engine:  # whom it imitates does not matter to the time it takes
-        demos = Demonstrations(engine.collect(policy_for(task_of(name), (100, 100)).actor(), episodes=20)[0])
+        demos = Demonstrations(
+            engine.collect(policy_for(task_of(name), (100, 100)).actor(), episodes=20)[0]
+        )
     x, u = demos.pairs()
-    pairs = Transitions(obs=x, acts=u, infos=np.array([{}] * len(x)), next_obs=x, dones=np.zeros(len(x), bool))
-    same = {"batch_size": 256, "n_critic_updates": 10, "policy_kwargs": {"net_arch": [100, 100]}, "device": "cpu", "seed": 0}
+    pairs = Transitions(
+        obs=x, acts=u, infos=np.array([{}] * len(x)), next_obs=x, dones=np.zeros(len(x), bool)
+    )
+    same = {
+        "batch_size": 256,
+        "n_critic_updates": 10,
+        "policy_kwargs": {"net_arch": [100, 100]},
+        "device": "cpu",
+        "seed": 0,
+    }
     peers: dict[str, Peer] = {}
     for place in PLACES:
         envs = environments(name, place)
@@ -200,18 +270,35 @@ def against_imitation(name: str, batch: int, iterations: int, rounds: int) -> di
             "custom_logger": logger.configure(tempfile.mkdtemp(), ()),
         }
         round_size = batch // envs.num_envs * envs.num_envs
-        theirs = PeerGAIL(demonstrations=pairs, venv=envs, gen_algo=peer, reward_net=reward, gen_train_timesteps=round_size, **more)
+        theirs = PeerGAIL(
+            demonstrations=pairs,
+            venv=envs,
+            gen_algo=peer,
+            reward_net=reward,
+            gen_train_timesteps=round_size,
+            **more,
+        )
         peers[place] = peer, lambda n, theirs=theirs, **_: theirs.train(n)
-    learning = Learning(steps=10**9, batch=batch, hidden=(100, 100), log_every=10**6)
-    ours = GAIL(name, demos, GAILConfig(), learning, TrustRegion(iterations=15), quiet=True)
-    return race(f"GAIL {name}, {batch:,} steps an iteration", "imitation", peers, ours, batch * iterations, rounds)
+    learning = OnPolicyConfig(steps=10**9, batch=batch, hidden=(100, 100), log_every=10**6)
+    ours = GAIL(name, demos, GAILConfig(), learning, TrustRegionConfig(iterations=15), quiet=True)
+    return race(
+        f"GAIL {name}, {batch:,} steps an iteration",
+        "imitation",
+        peers,
+        ours,
+        batch * iterations,
+        rounds,
+    )
 
 
 Peer = tuple[Any, Callable[..., object]]
 
 
-def race(what: str, rival: str, peers: dict[str, Peer], ours: Learner, steps: int, rounds: int) -> dict[str, float]:
-    """Steps a second of a peer in each of its settings and of the learner here, in turn, after one turn to warm up."""
+def race(
+    what: str, rival: str, peers: dict[str, Peer], ours: Learner, steps: int, rounds: int
+) -> dict[str, float]:
+    """Steps a second of a peer in each of its settings and of the learner here, in turn, after one
+    turn to warm up."""
     threads = torch.get_num_threads()
     labels = {place: f"{rival}, {place}" if place else rival for place in peers}
     rates: dict[str, list[float]] = {label: [] for label in (*labels.values(), "zeuxis")}
@@ -227,7 +314,9 @@ def race(what: str, rival: str, peers: dict[str, Peer], ours: Learner, steps: in
             ours.iterate()
         return ours.steps - before
 
-    turns: dict[str, Callable[[], int]] = {labels[place]: lambda peer=peer: theirs(*peer) for place, peer in peers.items()}
+    turns: dict[str, Callable[[], int]] = {
+        labels[place]: lambda peer=peer: theirs(*peer) for place, peer in peers.items()
+    }
     turns["zeuxis"] = here
     for turn in range(rounds + 1):
         for key, call in turns.items():
@@ -244,15 +333,25 @@ def race(what: str, rival: str, peers: dict[str, Peer], ours: Learner, steps: in
         ratio = statistics.median(a / b for a, b in zip(rates["zeuxis"], rates[label], strict=True))
         found[f"ratio to {place}" if place else "ratio"] = ratio
     best = max(labels.values(), key=lambda label: found[f"{label} steps/s"])
-    found["ratio to the best"] = statistics.median(a / b for a, b in zip(rates["zeuxis"], rates[best], strict=True))
+    found["ratio to the best"] = statistics.median(
+        a / b for a, b in zip(rates["zeuxis"], rates[best], strict=True)
+    )
     said = ", ".join(f"{found[f'{label} steps/s']:,.0f} by {label}" for label in labels.values())
-    print(f"{what}: steps/s {said}, {found['zeuxis steps/s']:,.0f} here: {found['ratio']:.2f} times the first, ", end="")
+    print(
+        (
+            f"{what}: steps/s {said}, {found['zeuxis steps/s']:,.0f} here: "
+            f"{found['ratio']:.2f} times the first, "
+        ),
+        end="",
+    )
     print(f"{found['ratio to the best']:.2f} times the best")
     return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="few repetitions, no record")
     parser.add_argument("--record", default="results/speed-rl.json", help="where the figures go")
     wish = parser.parse_args()
@@ -263,11 +362,22 @@ def main() -> None:
     for name in ("Hopper-v5",) if wish.quick else ("Hopper-v5", "HalfCheetah-v5", "Humanoid-v5"):
         figures[f"rollouts {name}"] = rollouts(name, n, rounds)
     for name in ("Hopper-v5", "Humanoid-v5"):
-        figures[f"Fisher {name}"] = products(name, 2_000 if wish.quick else 50_000, 3 if wish.quick else 11)
+        figures[f"Fisher {name}"] = products(
+            name, 2_000 if wish.quick else 50_000, 3 if wish.quick else 11
+        )
     figures["TRPO Hopper-v5"] = against_peer("Hopper-v5", 2048, 1 if wish.quick else 5, rounds)
     figures["GAIL Hopper-v5"] = against_imitation("Hopper-v5", 5000, 1 if wish.quick else 2, rounds)
     if not wish.quick:
-        print("record:", write_record(wish.record, figures, seconds=time.monotonic() - began, seed=0, note="medians of interleaved rounds"))
+        print(
+            "record:",
+            write_record(
+                wish.record,
+                figures,
+                seconds=time.monotonic() - began,
+                seed=0,
+                note="medians of interleaved rounds",
+            ),
+        )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""The rival that a competent engineer tunes: what it may do, which of it pays on this machine, and the contest of three.
+"""The rival that a competent engineer tunes: what it may do, which of it pays on this machine, and
+the contest of three.
 
-A tuned script takes the better of bfloat16 autocast and float32 and of both memory layouts (a short trial decides), fused Adam, batches
-by indexing one tensor, and computes no gradient that nobody uses: none of the generator in the discriminator's turn, none of the
-discriminator's parameters in the generator's.
+A tuned script takes the better of bfloat16 autocast and float32 and of both memory layouts (a short
+trial decides), fused Adam, batches by indexing one tensor, and computes no gradient that nobody
+uses: none of the generator in the discriminator's turn, none of the discriminator's parameters in
+the generator's.
 """
 
 from __future__ import annotations
@@ -28,14 +30,17 @@ class Tuning:
     """What a script does beyond the tutorial's; by default nothing."""
 
     tuned: bool = False
-    """Fused or foreach optimizer, indexing instead of a DataLoader, no gradient that is not used."""
+    """Fused or foreach optimizer, indexing instead of a DataLoader, no gradient that is not
+    used."""
     bf16: bool = False
     """Autocast to bfloat16."""
     channels_last: bool = False
     """Weights and images with channels last."""
 
     def __str__(self) -> str:
-        return ("bfloat16" if self.bf16 else "float32") + (", channels last" if self.channels_last else "")
+        return ("bfloat16" if self.bf16 else "float32") + (
+            ", channels last" if self.channels_last else ""
+        )
 
     def layout(self, x: Any) -> Any:
         """A network, or images, in the memory layout chosen."""
@@ -49,7 +54,12 @@ class Tuning:
         """No graph for what is only looked at; a plain script detaches afterwards."""
         return torch.no_grad() if self.tuned else nullcontext()
 
-    def adam(self, parameters: Iterable[nn.Parameter], lr: float, betas: tuple[float, float] = (0.9, 0.999)) -> torch.optim.Adam:
+    def adam(
+        self,
+        parameters: Iterable[nn.Parameter],
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+    ) -> torch.optim.Adam:
         return torch.optim.Adam(parameters, lr, betas, fused=True if self.tuned else None)
 
     @contextmanager
@@ -83,7 +93,10 @@ PLAIN = Tuning()
 def variants(images: bool) -> list[Tuning]:
     """Every tuning that might pay here; layouts matter to convolutions alone."""
     precisions = [False, True] if has_bf16(torch.device("cpu")) else [False]
-    return [Tuning(True, bf16, last) for bf16, last in product(precisions, [False, True] if images else [False])]
+    return [
+        Tuning(True, bf16, last)
+        for bf16, last in product(precisions, [False, True] if images else [False])
+    ]
 
 
 def fastest(script: Callable[[Tuning], Steps], n: int, images: bool) -> Tuning:
@@ -96,9 +109,15 @@ def fastest(script: Callable[[Tuning], Steps], n: int, images: bool) -> Tuning:
 
 
 def contest(
-    name: str, script: Callable[[Tuning], Steps], ours: Callable[[], Steps], n: int, rounds: int, images: bool = True
+    name: str,
+    script: Callable[[Tuning], Steps],
+    ours: Callable[[], Steps],
+    n: int,
+    rounds: int,
+    images: bool = True,
 ) -> dict[str, Any]:
-    """Milliseconds of a step of the plain script, of the tuned one and of zeuxis, and how many times as fast zeuxis is.
+    """Milliseconds of a step of the plain script, of the tuned one and of zeuxis, and how many
+    times as fast zeuxis is.
 
     Arguments:
         name: Printed before the figures.
@@ -111,11 +130,28 @@ def contest(
     tuning = fastest(script, max(1, n // 2), images)
     makers = {"plain": partial(script, PLAIN), "tuned": partial(script, tuning), "zeuxis": ours}
     times, held = apart(makers, n, rounds)
-    found: dict[str, Any] = {f"{key} ms": 1e3 * statistics.median(values) / n for key, values in times.items()}
+    found: dict[str, Any] = {
+        f"{key} ms": 1e3 * statistics.median(values) / n for key, values in times.items()
+    }
     for key, rival in (("ratio", "plain"), ("ratio to tuned", "tuned")):
-        found[key] = statistics.median(a / b for a, b in zip(times[rival], times["zeuxis"], strict=True))
+        found[key] = statistics.median(
+            a / b for a, b in zip(times[rival], times["zeuxis"], strict=True)
+        )
     found["tuned script"] = str(tuning)
     found |= {f"{key} peak memory MB": value / 1e6 for key, value in held.items()}
-    print(f"{name}: a step {found['plain ms']:.0f} ms plain, {found['tuned ms']:.0f} ms tuned ({tuning}), ", end="")
-    print(f"{found['zeuxis ms']:.0f} ms zeuxis: {found['ratio']:.2f} and {found['ratio to tuned']:.2f} times as fast; ", end="", flush=True)
+    print(
+        (
+            f"{name}: a step {found['plain ms']:.0f} ms plain, {found['tuned ms']:.0f} ms "
+            f"tuned ({tuning}), "
+        ),
+        end="",
+    )
+    print(
+        (
+            f"{found['zeuxis ms']:.0f} ms zeuxis: {found['ratio']:.2f} and "
+            f"{found['ratio to tuned']:.2f} times as fast; "
+        ),
+        end="",
+        flush=True,
+    )
     return found

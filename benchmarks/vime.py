@@ -1,11 +1,12 @@
-"""Information gain of a batch at once against one transition at a time, learning by written-out gradients against differentiating, and
-what both cost beside the collection of a batch.
+"""Information gain of a batch at once against one transition at a time, learning by written-out
+gradients against differentiating, and what both cost beside the collection of a batch.
 
     python benchmarks/vime.py [--quick]
 
-The peer is the plain script: a PyTorch network of Gaussian weights, pre-activations sampled ten times, `torch.autograd.grad` for each
-transition, `torch.optim.Adam` for the bound. Its tuned rival differentiates many transitions at once by `torch.func`, compiled where a
-compiler is there. Interleaved in one process run, on one thread; ratios of medians.
+The peer is the plain script: a PyTorch network of Gaussian weights, pre-activations sampled ten
+times, `torch.autograd.grad` for each transition, `torch.optim.Adam` for the bound. Its tuned rival
+differentiates many transitions at once by `torch.func`, compiled where a compiler is there.
+Interleaved in one process run, on one thread; ratios of medians.
 """
 
 from __future__ import annotations
@@ -31,8 +32,16 @@ from zeuxis.recipes.policies import curiosity
 from zeuxis.rl.exploration.bayesian_network import BNN, columns
 from zeuxis.rl.exploration.vime import VIME
 
-SIZES = {"classic": (3, (32,), 2), "HalfCheetah": (26, (64, 64), 20), "SwimmerGather": (35, (32,), 33)}
-TASKS = ("zeuxis/SparseMountainCar-v0", "zeuxis/SparseCartPoleSwingup-v0", "zeuxis/SparseHalfCheetah-v0")
+SIZES = {
+    "classic": (3, (32,), 2),
+    "HalfCheetah": (26, (64, 64), 20),
+    "SwimmerGather": (35, (32,), 33),
+}
+TASKS = (
+    "zeuxis/SparseMountainCar-v0",
+    "zeuxis/SparseCartPoleSwingup-v0",
+    "zeuxis/SparseHalfCheetah-v0",
+)
 SAMPLES = 10
 
 
@@ -43,13 +52,20 @@ class Plain:
         sizes = [inputs, *hidden, outputs]
         self.mu, self.rho = [], []
         for a, b in pairwise(sizes):
-            self.mu += [(torch.randn(a, b) * math.sqrt(2 / a)).requires_grad_(), torch.zeros(b, requires_grad=True)]
-            self.rho += [torch.full(p.shape, math.log(math.expm1(0.5))).requires_grad_() for p in self.mu[-2:]]
+            self.mu += [
+                (torch.randn(a, b) * math.sqrt(2 / a)).requires_grad_(),
+                torch.zeros(b, requires_grad=True),
+            ]
+            self.rho += [
+                torch.full(p.shape, math.log(math.expm1(0.5))).requires_grad_()
+                for p in self.mu[-2:]
+            ]
         self.parameters = [*self.mu, *self.rho]
         self.adam = torch.optim.Adam(self.parameters, 1e-3)
 
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
-        """Negative log-likelihood of rows, averaged over samples of the pre-activations, but for a constant."""
+        """Negative log-likelihood of rows, averaged over samples of the pre-activations, but for a
+        constant."""
         h = x.expand(SAMPLES, *x.shape)
         sigma = [F.softplus(r) for r in self.rho]
         last = len(self.mu) - 2
@@ -67,12 +83,15 @@ class Plain:
         k, total = len(self.mu), 0.0
         for i, rho in enumerate(self.rho):
             sigma, slope = F.softplus(rho), torch.sigmoid(rho)
-            stirred = (gradients[i] * sigma).square() + (gradients[k + i] * sigma / slope).square() / 2
+            stirred = (gradients[i] * sigma).square() + (
+                gradients[k + i] * sigma / slope
+            ).square() / 2
             total += stirred.sum().item()
         return 0.5e-4 * total
 
     def batched(self, part: int, compiled: bool = False) -> Callable[[Tensor, Tensor], Tensor]:
-        """Bonuses of many transitions at once, the tuned rival: `torch.func` differentiates for each of a part of the rows together.
+        """Bonuses of many transitions at once, the tuned rival: `torch.func` differentiates for
+        each of a part of the rows together.
 
         Arguments:
             part: Rows at a time.
@@ -80,7 +99,8 @@ class Plain:
         """
         k, last = len(self.mu), len(self.mu) - 2
         mu, sigma = [m.detach() for m in self.mu], [F.softplus(r.detach()) for r in self.rho]
-        # The bonus of a row is half a sum of squared slopes by mean and by deviation, each in units of its posterior's width.
+        # The bonus of a row is half a sum of squared slopes by mean and by deviation, each in units
+        # of its posterior's width.
         weights = [s.square() for s in sigma] + [s.square() / 2 for s in sigma]
 
         def loss(parameters: list[Tensor], x: Tensor, y: Tensor, noise: list[Tensor]) -> Tensor:
@@ -95,7 +115,9 @@ class Plain:
 
         def one(x: Tensor, y: Tensor, noise: list[Tensor]) -> Tensor:
             slopes = torch.func.grad(loss)([*mu, *sigma], x, y, noise)
-            return 0.5e-4 * sum((g.square() * w).sum() for g, w in zip(slopes, weights, strict=True))
+            return 0.5e-4 * sum(
+                (g.square() * w).sum() for g, w in zip(slopes, weights, strict=True)
+            )
 
         many = torch.func.vmap(one)
         if compiled:
@@ -104,7 +126,9 @@ class Plain:
 
         def bonuses(x: Tensor, y: Tensor) -> Tensor:
             parts = zip(x.split(part), y.split(part), strict=True)
-            return torch.cat([many(a, b, [torch.randn(len(a), SAMPLES, o) for o in outputs]) for a, b in parts])
+            return torch.cat(
+                [many(a, b, [torch.randn(len(a), SAMPLES, o) for o in outputs]) for a, b in parts]
+            )
 
         return bonuses
 
@@ -121,7 +145,8 @@ class Plain:
 
 
 def rivals(plain: Plain, x: Tensor, y: Tensor) -> dict[str, Callable[[], object]]:
-    """Bonuses of all rows by `torch.func`, in parts of 100 and 500, and compiled where there is a compiler; checked against autograd."""
+    """Bonuses of all rows by `torch.func`, in parts of 100 and 500, and compiled where there is a
+    compiler; checked against autograd."""
     found: dict[str, Callable[[], object]] = {}
     for part in (100, 500):
         bonuses = plain.batched(part)
@@ -129,36 +154,68 @@ def rivals(plain: Plain, x: Tensor, y: Tensor) -> dict[str, Callable[[], object]
     one_by_one = statistics.mean(plain.bonus(x[:1], y[:1]) for _ in range(300))
     together = plain.batched(100)(x[:1].expand(300, -1), y[:1].expand(300, -1)).mean().item()
     if abs(together / one_by_one - 1) > 0.3:
-        raise SystemExit(f"The batched rival computes something else: {together:.3g} and not {one_by_one:.3g}.")
+        raise SystemExit(
+            f"The batched rival computes something else: {together:.3g} and not {one_by_one:.3g}."
+        )
     try:
         compiled = plain.batched(500, compiled=True)
         compiled(x, y)
         found["torch.func, compiled"] = lambda: compiled(x, y)
     except Exception as error:  # whatever the compiler lacks here
-        print(f"torch.compile does not work here, its rival is left out: {str(error).strip().splitlines()[0][:100]}")
+        print(
+            (
+                "torch.compile does not work here, its rival is left out: "
+                f"{str(error).strip().splitlines()[0][:100]}"
+            )
+        )
     return found
 
 
 def gains(name: str, n: int, few: int, rounds: int) -> dict[str, float]:
-    """Milliseconds of the bonus of n transitions; the plain script does a few of them, and its time is scaled up."""
+    """Milliseconds of the bonus of n transitions; the plain script does a few of them, and its time
+    is scaled up."""
     inputs, hidden, outputs = SIZES[name]
     rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((n, inputs)).astype(np.float32), rng.standard_normal((n, outputs)).astype(np.float32)
+    x, y = (
+        rng.standard_normal((n, inputs)).astype(np.float32),
+        rng.standard_normal((n, outputs)).astype(np.float32),
+    )
     given, wanted = columns(x), np.ascontiguousarray(y.T)
-    nets = {kind: BNN(inputs, hidden, outputs, expectation=kind, samples=SAMPLES) for kind in ("moments", "samples")}  # type: ignore[arg-type]
+    nets = {
+        kind: BNN(inputs, hidden, outputs, expectation=kind, samples=SAMPLES)
+        for kind in ("moments", "samples")
+    }  # type: ignore[arg-type]
     plain, xs, ys = Plain(inputs, hidden, outputs), torch.from_numpy(x), torch.from_numpy(y)
-    calls: dict[str, Callable[[], object]] = {kind: lambda net=net: net.stirred(given, wanted, rng) for kind, net in nets.items()}
+    calls: dict[str, Callable[[], object]] = {
+        kind: lambda net=net: net.stirred(given, wanted, rng) for kind, net in nets.items()
+    }
     calls["autograd"] = lambda: [plain.bonus(xs[i : i + 1], ys[i : i + 1]) for i in range(few)]
-    calls["closed, one by one"] = lambda: [nets["moments"].stirred(given[:, i : i + 1], wanted[:, i : i + 1], rng) for i in range(few)]
+    calls["closed, one by one"] = lambda: [
+        nets["moments"].stirred(given[:, i : i + 1], wanted[:, i : i + 1], rng) for i in range(few)
+    ]
     calls |= rivals(plain, xs, ys)
     times = interleaved(calls, rounds)
     scale = {"autograd": n / few, "closed, one by one": n / few}
-    found = {f"{kind} ms": 1e3 * statistics.median(taken) * scale.get(kind, 1) for kind, taken in times.items()}
-    found |= {f"{kind} times as fast as autograd": found["autograd ms"] / found[f"{kind} ms"] for kind in nets}
+    found = {
+        f"{kind} ms": 1e3 * statistics.median(taken) * scale.get(kind, 1)
+        for kind, taken in times.items()
+    }
+    found |= {
+        f"{kind} times as fast as autograd": found["autograd ms"] / found[f"{kind} ms"]
+        for kind in nets
+    }
     batched = {kind: value for kind, value in found.items() if kind.startswith("torch.func")}
     best = min(batched, key=lambda kind: batched[kind])
-    found |= {f"{kind} times as fast as batched": batched[best] / found[f"{kind} ms"] for kind in nets}
-    print(f"{name}, {n:,} transitions, {nets['moments'].weights:,} weights: {found['autograd ms']:,.0f} ms by autograd, ", end="")
+    found |= {
+        f"{kind} times as fast as batched": batched[best] / found[f"{kind} ms"] for kind in nets
+    }
+    print(
+        (
+            f"{name}, {n:,} transitions, {nets['moments'].weights:,} weights: "
+            f"{found['autograd ms']:,.0f} ms by autograd, "
+        ),
+        end="",
+    )
     print(f"{batched[best]:,.0f} ms by {best.removesuffix(' ms')}, ", end="")
     print(f"{found['closed, one by one ms']:,.0f} ms in closed form one by one, ", end="")
     for kind in ("samples", "moments"):
@@ -170,7 +227,8 @@ def gains(name: str, n: int, few: int, rounds: int) -> dict[str, float]:
 
 
 def fits(name: str, part: int, rounds: int) -> dict[str, float]:
-    """Milliseconds of an iteration's learning: the paper's 500 steps on 10 rows, and the corrected settings' 150 on 64."""
+    """Milliseconds of an iteration's learning: the paper's 500 steps on 10 rows, and the corrected
+    settings' 150 on 64."""
     inputs, hidden, outputs = SIZES[name]
     rng = np.random.default_rng(0)
 
@@ -181,16 +239,28 @@ def fits(name: str, part: int, rounds: int) -> dict[str, float]:
 
     small, large = batches(500 // part, 10), batches(150 // part, 64)
     plain = Plain(inputs, hidden, outputs)
-    rows = [(torch.from_numpy(x[:-1].T.copy()), torch.from_numpy(y.T.copy())) for x, y in zip(*small, strict=True)]
-    by = {kind: BNN(inputs, hidden, outputs, expectation=kind, samples=SAMPLES) for kind in ("moments", "samples")}  # type: ignore[arg-type]
+    rows = [
+        (torch.from_numpy(x[:-1].T.copy()), torch.from_numpy(y.T.copy()))
+        for x, y in zip(*small, strict=True)
+    ]
+    by = {
+        kind: BNN(inputs, hidden, outputs, expectation=kind, samples=SAMPLES)
+        for kind in ("moments", "samples")
+    }  # type: ignore[arg-type]
     calls: dict[str, Callable[[], object]] = {
         "autograd, 500 on 10": lambda: [plain.step(x, y, 1e-5) for x, y in rows],
         "samples, 500 on 10": lambda: by["samples"].fit(*small, rng, 1e-5),
         "moments, 500 on 10": lambda: by["moments"].fit(*small, rng, 1e-5),
         "moments, 150 on 64": lambda: by["moments"].fit(*large, rng, 1e-5),
     }
-    found = {f"{kind} ms": 1e3 * part * statistics.median(taken) for kind, taken in interleaved(calls, rounds).items()}
-    print(f"{name}, learning of an iteration: " + ", ".join(f"{kind} {value:,.0f}" for kind, value in found.items()))
+    found = {
+        f"{kind} ms": 1e3 * part * statistics.median(taken)
+        for kind, taken in interleaved(calls, rounds).items()
+    }
+    print(
+        f"{name}, learning of an iteration: "
+        + ", ".join(f"{kind} {value:,.0f}" for kind, value in found.items())
+    )
     return found
 
 
@@ -208,11 +278,15 @@ def timed(agent: VIME, name: str, spent: dict[str, float]) -> None:
 
 
 def iterations(task: str, rounds: int, batch: int) -> dict[str, float]:
-    """Steps a second with and without curiosity, and what bonus and learning take of an iteration, on one core."""
+    """Steps a second with and without curiosity, and what bonus and learning take of an iteration,
+    on one core."""
     config, learning, region = curiosity(task)
     learning = replace(learning, workers=0, threads=1, batch=min(batch, learning.batch))
     spent: dict[str, float] = {}
-    agents = {kind: VIME(task, replace(config, bonus=kind), learning, region, quiet=True) for kind in ("none", "information")}  # type: ignore[arg-type]
+    agents = {
+        kind: VIME(task, replace(config, bonus=kind), learning, region, quiet=True)
+        for kind in ("none", "information")
+    }  # type: ignore[arg-type]
     for name in ("bonus", "fit"):
         timed(agents["information"], name, spent)
     steps = dict.fromkeys(agents, 0)
@@ -228,21 +302,38 @@ def iterations(task: str, rounds: int, batch: int) -> dict[str, float]:
     for counts in (began, spent):
         counts.update(dict.fromkeys(counts, 0))
     times = interleaved({kind: lambda kind=kind: go(kind) for kind in agents}, rounds)
-    rounds += 1  # the call that warms up spends and counts as well; it is a full iteration like the others
+    # the call that warms up spends and counts as well; it is a full iteration like the others
+    rounds += 1
     typical = {kind: statistics.median(taken) for kind, taken in times.items()}
     each = {kind: count / rounds for kind, count in began.items()}
     found = {f"{kind} steps/s": each[kind] / typical[kind] for kind in agents}
     found |= {f"{name} ms": 1e3 * seconds / rounds for name, seconds in spent.items()}
-    found |= {f"{name} share": seconds / rounds / typical["information"] for name, seconds in spent.items()}
-    print(f"{task}: {found['none steps/s']:,.0f} steps/s without, {found['information steps/s']:,.0f} with; of an iteration ", end="")
-    print(f"the bonus takes {found['bonus share']:.1%} ({found['bonus ms']:.1f} ms), learning {found['fit share']:.1%}")
+    found |= {
+        f"{name} share": seconds / rounds / typical["information"]
+        for name, seconds in spent.items()
+    }
+    print(
+        (
+            f"{task}: {found['none steps/s']:,.0f} steps/s without, "
+            f"{found['information steps/s']:,.0f} with; of an iteration "
+        ),
+        end="",
+    )
+    print(
+        (
+            f"the bonus takes {found['bonus share']:.1%} ({found['bonus ms']:.1f} ms), "
+            f"learning {found['fit share']:.1%}"
+        )
+    )
     for agent in agents.values():
         agent.engine.close()
     return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="few repetitions, no record")
     parser.add_argument("--record", default="results/speed-vime.json", help="where the figures go")
     wish = parser.parse_args()
@@ -255,10 +346,18 @@ def main() -> None:
     for name in SIZES:
         figures[f"learning {name}"] = fits(name, 10 if wish.quick else 1, 1 if wish.quick else 5)
     for task in TASKS[:1] if wish.quick else TASKS:
-        figures[f"iteration {task}"] = iterations(task, 1 if wish.quick else 9, 1_000 if wish.quick else 5_000)
+        figures[f"iteration {task}"] = iterations(
+            task, 1 if wish.quick else 9, 1_000 if wish.quick else 5_000
+        )
     if not wish.quick:
-        note = "one thread; medians of interleaved rounds; one by one 500 transitions are timed and scaled to 5,000"
-        print("record:", write_record(wish.record, figures, seconds=time.monotonic() - began, seed=0, note=note))
+        note = (
+            "one thread; medians of interleaved rounds; one by one 500 transitions "
+            "are timed and scaled to 5,000"
+        )
+        print(
+            "record:",
+            write_record(wish.record, figures, seconds=time.monotonic() - began, seed=0, note=note),
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Sphinx: furo, MyST, docstrings in the house's sections, tables of models and results made from the code and the records."""
+"""Sphinx: furo, MyST, docstrings in the house's sections, tables of models and results made from
+the code and the records."""
 
 from __future__ import annotations
 
@@ -30,7 +31,11 @@ myst_enable_extensions = ["dollarmath", "colon_fence"]
 exclude_patterns = ["_build", "_generated/parts"]
 napoleon_custom_sections = [("Arguments", "params_style")]
 napoleon_use_rtype = False
-autodoc_default_options = {"members": True, "member-order": "bysource", "exclude-members": "forward, training"}
+autodoc_default_options = {
+    "members": True,
+    "member-order": "bysource",
+    "exclude-members": "forward, training",
+}
 autodoc_typehints = "none"
 suppress_warnings = ["myst.header"]
 
@@ -38,12 +43,28 @@ suppress_warnings = ["myst.header"]
 def maths(app, what, name, obj, options, lines) -> None:
     """Dollar signs in docstrings become reST maths; fenced blocks become code blocks."""
     text = "\n".join(lines)
-    text = re.sub(r"\$\$(.+?)\$\$", lambda m: "\n\n.. math::\n\n   " + " ".join(m[1].split()) + "\n\n", text, flags=re.S)
-    text = re.sub(r"(?<![\w$])\$([^$\n]+?(?:\n[^$\n]+?)?)\$(?!\w)", lambda m: ":math:\0" + " ".join(m[1].split()) + "\0", text)
-    text = re.sub(r"```(\w*)\n(.+?)```", lambda m: "\n::\n\n" + re.sub(r"(?m)^", "   ", m[2]) + "\n", text, flags=re.S)
+    text = re.sub(
+        r"\$\$(.+?)\$\$",
+        lambda m: "\n\n.. math::\n\n   " + " ".join(m[1].split()) + "\n\n",
+        text,
+        flags=re.S,
+    )
+    text = re.sub(
+        r"(?<![\w$])\$([^$\n]+?(?:\n[^$\n]+?)?)\$(?!\w)",
+        lambda m: ":math:\0" + " ".join(m[1].split()) + "\0",
+        text,
+    )
+    text = re.sub(
+        r"```(\w*)\n(.+?)```",
+        lambda m: "\n::\n\n" + re.sub(r"(?m)^", "   ", m[2]) + "\n",
+        text,
+        flags=re.S,
+    )
     text = re.sub(r"(?<![`:])`([^`\n]+)`(?![`_])", r"``\1``", text)
     text = re.sub(r"(?<=[ (,])\*(?=\w)", r"\\*", text)  # as in (N, *shape)
-    text = text.replace("\0", "`")  # only now, so that no quoted word is seen between the ends of two formulas
+    text = text.replace(
+        "\0", "`"
+    )  # only now, so that no quoted word is seen between the ends of two formulas
     lines[:] = text.split("\n")
 
 
@@ -59,7 +80,12 @@ def table_of_models() -> str:
     }
     rows = ["| model | paper | can |", "| --- | --- | --- |"]
     for name, kind in sorted(models().items()):
-        rows.append(f"| `{name}` | {kind.paper} | {', '.join(v for v, what in verbs.items() if has(kind, what))} |")
+        rows.append(
+            (
+                f"| `{name}` | {kind.paper} | "
+                f"{', '.join(v for v, what in verbs.items() if has(kind, what))} |"
+            )
+        )
     return "\n".join(rows) + "\n"
 
 

@@ -1,4 +1,5 @@
-"""Figures in README.md and docs/*.md: every measured number is taken from its record, and none is typed.
+"""Figures in README.md and docs/*.md: every measured number is taken from its record, and none is
+typed.
 
 A number has an invisible comment behind it that says where it comes from:
 
@@ -6,16 +7,20 @@ A number has an invisible comment behind it that says where it comes from:
     [0.79](../results/imitation-cartpole-bc-1.json)<!--= share -->
     mean 84.2<!--= mean([improved-gan-mnist-100-moved-seed{2..11}:errors]) -->
 
-`RECORD:KEY:KEY` is a value of `results/**/RECORD.json`. Keys are looked for in its `figures`, then in the whole record; a key may skip
-levels where only one place fits, an index takes an entry of a list, and `*` fits any text. The record may be left out behind a link to
-it, and in a row of a table that links to one record. `{2..11}` and `{a,b}` name several records, whose values come as a list. In square
-brackets such references are parts of an arithmetic expression, with min, max, mean, median, std, sum and count of lists, abs and round
-of each number. What papers published is in `docs/published.json`, a record named `published`.
+`RECORD:KEY:KEY` is a value of `results/**/RECORD.json`. Keys are looked for in its `figures`, then
+in the whole record; a key may skip levels where only one place fits, an index takes an entry of a
+list, and `*` fits any text. The record may be left out behind a link to it, and in a row of a table
+that links to one record. `{2..11}` and `{a,b}` name several records, whose values come as a list.
+In square brackets such references are parts of an arithmetic expression, with min, max, mean,
+median, std, sum and count of lists, abs and round of each number. What papers published is in
+`docs/published.json`, a record named `published`.
 
-The comment decides the number, the text before it how many decimals are shown. `python docs/figures.py --write` writes all numbers
-anew, and without `--write` it says what differs, as a test does. Both refuse a number without a comment in a section headed "Measured",
-in the README's table of figures, and wherever a paragraph or table links to a record. Settings and protocols are free: the phrases of
-`docs/settings.txt`, paragraphs behind a line `<!-- settings -->`, and in prose numbers of one digit.
+The comment decides the number, the text before it how many decimals are shown.
+`python docs/figures.py --write` writes all numbers anew, and without `--write` it says what
+differs, as a test does. Both refuse a number without a comment in a section headed "Measured", in
+the README's table of figures, and wherever a paragraph or table links to a record. Settings and
+protocols are free: the phrases of `docs/config.txt`, paragraphs behind a line `<!-- config -->`,
+and in prose numbers of one digit.
 """
 
 from __future__ import annotations
@@ -31,7 +36,9 @@ from references import ROOT, Problem, Records, evaluate, written
 
 NUMBER = r"(?<![\w.,])(?<!\w-)[-+]?\d(?:[\d,]*\d)?(?:\.\d+)?"
 LINK = r"\]\((?P<link>[^)\s]*?results/[^)\s]*?(?P<record>[^/)\s]+)\.json)\)"
-MARKER = re.compile(rf"(?P<number>{NUMBER})(?P<linked>[^\[\]\d<>]*{LINK})?<!--=(?P<expression>.*?)-->", re.S)
+MARKER = re.compile(
+    rf"(?P<number>{NUMBER})(?P<linked>[^\[\]\d<>]*{LINK})?<!--=(?P<expression>.*?)-->", re.S
+)
 RECORD_LINK = re.compile(LINK)
 
 
@@ -45,9 +52,17 @@ class Page:
         measured: Headings below which every number must have a comment.
     """
 
-    def __init__(self, text: str, records: Records, settings: Iterable[str] = (), measured: tuple[str, ...] = ("Measured",)) -> None:
+    def __init__(
+        self,
+        text: str,
+        records: Records,
+        config: Iterable[str] = (),
+        measured: tuple[str, ...] = ("Measured",),
+    ) -> None:
         self.text, self.records, self.measured = text, records, measured
-        self.settings = {phrase: phrase_pattern(phrase) for phrase in sorted(settings, key=len, reverse=True)}
+        self.config = {
+            phrase: phrase_pattern(phrase) for phrase in sorted(config, key=len, reverse=True)
+        }
         self.used: set[str] = set()
 
     def near(self, match: re.Match[str]) -> str:
@@ -69,7 +84,11 @@ class Page:
         marked = {match.start("expression") for match in MARKER.finditer(self.text)}
         for match in re.finditer(r"<!--=", self.text):
             if match.end() not in marked:
-                yield f"line {self.line(match.start())}: a comment '{self.text[match.start() : match.end() + 30]}' follows no number"
+                yield (
+                    f"line {self.line(match.start())}: a comment "
+                    f"'{self.text[match.start() : match.end() + 30]}' follows no "
+                    "number"
+                )
         for match in MARKER.finditer(self.text):
             try:
                 value = evaluate(match["expression"], self.records, self.near(match))
@@ -77,7 +96,10 @@ class Page:
                 yield f"line {self.line(match.start())}: {match['number']} has no record: {problem}"
                 continue
             if (right := written(value, match["number"])) != match["number"]:
-                yield f"line {self.line(match.start())}: {match['number']} is {right} by its record ({match['expression'].strip()})"
+                yield (
+                    f"line {self.line(match.start())}: {match['number']} is {right} by "
+                    f"its record ({match['expression'].strip()})"
+                )
 
     def unmarked(self) -> Iterator[str]:
         """Numbers without a comment where measured ones are."""
@@ -87,7 +109,7 @@ class Page:
             bare = MARKER.sub(lambda m: " " * len(m["number"]) + (m["linked"] or ""), block)
             bare = re.sub(r"<!--.*?-->", "", bare, flags=re.S)
             bare = re.sub(r"!?\]\([^)]*\)|`[^`]*`|\$[^$]*\$|https?://\S+", " ; ", bare)
-            for phrase, pattern in self.settings.items():
+            for phrase, pattern in self.config.items():
                 if pattern.search(bare):
                     self.used.add(phrase)
                     bare = pattern.sub(" ; ", bare)
@@ -99,7 +121,8 @@ class Page:
                 yield f"line {line}: {match[0]} has no record, in '... {around} ...'"
 
     def blocks(self) -> Iterator[tuple[int, str]]:
-        """Line number and text of each paragraph, list or table in which numbers must have comments."""
+        """Line number and text of each paragraph, list or table in which numbers must have
+        comments."""
         level, inside, fenced, first = 0, False, False, 0
         block: list[str] = []
         for number, line in enumerate([*self.text.splitlines(), ""], 1):
@@ -138,7 +161,7 @@ def phrase_pattern(phrase: str) -> re.Pattern[str]:
 
 
 def phrases(root: Path = ROOT) -> list[str]:
-    """The phrases of `docs/settings.txt`."""
+    """The phrases of `docs/config.txt`."""
     path = root / "docs" / "settings.txt"
     lines = path.read_text().splitlines() if path.is_file() else []
     return [line.strip() for line in lines if line.strip() and not line.startswith(";")]
@@ -146,29 +169,40 @@ def phrases(root: Path = ROOT) -> list[str]:
 
 def pages(root: Path = ROOT) -> dict[str, Path]:
     """README and documentation, by their names."""
-    return {"README.md": root / "README.md"} | {path.name: path for path in sorted((root / "docs").glob("*.md"))}
+    return {"README.md": root / "README.md"} | {
+        path.name: path for path in sorted((root / "docs").glob("*.md"))
+    }
 
 
 def problems(root: Path = ROOT) -> list[str]:
     """What is wrong with all pages, records and lists, a sentence each."""
-    records, settings, found = Records(root), phrases(root), []
+    records, config, found = Records(root), phrases(root), []
     used: set[str] = set()
     for name, path in pages(root).items():
-        page = Page(path.read_text(), records, settings, ("Measured", "Models and figures"))
+        page = Page(path.read_text(), records, config, ("Measured", "Models and figures"))
         found += [f"{name}, {problem}" for problem in page.problems]
         used |= page.used
         for link in RECORD_LINK.finditer(page.text):
-            if link["record"] not in records.paths or not (path.parent / link["link"]).resolve().is_file():
-                found.append(f"{name}, line {page.line(link.start())}: there is no record '{link['link']}'")
+            if (
+                link["record"] not in records.paths
+                or not (path.parent / link["link"]).resolve().is_file()
+            ):
+                found.append(
+                    f"{name}, line {page.line(link.start())}: there is no record '{link['link']}'"
+                )
             records.used.add(link["record"])
-    found += [f"settings.txt: no page says '{phrase}'" for phrase in settings if phrase not in used]
+    found += [f"settings.txt: no page says '{phrase}'" for phrase in config if phrase not in used]
     found += [f"'{name}' is cited by no page" for name in records.paths if name not in records.used]
     return found
 
 
 def main(words: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Takes the figures of README.md and docs/*.md from results/.")
-    parser.add_argument("--write", action="store_true", help="write every number anew from its record")
+    parser = argparse.ArgumentParser(
+        description="Takes the figures of README.md and docs/*.md from results/."
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="write every number anew from its record"
+    )
     if parser.parse_args(words).write:
         records = Records()
         for name, path in pages().items():
@@ -182,7 +216,10 @@ def main(words: list[str] | None = None) -> int:
                 path.write_text(new)
                 print(f"{name} written")
     found = problems()
-    print("\n".join(found) or "Every figure is its record's.", file=sys.stderr if found else sys.stdout)
+    print(
+        "\n".join(found) or "Every figure is its record's.",
+        file=sys.stderr if found else sys.stdout,
+    )
     return min(1, len(found))
 
 

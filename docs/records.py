@@ -31,7 +31,8 @@ def shown(value: Any, unit: str = "") -> str:
 
 
 def trained(training: dict[str, Any]) -> str:
-    """One sentence on the training of a model, and a second one where it began with the weights of another."""
+    """One sentence on the training of a model, and a second one where it began with the weights of
+    another."""
     if "probabilities" in training:
         return f"A member by its probabilities: `{training['probabilities']}`."
     unit = "steps" if "steps" in training else "images"
@@ -52,8 +53,14 @@ def section(name: str, record: dict[str, Any]) -> str:
     runs = record.get("training", [])
     runs = runs if isinstance(runs, list) else [runs]
     seeds = record["seed"] if isinstance(record["seed"], list) else [record["seed"]]
-    lines = [f"## {name}", "", f"Measured by `{record['command']}`: seed {', '.join(map(str, seeds))}, "]
-    lines[-1] += f"time {shown(record['seconds'], 's')}, machine {record['machine']}, {record['date']}."
+    lines = [
+        f"## {name}",
+        "",
+        f"Measured by `{record['command']}`: seed {', '.join(map(str, seeds))}, ",
+    ]
+    lines[-1] += (
+        f"time {shown(record['seconds'], 's')}, machine {record['machine']}, {record['date']}."
+    )
     sentences = [trained(run) for run in runs]
     if len(sentences) > 1:
         lines += ["", *(f"- {sentence}" for sentence in sentences)]
@@ -66,7 +73,10 @@ def section(name: str, record: dict[str, Any]) -> str:
             lines += ["", f"{title}: {record[key]}."]
     lines += ["", "| figure | value |", "| --- | --- |"]
     lines += [
-        f"| {figure.replace('|', chr(92) + '|')} | {value:{',.5g' if isinstance(value, float) else ','}} |"
+        (
+            f"| {figure.replace('|', chr(92) + '|')} | "
+            f"{value:{',.5g' if isinstance(value, float) else ','}} |"
+        )
         for figure, value in numbers(record["figures"])
     ]
     return "\n".join(lines)
@@ -74,6 +84,11 @@ def section(name: str, record: dict[str, Any]) -> str:
 
 def page(folder: Path = RESULTS) -> str:
     """The page, with a section for each record."""
-    parts = ["# Records", "Every figure has a record under `results/`, written by the program that measured it."]
-    parts += [section(path.stem, json.loads(path.read_text())) for path in sorted(folder.rglob("*.json"))]
+    parts = [
+        "# Records",
+        "Every figure has a record under `results/`, written by the program that measured it.",
+    ]
+    parts += [
+        section(path.stem, json.loads(path.read_text())) for path in sorted(folder.rglob("*.json"))
+    ]
     return "\n\n".join(parts) + "\n"

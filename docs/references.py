@@ -1,4 +1,5 @@
-"""References to records in the comments of pages, `RECORD:KEY:KEY`, and arithmetic on what they stand for. `figures.py` says how."""
+"""References to records in the comments of pages, `RECORD:KEY:KEY`, and arithmetic on what they
+stand for. `figures.py` says how."""
 
 from __future__ import annotations
 
@@ -49,7 +50,12 @@ class Records:
         self.read: dict[str, Any] = {}
         for path in sorted((root / "results").rglob("*.json")):
             if path.stem in self.paths:
-                raise Problem(f"'{path}' and '{self.paths[path.stem]}' have one name: records are known by their names")
+                raise Problem(
+                    (
+                        f"'{path}' and '{self.paths[path.stem]}' have one name: records are "
+                        "known by their names"
+                    )
+                )
             self.paths[path.stem] = path
         if (published := root / "docs" / "published.json").is_file():
             self.paths["published"] = published
@@ -87,7 +93,9 @@ class Records:
             return found[0]
         if len(names) == 1 and not any("*" in key for key in keys):
             raise Problem(f"'{':'.join(keys)}' fits {len(found)} places in '{names[0]}'")
-        return [entry for value in found for entry in (value if isinstance(value, list) else [value])]
+        return [
+            entry for value in found for entry in (value if isinstance(value, list) else [value])
+        ]
 
 
 def spread(name: str) -> Iterator[str]:
@@ -123,7 +131,9 @@ def look(place: Any, keys: list[str]) -> list[Any]:
     children = [value for name, value in place.items() if pattern.fullmatch(name)]
     if found := [value for child in children for value in look(child, rest)]:
         return found
-    return [value for child in place.values() if isinstance(child, dict) for value in look(child, keys)]
+    return [
+        value for child in place.values() if isinstance(child, dict) for value in look(child, keys)
+    ]
 
 
 def evaluate(expression: str, records: Records, near: str = "") -> float:
@@ -168,10 +178,20 @@ def compute(node: ast.expr, values: list[Any]) -> Any:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         name, given = node.func.id, [compute(argument, values) for argument in node.args]
         if name in OF_MANY:
-            return OF_MANY[name]([entry for value in given for entry in (value if isinstance(value, list) else [value])])
+            return OF_MANY[name](
+                [
+                    entry
+                    for value in given
+                    for entry in (value if isinstance(value, list) else [value])
+                ]
+            )
         if name in OF_ONE and given:
             first, *rest = given
-            return [OF_ONE[name](v, *rest) for v in first] if isinstance(first, list) else OF_ONE[name](first, *rest)
+            return (
+                [OF_ONE[name](v, *rest) for v in first]
+                if isinstance(first, list)
+                else OF_ONE[name](first, *rest)
+            )
     raise Problem(f"'{ast.unparse(node)}' is no arithmetic")
 
 

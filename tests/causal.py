@@ -1,4 +1,5 @@
-"""What the tests of autoregressive models share: who sees whom, tiny spaces, and the plain way to sample."""
+"""What the tests of autoregressive models share: who sees whom, tiny spaces, and the plain way to
+sample."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ from zeuxis.data.dataset import Spec
 from zeuxis.registry import models
 
 
-def make(name: str, shape: tuple[int, int, int], classes: int = 0, seed: int = 0, **changes: object) -> PixelModel:
+def make(
+    name: str, shape: tuple[int, int, int], classes: int = 0, seed: int = 0, **changes: object
+) -> PixelModel:
     """A model with random weights and biases in float64, in eval mode."""
     torch.manual_seed(seed)
     model = models()[name](models()[name].Config(**changes), Spec("tiny", shape, classes))  # type: ignore[call-arg]
@@ -24,18 +27,29 @@ def make(name: str, shape: tuple[int, int, int], classes: int = 0, seed: int = 0
     return model.double().eval().requires_grad_(False)
 
 
-def influence(network: nn.Module, shape: tuple[int, int, int], outputs: int, examples: int = 16) -> Tensor:
-    """Whether output number i depends on input number j, both in the order row, column, colour: (size, size) of bool.
+def influence(
+    network: nn.Module, shape: tuple[int, int, int], outputs: int, examples: int = 16
+) -> Tensor:
+    """Whether output number i depends on input number j, both in the order row, column, color:
+    (size, size) of bool.
 
-    Gradients of random mixtures of an output's numbers are added up over random images, so that none cancels for good.
+    Gradients of random mixtures of an output's numbers are added up over random images, so that
+    none cancels for good.
     """
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(examples, *shape, generator=generator, dtype=torch.float64, requires_grad=True)
     out = network(x).unflatten(1, (outputs, -1))
-    mixed = torch.einsum("nkohw,o->nkhw", out, torch.randn(out.shape[2], generator=generator, dtype=torch.float64))
+    mixed = torch.einsum(
+        "nkohw,o->nkhw", out, torch.randn(out.shape[2], generator=generator, dtype=torch.float64)
+    )
     numbers = in_order(mixed).sum(0)
     one_hot = torch.eye(len(numbers), dtype=torch.float64)
-    seen = torch.stack([in_order(torch.autograd.grad(numbers, x, row, retain_graph=True)[0]).abs().sum(0) for row in one_hot])
+    seen = torch.stack(
+        [
+            in_order(torch.autograd.grad(numbers, x, row, retain_graph=True)[0]).abs().sum(0)
+            for row in one_hot
+        ]
+    )
     return seen > 0
 
 
@@ -53,7 +67,9 @@ def all_images(shape: tuple[int, int, int], levels: int) -> Tensor:
 
 def random_images(model: PixelModel, n: int, seed: int = 0) -> Tensor:
     """Images of random levels."""
-    levels = torch.randint(model.levels, (n, *model.spec.shape), generator=torch.Generator().manual_seed(seed))
+    levels = torch.randint(
+        model.levels, (n, *model.spec.shape), generator=torch.Generator().manual_seed(seed)
+    )
     return to_pixels(levels, model.levels)
 
 
@@ -83,10 +99,13 @@ def check_scan(model: PixelModel, n: int = 3) -> None:
 
 
 def check_sampler(model: PixelModel, n: int = 3, seed: int = 0) -> None:
-    """The cached sampler gives the images of the naive one, which makes a full pass for every number."""
+    """The cached sampler gives the images of the naive one, which makes a full pass for every
+    number."""
     y, channels = classes_for(model, n), model.spec.shape[0]
     x = model.sample(n, generator=torch.Generator().manual_seed(seed), y=y)
-    u = torch.rand(n, model.spec.size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    u = torch.rand(
+        n, model.spec.size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
     v, _ = follow(naive_scan(model, n, model.spec.shape, y), u)
     assert torch.equal(to_levels(in_order(x), model.levels), v)
     assert len(in_order(x).unique()) > 1, "a constant image shows little"

@@ -1,4 +1,5 @@
-"""The run-time checker of types and shapes; an int is a float here, as it is for Python's type checkers."""
+"""The run-time checker of types and shapes; an int is a float here, as it is for Python's type
+checkers."""
 
 from beartype import BeartypeConf, beartype
 

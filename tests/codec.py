@@ -24,7 +24,8 @@ class ChainConfig:
 
 
 class Chain(Model):
-    """A Markov chain over the numbers of an image: each number's law is a row of a table, chosen by the number before it."""
+    """A Markov chain over the numbers of an image: each number's law is a row of a table, chosen by
+    the number before it."""
 
     name = "chain"
     Config = ChainConfig
@@ -32,7 +33,9 @@ class Chain(Model):
     def __init__(self, config: ChainConfig, spec: Spec) -> None:
         super().__init__(config, spec)
         self.levels = config.levels
-        table = torch.randn(config.levels + 1, config.levels, generator=torch.Generator().manual_seed(config.seed))
+        table = torch.randn(
+            config.levels + 1, config.levels, generator=torch.Generator().manual_seed(config.seed)
+        )
         self.logits = nn.Parameter(config.sharpness * table)
         self.shift = 0.0  # no part of the weights: what a machine that computes otherwise would add
 
@@ -42,23 +45,37 @@ class Chain(Model):
     def scan(self, n: int, y: Tensor | None = None) -> Generator[Tensor, Tensor, None]:
         before = torch.full((n,), self.levels)
         for _ in range(self.spec.size):
-            before = yield (self.logits + self.shift * torch.arange(self.levels))[before].log_softmax(1)
+            before = yield (self.logits + self.shift * torch.arange(self.levels))[
+                before
+            ].log_softmax(1)
 
     def conditionals(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         flat = in_order(x).long() * (self.levels - 1) // 255
         before = torch.cat([torch.full((len(x), 1), self.levels), flat[:, :-1]], 1)
         channels, height, width = self.spec.shape
-        return self.logits[before].log_softmax(2).unflatten(1, (height, width, channels)).permute(0, 3, 1, 2, 4)
+        return (
+            self.logits[before]
+            .log_softmax(2)
+            .unflatten(1, (height, width, channels))
+            .permute(0, 3, 1, 2, 4)
+        )
 
 
 def chain(shape: tuple[int, int, int] = (1, 4, 4), levels: int = 256, **changes: float) -> Chain:
     return Chain(ChainConfig(levels, **changes), Spec("toy", shape)).eval()  # type: ignore[arg-type]
 
 
-def vae(shape: tuple[int, int, int] = (1, 4, 4), binary: bool = True, seed: int = 0, **changes: object) -> VAE:
+def vae(
+    shape: tuple[int, int, int] = (1, 4, 4), binary: bool = True, seed: int = 0, **changes: object
+) -> VAE:
     torch.manual_seed(seed)
     likelihood = "bernoulli" if binary else "logistic"
-    model = VAE(VAEConfig(**{"network": "dense", "hidden": 8, "latent": 2, "likelihood": likelihood, **changes}), Spec("toy", shape))
+    model = VAE(
+        VAEConfig(
+            **{"network": "dense", "hidden": 8, "latent": 2, "likelihood": likelihood, **changes}
+        ),
+        Spec("toy", shape),
+    )
     for p in model.parameters():  # a random code should matter
         p.data += 0.3 * torch.randn(p.shape)
     return model.eval()
@@ -90,4 +107,6 @@ class Given:
 
 
 def noise(*shape: int, seed: int = 0, levels: int = 256) -> Tensor:
-    return to_pixels(torch.randint(levels, shape, generator=torch.Generator().manual_seed(seed)), levels)
+    return to_pixels(
+        torch.randint(levels, shape, generator=torch.Generator().manual_seed(seed)), levels
+    )

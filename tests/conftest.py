@@ -1,4 +1,5 @@
-"""Shared by all tests: single-threaded determinism, jaxtyping checked at run time, and the optional folder of real data."""
+"""Shared by all tests: single-threaded determinism, jaxtyping checked at run time, and the optional
+folder of real data."""
 
 from __future__ import annotations
 

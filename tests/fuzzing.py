@@ -1,8 +1,10 @@
-"""Runs an act on many damaged copies of a file or folder, in child processes, and says how each ended.
+"""Runs an act on many damaged copies of a file or folder, in child processes, and says how each
+ended.
 
-A test gives the unchanged file or folder, what damages it (`mutations`), and what is done with it; every copy must be taken or refused
-in a sentence, within a time and a memory. A child works through the numbered copies; after a crash or a hang in compiled code another one
-goes on behind it. Memory is the peak of one act above the child's size before it. Linux only.
+A test gives the unchanged file or folder, what damages it (`mutations`), and what is done with it;
+every copy must be taken or refused in a sentence, within a time and a memory. A child works through
+the numbered copies; after a crash or a hang in compiled code another one goes on behind it. Memory
+is the peak of one act above the child's size before it. Linux only.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ from zeuxis.errors import ZeuxisError
 
 SECONDS, MEGABYTES = 20, 2000
 
-linux_only = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="measures memory as Linux tells it")
+linux_only = pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="measures memory as Linux tells it"
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,8 @@ class Target:
 
     Arguments:
         source: A file, or a folder.
-        mutants: For each file of the folder that may be damaged what damages it; "" is the source itself.
+        mutants: For each file of the folder that may be damaged what damages it; "" is the source
+            itself.
         act: Takes the path of a damaged copy and returns its content, anything with a repr.
     """
 
@@ -60,8 +65,8 @@ class Outcome:
 
     Arguments:
         number: Which copy; the same number of the same target is the same copy again.
-        kind: "accepted", "refused" (in a sentence), or a fault: "mute" (refused with hardly a word), "traceback", "crash", "hang" or
-            "memory".
+        kind: "accepted", "refused" (in a sentence), or a fault: "mute" (refused with hardly a
+            word), "traceback", "crash", "hang" or "memory".
         more: The content's repr, the sentence, or the exception and its place.
         change: What was done to it, in words.
         seconds: Time.
@@ -77,7 +82,13 @@ class Outcome:
 
 
 def fuzz(
-    target: Target, copies: int, folder: Path, *, seed: int = 0, seconds: float = SECONDS, megabytes: float = MEGABYTES
+    target: Target,
+    copies: int,
+    folder: Path,
+    *,
+    seed: int = 0,
+    seconds: float = SECONDS,
+    megabytes: float = MEGABYTES,
 ) -> list[Outcome]:
     """Acts on so many damaged copies.
 
@@ -105,15 +116,26 @@ def fuzz(
 def faults(outcomes: Sequence[Outcome]) -> str:
     """Everything that is neither taken nor refused in a sentence, in words; empty if nothing."""
     bad = [one for one in outcomes if one.kind not in ("accepted", "refused")]
-    lines = [f"#{one.number} {one.kind} [{one.change}] {one.more} ({one.seconds:.1f} s, {one.megabytes:.0f} MB)" for one in bad[:20]]
+    lines = [
+        (
+            f"#{one.number} {one.kind} [{one.change}] {one.more} ({one.seconds:.1f} s, "
+            f"{one.megabytes:.0f} MB)"
+        )
+        for one in bad[:20]
+    ]
     return "\n".join([f"{dict(Counter(one.kind for one in outcomes))}", *lines]) if bad else ""
 
 
-def check(target: Target, copies: int, folder: Path, *, intact: bool = False, **limits: Any) -> list[Outcome]:
-    """Fails unless every copy is taken or refused in a sentence; `intact`: and whatever is taken has the content of the source."""
+def check(
+    target: Target, copies: int, folder: Path, *, intact: bool = False, **limits: Any
+) -> list[Outcome]:
+    """Fails unless every copy is taken or refused in a sentence; `intact`: and whatever is taken
+    has the content of the source."""
     outcomes = fuzz(target, copies, folder, **limits)
     assert not (found := faults(outcomes)), found
-    assert any(one.kind == "refused" for one in outcomes), "nothing was refused: the damage does not reach what is read"
+    assert any(one.kind == "refused" for one in outcomes), (
+        "nothing was refused: the damage does not reach what is read"
+    )
     if intact:
         same = repr(target.act(target.source))
         other = [one for one in outcomes if one.kind == "accepted" and one.more != same]
@@ -123,7 +145,10 @@ def check(target: Target, copies: int, folder: Path, *, intact: bool = False, **
 
 def command(*words: str) -> str:
     """What a command of the program printed; its refusal as the exception it was."""
-    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(io.StringIO()) as error:
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as said,
+        contextlib.redirect_stderr(io.StringIO()) as error,
+    ):
         try:
             code = main(list(words))
         except SystemExit as end:
@@ -138,7 +163,12 @@ def guarded(act: Callable[[], object], folder: Path, **limits: float) -> Outcome
     folder.mkdir(exist_ok=True)
     source = folder / "nothing"
     source.write_bytes(b"0")
-    return fuzz(Target(source, {"": lambda raw, r: (b"1", "")}, lambda path: act()), 1, folder / "guarded", **limits)[0]
+    return fuzz(
+        Target(source, {"": lambda raw, r: (b"1", "")}, lambda path: act()),
+        1,
+        folder / "guarded",
+        **limits,
+    )[0]
 
 
 class Late(BaseException):
@@ -146,9 +176,15 @@ class Late(BaseException):
 
 
 def child(
-    target: Target, numbers: Sequence[int], folder: Path, seed: int, seconds: float, megabytes: float
+    target: Target,
+    numbers: Sequence[int],
+    folder: Path,
+    seed: int,
+    seconds: float,
+    megabytes: float,
 ) -> tuple[list[Outcome], int, int | None]:
-    """One child's outcomes, the copy it was at when it ended, and its status; none if it had to be killed."""
+    """One child's outcomes, the copy it was at when it ended, and its status; none if it had to be
+    killed."""
     folder.mkdir()
     read, write = os.pipe()
     sys.stdout.flush()
@@ -183,7 +219,15 @@ def child(
     return found, at, status
 
 
-def work(target: Target, numbers: Sequence[int], folder: Path, pipe: int, seed: int, seconds: float, megabytes: float) -> None:
+def work(
+    target: Target,
+    numbers: Sequence[int],
+    folder: Path,
+    pipe: int,
+    seed: int,
+    seconds: float,
+    megabytes: float,
+) -> None:
     """What a child does."""
 
     def late(*_: object) -> None:
@@ -212,7 +256,9 @@ def status(key: str) -> float:
     return int(found[1]) / 1024
 
 
-def one(target: Target, number: int, folder: Path, seed: int, seconds: float, megabytes: float) -> Outcome:
+def one(
+    target: Target, number: int, folder: Path, seed: int, seconds: float, megabytes: float
+) -> Outcome:
     """Copies, damages, acts."""
     r = random.Random(f"{target.source.name} {number} {seed}")
     folder.mkdir()
@@ -240,9 +286,18 @@ def one(target: Target, number: int, folder: Path, seed: int, seconds: float, me
         kind, more = "hang", "".join(traceback.format_stack()[-4:])[-300:]
     except BaseException as error:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if "/zeuxis/" in f.filename]
-        where = f"{frames[-1].filename.split('/zeuxis/')[-1]}:{frames[-1].lineno}" if frames else "?"
-        kind, more = "traceback", f"{type(error).__name__} at {where}: {' '.join(str(error).split())[:200]}"
-        if isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "not enough memory" in str(error):
+        where = (
+            f"{frames[-1].filename.split('/zeuxis/')[-1]}:{frames[-1].lineno}" if frames else "?"
+        )
+        kind, more = (
+            "traceback",
+            f"{type(error).__name__} at {where}: {' '.join(str(error).split())[:200]}",
+        )
+        if (
+            isinstance(error, MemoryError)
+            or "can't allocate memory" in str(error)
+            or "not enough memory" in str(error)
+        ):
             kind = "memory"
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

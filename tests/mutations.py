@@ -1,4 +1,5 @@
-"""Damaged and hostile versions of files: bytes, JSON, logs, safetensors and .npz archives, each drawn from a `random.Random`."""
+"""Damaged and hostile versions of files: bytes, JSON, logs, safetensors and .npz archives, each
+drawn from a `random.Random`."""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-Mutant = Callable[[bytes, random.Random], tuple[bytes, str]]  # the changed bytes, and in words what was done
+Mutant = Callable[
+    [bytes, random.Random], tuple[bytes, str]
+]  # the changed bytes, and in words what was done
 
 ODD: list[Any] = [
     *(0, 1, -1, 2, 7, 255, 65536, 2**31 - 1, 2**31, 2**32, 2**63, -(2**63), 10**30),
@@ -70,7 +73,8 @@ BYTES = [flip, flip, flip, head_flip, cut, splice, fill, lengths, grow, empty]
 
 
 def bytes_mutant(raw: bytes, r: random.Random) -> tuple[bytes, str]:
-    """Bits flipped, bytes lost, doubled or replaced, lengths made large, the file cut off or empty."""
+    """Bits flipped, bytes lost, doubled or replaced, lengths made large, the file cut off or
+    empty."""
     how = r.choice(BYTES)
     return how(raw, r), how.__name__
 
@@ -146,7 +150,9 @@ def tensors_mutant(raw: bytes, r: random.Random) -> tuple[bytes, str]:
             entry["dtype"] = r.choice(["F64", "F16", "BF16", "I64", "U8", "BOOL", "F8_E4M3", "C64"])
         elif act == 1:
             shape = entry["shape"]
-            entry["shape"] = r.choice([[], [0], [2**62], [1, *shape], [-1], shape[::-1], [2**31, 2**31]])
+            entry["shape"] = r.choice(
+                [[], [0], [2**62], [1, *shape], [-1], shape[::-1], [2**31, 2**31]]
+            )
         elif act == 2:
             head["other"] = head.pop(key)
         elif act == 3:
@@ -176,9 +182,13 @@ def npz_mutant(raw: bytes, r: random.Random) -> tuple[bytes, str]:
         for name in old.namelist():
             inner, act = old.read(name), r.randrange(5) if name == chosen else -1
             if act == 0:
-                inner = re.sub(rb"'shape': \([^)]*\)", f"'shape': {r.choice(SHAPES)}".encode(), inner)
+                inner = re.sub(
+                    rb"'shape': \([^)]*\)", f"'shape': {r.choice(SHAPES)}".encode(), inner
+                )
             elif act == 1:
-                inner = re.sub(rb"'descr': '[^']*'", f"'descr': '{r.choice(TYPES)}'".encode(), inner)
+                inner = re.sub(
+                    rb"'descr': '[^']*'", f"'descr': '{r.choice(TYPES)}'".encode(), inner
+                )
             elif act == 2:
                 inner = r.choice(BYTES)(inner, r)
             elif act == 3:

@@ -1,4 +1,5 @@
-"""Directions of attributes: recovered where they are known, tested on images they were not computed from, kept in a safe file."""
+"""Directions of attributes: recovered where they are known, tested on images they were not computed
+from, kept in a safe file."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import config, given
 from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
@@ -43,18 +44,26 @@ from zeuxis.errors import DataError, UsageError, ZeuxisError
 TWO = ("smiling", "glasses")
 
 
-def planted(n: int, seed: int, chance: float = 0.5, noise: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
-    """Codes of six numbers in which two binary attributes, equal with this chance, and one number act along known directions."""
+def planted(
+    n: int, seed: int, chance: float = 0.5, noise: float = 1.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Codes of six numbers in which two binary attributes, equal with this chance, and one number
+    act along known directions."""
     generator = torch.Generator().manual_seed(seed)
     first = torch.rand(n, generator=generator) < 0.5
     second = torch.where(torch.rand(n, generator=generator) < chance, first, ~first)
-    a = torch.stack([first.double(), second.double(), 5 * torch.rand(n, generator=generator).double()], 1)
+    a = torch.stack(
+        [first.double(), second.double(), 5 * torch.rand(n, generator=generator).double()], 1
+    )
     true = torch.tensor([[2.0, 0, 0, 1, 0, 0], [0, 2, 0, 0, -1, 0], [0, 0, 0.5, 0, 0, 0]]).double()
     return (a @ true + noise * torch.randn(n, 6, generator=generator).double()).float(), a, true
 
 
 def named(a: Tensor, *names: str) -> Attributes:
-    kinds = ["binary" if set(column[column.isfinite()].tolist()) <= {0.0, 1.0} else "number" for column in a.T]
+    kinds = [
+        "binary" if set(column[column.isfinite()].tolist()) <= {0.0, 1.0} else "number"
+        for column in a.T
+    ]
     return Attributes(names, tuple(kinds), a)  # type: ignore[arg-type]
 
 
@@ -68,7 +77,7 @@ def test_a_binary_direction_is_the_difference_of_mean_codes() -> None:
 
 
 @given(n=st.integers(8, 40), k=st.integers(1, 3), seed=st.integers(0, 999))
-@settings(max_examples=25, deadline=None)
+@config(max_examples=25, deadline=None)
 def test_slopes_are_those_of_least_squares(n: int, k: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     z, a = torch.randn(n, 4, generator=generator), torch.randn(n, k, generator=generator).double()
@@ -89,10 +98,13 @@ def test_planted_directions_are_recovered_with_their_units() -> None:
     assert found.kinds == ("binary", "binary", "number") and found.held_out == 1200
     assert found.units[:2] == (1.0, 1.0) and found.units[2] == pytest.approx(5 / 12**0.5, rel=0.03)
     expected = true * torch.tensor(found.units).double()[:, None]
-    assert (found.vectors - expected).abs().max() < 0.15  # the standard error of a difference of means is 0.03
+    assert (
+        found.vectors - expected
+    ).abs().max() < 0.15  # the standard error of a difference of means is 0.03
     assert all(sum(count) == 4800 for count in found.counts) and found.counts[2] == (4800, 0)
     assert min(found.told[:2]) > 0.85 and 0.6 < found.told[2] < 0.75
-    # A projection of unit noise whose means lie a distance d apart: the normal law gives Phi(d / sqrt 2), d = sqrt 5.
+    # A projection of unit noise whose means lie a distance d apart: the normal law gives Phi(d /
+    # sqrt 2), d = sqrt 5.
     assert found.told[0] == pytest.approx(0.5 + 0.5 * math.erf(5**0.5 / 2), abs=0.02)
 
 
@@ -100,31 +112,44 @@ def test_only_together_are_correlated_attributes_told_apart() -> None:
     z, a, true = planted(6000, 2, chance=0.9)
     known = named(a[:, :2], *TWO)
     alone, together = measure(z, known), measure(z, known, together=True)
-    leak = lambda found: (found.vectors[0] @ true[1].float() / true[1].square().sum().float()).item()  # noqa: E731
-    assert leak(alone) > 0.6  # the correlation is 0.8, so that much of the other direction comes along
+    leak = lambda found: (
+        found.vectors[0] @ true[1].float() / true[1].square().sum().float()
+    ).item()  # noqa: E731
+    assert (
+        leak(alone) > 0.6
+    )  # the correlation is 0.8, so that much of the other direction comes along
     assert abs(leak(together)) < 0.1
     assert (together.vectors - true[:2]).abs().max() < 0.25
     assert together.together and not alone.together
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), max_size=30))
-@settings(max_examples=60, deadline=None)
+@config(max_examples=60, deadline=None)
 def test_concordance_counts_pairs(points: list[tuple[int, int]]) -> None:
     scores, values = (torch.tensor([point[i] for point in points]).double() for i in (0, 1))
     pairs = [(s - t) for s, v in points for t, w in points if v > w]
     found = concordance(scores, values)
     if pairs:
-        assert found == pytest.approx(sum(1.0 if d > 0 else 0.5 if d == 0 else 0.0 for d in pairs) / len(pairs))
+        assert found == pytest.approx(
+            sum(1.0 if d > 0 else 0.5 if d == 0 else 0.0 for d in pairs) / len(pairs)
+        )
     else:
         assert math.isnan(found)
 
 
 def test_what_is_nothing_but_noise_is_not_told_on_held_out_images() -> None:
     generator = torch.Generator().manual_seed(0)
-    z, a = torch.randn(200, 100, generator=generator), (torch.rand(200, 1, generator=generator) < 0.5).double()
+    z, a = (
+        torch.randn(200, 100, generator=generator),
+        (torch.rand(200, 1, generator=generator) < 0.5).double(),
+    )
     direction = slopes(z, a)[0]
-    assert concordance(z.double() @ direction, a[:, 0]) > 0.75  # on the images that it was computed from
-    assert abs(measure(z, named(a, "luck"), hold_out=0.5).told[0] - 0.5) < 0.17  # three standard errors
+    assert (
+        concordance(z.double() @ direction, a[:, 0]) > 0.75
+    )  # on the images that it was computed from
+    assert (
+        abs(measure(z, named(a, "luck"), hold_out=0.5).told[0] - 0.5) < 0.17
+    )  # three standard errors
 
 
 def test_attributes_that_few_images_have_are_left_out() -> None:
@@ -133,7 +158,9 @@ def test_attributes_that_few_images_have_are_left_out() -> None:
     a[5, 1] = 1
     found = measure(z, named(a, *TWO, "age"))
     assert found.names == ("smiling", "age")
-    assert measure(z, named(a, *TWO, "age"), hold_out=0.0).told == pytest.approx((math.nan, math.nan), nan_ok=True)
+    assert measure(z, named(a, *TWO, "age"), hold_out=0.0).told == pytest.approx(
+        (math.nan, math.nan), nan_ok=True
+    )
 
 
 CANNOT: list[tuple[Callable[[Tensor, Tensor], object], str]] = [
@@ -141,12 +168,34 @@ CANNOT: list[tuple[Callable[[Tensor, Tensor], object], str]] = [
     (lambda z, a: measure(z[:9], named(a[:, :2], *TWO)), "attributes of the same images"),
     (lambda z, a: measure(z, named(a[:, :2], *TWO), hold_out=1.0), "less than 1"),
     (lambda z, a: measure(z, named(a[:, [0, 0]], *TWO), together=True), "'glasses' follows from"),
-    (lambda z, a: measure(z[:8], named(torch.rand(8, 6).double(), *"abcdef"), together=True), "need at least 8 images"),
-    (lambda z, a: measure(z, Attributes(("0", "1"), ("class", "class"), a[:, :2]), together=True), "leave out --together"),
-    (lambda z, a: measure(z, named(a[:, :2], *TWO)).move(z, {"beard": 1}), "the attributes are smiling, glasses"),
-    (lambda z, a: measure(z, named(a[:, :2], *TWO)).move(z, {"smiling": math.nan}), "a number of steps from -100 to 100"),
-    (lambda z, a: measure(z, named(a[:, :2], *TWO)).move(z[:, :3], {"smiling": 1}), "belong to another model"),
-    (lambda z, a: sheet(autoencoder.Halves(), z[:1, :2], measure(z[:, :2], named(a[:, :2], *TWO)), columns=4), "an odd number"),
+    (
+        lambda z, a: measure(z[:8], named(torch.rand(8, 6).double(), *"abcdef"), together=True),
+        "need at least 8 images",
+    ),
+    (
+        lambda z, a: measure(
+            z, Attributes(("0", "1"), ("class", "class"), a[:, :2]), together=True
+        ),
+        "leave out --together",
+    ),
+    (
+        lambda z, a: measure(z, named(a[:, :2], *TWO)).move(z, {"beard": 1}),
+        "the attributes are smiling, glasses",
+    ),
+    (
+        lambda z, a: measure(z, named(a[:, :2], *TWO)).move(z, {"smiling": math.nan}),
+        "a number of steps from -100 to 100",
+    ),
+    (
+        lambda z, a: measure(z, named(a[:, :2], *TWO)).move(z[:, :3], {"smiling": 1}),
+        "belong to another model",
+    ),
+    (
+        lambda z, a: sheet(
+            autoencoder.Halves(), z[:1, :2], measure(z[:, :2], named(a[:, :2], *TWO)), columns=4
+        ),
+        "an odd number",
+    ),
 ]
 
 
@@ -165,13 +214,29 @@ def test_directions_go_through_their_file(tmp_path: Path) -> None:
     path = save_directions(found, tmp_path / "attributes.safetensors")
     again = load_directions(path, "abc")
     assert torch.equal(again.vectors, found.vectors)
-    assert (again.names, again.kinds, again.units, again.counts) == (found.names, found.kinds, found.units, found.counts)
+    assert (again.names, again.kinds, again.units, again.counts) == (
+        found.names,
+        found.kinds,
+        found.units,
+        found.counts,
+    )
     assert again.told == pytest.approx(found.told, nan_ok=True) and not again.together
-    assert json.loads(json.dumps(found.as_dict(), allow_nan=False))["attributes"][0]["name"] == "smiling"
+    assert (
+        json.loads(json.dumps(found.as_dict(), allow_nan=False))["attributes"][0]["name"]
+        == "smiling"
+    )
 
 
 def test_files_that_hold_no_directions(tmp_path: Path) -> None:
-    found = Directions(("smiling",), ("binary",), torch.tensor([[1.0, 2.0]]), (1.0,), ((3, 3),), (0.5,), weights="abc")
+    found = Directions(
+        ("smiling",),
+        ("binary",),
+        torch.tensor([[1.0, 2.0]]),
+        (1.0,),
+        ((3, 3),),
+        (0.5,),
+        weights="abc",
+    )
     with pytest.raises(UsageError, match="zeuxis attributes RUN"):
         load_directions(tmp_path / "attributes.safetensors")
     with pytest.raises(UsageError, match="There is no folder"):
@@ -191,16 +256,26 @@ def test_a_sheet_has_the_reconstruction_in_its_middle_and_steps_beside_it() -> N
     found = Directions(("top",), ("binary",), torch.tensor([[0.2, 0.0]]), (1.0,), ((3, 3),), (1.0,))
     picture = sheet(autoencoder.Halves(), torch.tensor([[0.0, 0.5]]), found, reach=2.0, columns=5)
     factor = (picture.height - 22) // (4 + 2)
-    shown = lambda column, row: picture.getpixel(((1 + column * 5 + 2) * factor, 22 + (1 + row) * factor + 1))[0]  # noqa: E731
-    assert [shown(i, 0) for i in range(5)] == [round(127.5 * (1 + 0.2 * step)) for step in (-2, -1, 0, 1, 2)]
+    shown = lambda column, row: picture.getpixel(
+        ((1 + column * 5 + 2) * factor, 22 + (1 + row) * factor + 1)
+    )[0]  # noqa: E731
+    assert [shown(i, 0) for i in range(5)] == [
+        round(127.5 * (1 + 0.2 * step)) for step in (-2, -1, 0, 1, 2)
+    ]
     assert {shown(i, 3) for i in range(5)} == {round(127.5 * 1.5)}
 
 
 def test_a_csv_may_name_paths_in_part_and_leave_cells_empty(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_text("\ufefffile,smiling,glasses,age\nb/1.png,1,-1,20\na/1.png,0,1,\n2.png,,-1,3.5\nelse.png,1,1,1\n\n")
+    path.write_text(
+        "\ufefffile,smiling,glasses,age\nb/1.png,1,-1,20\na/1.png,0,1,\n2.png,,-1,3.5\nelse.png,1,1,1\n\n"
+    )
     table, others = read_attributes(path, ["x/a/1.png", "x/b/1.png", "x/2.png", "x/3.png"])
-    assert table.names == ("smiling", "glasses", "age") and table.kinds == ("binary", "binary", "number")
+    assert table.names == ("smiling", "glasses", "age") and table.kinds == (
+        "binary",
+        "binary",
+        "number",
+    )
     assert others == ["else.png"]
     nan = math.nan
     expected = torch.tensor([[0, 1, nan], [1, 0, 20], [nan, 0, 3.5], [nan, nan, nan]]).double()
@@ -209,8 +284,12 @@ def test_a_csv_may_name_paths_in_part_and_leave_cells_empty(tmp_path: Path) -> N
 
 
 def test_the_list_of_celeba_is_read_as_it_is(tmp_path: Path) -> None:
-    (tmp_path / "list.txt").write_text("3\nBald Smiling \n000001.jpg -1  1\n000002.jpg  1 -1\n000003.jpg -1 -1\n")
-    (tmp_path / "list.csv").write_text("image_id,Bald,Smiling\n000001.jpg,-1,1\n000002.jpg,1,-1\n000003.jpg,-1,-1\n")
+    (tmp_path / "list.txt").write_text(
+        "3\nBald Smiling \n000001.jpg -1  1\n000002.jpg  1 -1\n000003.jpg -1 -1\n"
+    )
+    (tmp_path / "list.csv").write_text(
+        "image_id,Bald,Smiling\n000001.jpg,-1,1\n000002.jpg,1,-1\n000003.jpg,-1,-1\n"
+    )
     images = ["000003.jpg", "000001.jpg"]
     for name in ("list.txt", "list.csv"):
         table, others = read_attributes(tmp_path / name, images)
@@ -253,9 +332,13 @@ def test_endings_of_long_paths() -> None:
 
 
 def test_classes_and_factors_are_attributes() -> None:
-    data = tiny.few(20, labelled=8)
+    data = tiny.few(20, labeled=8)
     table = attributes_of(data)
-    assert set(table.kinds) == {"class"} and table.names == tuple("0123456789") and len(table.known) == 8
+    assert (
+        set(table.kinds) == {"class"}
+        and table.names == tuple("0123456789")
+        and len(table.known) == 8
+    )
     assert torch.equal(table.values[:8].argmax(1), data.labels[:8])
     heads = load_data("heads", limit=30)
     some = attributes_of(heads.take(torch.tensor([4, 2])))
@@ -274,8 +357,19 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(save(autoencoder.digits()[0], tmp_path_factory.mktemp("runs") / "digits"))
 
 
-def test_the_command_measures_classes(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["attributes", run, "--n", "2000", "--out", str(tmp_path / "a.png"), "--record", str(tmp_path / "r.json")]
+def test_the_command_measures_classes(
+    run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "attributes",
+        run,
+        "--n",
+        "2000",
+        "--out",
+        str(tmp_path / "a.png"),
+        "--record",
+        str(tmp_path / "r.json"),
+    ]
     assert main(words) == 0
     said = capsys.readouterr().out
     assert "2,000 test images encoded" in said and "(400 held out;" in " ".join(said.split())
@@ -288,7 +382,9 @@ def test_the_command_measures_classes(run: str, tmp_path: Path, capsys: pytest.C
         assert picture.width > 1000  # ten panels, four in a row
 
 
-def test_the_command_reads_a_csv_for_a_folder_of_images(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_reads_a_csv_for_a_folder_of_images(
+    run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     x = autoencoder.digits()[1].batch_of(60)
     lines = ["file,ink,dark,rare"]
     (tmp_path / "digits").mkdir()
@@ -298,7 +394,14 @@ def test_the_command_reads_a_csv_for_a_folder_of_images(run: str, tmp_path: Path
         lines.append(f"{i}.png,{ink:.4f},{1 if ink > 0.13 else -1},{1 if i == 0 else -1}")
     table = tmp_path / "a.csv"
     table.write_text("\n".join([*lines, "gone.png,0.5,1,1"]))
-    data = ["--data", str(tmp_path / "digits"), "--labels", str(table), "--out", str(tmp_path / "a.png")]
+    data = [
+        "--data",
+        str(tmp_path / "digits"),
+        "--labels",
+        str(table),
+        "--out",
+        str(tmp_path / "a.png"),
+    ]
     place = str(tmp_path / "own.safetensors")
     assert main(["attributes", run, *data, "--file", place, "--together", "--hold-out", "0.5"]) == 0
     said = capsys.readouterr()
@@ -319,15 +422,23 @@ COMMANDS = [
     ("attributes {run} --n 300 --together", 2, "leave out --together"),
     ("attributes {run} --labels {at}/absent.csv", 1, "absent.csv' cannot be read"),
     ("attributes {run} --labels {at}/bad.csv", 1, "is no finite number"),
-    ("attributes {run} --data {at}/plain.npz", 2, "give a CSV of file and attributes with --labels"),
+    (
+        "attributes {run} --data {at}/plain.npz",
+        2,
+        "give a CSV of file and attributes with --labels",
+    ),
     ("attributes {run} --n 300 --out {at}/x.abc", 2, "picture format"),
     ("attributes {run} --n 300 --file {at}/no/x.safetensors", 2, "There is no folder"),
     ("attributes {at}", 1, "holds no config.json"),
 ]
 
 
-@pytest.mark.parametrize(("words", "code", "sentence"), COMMANDS, ids=[case[0] for case in COMMANDS])
-def test_bad_input_to_the_command(words: str, code: int, sentence: str, run: str, tmp_path: Path, capsys, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"), COMMANDS, ids=[case[0] for case in COMMANDS]
+)
+def test_bad_input_to_the_command(
+    words: str, code: int, sentence: str, run: str, tmp_path: Path, capsys, monkeypatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.csv").write_text("file,smiling\n0,maybe\n")
     np.savez(tmp_path / "plain.npz", images=np.zeros((5, 28, 28), np.uint8))

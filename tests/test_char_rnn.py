@@ -1,4 +1,5 @@
-"""char-rnn: texts as data, causality in one dimension, a language of known entropy, the commands."""
+"""char-rnn: texts as data, causality in one dimension, a language of known entropy, the
+commands."""
 
 from __future__ import annotations
 
@@ -80,7 +81,8 @@ def test_probabilities_of_all_short_texts_add_up_to_one() -> None:
 
 
 def test_carried_states_equal_whole_passes() -> None:
-    """The sampler, which carries its states, against one that reads the whole text again for every character."""
+    """The sampler, which carries its states, against one that reads the whole text again for every
+    character."""
     model = make()
     x = model.sample(4, generator=torch.Generator().manual_seed(3))
 
@@ -94,12 +96,15 @@ def test_carried_states_equal_whole_passes() -> None:
 
 
 def test_a_language_of_known_entropy_is_learned() -> None:
-    """Pairs "ab" and "ba", each as likely: log 2 nats a pair, and the first character says the second."""
+    """Pairs "ab" and "ba", each as likely: log 2 nats a pair, and the first character says the
+    second."""
     first = torch.randint(2, (256, 12), generator=torch.Generator().manual_seed(0))
     x = torch.stack([first, 1 - first], 2).flatten(1).byte()
     data = Dataset(Spec("pairs", (24,), 0, ("a", "b")), x)
     model = build("char-rnn", CharRNNConfig(hidden=16, layers=1, lr=2e-2), data.spec)
-    model = fit(model, data, training=tiny.training(images=6400, batch=32, average=200), quiet=True).model
+    model = fit(
+        model, data, training=tiny.training(images=6400, batch=32, average=200), quiet=True
+    ).model
     assert isinstance(model, CharRNN)
     assert -model.log_prob(x).nats.mean().item() == pytest.approx(12 * math.log(2), rel=0.03)
     drawn = model.sample(50, generator=torch.Generator().manual_seed(0)).view(50, 12, 2).int()
@@ -110,7 +115,12 @@ def test_texts_begin_as_given_and_cold_ones_are_likely() -> None:
     model = make()
     for one in model.write(3, start="cab", length=12, generator=torch.Generator().manual_seed(0)):
         assert one.startswith("cab") and len(one) == 12
-    nats = [model.log_prob(model.sample(200, temperature=t, generator=torch.Generator().manual_seed(0))).nats.mean() for t in (0.3, 1, 3)]
+    nats = [
+        model.log_prob(
+            model.sample(200, temperature=t, generator=torch.Generator().manual_seed(0))
+        ).nats.mean()
+        for t in (0.3, 1, 3)
+    ]
     assert nats[0] > nats[1] > nats[2]
 
 
@@ -138,9 +148,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return at
 
 
-def test_a_text_is_learned_and_continued(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_text_is_learned_and_continued(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(place)
-    small = "--model.hidden 8 --size 24 --training.images 200 --training.film 3 --training.threads 1"
+    small = (
+        "--model.hidden 8 --size 24 --training.images 200 --training.film 3 --training.threads 1"
+    )
     assert main(f"train char-rnn --data book.txt {small}".split()) == 0
     folder = "runs/0001-char-rnn-book-seed0"
     capsys.readouterr()
@@ -148,7 +162,10 @@ def test_a_text_is_learned_and_continued(place: Path, monkeypatch: pytest.Monkey
     said = capsys.readouterr().out
     assert said.startswith("the ") and len(said.rstrip("\n")) == 40
     assert main(f"sample {folder} --n 2 --length 10 --temperature 0.5 --out two.txt".split()) == 0
-    assert [len(part) for part in (place / "two.txt").read_text().rstrip("\n").split("\n\n")] == [10, 10]
+    assert [len(part) for part in (place / "two.txt").read_text().rstrip("\n").split("\n\n")] == [
+        10,
+        10,
+    ]
     assert main(f"train --resume {folder} --images 300".split()) == 0
 
 
@@ -173,7 +190,13 @@ BAD = [
 
 @pytest.mark.parametrize(("words", "code", "sentence"), BAD, ids=[case[0] for case in BAD])
 def test_bad_input_gets_one_sentence(
-    words: str, code: int, sentence: str, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: str,
+    code: int,
+    sentence: str,
+    place: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     from zeuxis.checkpoints.weights import save
 

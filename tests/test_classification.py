@@ -24,16 +24,25 @@ def oracle(table: list[list[float]], spec: Spec | None = None) -> SimpleNamespac
     """A classifier that looks the class probabilities of an image up by its first pixel."""
     chances = torch.tensor(table)
     found = spec or Spec("tiny", (1, 2, 2), chances.shape[1])
-    return SimpleNamespace(name="oracle", spec=found, classify=lambda x: chances[x[:, 0, 0, 0].long()])
+    return SimpleNamespace(
+        name="oracle", spec=found, classify=lambda x: chances[x[:, 0, 0, 0].long()]
+    )
 
 
 def four(labels: list[int], classes: int = 2) -> Dataset:
     """Images told apart by their first pixel."""
-    x = torch.arange(len(labels), dtype=torch.uint8)[:, None, None, None].expand(-1, 1, 2, 2).contiguous()
+    x = (
+        torch.arange(len(labels), dtype=torch.uint8)[:, None, None, None]
+        .expand(-1, 1, 2, 2)
+        .contiguous()
+    )
     return Dataset(Spec("tiny", (1, 2, 2), classes), x, torch.tensor(labels))
 
 
-A, B = [[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.45, 0.55]], [[0.3, 0.7], [0.8, 0.2], [0.1, 0.9], [0.9, 0.1]]
+A, B = (
+    [[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.45, 0.55]],
+    [[0.3, 0.7], [0.8, 0.2], [0.1, 0.9], [0.9, 0.1]],
+)
 
 
 def test_an_ensemble_is_the_mean_of_its_members_probabilities() -> None:
@@ -48,7 +57,7 @@ def test_an_ensemble_is_the_mean_of_its_members_probabilities() -> None:
     assert found.deviation == pytest.approx(0.5**0.5)
 
 
-def test_a_confusion_table_has_true_classes_as_rows_and_leaves_the_unlabelled_out() -> None:
+def test_a_confusion_table_has_true_classes_as_rows_and_leaves_the_unlabeled_out() -> None:
     found, chances = score(oracle(A), four([0, 0, 1, -1]), split="test")
     assert found.table == ((1, 1), (0, 1))
     assert len(chances) == 4
@@ -77,7 +86,7 @@ def test_models_that_do_not_go_together_are_refused() -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two models of digits, one of something else, images and labelled arrays."""
+    """Two models of digits, one of something else, images and labeled arrays."""
     at = tmp_path_factory.mktemp("classify")
     for seed in (0, 1):
         save(tiny.model("improved-gan", seed), at / f"run{seed}")
@@ -87,13 +96,30 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savez(at / "set.npz", images=data.all().numpy(), labels=data.labels.numpy())
     (at / "pictures").mkdir()
     for i in range(3):
-        Image.fromarray(data.all()[i, 0].numpy()).resize((60, 40)).save(at / "pictures" / f"{i}.png")
+        Image.fromarray(data.all()[i, 0].numpy()).resize((60, 40)).save(
+            at / "pictures" / f"{i}.png"
+        )
     return at
 
 
-def test_image_files_of_any_size_are_classified(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_image_files_of_any_size_are_classified(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     sheet = tmp_path / "classes.csv"
-    assert main(["classify", *(str(folder / f"run{i}") for i in (0, 1)), str(folder / "pictures"), "--top", "2", "--csv", str(sheet)]) == 0
+    assert (
+        main(
+            [
+                "classify",
+                *(str(folder / f"run{i}") for i in (0, 1)),
+                str(folder / "pictures"),
+                "--top",
+                "2",
+                "--csv",
+                str(sheet),
+            ]
+        )
+        == 0
+    )
     assert "2.png" in capsys.readouterr().out.replace("\n", "")
     rows = list(csv.reader(sheet.open()))
     assert rows[0][:3] == ["image", "class", "0"]
@@ -107,13 +133,29 @@ def test_a_negative_is_classified_as_its_original(folder: Path, tmp_path: Path) 
     x = tiny.images(1).all()[0, 0].numpy()
     for name, array in (("a", x), ("b", 255 - x)):
         Image.fromarray(array).save(tmp_path / f"{name}.png")
-        words = ["classify", str(folder / "run0"), str(tmp_path / f"{name}.png"), "--csv", str(tmp_path / f"{name}.csv")]
+        words = [
+            "classify",
+            str(folder / "run0"),
+            str(tmp_path / f"{name}.png"),
+            "--csv",
+            str(tmp_path / f"{name}.csv"),
+        ]
         assert main(words + (["--invert"] if name == "b" else [])) == 0
-    assert [row[1:] for row in csv.reader((tmp_path / "a.csv").open())] == [row[1:] for row in csv.reader((tmp_path / "b.csv").open())]
+    assert [row[1:] for row in csv.reader((tmp_path / "a.csv").open())] == [
+        row[1:] for row in csv.reader((tmp_path / "b.csv").open())
+    ]
 
 
-def test_a_set_gives_a_confusion_table_a_record_and_its_mistakes(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    words = ["classify", str(folder / "run0"), str(folder / "run1"), "--data", str(folder / "set.npz")]
+def test_a_set_gives_a_confusion_table_a_record_and_its_mistakes(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = [
+        "classify",
+        str(folder / "run0"),
+        str(folder / "run1"),
+        "--data",
+        str(folder / "set.npz"),
+    ]
     record, picture = tmp_path / "record.json", tmp_path / "wrong.png"
     assert main([*words, "--record", str(record), "--mistakes", str(picture)]) == 0
     out = capsys.readouterr().out
@@ -125,8 +167,19 @@ def test_a_set_gives_a_confusion_table_a_record_and_its_mistakes(folder: Path, c
     assert Image.open(picture).width > 100
 
 
-def test_evaluate_gives_classes_and_samples_or_only_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["evaluate", str(folder / "run0"), "--data", str(folder / "set.npz"), "--network", "mnist/classifier", "--n", "20"]
+def test_evaluate_gives_classes_and_samples_or_only_one(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "evaluate",
+        str(folder / "run0"),
+        "--data",
+        str(folder / "set.npz"),
+        "--network",
+        "mnist/classifier",
+        "--n",
+        "20",
+    ]
     assert main([*words, "--only", "classification"]) == 0
     only = capsys.readouterr().out
     assert "taken for" in only
@@ -146,7 +199,7 @@ def test_evaluate_gives_classes_and_samples_or_only_one(folder: Path, capsys: py
         ("classify {0}/run0 {0}/set.npz", "cannot be decoded"),
         ("classify {0}/dcgan {0}/pictures", "cannot classify"),
         ("classify {0}/unsupervised {0}/pictures", "trained without labels"),
-        ("classify {0}/run0 {0}/pictures --record r.json", "needs a labelled set"),
+        ("classify {0}/run0 {0}/pictures --record r.json", "needs a labeled set"),
         ("classify {0}/run0 {0}/pictures --top 0", "--top must be at least 1"),
         ("classify {0}/run0 --data heads", "needs labels"),
         ("classify {0}/run0 --data {0}/set.npz --split dev", "expected test or train"),
@@ -162,11 +215,17 @@ def test_what_cannot_be_classified_is_said_in_a_sentence(
     assert len(error.splitlines()) == 1
 
 
-def test_members_trained_elsewhere_count_by_what_they_said(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_members_trained_elsewhere_count_by_what_they_said(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     one, two, data = str(folder / "run0"), str(folder / "run1"), str(folder / "set.npz")
     for name, sheet in ((one, "one.csv"), (two, "two.csv.gz")):
         assert main(["classify", name, "--data", data, "--csv", str(tmp_path / sheet)]) == 0
-    both = [[one, two], [one, str(tmp_path / "two.csv.gz")], [str(tmp_path / "one.csv"), str(tmp_path / "two.csv.gz")]]
+    both = [
+        [one, two],
+        [one, str(tmp_path / "two.csv.gz")],
+        [str(tmp_path / "one.csv"), str(tmp_path / "two.csv.gz")],
+    ]
     found = []
     for i, members in enumerate(both):
         record = tmp_path / f"{i}.json"
@@ -186,15 +245,26 @@ def test_members_trained_elsewhere_count_by_what_they_said(folder: Path, capsys:
         (b"", [], "cannot be read as a table"),
         (b"\x1f\x8b damaged", [], "cannot be read as a table"),
         (b"image,class,0,1,2,3,4,5,6,7,8,9\n0,0,2,0,0,0,0,0,0,0,0,0\n", [], "Line 2"),
-        (b"image,class,0,1,2,3,4,5,6,7,8,9\n0,0,1,0,0,0,0,0,0,0,0,0\n", [], "10 probabilities for 1 images; 10 for each of 60"),
+        (
+            b"image,class,0,1,2,3,4,5,6,7,8,9\n0,0,1,0,0,0,0,0,0,0,0,0\n",
+            [],
+            "10 probabilities for 1 images; 10 for each of 60",
+        ),
     ],
 )
 def test_a_table_that_holds_something_else_is_refused(
-    content: bytes, more: list[str], sentence: str, folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    content: bytes,
+    more: list[str],
+    sentence: str,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     sheet = tmp_path / "said.csv"
     sheet.write_bytes(content)
-    assert main(["classify", str(folder / "run0"), str(sheet), "--data", str(folder / "set.npz"), *more]) in (1, 2)
+    assert main(
+        ["classify", str(folder / "run0"), str(sheet), "--data", str(folder / "set.npz"), *more]
+    ) in (1, 2)
     error = capsys.readouterr().err
     assert sentence in error.replace("\n", " ")
     assert len(error.splitlines()) == 1

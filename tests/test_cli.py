@@ -1,4 +1,5 @@
-"""The command line as a user meets it: what works, and a table of what does not with the one sentence each gives."""
+"""The command line as a user meets it: what works, and a table of what does not with the one
+sentence each gives."""
 
 from __future__ import annotations
 
@@ -18,7 +19,10 @@ from zeuxis.checkpoints.run_folder import Run
 from zeuxis.checkpoints.weights import describe, save
 from zeuxis.cli import COMMANDS, main
 
-SMALL = "train dcgan --recipe mnist-small --model.channels 4 --limit 64 --training.batch 16 --training.threads 1"
+SMALL = (
+    "train dcgan --recipe mnist-small --model.channels 4 --limit 64 --training.batch "
+    "16 --training.threads 1"
+)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +113,11 @@ BAD = [
     ("arithmetic {0}/model --plus 1 --minus 2 --then 99", 2, "expected 0 to 63"),
     ("film {0}/model", 2, "no frames"),
     ("evaluate {0}/model --data {0}/good.npz", 2, "no feature network for 'good'"),
-    ("evaluate {0}/model --data {0}/good.npz --network inception-2015={0}/none.safetensors", 1, "none.safetensors"),
+    (
+        "evaluate {0}/model --data {0}/good.npz --network inception-2015={0}/none.safetensors",
+        1,
+        "none.safetensors",
+    ),
     ("evaluate {0}/model --data {0}/good.npz --split half", 2, "expected test or train"),
     ("train improved-gan --data {0}/mixed --size 28", 2, "has no labels of two or more classes"),
     ("train improved-gan --labels-per-class 7000", 1, "ask for fewer labels a class"),
@@ -117,7 +125,11 @@ BAD = [
     ("train improved-gan --limit 64 --model.smoothing 0.3", 2, "--model.smoothing"),
     ("train improved-gan --limit 64 --model.layout conv --size 30", 2, "--size 32"),
     ("train improved-gan-128 --data mnist --limit 64", 2, "--size 128"),
-    ("train infogan --limit 64 --model.categorical 1", 2, "--model.categorical must be a list of values, each at least 2"),
+    (
+        "train infogan --limit 64 --model.categorical 1",
+        2,
+        "--model.categorical must be a list of values, each at least 2",
+    ),
     ("train infogan --data {0}/good.npz --size 30", 2, "choose --size"),
     ("codes {0}/model", 1, "cannot say what its codes mean"),
     ("traverse {0}/model", 1, "cannot"),
@@ -130,7 +142,9 @@ BAD = [
 
 
 @pytest.mark.parametrize(("words", "code", "sentence"), BAD, ids=[case[0] for case in BAD])
-def test_bad_input_gets_one_sentence(words: str, code: int, sentence: str, place: Path, capsys, monkeypatch) -> None:
+def test_bad_input_gets_one_sentence(
+    words: str, code: int, sentence: str, place: Path, capsys, monkeypatch
+) -> None:
     monkeypatch.chdir(place / "empty")
     monkeypatch.delenv("ZEUXIS_DATA", raising=False)
     try:
@@ -152,7 +166,13 @@ def test_there_are_enough_of_them() -> None:
 
 def run(words: str, at: Path, **environment: str) -> subprocess.CompletedProcess:
     given = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"} | environment
-    return subprocess.run([sys.executable, "-m", "zeuxis", *words.split()], cwd=at, env=given, capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-m", "zeuxis", *words.split()],
+        cwd=at,
+        env=given,
+        capture_output=True,
+        text=True,
+    )
 
 
 def test_a_whole_visit(tmp_path: Path) -> None:
@@ -161,7 +181,13 @@ def test_a_whole_visit(tmp_path: Path) -> None:
     folder = next((tmp_path / "runs").iterdir())
     assert folder.name == "0001-dcgan-mnist-seed0"
     names = {p.name for p in folder.iterdir()}
-    assert {"config.json", "model.safetensors", "ema.safetensors", "state.safetensors", "metrics.jsonl"} <= names
+    assert {
+        "config.json",
+        "model.safetensors",
+        "ema.safetensors",
+        "state.safetensors",
+        "metrics.jsonl",
+    } <= names
     assert {"film.webp", "README.md", "samples", "frames"} <= names
     assert Image.open(folder / "film.webp").n_frames == 3
     assert "64 of 64 images" in done.stdout
@@ -202,7 +228,13 @@ def test_a_whole_visit(tmp_path: Path) -> None:
 def test_dry_run_shows_sizes_and_time_and_writes_nothing(tmp_path: Path) -> None:
     done = run(f"{SMALL} --dry-run", tmp_path)
     assert done.returncode == 0, done.stderr
-    for words in ("times smaller than the data", "generator:", "images/s", '"recipe": "dcgan/mnist-small"', "about"):
+    for words in (
+        "times smaller than the data",
+        "generator:",
+        "images/s",
+        '"recipe": "dcgan/mnist-small"',
+        "about",
+    ):
         assert words in done.stdout
     assert not (tmp_path / "runs").exists()
 
@@ -216,7 +248,9 @@ def test_an_unexpected_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> N
         main(["film"])
 
 
-def test_running_out_of_memory_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_running_out_of_memory_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def hungry(words: list[str]) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
 
@@ -240,16 +274,35 @@ def test_every_option_of_training_is_explained(capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit):
         main(["train", "dcgan", "--help"])
     said = capsys.readouterr().out
-    for option in ("--training.images", "--training.average", "--model.channels", "--data", "--recipe", "--dry-run"):
+    for option in (
+        "--training.images",
+        "--training.average",
+        "--model.channels",
+        "--data",
+        "--recipe",
+        "--dry-run",
+    ):
         assert option in said
     assert "images seen" in said
 
 
 def test_two_processes_by_torchrun(tmp_path: Path) -> None:
     words = f"{SMALL} --training.images 64 --training.film 0"
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(20000 + os.getpid() % 9000)]
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        str(20000 + os.getpid() % 9000),
+    ]
     done = subprocess.run(
-        [*launch, "-m", "zeuxis", *words.split()], cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True
+        [*launch, "-m", "zeuxis", *words.split()],
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     folders = list((tmp_path / "runs").iterdir())
@@ -259,7 +312,10 @@ def test_two_processes_by_torchrun(tmp_path: Path) -> None:
 
 
 def test_an_ablation_is_a_table_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    words = "ablation --data mnist --rows all no-labels --images 100 --width 8 --generator-width 16 --n 100 --record record.json"
+    words = (
+        "ablation --data mnist --rows all no-labels --images 100 --width 8 "
+        "--generator-width 16 --n 100 --record record.json"
+    )
     done = run(words, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "-L" in done.stdout and "real images" in done.stdout
@@ -269,12 +325,18 @@ def test_an_ablation_is_a_table_and_goes_on_where_it_stopped(tmp_path: Path) -> 
     again = run(words, tmp_path)
     assert again.returncode == 0, again.stderr
     assert "learn from" not in again.stderr
-    scores = [f["all"]["fake"]["score"] for f in (figures, json.loads((tmp_path / "record.json").read_text())["figures"])]
+    scores = [
+        f["all"]["fake"]["score"]
+        for f in (figures, json.loads((tmp_path / "record.json").read_text())["figures"])
+    ]
     assert scores[1] == pytest.approx(scores[0], rel=1e-6)
 
 
 def test_points_are_trained_filmed_and_counted(tmp_path: Path) -> None:
-    done = run("train planar --data ring --training.images 2560 --training.film 2 --training.threads 1", tmp_path)
+    done = run(
+        "train planar --data ring --training.images 2560 --training.film 2 --training.threads 1",
+        tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     folder = next((tmp_path / "runs").iterdir())
     done = run(f"evaluate {folder} --n 500 --record record.json", tmp_path)

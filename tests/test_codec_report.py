@@ -28,8 +28,10 @@ def coin(share: float, shape: tuple[int, int, int] = (1, 4, 4)) -> Chain:
     return model
 
 
-def written(model: object, images: list[Tensor], folder: Path, **settings: object) -> tuple[Report, int]:
-    report = compress(model, Given(images), folder / "x.zx", **settings)  # type: ignore[arg-type]
+def written(
+    model: object, images: list[Tensor], folder: Path, **config: object
+) -> tuple[Report, int]:
+    report = compress(model, Given(images), folder / "x.zx", **config)  # type: ignore[arg-type]
     return report, (folder / "x.zx").stat().st_size
 
 
@@ -44,7 +46,9 @@ def cells(text: str, row: str) -> list[str]:
     return [cell.strip() for cell in re.split(r"[|\u2502\u2503]", line)[2:5]]
 
 
-def test_a_model_that_knows_nothing_needs_a_byte_a_pixel(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_knows_nothing_needs_a_byte_a_pixel(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     images = [noise(1, 40, 40, seed=i) for i in range(5)]
     report, size = written(chain(sharpness=0.0), images, tmp_path)
     figures, numbers = report.as_dict(), 5 * 1600
@@ -52,17 +56,25 @@ def test_a_model_that_knows_nothing_needs_a_byte_a_pixel(tmp_path: Path, capsys:
     assert figures["bits/dim of the model itself"] == pytest.approx(8)
     assert figures["bits/dim"] == pytest.approx(8 * size / numbers)
     assert figures["overhead of the file"] == pytest.approx((size - numbers) / numbers)
-    assert figures["overhead of the payload"] == pytest.approx((figures["payload"] - numbers) / numbers)
+    assert figures["overhead of the payload"] == pytest.approx(
+        (figures["payload"] - numbers) / numbers
+    )
     assert figures["payload"] < size - 300, "the two overheads are told apart"
     text = printed(report, capsys)
     assert cells(text, "the model itself") == [f"{numbers:,}", "8.0000", "100.00%"]
-    assert cells(text, "this file") == [f"{size:,}", f"{8 * size / numbers:.4f}", f"{size / numbers:.2%}"]
+    assert cells(text, "this file") == [
+        f"{size:,}",
+        f"{8 * size / numbers:.4f}",
+        f"{size / numbers:.2%}",
+    ]
     assert f"with names, sizes and checksums {size / numbers - 1:+.2%}." in text
     assert f"Over the model's own length: {figures['payload'] / numbers - 1:+.2%}, with" in text
 
 
 @pytest.mark.parametrize("share", [0.5, 0.1, 0.01])
-def test_a_coin_needs_its_entropy(share: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_coin_needs_its_entropy(
+    share: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     generator = torch.Generator().manual_seed(0)
     images = [255 * (torch.rand(1, 40, 40, generator=generator) < share).byte() for _ in range(9)]
     white, numbers = sum(int((x == 255).sum()) for x in images), 9 * 1600
@@ -79,11 +91,15 @@ def test_a_coin_needs_its_entropy(share: float, tmp_path: Path, capsys: pytest.C
 def test_padding_is_counted_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report, _ = written(chain(sharpness=0.0), [noise(1, 5, 6), noise(3, 4, 4)], tmp_path)
     assert (report.numbers, report.padding, report.images) == (30 + 48, 2 * 2 * 16 - 30, 2)
-    assert report.nats == pytest.approx((64 + 48) * math.log(256)), "the model's length is that of all tiles"
+    assert report.nats == pytest.approx((64 + 48) * math.log(256)), (
+        "the model's length is that of all tiles"
+    )
     assert f"Tiles hold {34 / 78:.1%} more than the images" in printed(report, capsys)
 
 
-def test_bits_back_says_what_its_initial_bits_cost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bits_back_says_what_its_initial_bits_cost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     images = [noise(1, 16, 16, levels=2, seed=i) for i in range(9)]
     report, size = written(vae(), images, tmp_path, tiles=16)
     assert len(report.chains) == 9 and report.initial > 0 and report.initial % 32 == 0
@@ -94,7 +110,8 @@ def test_bits_back_says_what_its_initial_bits_cost(tmp_path: Path, capsys: pytes
 
 
 def test_the_length_of_bits_back_coding_is_the_negative_bound(tmp_path: Path) -> None:
-    """Of a model whose posterior and prior are the same and whose pixels are fair coins: a bit a pixel, and nothing for the codes."""
+    """Of a model whose posterior and prior are the same and whose pixels are fair coins: a bit a
+    pixel, and nothing for the codes."""
     model = vae()
     for name, p in model.named_parameters():
         if not name.endswith("weight"):  # directions of weight normalization, which 0 has none of
@@ -106,8 +123,12 @@ def test_the_length_of_bits_back_coding_is_the_negative_bound(tmp_path: Path) ->
 
 
 def test_rivals_are_the_sizes_that_their_own_programs_make() -> None:
-    ink, grey = noise(1, 40, 50, levels=2), noise(1, 40, 50)
-    for images, bare in (([ink, ink], 40 * 50 // 8), ([grey, grey], 40 * 50), ([noise(3, 40, 50)] * 2, 3 * 40 * 50)):
+    ink, gray = noise(1, 40, 50, levels=2), noise(1, 40, 50)
+    for images, bare in (
+        ([ink, ink], 40 * 50 // 8),
+        ([gray, gray], 40 * 50),
+        ([noise(3, 40, 50)] * 2, 3 * 40 * 50),
+    ):
         rivals = Rivals()
         for x in images:
             rivals.add(x)
@@ -115,11 +136,17 @@ def test_rivals_are_the_sizes_that_their_own_programs_make() -> None:
         bits = [np.packbits(x.numpy() > 0) if bare == 250 else x.numpy() for x in images]
         packed = lzma.compress(b"".join(b.tobytes() for b in bits), preset=9 | lzma.PRESET_EXTREME)
         assert found["xz"] == len(packed)
-        assert 2 * bare < found["PNG"] < 2 * (bare + 200), "noise has no shorter form, a pixel of ink takes a bit"
-        assert bare < found["xz"] < 1.5 * bare + 100, "the second copy is nearly free: one stream for all"
+        assert 2 * bare < found["PNG"] < 2 * (bare + 200), (
+            "noise has no shorter form, a pixel of ink takes a bit"
+        )
+        assert bare < found["xz"] < 1.5 * bare + 100, (
+            "the second copy is nearly free: one stream for all"
+        )
 
 
-def test_a_certain_model_has_no_length_to_compare_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_certain_model_has_no_length_to_compare_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     report, size = written(coin(0.0), [torch.zeros(1, 4, 4, dtype=torch.uint8)], tmp_path)
     assert report.nats == 0 and report.as_dict()["overhead of the file"] == math.inf
     assert f"{size:,}" in printed(report, capsys)

@@ -14,7 +14,8 @@ from zeuxis.model import Model
 
 pytest.importorskip("constriction")
 
-# Bytes of such files: by a Markov chain with three named images of three shapes, and by a VAE with two numbered ones.
+# Bytes of such files: by a Markov chain with three named images of three shapes, and by a VAE with
+# two numbered ones.
 RANGE = (
     "iCS0<3K|Lk0RR91NJT+J&j0`b00000c-ke8L2AS>3`MUpcv}<f*v=%~^%A8pbYa<YESNaKNtmIfcdy*;^giP0>sx"
     "%``J`RE3f1XO2`QE};+;8UPlb73&l->eo*zhaKK6e|RA#JOrE+jETC@=odQhXD>{XjdL2@n{Z>C`wTnZ@$7{Q@Nf"

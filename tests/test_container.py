@@ -1,4 +1,5 @@
-"""The file of the lossless codec: whatever is done to it, there are the right pixels or an error."""
+"""The file of the lossless codec: whatever is done to it, there are the right pixels or an
+error."""
 
 from __future__ import annotations
 
@@ -42,14 +43,20 @@ def refused(path: Path, data: bytes, model: Model) -> str:
     return sentence
 
 
-def test_every_cut_and_every_changed_byte_is_noticed(written: tuple[Path, Chain, list[Tensor]]) -> None:
+def test_every_cut_and_every_changed_byte_is_noticed(
+    written: tuple[Path, Chain, list[Tensor]],
+) -> None:
     path, model, _ = written
     good, bad = path.read_bytes(), path.with_name("bad.zx")
     assert len(list(sections(path))) >= 4, "a header, blocks, an end"
     for length in range(0, len(good), 3):
         refused(bad, good[:length], model)
     for i in range(len(good)):
-        refused(bad, good[:i] + bytes([good[i] ^ (1 << i % 8 if i % 5 else 0xFF)]) + good[i + 1 :], model)
+        refused(
+            bad,
+            good[:i] + bytes([good[i] ^ (1 << i % 8 if i % 5 else 0xFF)]) + good[i + 1 :],
+            model,
+        )
     assert "end where it should" in refused(bad, good + b"\0", model)
 
 
@@ -63,14 +70,22 @@ def pieces(data: bytes) -> list[bytes]:
     return found
 
 
-def test_sections_cannot_be_moved_doubled_or_left_out(written: tuple[Path, Chain, list[Tensor]]) -> None:
+def test_sections_cannot_be_moved_doubled_or_left_out(
+    written: tuple[Path, Chain, list[Tensor]],
+) -> None:
     path, model, _ = written
     good, bad = path.read_bytes(), path.with_name("bad.zx")
     start, parts = good[: len(MAGIC) + 4], pieces(good)
     assert start + b"".join(parts) == good
     head, *blocks, done = parts
     assert len(blocks) >= 2
-    for order in ([head, *blocks[::-1], done], [head, *blocks, blocks[-1], done], [head, *blocks[1:], done], [head, done], [*blocks, done]):
+    for order in (
+        [head, *blocks[::-1], done],
+        [head, *blocks, blocks[-1], done],
+        [head, *blocks[1:], done],
+        [head, done],
+        [*blocks, done],
+    ):
         assert "damaged" in refused(bad, start + b"".join(order), model)
 
 
@@ -79,15 +94,31 @@ def test_foreign_and_newer_files(written: tuple[Path, Chain, list[Tensor]]) -> N
     bad, good = path.with_name("bad.zx"), path.read_bytes()
     assert "is no file that" in refused(bad, b"\x89PNG\r\n\x1a\n" + bytes(40), model)
     assert "ends after 0 bytes" in refused(bad, b"", model)
-    assert "version 2" in refused(bad, good[: len(MAGIC)] + b"\2\0\0\0" + good[len(MAGIC) + 4 :], model)
+    assert "version 2" in refused(
+        bad, good[: len(MAGIC)] + b"\2\0\0\0" + good[len(MAGIC) + 4 :], model
+    )
     with pytest.raises(DataError, match="cannot be read"):
         survey(path.with_name("absent.zx"))
 
 
 def forged(path: Path, by: Model, *blocks: tuple[object, bytes], **changes: object) -> bytes:
     """A file with right digests around whatever it is to say."""
-    about = {"zeuxis": "1", "model": "chain", "source": "", "weights": "", "fingerprint": fingerprint(by), "coder": "range"}
-    about |= {"precision": "double", "machine": "", "shape": list(by.spec.shape), "images": 1, "bits": 24, "prefix": ""} | changes
+    about = {
+        "zeuxis": "1",
+        "model": "chain",
+        "source": "",
+        "weights": "",
+        "fingerprint": fingerprint(by),
+        "coder": "range",
+    }
+    about |= {
+        "precision": "double",
+        "machine": "",
+        "shape": list(by.spec.shape),
+        "images": 1,
+        "bits": 24,
+        "prefix": "",
+    } | changes
     with open(path, "wb") as file:
         writer = Writer(file)
         for kind, said, body in (
@@ -102,7 +133,14 @@ def forged(path: Path, by: Model, *blocks: tuple[object, bytes], **changes: obje
     return path.read_bytes()
 
 
-BLOCK = {"shapes": [[1, 1, 4, 4]], "names": ["a.png"], "first": 0, "lanes": 1, "kept": 0, "digest": ""}
+BLOCK = {
+    "shapes": [[1, 1, 4, 4]],
+    "names": ["a.png"],
+    "first": 0,
+    "lanes": 1,
+    "kept": 0,
+    "digest": "",
+}
 
 
 @pytest.mark.parametrize(
@@ -137,17 +175,34 @@ def test_hostile_descriptions_are_refused(change: dict[str, object], tmp_path: P
 
 def test_hostile_headers_are_refused(tmp_path: Path) -> None:
     model = chain()
-    for change in ({"prefix": "../"}, {"images": 5}, {"shape": [1, 2]}, {"coder": "magic"}, {"model": None}):
-        assert "damaged" in refused(tmp_path / "x.zx", forged(tmp_path / "x.zx", model, (BLOCK, b"1234"), **change), model)
+    for change in (
+        {"prefix": "../"},
+        {"images": 5},
+        {"shape": [1, 2]},
+        {"coder": "magic"},
+        {"model": None},
+    ):
+        assert "damaged" in refused(
+            tmp_path / "x.zx", forged(tmp_path / "x.zx", model, (BLOCK, b"1234"), **change), model
+        )
     for change in ({"bits": 12}, {"shape": [1, 2, 2]}):
-        assert "does not read" in refused(tmp_path / "x.zx", forged(tmp_path / "x.zx", model, (BLOCK, b"1234"), **change), model)
+        assert "does not read" in refused(
+            tmp_path / "x.zx", forged(tmp_path / "x.zx", model, (BLOCK, b"1234"), **change), model
+        )
 
 
 @pytest.mark.parametrize("kind", ["chain", "vae"])
-def test_bits_with_right_digests_and_wrong_content_never_become_images(kind: str, tmp_path: Path) -> None:
+def test_bits_with_right_digests_and_wrong_content_never_become_images(
+    kind: str, tmp_path: Path
+) -> None:
     model = chain() if kind == "chain" else vae()
     for payload in (b"", b"1234", bytes(400), b"\xff" * 400, np.random.default_rng(0).bytes(400)):
-        data = forged(tmp_path / "x.zx", model, (BLOCK, payload), coder="range" if kind == "chain" else "bits-back")
+        data = forged(
+            tmp_path / "x.zx",
+            model,
+            (BLOCK, payload),
+            coder="range" if kind == "chain" else "bits-back",
+        )
         assert "decode to" in refused(tmp_path / "x.zx", data, model)
 
 
@@ -167,10 +222,14 @@ class Wavering(Chain):
         yield from super().scan(n, y)
 
 
-def test_a_machine_that_computes_otherwise_gets_an_error_and_no_image(written: tuple[Path, Chain, list[Tensor]]) -> None:
+def test_a_machine_that_computes_otherwise_gets_an_error_and_no_image(
+    written: tuple[Path, Chain, list[Tensor]],
+) -> None:
     path, model, images = written
     model.shift = 1e-3
-    with pytest.raises(DataError, match="is whole, but images 0 to 0 decode to .* Decode it where it was written"):
+    with pytest.raises(
+        DataError, match="is whole, but images 0 to 0 decode to .* Decode it where it was written"
+    ):
         next(decompress(path, model))
     wavering = Wavering(ChainConfig(), model.spec).eval()
     with pytest.raises(ZeuxisError, match="nothing was written"):
@@ -194,5 +253,9 @@ def test_an_interrupted_writing_leaves_nothing(tmp_path: Path) -> None:
 def test_a_block_says_what_it_holds() -> None:
     block = Block(((2, 1, 4, 4), (1, 3, 5, 6)), (), 0, 1, 0, "")
     assert list(block.images()) == [(1, 4, 4), (1, 4, 4), (3, 5, 6)]
-    assert (len(block), block.tiles((1, 4, 4)), block.tiles((3, 4, 4))) == (3, 2 + 3 * 2 * 2, 2 + 2 * 2)
+    assert (len(block), block.tiles((1, 4, 4)), block.tiles((3, 4, 4))) == (
+        3,
+        2 + 3 * 2 * 2,
+        2 + 2 * 2,
+    )
     assert Header("", "", "", "", "", "range", "double", "", (1, 4, 4), 3).bits == PRECISION

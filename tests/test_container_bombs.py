@@ -1,4 +1,5 @@
-"""Small files that claim much: refused before they cost memory or time, with right digests around whatever they say."""
+"""Small files that claim much: refused before they cost memory or time, with right digests around
+whatever they say."""
 
 from __future__ import annotations
 
@@ -57,7 +58,12 @@ def test_claims_beyond_the_size_of_the_file_cost_nothing(name: str, tmp_path: Pa
     block = BLOCK | {"shapes": shapes, "names": []}
     images = sum(run[0] for run in shapes)
     forged(tmp_path / "x.zx", chain(), (block, b"1234"), images=images, prefix="n")
-    end = guarded(lambda: list(decompress(tmp_path / "x.zx", chain())), tmp_path / "work", seconds=10, megabytes=300)
+    end = guarded(
+        lambda: list(decompress(tmp_path / "x.zx", chain())),
+        tmp_path / "work",
+        seconds=10,
+        megabytes=300,
+    )
     assert end.kind == "refused", end
     assert "--large" in end.more or "damaged" in end.more
 
@@ -66,11 +72,22 @@ def test_claims_beyond_the_size_of_the_file_cost_nothing(name: str, tmp_path: Pa
 @pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize("kind", ["lists", "names", "runs", "numbers", "text", "nested"])
 @pytest.mark.parametrize("where", [b"HEAD", b"BLCK", b"DONE"])
-def test_descriptions_that_inflate_cost_little(where: bytes, kind: str, large: bool, tmp_path: Path) -> None:
+def test_descriptions_that_inflate_cost_little(
+    where: bytes, kind: str, large: bool, tmp_path: Path
+) -> None:
     size = 60_000_000 if kind != "nested" else 1_000_000
-    part = {"lists": b"[],", "names": b'"aa",', "runs": b"[1,1,1,1],", "numbers": b"1234,", "text": b"aaaa", "nested": b"["}[kind]
+    part = {
+        "lists": b"[],",
+        "names": b'"aa",',
+        "runs": b"[1,1,1,1],",
+        "numbers": b"1234,",
+        "text": b"aaaa",
+        "nested": b"[",
+    }[kind]
     middle = part * (size // len(part))
-    text = {"text": b'{"zeuxis": "' + middle + b'"}', "nested": middle}.get(kind, b'{"shapes": [' + middle + b"0]}")
+    text = {"text": b'{"zeuxis": "' + middle + b'"}', "nested": middle}.get(
+        kind, b'{"shapes": [' + middle + b"0]}"
+    )
     bomb = zlib.compress(text, 9)
     parts = [(b"HEAD", head(tmp_path / "h.zx"), b"")] if where != b"HEAD" else []
     path = raw(tmp_path / "x.zx", *parts, (where, bomb, b""))
@@ -79,9 +96,14 @@ def test_descriptions_that_inflate_cost_little(where: bytes, kind: str, large: b
 
 
 @linux_only
-def test_many_descriptions_together_have_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_descriptions_together_have_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = BLOCK | {"names": ["a.png"] * 50, "shapes": [[50, 1, 1, 1]]}
-    blocks = [(b"BLCK", zlib.compress(json.dumps(one | {"first": 50 * i}).encode(), 9), b"") for i in range(20)]
+    blocks = [
+        (b"BLCK", zlib.compress(json.dumps(one | {"first": 50 * i}).encode(), 9), b"")
+        for i in range(20)
+    ]
     path = raw(tmp_path / "x.zx", (b"HEAD", head(tmp_path / "h.zx", images=1000), b""), *blocks)
     for large in (False, True):
         with pytest.raises(DataError, match="before its last section"):
@@ -94,23 +116,39 @@ def test_many_descriptions_together_have_a_limit(tmp_path: Path, monkeypatch: py
 
 
 @linux_only
-@pytest.mark.parametrize("change", [{"lanes": 2**40}, {"lanes": 257}, {"kept": 2**70}, {"kept": 10**6}], ids=str)
+@pytest.mark.parametrize(
+    "change", [{"lanes": 2**40}, {"lanes": 257}, {"kept": 2**70}, {"kept": 10**6}], ids=str
+)
 @pytest.mark.parametrize("coder", ["range", "bits-back"])
-def test_lanes_and_initial_bits_are_those_of_a_writer(change: dict[str, int], coder: str, tmp_path: Path) -> None:
+def test_lanes_and_initial_bits_are_those_of_a_writer(
+    change: dict[str, int], coder: str, tmp_path: Path
+) -> None:
     model = chain() if coder == "range" else vae()
     block = BLOCK | {"shapes": [[4000, 1, 4, 4]], "names": []} | change
     forged(tmp_path / "x.zx", model, (block, bytes(400)), images=4000, prefix="n", coder=coder)
-    end = guarded(lambda: list(decompress(tmp_path / "x.zx", model)), tmp_path / "work", seconds=10, megabytes=500)
+    end = guarded(
+        lambda: list(decompress(tmp_path / "x.zx", model)),
+        tmp_path / "work",
+        seconds=10,
+        megabytes=500,
+    )
     assert end.kind == "refused", end
 
 
 @pytest.mark.parametrize("coder", ["range", "bits-back"])
-def test_lanes_beyond_a_writers_are_refused_before_any_network_runs(coder: str, tmp_path: Path) -> None:
+def test_lanes_beyond_a_writers_are_refused_before_any_network_runs(
+    coder: str, tmp_path: Path
+) -> None:
     model = chain() if coder == "range" else vae()
-    for count, most in ((4000, 256 if coder == "range" else 4000 // 256), (3, 3 if coder == "range" else 1)):
+    for count, most in (
+        (4000, 256 if coder == "range" else 4000 // 256),
+        (3, 3 if coder == "range" else 1),
+    ):
         for lanes, said in ((most + 1, f"a block says {most + 1} lanes"), (most, "is whole, but")):
             block = BLOCK | {"shapes": [[count, 1, 4, 4]], "names": [], "lanes": lanes}
-            forged(tmp_path / "x.zx", model, (block, bytes(8)), images=count, prefix="n", coder=coder)
+            forged(
+                tmp_path / "x.zx", model, (block, bytes(8)), images=count, prefix="n", coder=coder
+            )
             with pytest.raises(DataError, match=said):
                 list(decompress(tmp_path / "x.zx", model))
 
@@ -135,7 +173,8 @@ def test_half_words_are_refused(payload: bytes, coder: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("coder", ["range", "bits-back"])
 def test_pixels_that_nobody_paid_for_end_the_decoding_early(coder: str, tmp_path: Path) -> None:
-    """Behind the end of its bits a coder reads zeros, which mean images for as long as it is asked."""
+    """Behind the end of its bits a coder reads zeros, which mean images for as long as it is
+    asked."""
     model = chain() if coder == "range" else vae()
     block = BLOCK | {"shapes": [[60_000, 1, 4, 4]], "names": [], "lanes": 200}
     forged(tmp_path / "x.zx", model, (block, b"\1" * 400), images=60_000, prefix="n", coder=coder)
@@ -163,14 +202,22 @@ def test_pixels_that_nobody_paid_for_end_the_decoding_early(coder: str, tmp_path
 def test_honest_files_pay_for_every_pixel(levels: int, sharpness: float, tmp_path: Path) -> None:
     """However likely or unlikely images are to a model, what was coded is decoded."""
     for seed, images in enumerate(
-        ([torch.zeros(1, 40, 40, dtype=torch.uint8)] * 20, [noise(1, 9, 9, levels=levels, seed=i) for i in range(9)])
+        (
+            [torch.zeros(1, 40, 40, dtype=torch.uint8)] * 20,
+            [noise(1, 9, 9, levels=levels, seed=i) for i in range(9)],
+        )
     ):
         model = chain(levels=levels, sharpness=sharpness, seed=seed)
         compress(model, Given(images), tmp_path / "x.zx")
-        assert all(torch.equal(x, y) for x, (_, y) in zip(images, decompress(tmp_path / "x.zx", model), strict=True))
+        assert all(
+            torch.equal(x, y)
+            for x, (_, y) in zip(images, decompress(tmp_path / "x.zx", model), strict=True)
+        )
 
 
-def test_a_dense_file_of_ones_own_needs_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dense_file_of_ones_own_needs_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, images = chain(levels=2, sharpness=8.0), [torch.zeros(1, 20, 20, dtype=torch.uint8)] * 30
     compress(model, Given(images), tmp_path / "x.zx")
     assert len(list(decompress(tmp_path / "x.zx", model))) == 30
@@ -180,9 +227,13 @@ def test_a_dense_file_of_ones_own_needs_a_word(tmp_path: Path, monkeypatch: pyte
     assert len(list(decompress(tmp_path / "x.zx", model, large=True))) == 30
 
 
-def test_what_is_too_large_to_be_read_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_too_large_to_be_read_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("zeuxis.compression.codec.BLOCK", 300)
-    report = compress(chain(), Given([noise(1, 12, 12, seed=i) for i in range(4)]), tmp_path / "x.zx")
+    report = compress(
+        chain(), Given([noise(1, 12, 12, seed=i) for i in range(4)]), tmp_path / "x.zx"
+    )
     assert report.chains == [18, 18]
     with pytest.raises(UsageError, match="too large for one block"):
         compress(chain(), Given([noise(1, 20, 20)]), tmp_path / "x.zx")
@@ -213,5 +264,7 @@ def test_a_file_that_is_changed_while_it_is_read_is_noticed(tmp_path: Path) -> N
 
 def test_the_other_coder_is_refused(tmp_path: Path) -> None:
     forged(tmp_path / "x.zx", chain(), (BLOCK, b"1234"), coder="bits-back")
-    with pytest.raises(DataError, match="bits-back coder, which this zeuxis does not read for this model"):
+    with pytest.raises(
+        DataError, match="bits-back coder, which this zeuxis does not read for this model"
+    ):
         list(decompress(tmp_path / "x.zx", chain()))

@@ -15,10 +15,19 @@ from zeuxis.errors import UsageError
 from zeuxis.visual.curves import Curve, curves, draw, resample
 
 
-def made(folder: Path, bonus: str, seed: int, values: list[float], unit: str = "steps", of: str = "return") -> Path:
+def made(
+    folder: Path,
+    bonus: str,
+    seed: int,
+    values: list[float],
+    unit: str = "steps",
+    of: str = "return",
+) -> Path:
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(
-        json.dumps({"model": "vime", "vime": {"bonus": bonus}, "learning": {"seed": seed, "threads": seed}})
+        json.dumps(
+            {"model": "vime", "vime": {"bonus": bonus}, "learning": {"seed": seed, "threads": seed}}
+        )
     )
     lines = [{unit: 10 * (i + 1), of: value, "seconds": 1.0} for i, value in enumerate(values)]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -30,7 +39,10 @@ def test_runs_are_grouped_by_what_differs_but_the_seed(tmp_path: Path) -> None:
     runs += [made(tmp_path / f"b{s}", "none", s, [0.0, 0.0, 0.0, 0.0]) for s in range(2)]
     unit, found = curves([Run(run) for run in runs], "return", points=3)
     assert unit == "steps"
-    assert [(c.name, c.values.shape) for c in found] == [("bonus information", (3, 3)), ("bonus none", (2, 3))]
+    assert [(c.name, c.values.shape) for c in found] == [
+        ("bonus information", (3, 3)),
+        ("bonus none", (2, 3)),
+    ]
     assert found[0].at.tolist() == [10, 20, 30]
     assert found[0].quartiles().tolist() == [[0.5, 1.5, 2.5], [1, 2, 3], [1.5, 2.5, 3.5]]
     assert found[0].reached(2) == 20
@@ -42,9 +54,16 @@ def test_what_follows_from_a_task_does_not_name_its_runs(tmp_path: Path) -> None
     folders = [made(tmp_path / task, "none", 0, [0.0, 1.0]) for task in ("a", "b")]
     for folder, size in zip(folders, (3, 4), strict=True):
         about = json.loads((folder / "config.json").read_text())
-        about |= {"env": folder.name, "task": {"name": folder.name, "observation": size}, "digest": str(size)}
+        about |= {
+            "env": folder.name,
+            "task": {"name": folder.name, "observation": size},
+            "digest": str(size),
+        }
         (folder / "config.json").write_text(json.dumps(about))
-    assert [curve.name for curve in curves([Run(folder) for folder in folders], "return")[1]] == ["env a", "env b"]
+    assert [curve.name for curve in curves([Run(folder) for folder in folders], "return")[1]] == [
+        "env a",
+        "env b",
+    ]
 
 
 def test_reports_between_two_points_are_averaged_and_gaps_keep_the_last() -> None:
@@ -55,7 +74,9 @@ def test_reports_between_two_points_are_averaged_and_gaps_keep_the_last() -> Non
 def test_before_its_first_report_a_run_has_no_figure() -> None:
     at, values = np.array([5.0, 9]), np.array([1.0, 7])
     assert np.isnan(resample(at, values, np.array([0.5, 4.9]))).all()
-    late = Curve("late", np.array([2.0, 4, 6]), np.array([[np.nan, np.nan, 8.0], [np.nan, 2.0, 4.0]]))
+    late = Curve(
+        "late", np.array([2.0, 4, 6]), np.array([[np.nan, np.nan, 8.0], [np.nan, 2.0, 4.0]])
+    )
     assert late.reported().tolist() == [0, 1, 2]
     assert late.quartiles()[1, 1:].tolist() == [2, 6]
     assert np.isnan(late.quartiles()[:, 0]).all()
@@ -74,7 +95,11 @@ def test_a_line_starts_where_its_run_first_reports() -> None:
 
 
 def test_the_picture_has_a_line_in_the_ink_of_each_group(tmp_path: Path) -> None:
-    runs = [made(tmp_path / f"{b}{s}", b, s, [s * 1.0, 2.0 * s]) for b in ("information", "none") for s in range(2)]
+    runs = [
+        made(tmp_path / f"{b}{s}", b, s, [s * 1.0, 2.0 * s])
+        for b in ("information", "none")
+        for s in range(2)
+    ]
     _, found = curves([Run(run) for run in runs], "return")
     picture = draw(found, "return", "steps")
     assert picture.size == (720, 400)
@@ -84,7 +109,10 @@ def test_the_picture_has_a_line_in_the_ink_of_each_group(tmp_path: Path) -> None
 
 
 def test_a_long_name_takes_more_lines_and_leaves_the_plot_its_height() -> None:
-    short, long = (draw([Curve(name, np.array([1.0, 2.0]), np.ones((1, 2)))], "return", "steps") for name in ("a", "batch 50000, " * 12))
+    short, long = (
+        draw([Curve(name, np.array([1.0, 2.0]), np.ones((1, 2)))], "return", "steps")
+        for name in ("a", "batch 50000, " * 12)
+    )
     assert long.width == short.width
     assert long.height > short.height
     margin = np.asarray(long)[: long.height - short.height + 20, -10:]
@@ -103,7 +131,9 @@ def test_the_record_of_runs_that_report_late_invents_nothing(tmp_path: Path) -> 
     assert [row["quartiles"][1] for row in found] == [None, None, 5.0]
 
 
-def test_the_command_writes_picture_and_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_picture_and_record(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     runs = [str(made(tmp_path / f"r{s}", "information", s, [0.0, 1.0])) for s in range(2)]
     picture, record = tmp_path / "deep" / "c.png", tmp_path / "c.json"
     main([*runs, "--above", "0.5", "--out", str(picture), "--record", str(record)])
@@ -115,7 +145,10 @@ def test_the_command_writes_picture_and_record(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_wrong_input_gets_a_sentence(tmp_path: Path) -> None:
-    run, images = str(made(tmp_path / "a", "none", 0, [1.0])), str(made(tmp_path / "b", "none", 0, [1.0], "images"))
+    run, images = (
+        str(made(tmp_path / "a", "none", 0, [1.0])),
+        str(made(tmp_path / "b", "none", 0, [1.0], "images")),
+    )
     empty = str(made(tmp_path / "c", "none", 0, []))
     for words, sentence in (
         ([], "No run was given"),

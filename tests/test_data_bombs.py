@@ -1,4 +1,5 @@
-"""Small files that promise much, and files that are none: refused in a sentence, in seconds, in little memory, without waiting."""
+"""Small files that promise much, and files that are none: refused in a sentence, in seconds, in
+little memory, without waiting."""
 
 from __future__ import annotations
 
@@ -31,11 +32,15 @@ def idx_head(*shape: int) -> bytes:
 
 def idx_of_zeros(path: Path) -> None:
     """1 MB that unfold to the gigabyte that the header promises."""
-    (path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx_head(1000, 1000, 1000)) + 100 * gzip.compress(bytes(10_000_000)))
+    (path / "train-images-idx3-ubyte.gz").write_bytes(
+        gzip.compress(idx_head(1000, 1000, 1000)) + 100 * gzip.compress(bytes(10_000_000))
+    )
 
 
 def idx_with_more(path: Path) -> None:
-    (path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx_head(2, 28, 28)) + 300 * gzip.compress(bytes(10_000_000)))
+    (path / "train-images-idx3-ubyte.gz").write_bytes(
+        gzip.compress(idx_head(2, 28, 28)) + 300 * gzip.compress(bytes(10_000_000))
+    )
 
 
 def idx_with_a_hole(path: Path) -> None:
@@ -45,12 +50,18 @@ def idx_with_a_hole(path: Path) -> None:
 
 
 def array_header(shape: tuple[int, ...], kind: str = "|u1") -> bytes:
-    np.lib.format.write_array_header_1_0(out := io.BytesIO(), {"descr": kind, "fortran_order": False, "shape": shape})
+    np.lib.format.write_array_header_1_0(
+        out := io.BytesIO(), {"descr": kind, "fortran_order": False, "shape": shape}
+    )
     return out.getvalue()
 
 
-def npz(path: Path, members: dict[str, bytes], zeros: int = 0, method: int = zipfile.ZIP_DEFLATED) -> None:
-    with zipfile.ZipFile(path / "a.npz", "w", method, compresslevel=1 if method == zipfile.ZIP_DEFLATED else None) as file:
+def npz(
+    path: Path, members: dict[str, bytes], zeros: int = 0, method: int = zipfile.ZIP_DEFLATED
+) -> None:
+    with zipfile.ZipFile(
+        path / "a.npz", "w", method, compresslevel=1 if method == zipfile.ZIP_DEFLATED else None
+    ) as file:
         for name, content in members.items():
             with file.open(name, "w", force_zip64=True) as member:
                 member.write(content)
@@ -80,7 +91,9 @@ def npz_of_many_arrays(path: Path) -> None:
 
 
 def npz_of_nested_brackets(path: Path) -> None:
-    text = b"{'descr': '|u1', 'fortran_order': False, 'shape': " + b"(" * 4000 + b")" * 4000 + b"}\n"
+    text = (
+        b"{'descr': '|u1', 'fortran_order': False, 'shape': " + b"(" * 4000 + b")" * 4000 + b"}\n"
+    )
     npz(path, {"images.npy": b"\x93NUMPY\x01\0" + struct.pack("<H", len(text)) + text})
 
 
@@ -101,8 +114,16 @@ def mat_of_zeros(path: Path) -> None:
     """A compressed array X, and one that nobody asked for, of a gigabyte each."""
     content = b"MATLAB 5.0 MAT-file".ljust(124) + b"\0\1IM"
     for name in (b"J", b"X"):
-        flags = mat_element(6, struct.pack("<II", 9, 0)) + mat_element(5, struct.pack("<4i", 1000, 1000, 1000, 1))
-        head = flags + struct.pack("<I", 1 << 16 | 1) + name + b"\0\0\0" + struct.pack("<II", 2, GIGABYTE)
+        flags = mat_element(6, struct.pack("<II", 9, 0)) + mat_element(
+            5, struct.pack("<4i", 1000, 1000, 1000, 1)
+        )
+        head = (
+            flags
+            + struct.pack("<I", 1 << 16 | 1)
+            + name
+            + b"\0\0\0"
+            + struct.pack("<II", 2, GIGABYTE)
+        )
         stream = zlib.compressobj(1)
         packed = stream.compress(struct.pack("<II", 14, len(head) + GIGABYTE) + head)
         packed += b"".join(stream.compress(bytes(10_000_000)) for _ in range(100)) + stream.flush()
@@ -119,7 +140,9 @@ def parquet(path: Path, images: list[bytes], labels: list[object] | None = None)
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.table({"image": pa.array(images, pa.binary()), **({} if labels is None else {"label": labels})})
+    table = pa.table(
+        {"image": pa.array(images, pa.binary()), **({} if labels is None else {"label": labels})}
+    )
     pq.write_table(table, path / "a.parquet", compression="zstd")
 
 
@@ -148,12 +171,29 @@ def a_file_with_a_hole(path: Path) -> None:
 
 
 def deep_tiff(path: Path) -> None:
-    Image.fromarray(np.zeros((9400, 9400), np.uint16)).save(path / "a.tif", compression="tiff_deflate")
+    Image.fromarray(np.zeros((9400, 9400), np.uint16)).save(
+        path / "a.tif", compression="tiff_deflate"
+    )
 
 
-SLOW = [idx_of_zeros, idx_with_more, npz_of_zeros, mat_of_zeros, parquet_of_padded_cells, parquet_of_one_value, deep_tiff]
+SLOW = [
+    idx_of_zeros,
+    idx_with_more,
+    npz_of_zeros,
+    mat_of_zeros,
+    parquet_of_padded_cells,
+    parquet_of_one_value,
+    deep_tiff,
+]
 FAST = [
-    *(idx_with_a_hole, npz_that_only_says_so, npz_of_wide_words, npz_with_a_negative_shape, npz_of_many_arrays, npz_of_nested_brackets),
+    *(
+        idx_with_a_hole,
+        npz_that_only_says_so,
+        npz_of_wide_words,
+        npz_with_a_negative_shape,
+        npz_of_many_arrays,
+        npz_of_nested_brackets,
+    ),
     *(npz_of_an_unknown_method, a_file_with_a_hole),
 ]
 
@@ -164,7 +204,9 @@ def outcome(make: Callable[[Path], None], folder: Path, size: int | None = None)
     assert sum(os.stat(p).st_blocks * 512 for p in (folder / "data").iterdir()) < 20_000_000
     files = [p for p in (folder / "data").iterdir() if p.suffix in (".npz", ".mat", ".parquet")]
     source = str(files[0] if files else folder / "data")
-    return guarded(lambda: len(load_data(source, size=size, cache=folder / "cache")), folder / "work")
+    return guarded(
+        lambda: len(load_data(source, size=size, cache=folder / "cache")), folder / "work"
+    )
 
 
 @pytest.mark.parametrize("make", FAST, ids=lambda make: make.__name__)
@@ -177,7 +219,9 @@ def test_bombs(make: Callable[[Path], None], tmp_path: Path) -> None:
 @pytest.mark.parametrize("make", SLOW, ids=lambda make: make.__name__)
 def test_large_bombs(make: Callable[[Path], None], tmp_path: Path) -> None:
     found = outcome(make, tmp_path)
-    assert found.kind == ("accepted" if make is deep_tiff else "refused") and found.seconds < 20, found
+    assert found.kind == ("accepted" if make is deep_tiff else "refused") and found.seconds < 20, (
+        found
+    )
 
 
 @pytest.mark.slow
@@ -222,8 +266,22 @@ def unix_socket(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [pipe, device, unix_socket], ids=lambda make: make.__name__)
-@pytest.mark.parametrize("name", ["a.npz", "a.mat", "a.parquet", "book.txt", "a.png", "labels.csv", "train-images-idx3-ubyte", "folder"])
-def test_what_is_no_file_is_refused_at_once(make: Callable[[Path], None], name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a.npz",
+        "a.mat",
+        "a.parquet",
+        "book.txt",
+        "a.png",
+        "labels.csv",
+        "train-images-idx3-ubyte",
+        "folder",
+    ],
+)
+def test_what_is_no_file_is_refused_at_once(
+    make: Callable[[Path], None], name: str, tmp_path: Path
+) -> None:
     place = tmp_path / "in" / name
     place.parent.mkdir()
     Image.new("L", (8, 8)).save(place.parent / "0.png")
@@ -237,9 +295,14 @@ def test_what_is_no_file_is_refused_at_once(make: Callable[[Path], None], name: 
         return len(load_data(str(place)))
 
     found = guarded(act, tmp_path / "work", seconds=5)
-    assert found.kind == ("accepted" if name in ("a.png", "train-images-idx3-ubyte") else "refused") and found.megabytes < 100, found
+    assert (
+        found.kind == ("accepted" if name in ("a.png", "train-images-idx3-ubyte") else "refused")
+        and found.megabytes < 100
+    ), found
     if found.kind == "refused":
-        assert any(word in found.more for word in ("pipe", "device", "socket", "No such device")), found
+        assert any(word in found.more for word in ("pipe", "device", "socket", "No such device")), (
+            found
+        )
 
 
 def test_contents_of_what_is_no_file(tmp_path: Path) -> None:
@@ -251,7 +314,16 @@ def test_contents_of_what_is_no_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "source", ["~nobodyknowsme/data", "a" * 5000, "a/" * 3000, "\0", "a\0.txt", "mnist=" + "a" * 5000, "../" * 50 + "\udcff"]
+    "data",
+    [
+        "~nobodyknowsme/data",
+        "a" * 5000,
+        "a/" * 3000,
+        "\0",
+        "a\0.txt",
+        "mnist=" + "a" * 5000,
+        "../" * 50 + "\udcff",
+    ],
 )
 def test_sources_that_no_file_can_have(source: str) -> None:
     with pytest.raises(DataError) as caught:

@@ -1,4 +1,5 @@
-"""The cache of decoded images: equal to decoding, made once, finished after a kill, noticed when damaged."""
+"""The cache of decoded images: equal to decoding, made once, finished after a kill, noticed when
+damaged."""
 
 from __future__ import annotations
 
@@ -66,17 +67,23 @@ def flip(path: Path, place: int) -> None:
     path.write_bytes(content)
 
 
-def test_mapped_equals_decoded_and_is_decoded_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mapped_equals_decoded_and_is_decoded_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = load_data(str(folder))
     assert isinstance(first.x, np.memmap) and not first.x.flags.writeable
     assert torch.equal(first.all(), in_memory(folder, monkeypatch))
-    assert [p.suffix for p in files(folder, "*")] == [".json", ".lock", ".npy"] and verify(files(folder)[0])
+    assert [p.suffix for p in files(folder, "*")] == [".json", ".lock", ".npy"] and verify(
+        files(folder)[0]
+    )
     seen = counted(monkeypatch)
     assert torch.equal(load_data(str(folder)).all(), first.all())
     assert len(seen) == 1  # the first image, for its shape
 
 
-def test_many_images_that_fit_come_from_the_cache_as_a_tensor(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_images_that_fit_come_from_the_cache_as_a_tensor(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = in_memory(folder, monkeypatch)
     monkeypatch.setattr(cache, "WORTH_KEEPING", N)
     monkeypatch.setenv("ZEUXIS_MEMORY", str(10**6))
@@ -92,7 +99,9 @@ def test_batches_of_mapped_data(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     batch, labels = data.batch(index)
     assert torch.equal(batch, x[index]) and labels is not None and labels.tolist() == [1, 0, 1, 1]
     kept, held = hold_out(data, 20, seed=0)
-    assert held.rows is not None and torch.equal(held.batch(torch.tensor([3, 1]))[0], x[held.rows[[3, 1]]])
+    assert held.rows is not None and torch.equal(
+        held.batch(torch.tensor([3, 1]))[0], x[held.rows[[3, 1]]]
+    )
     assert kept.rows is not None and torch.equal(kept.all(), x[kept.rows])
     batch += 1
     assert torch.equal(data.batch(index)[0], x[index])
@@ -119,31 +128,47 @@ print(n, int(x.long().sum()))
 def start(folder: Path, how: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", SCRIPT, str(folder), how]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def test_a_killed_process_is_gone_on_from(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     killed = start(folder, "die")
     assert killed.wait(60) == -signal.SIGKILL
-    assert [p.name.partition(".")[2] for p in files(folder, "*")] == ["lock", "partial.npy", "reached"]
+    assert [p.name.partition(".")[2] for p in files(folder, "*")] == [
+        "lock",
+        "partial.npy",
+        "reached",
+    ]
     assert files(folder, "*.reached")[0].read_text() == "35"
     seen = counted(monkeypatch)
     data = load_data(str(folder))
-    assert len(seen) == 1 + N - 35 and seen[1].endswith("b/11.png'")  # 30 images of class a, then the sixth of class b
+    assert len(seen) == 1 + N - 35 and seen[1].endswith(
+        "b/11.png'"
+    )  # 30 images of class a, then the sixth of class b
     assert torch.equal(data.all(), in_memory(folder, monkeypatch)) and verify(files(folder)[0])
     assert [p.suffix for p in files(folder, "*")] == [".json", ".lock", ".npy"]
 
 
 @pytest.mark.parametrize("damage", ["cut", "noise", "reached"])
-def test_a_damaged_beginning_is_made_again(folder: Path, damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_beginning_is_made_again(
+    folder: Path, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     load_data(str(folder))
     whole = files(folder)[0]
     partial, reached = whole.with_suffix(".partial.npy"), whole.with_suffix(".reached")
-    content = {"cut": whole.read_bytes()[:500], "noise": b"noise" * 99, "reached": bytes(whole.read_bytes())}[damage]
+    content = {
+        "cut": whole.read_bytes()[:500],
+        "noise": b"noise" * 99,
+        "reached": bytes(whole.read_bytes()),
+    }[damage]
     partial.write_bytes(content)
     reached.write_text("ninety" if damage == "reached" else "40")
     whole.unlink()
-    assert torch.equal(load_data(str(folder)).all(), in_memory(folder, monkeypatch)) and verify(whole)
+    assert torch.equal(load_data(str(folder)).all(), in_memory(folder, monkeypatch)) and verify(
+        whole
+    )
 
 
 def test_two_processes_make_one_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,18 +176,25 @@ def test_two_processes_make_one_cache(folder: Path, monkeypatch: pytest.MonkeyPa
     said = [one.communicate(timeout=60) for one in pair]
     assert [one.returncode for one in pair] == [0, 0], said
     done, sums = zip(*(map(int, out.split()) for out, _ in said), strict=True)
-    assert sorted(done) == [1, 1 + N] and set(sums) == {int(in_memory(folder, monkeypatch).long().sum())}
+    assert sorted(done) == [1, 1 + N] and set(sums) == {
+        int(in_memory(folder, monkeypatch).long().sum())
+    }
     assert len(files(folder)) == 1 and verify(files(folder)[0])
 
 
-def test_damage_is_noticed_and_mended(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damage_is_noticed_and_mended(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     expected = in_memory(folder, monkeypatch)
     load_data(str(folder))
     path = files(folder)[0]
     flip(path, path.stat().st_size - 1)
     assert not verify(path)
     capsys.readouterr()
-    assert torch.equal(load_data(str(folder)).all(), expected) and "is damaged and is made again" in capsys.readouterr().err
+    assert (
+        torch.equal(load_data(str(folder)).all(), expected)
+        and "is damaged and is made again" in capsys.readouterr().err
+    )
     assert verify(path)
     for text in ("", "null", "[]", "{}", '{"shape": 3}'):
         path.with_suffix(".json").write_text(text)
@@ -173,7 +205,9 @@ def test_damage_is_noticed_and_mended(folder: Path, monkeypatch: pytest.MonkeyPa
     assert torch.equal(load_data(str(folder)).all(), expected) and verify(path)
 
 
-def test_verify_sees_what_the_quick_look_cannot(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verify_sees_what_the_quick_look_cannot(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cache, "BLOCK", 1)  # sixteen single rows
     x = load_data(str(folder)).all()
     path = files(folder)[0]
@@ -189,13 +223,17 @@ def test_verify_sees_what_the_quick_look_cannot(folder: Path, monkeypatch: pytes
     assert verify(path)
 
 
-def test_another_source_or_setting_is_another_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_source_or_setting_is_another_cache(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     load_data(str(folder))
     Image.fromarray(np.zeros((6, 5, 3), np.uint8)).save(folder / "a" / "00.png")
     assert int(load_data(str(folder)).all()[0].sum()) == 0
-    for i, settings in enumerate(({"limit": 9}, {"size": 4}, {"channels": 1}), 3):
-        data = load_data(str(folder), **settings)
-        assert len(files(folder)) == i and json.loads(max(files(folder, "*.json"), key=os.path.getmtime).read_text())["shape"] == [
+    for i, config in enumerate(({"limit": 9}, {"size": 4}, {"channels": 1}), 3):
+        data = load_data(str(folder), **config)
+        assert len(files(folder)) == i and json.loads(
+            max(files(folder, "*.json"), key=os.path.getmtime).read_text()
+        )["shape"] == [
             len(data),
             *data.spec.shape,
         ]
@@ -210,13 +248,17 @@ def test_a_full_disk_is_a_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "posix_fallocate", full)
-        with pytest.raises(DataError, match=r"could not be kept in .*No space left.*set ZEUXIS_CACHE"):
+        with pytest.raises(
+            DataError, match=r"could not be kept in .*No space left.*set ZEUXIS_CACHE"
+        ):
             load_data(str(folder))
     assert [p.suffix for p in files(folder, "*")] == [".lock"]
     assert len(load_data(str(folder))) == N
 
 
-def test_a_cache_that_cannot_be_had_is_a_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_had_is_a_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (folder.parent / "file").write_text("")
     with pytest.raises(DataError, match="could not be kept in .*set ZEUXIS_CACHE"):
         load_data(str(folder), cache=folder.parent / "file")
@@ -234,7 +276,9 @@ def test_an_image_that_is_gone_is_named(folder: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("fits", [False, True])
-def test_no_flipped_bit_is_read(folder: Path, fits: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_flipped_bit_is_read(
+    folder: Path, fits: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(cache, "BLOCK", 200)  # two images
     monkeypatch.setattr(cache, "WORTH_KEEPING", N)
     expected = in_memory(folder, monkeypatch) if not fits else None
@@ -248,9 +292,14 @@ def test_no_flipped_bit_is_read(folder: Path, fits: bool, monkeypatch: pytest.Mo
         flip(path, start + row * right[0].numel() + row)
         data = load_data(str(folder))
         if fits:
-            assert torch.equal(data.all(), right) and "is damaged and is made again" in capsys.readouterr().err
+            assert (
+                torch.equal(data.all(), right)
+                and "is damaged and is made again" in capsys.readouterr().err
+            )
             continue
-        assert torch.equal(data.batch(torch.tensor([(row + 5) % N]))[0], right[[(row + 5) % N]])  # another block
+        assert torch.equal(
+            data.batch(torch.tensor([(row + 5) % N]))[0], right[[(row + 5) % N]]
+        )  # another block
         if row // 2 not in {i // 2 for i in cache.sample(N)}:  # else it was seen at the start
             refused += 1
             with pytest.raises(DataError, match="is damaged: start again"):

@@ -1,4 +1,5 @@
-"""The checker: it counts what is there, names what is broken, and refuses what training would refuse."""
+"""The checker: it counts what is there, names what is broken, and refuses what training would
+refuse."""
 
 from __future__ import annotations
 
@@ -18,7 +19,11 @@ random = np.random.default_rng(0)
 
 def save(path: Path, *shape: int, value: int | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    x = random.integers(0, 256, shape, np.uint8) if value is None else np.full(shape, value, np.uint8)
+    x = (
+        random.integers(0, 256, shape, np.uint8)
+        if value is None
+        else np.full(shape, value, np.uint8)
+    )
     Image.fromarray(x).save(path)
     return path
 
@@ -55,13 +60,21 @@ def without_images(folder: Path) -> None:
 
 def too_few_labels(folder: Path) -> None:
     folder.mkdir()
-    np.savez(folder / "a.npz", images=random.integers(0, 256, (5, 4, 4), np.uint8), labels=np.arange(4))
+    np.savez(
+        folder / "a.npz", images=random.integers(0, 256, (5, 4, 4), np.uint8), labels=np.arange(4)
+    )
 
 
 def test_a_good_folder(tmp_path: Path) -> None:
     good(tmp_path / "x")
     report = check(str(tmp_path / "x"))
-    assert (report.images, report.fatal, report.duplicates, report.constant, report.corrupt) == (6, None, 0, 0, [])
+    assert (report.images, report.fatal, report.duplicates, report.constant, report.corrupt) == (
+        6,
+        None,
+        0,
+        0,
+        [],
+    )
     assert dict(report.sizes) == {(6, 8): 6} and dict(report.channels) == {3: 6}
     assert dict(report.classes) == {"ant": 4, "bee": 2} and report.problems == []
 
@@ -72,20 +85,26 @@ def test_the_report_reads_well(tmp_path: Path) -> None:
         "  width x height: 8x6 (6)",
         "  channels: 3 (6)",
         "  classes: ant (4), bee (2)",
-        "  corrupt: 0, duplicates: 0, of a single colour: 0",
+        "  corrupt: 0, duplicates: 0, of a single color: 0",
         "It can be trained on.",
     ]
 
 
 @pytest.mark.parametrize("make", [corrupt, empty, without_images, too_few_labels])
-def test_what_training_would_refuse_is_refused_alike(tmp_path: Path, make: Callable[[Path], None]) -> None:
+def test_what_training_would_refuse_is_refused_alike(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
     make(tmp_path / "x")
     report = check(str(tmp_path / "x"))
     assert report.fatal and str(report).endswith("It cannot be trained on as it is.")
     with pytest.raises(DataError) as refused:
         load_data(str(tmp_path / "x"))
     told = {"too_few_labels": "5 images and 4 labels"}
-    told |= {"corrupt": "7.png' cannot be decoded", "empty": "holds no train images", "without_images": "holds no images"}
+    told |= {
+        "corrupt": "7.png' cannot be decoded",
+        "empty": "holds no train images",
+        "without_images": "holds no images",
+    }
     assert told[make.__name__] in report.fatal and told[make.__name__] in str(refused.value)
     assert report.fatal.count("\n") == 0 and report.fatal.endswith(".")
 
@@ -94,7 +113,10 @@ def test_every_corrupt_image_is_named_and_the_others_are_counted(tmp_path: Path)
     corrupt(tmp_path)
     report = check(str(tmp_path))
     assert report.images == 8 and report.sizes.total() == 6
-    assert [sentence.split("'")[1] for sentence in report.corrupt] == [str(tmp_path / "ant/7.png"), str(tmp_path / "bee/8.png")]
+    assert [sentence.split("'")[1] for sentence in report.corrupt] == [
+        str(tmp_path / "ant/7.png"),
+        str(tmp_path / "bee/8.png"),
+    ]
     assert report.fatal is not None and report.fatal.endswith("; further corrupt images: 1.")
     (tmp_path / "bee/8.png").unlink()
     one = check(str(tmp_path))
@@ -104,18 +126,18 @@ def test_every_corrupt_image_is_named_and_the_others_are_counted(tmp_path: Path)
     assert "Further images that cannot be decoded: 11." in check(str(tmp_path)).problems
 
 
-def test_copies_and_single_colours(tmp_path: Path) -> None:
+def test_copies_and_single_colors(tmp_path: Path) -> None:
     good(tmp_path)
     content = (tmp_path / "ant" / "0.png").read_bytes()
     for name in ("a", "b"):
         (tmp_path / "bee" / f"{name}.png").write_bytes(content)
     save(tmp_path / "bee" / "black.png", 6, 8, 3, value=0)
-    save(tmp_path / "cow" / "grey.png", 6, 8, 3, value=7)
+    save(tmp_path / "cow" / "gray.png", 6, 8, 3, value=7)
     report = check(str(tmp_path))
     assert (report.duplicates, report.constant, report.fatal) == (2, 2, None)
     assert report.problems == [
         "Images that equal an earlier one in every pixel: 2.",
-        "Images of a single colour: 2.",
+        "Images of a single color: 2.",
         "Classes with a single image: 1 (cow).",
     ]
 
@@ -126,18 +148,23 @@ def test_the_same_bytes_in_another_shape_are_no_copy(tmp_path: Path) -> None:
     assert check(str(tmp_path)).duplicates == 0
 
 
-def test_unlabelled_images_are_counted_as_such(tmp_path: Path) -> None:
+def test_unlabeled_images_are_counted_as_such(tmp_path: Path) -> None:
     good(tmp_path / "x")
     (tmp_path / "y.csv").write_text("file,label\nant/0.png,5\nant/1.png,5\n")
     report = check(str(tmp_path / "x"), labels=tmp_path / "y.csv")
-    assert dict(report.classes) == {"unlabelled": 4, "5": 2} and report.fatal is None
+    assert dict(report.classes) == {"unlabeled": 4, "5": 2} and report.fatal is None
     with pytest.raises(UsageError, match="for a folder of images"):
         check("mnist", split="test", labels=tmp_path / "y.csv")
 
 
 def test_mnist_is_sound() -> None:
     report = check("mnist", split="test")
-    assert (report.images, report.duplicates, report.constant, report.problems) == (10_000, 0, 0, [])
+    assert (report.images, report.duplicates, report.constant, report.problems) == (
+        10_000,
+        0,
+        0,
+        [],
+    )
     assert report.classes["7"] == 1028 and sum(report.classes.values()) == 10_000
 
 
@@ -148,7 +175,11 @@ def test_the_command_prints_and_refuses(tmp_path: Path, capsys: pytest.CaptureFi
     mixed_sizes(tmp_path / "y")
     main(["check", str(tmp_path / "y")])  # training brings them to one size
     said = capsys.readouterr().out
-    assert "8x6 (6), 7x7 (1)" in said and "--size" in said and said.strip().endswith("It can be trained on.")
+    assert (
+        "8x6 (6), 7x7 (1)" in said
+        and "--size" in said
+        and said.strip().endswith("It can be trained on.")
+    )
     corrupt(tmp_path / "z")
     with pytest.raises(DataError, match="cannot be decoded"):
         main(["check", str(tmp_path / "z")])
@@ -167,6 +198,10 @@ def test_texts_and_sets_that_are_made(tmp_path: Path) -> None:
 
 def test_images_of_which_little_can_be_seen(tmp_path: Path) -> None:
     for i in range(3):
-        Image.fromarray(random.integers(0, 4096, (6, 6)).astype(np.uint16)).save(tmp_path / f"{i}.tif")
+        Image.fromarray(random.integers(0, 4096, (6, 6)).astype(np.uint16)).save(
+            tmp_path / f"{i}.tif"
+        )
     report = check(str(tmp_path))
-    assert report.dark == 3 and report.problems == ["Images that are nearly black: 3; in files of 16 bits white is 65535."]
+    assert report.dark == 3 and report.problems == [
+        "Images that are nearly black: 3; in files of 16 bits white is 65535."
+    ]

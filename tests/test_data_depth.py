@@ -1,4 +1,5 @@
-"""Images of more than 8 bits keep their ramp or are refused, never black without a word; every camera's orientation is turned upright."""
+"""Images of more than 8 bits keep their ramp or are refused, never black without a word; every
+camera's orientation is turned upright."""
 
 from __future__ import annotations
 
@@ -62,7 +63,9 @@ def test_a_ramp_stays_a_ramp(kind: str, channels: int | None) -> None:
     ],
 )
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_values_without_a_known_white_are_refused(tmp_path: Path, x: np.ndarray, sentence: str, orientation: int) -> None:
+def test_values_without_a_known_white_are_refused(
+    tmp_path: Path, x: np.ndarray, sentence: str, orientation: int
+) -> None:
     (tmp_path / "a.tif").write_bytes(encoded(x, "TIFF", exif=exif(orientation)))
     with pytest.raises(DataError, match=sentence) as caught:
         load_data(str(tmp_path))
@@ -72,15 +75,26 @@ def test_values_without_a_known_white_are_refused(tmp_path: Path, x: np.ndarray,
 TURNS = {1: 0, 3: 2, 6: 3, 8: 1}
 
 
-@pytest.mark.parametrize(("form", "more"), [("JPEG", {"quality": 100}), ("PNG", {}), ("WEBP", {"lossless": True}), ("TIFF", {})])
+@pytest.mark.parametrize(
+    ("form", "more"),
+    [("JPEG", {"quality": 100}), ("PNG", {}), ("WEBP", {"lossless": True}), ("TIFF", {})],
+)
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_format_is_turned_upright(tmp_path: Path, form: str, more: dict, orientation: int) -> None:
+def test_every_format_is_turned_upright(
+    tmp_path: Path, form: str, more: dict, orientation: int
+) -> None:
     x = np.kron(np.array([[0, 90, 180], [255, 200, 40]], np.uint8), np.ones((8, 8), np.uint8))
     mirrored = {2: x[:, ::-1], 4: x[::-1], 5: x.T, 7: np.rot90(x, 2).T}
     right = mirrored[orientation] if orientation in mirrored else np.rot90(x, TURNS[orientation])
     content = encoded(x, form, exif=exif(orientation), **more)
     found = decode(content, "x")[0]  # a WebP is RGB
     assert found.shape == right.shape and np.abs(found.astype(int) - right).max() < 9
-    (tmp_path / "a.png").write_bytes(content)  # the codec must see the same shape before it reads the pixels
+    (tmp_path / "a.png").write_bytes(
+        content
+    )  # the codec must see the same shape before it reads the pixels
     pictures = Pictures([str(tmp_path / "a.png")])
-    assert tuple(pictures.read(0).shape) == pictures.shape(0) == (3 if form == "WEBP" else 1, *right.shape)
+    assert (
+        tuple(pictures.read(0).shape)
+        == pictures.shape(0)
+        == (3 if form == "WEBP" else 1, *right.shape)
+    )

@@ -1,4 +1,5 @@
-"""Images in files: folders and their labels, sizes and channels, damage, and the way to a square."""
+"""Images in files: folders and their labels, sizes and channels, damage, and the way to a
+square."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import config, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -43,9 +44,17 @@ def test_folder_flat_and_by_class(tmp_path: Path) -> None:
         save(tmp_path / "classes" / "test" / ("zebra" if i % 2 else "ant") / f"{i}.PNG", one)
     (tmp_path / "flat" / "notes.txt").write_text("no image")
     flat = load_data(str(tmp_path / "flat"))
-    assert np.array_equal(flat.all().numpy(), x.transpose(0, 3, 1, 2)) and flat.labels is None and flat.spec.classes == 0
+    assert (
+        np.array_equal(flat.all().numpy(), x.transpose(0, 3, 1, 2))
+        and flat.labels is None
+        and flat.spec.classes == 0
+    )
     classes = load_data(str(tmp_path / "classes"), split="test")
-    assert classes.spec.class_names == ("ant", "zebra") and classes.labels is not None and classes.labels.tolist() == [0, 0, 1, 1]
+    assert (
+        classes.spec.class_names == ("ant", "zebra")
+        and classes.labels is not None
+        and classes.labels.tolist() == [0, 0, 1, 1]
+    )
     assert np.array_equal(classes.all().numpy(), x[[0, 2, 1, 3]].transpose(0, 3, 1, 2))
     with pytest.raises(DataError, match="holds a folder 'test' and none named 'train'"):
         load_data(str(tmp_path / "classes"))
@@ -63,10 +72,17 @@ def test_labels_from_a_table(tmp_path: Path) -> None:
         save(folder / f"{i}.png", pixels(4, 4))
     given.write_text("file,label\n0.png,10\n2.png,9\n3.png,\n", encoding="utf-8-sig")
     data = load_data(str(folder), labels=given)
-    assert data.labels is not None and data.labels.tolist() == [1, -1, 0, -1] and data.spec.class_names == ("9", "10")
+    assert (
+        data.labels is not None
+        and data.labels.tolist() == [1, -1, 0, -1]
+        and data.spec.class_names == ("9", "10")
+    )
     given.write_text("file,label\n0.png,\n")
     assert load_data(str(folder), labels=given).labels is None
-    for text, sentence in (("file,label\n7.png,1\n", "name '7.png', which is not in"), ("name,class\n0.png,1\n", "`file,label`")):
+    for text, sentence in (
+        ("file,label\n7.png,1\n", "name '7.png', which is not in"),
+        ("name,class\n0.png,1\n", "`file,label`"),
+    ):
         given.write_text(text)
         with pytest.raises(DataError, match=sentence):
             load_data(str(folder), labels=given)
@@ -93,9 +109,16 @@ def test_sizes_and_channels_that_differ(tmp_path: Path) -> None:
 
 def bomb(width: int, height: int) -> bytes:
     """A PNG of some bytes that promises this many pixels."""
-    chunk = lambda kind, body: struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))  # noqa: E731
+    chunk = lambda kind, body: (
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    )  # noqa: E731
     head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(9))) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(bytes(9)))
+        + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize(
@@ -139,14 +162,14 @@ def test_sixteen_bits_become_eight() -> None:
 # Resizing.
 
 
-@settings(max_examples=60, deadline=None)
+@config(max_examples=60, deadline=None)
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 40), st.sampled_from([1, 3]))
 def test_any_shape_becomes_a_square(width: int, height: int, size: int, channels: int) -> None:
     x = decode(png(np.full((height, width, 3), (200, 100, 50), np.uint8)), "x", size, channels)
     assert x.shape == (channels, size, size) and (x == x[:, :1, :1]).all()
 
 
-@settings(max_examples=40, deadline=None)
+@config(max_examples=40, deadline=None)
 @given(st.integers(2, 30), st.integers(0, 40), st.booleans())
 def test_the_central_square_is_what_is_kept(side: int, margin: int, tall: bool) -> None:
     inside = pixels(side, side)

@@ -1,4 +1,5 @@
-"""MATLAB files: equal to SciPy's reading of good ones, and a sentence for damaged ones, which crash SciPy."""
+"""MATLAB files: equal to SciPy's reading of good ones, and a sentence for damaged ones, which crash
+SciPy."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import config, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
@@ -23,18 +24,31 @@ Y = np.array([[1], [10], [3], [4]], np.uint8)
 TYPES = ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"]
 
 
-@settings(max_examples=40, deadline=None)
+@config(max_examples=40, deadline=None)
 @given(
-    x=st.sampled_from(TYPES).flatmap(lambda t: npst.arrays(t, npst.array_shapes(min_dims=2, max_dims=4, max_side=5))),
+    x=st.sampled_from(TYPES).flatmap(
+        lambda t: npst.arrays(t, npst.array_shapes(min_dims=2, max_dims=4, max_side=5))
+    ),
     name=st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,20}", fullmatch=True),
     compressed=st.booleans(),
 )
-def test_what_scipy_writes_is_read(tmp_path_factory: pytest.TempPathFactory, x: np.ndarray, name: str, compressed: bool) -> None:
+def test_what_scipy_writes_is_read(
+    tmp_path_factory: pytest.TempPathFactory, x: np.ndarray, name: str, compressed: bool
+) -> None:
     path = tmp_path_factory.mktemp("mat") / "a.mat"
-    others = {"Words": "text", "Cells": np.array([1, "a"], object), "Fields": {"a": 1}, "Wave": np.array([1j])}
+    others = {
+        "Words": "text",
+        "Cells": np.array([1, "a"], object),
+        "Fields": {"a": 1},
+        "Wave": np.array([1j]),
+    }
     io.savemat(path, {**others, name: x}, do_compression=compressed)
     found = arrays(path, [name])
-    assert set(found) == {name} and found[name].dtype == x.dtype and found[name].tobytes() == x.tobytes()
+    assert (
+        set(found) == {name}
+        and found[name].dtype == x.dtype
+        and found[name].tobytes() == x.tobytes()
+    )
 
 
 def tagged(order: str, kind: int, body: bytes) -> bytes:
@@ -46,17 +60,30 @@ def packed(order: str, x: np.ndarray, stored: int, group: int = 6) -> bytes:
     sizes = struct.pack(f"{order}{x.ndim}i", *x.shape)
     name = struct.pack(order + "I", 1 << 16 | 1) + b"y\0\0\0"  # a small element
     numbers = tagged(order, stored, x.tobytes(order="F"))
-    return tagged(order, 14, tagged(order, 6, struct.pack(order + "II", group, 0)) + tagged(order, 5, sizes) + name + numbers)
+    return tagged(
+        order,
+        14,
+        tagged(order, 6, struct.pack(order + "II", group, 0))
+        + tagged(order, 5, sizes)
+        + name
+        + numbers,
+    )
 
 
 def header(order: str) -> bytes:
-    return b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack(order + "H", 0x0100) + (b"IM" if order == "<" else b"MI")
+    return (
+        b"MATLAB 5.0 MAT-file".ljust(124)
+        + struct.pack(order + "H", 0x0100)
+        + (b"IM" if order == "<" else b"MI")
+    )
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_both_byte_orders_and_numbers_stored_small(tmp_path: Path, order: str) -> None:
     x = np.array([[1, 2, 3], [4, 500, 6]])
-    (tmp_path / "a.mat").write_bytes(header(order) + packed(order, x.astype(order + "u2"), stored=4))
+    (tmp_path / "a.mat").write_bytes(
+        header(order) + packed(order, x.astype(order + "u2"), stored=4)
+    )
     found = arrays(tmp_path / "a.mat", ["y"])["y"]
     assert found.dtype == np.float64 and np.array_equal(found, x)
     assert np.array_equal(found, io.loadmat(tmp_path / "a.mat")["y"])
@@ -75,7 +102,10 @@ WHOLE = packed("<", np.arange(400.0).reshape(20, 20), stored=9)
     [
         (b"", "no header"),
         (bytes(random.integers(0, 256, 900, np.uint8)), "no header"),
-        (b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + b"\x89HDF\r\n\x1a\n" + bytes(600), "version 7.3"),
+        (
+            b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + b"\x89HDF\r\n\x1a\n" + bytes(600),
+            "version 7.3",
+        ),
         (header("<") + b"abc", "ends within an element"),
         (header("<") + WHOLE[:-5], "ends within an element of"),
         (header("<") + tagged("<", 9, bytes(8)), "has the type 9, expected an array"),
@@ -84,11 +114,20 @@ WHOLE = packed("<", np.arange(400.0).reshape(20, 20), stored=9)
         (header("<") + deflated(WHOLE)[:-4] + b"1234", "damaged"),
         (header("<") + deflated(struct.pack("<II", 14, 1 << 31)), "holds no array"),
         (header("<") + deflated(b"abc"), "damaged"),
-        (header("<") + packed("<", np.zeros((2, 2)), stored=9, group=1), "'y' holds no real numbers"),
-        (header("<") + packed("<", np.zeros((2, 2)), stored=9, group=0x806), "'y' holds no real numbers"),
+        (
+            header("<") + packed("<", np.zeros((2, 2)), stored=9, group=1),
+            "'y' holds no real numbers",
+        ),
+        (
+            header("<") + packed("<", np.zeros((2, 2)), stored=9, group=0x806),
+            "'y' holds no real numbers",
+        ),
         (header("<") + packed("<", np.zeros((2, 2)), stored=9, group=9), "stored as the type 9"),
         (header("<") + packed("<", np.zeros((2, 2)), stored=14), "stored as the type 14"),
-        (header("<") + packed("<", np.zeros((2, 2)), stored=7), "holds 8 numbers and its dimensions are [2, 2]"),
+        (
+            header("<") + packed("<", np.zeros((2, 2)), stored=7),
+            "holds 8 numbers and its dimensions are [2, 2]",
+        ),
     ],
 )
 def test_other_bytes_are_refused(tmp_path: Path, content: bytes, sentence: str) -> None:
@@ -125,13 +164,19 @@ def test_damage_never_crashes(tmp_path: Path, compressed: bool) -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ({"X": X, "y": Y[:3]}, "has X of shape (32, 32, 3, 4) and uint8, expected uint8 (32, 32, 3, 3)"),
+        (
+            {"X": X, "y": Y[:3]},
+            "has X of shape (32, 32, 3, 4) and uint8, expected uint8 (32, 32, 3, 3)",
+        ),
         ({"X": X[:, :, :2], "y": Y}, "has X of shape (32, 32, 2, 4)"),
         ({"X": X.astype(np.float64), "y": Y}, "and float64, expected uint8"),
         ({"X": X, "y": Y + 7}, "labels from 8 to 17, expected whole numbers from 0 to 10"),
         ({"X": X, "y": np.array([[1], [2.5], [3], [4]])}, "expected whole numbers"),
         ({"X": X, "y": np.array([[1], [np.nan], [3], [4]])}, "expected whole numbers"),
-        ({"X": X, "y": np.array([["a"], ["b"], ["c"], ["d"]], object)}, "'y' holds no real numbers"),
+        (
+            {"X": X, "y": np.array([["a"], ["b"], ["c"], ["d"]], object)},
+            "'y' holds no real numbers",
+        ),
         ({"X": X}, "holds no array 'y'"),
         ({"Z": X}, "holds no array 'X'"),
     ],

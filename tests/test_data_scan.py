@@ -1,4 +1,5 @@
-"""What a folder scan takes and leaves out, counted and said alike by `data check` and by a training; and tables of labels."""
+"""What a folder scan takes and leaves out, counted and said alike by `data check` and by a
+training; and tables of labels."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from PIL import Image
 import tiny
 from zeuxis.cli import main
 from zeuxis.data import Dataset, check, load_data
-from zeuxis.data.config import Source
+from zeuxis.data.config import DataConfig
 from zeuxis.data.images import spread
 from zeuxis.data.scan import scan
 from zeuxis.errors import DataError
@@ -46,7 +47,11 @@ def labels(data: Dataset) -> list[int]:
 def taken(folder: Path) -> tuple[list[int], tuple[str, ...]]:
     """Labels and notes of what is trained on, which `data check` must count and say alike."""
     data, report = load_data(str(folder)), check(str(folder))
-    assert report.images == len(data) and tuple(report.notes) == data.facts["notes"] and report.fatal is None
+    assert (
+        report.images == len(data)
+        and tuple(report.notes) == data.facts["notes"]
+        and report.fatal is None
+    )
     assert all(note in str(report) for note in report.notes)
     return labels(data), data.facts["notes"]
 
@@ -60,7 +65,10 @@ def test_nothing_is_said_of_a_clean_folder(pets: Path) -> None:
 
 def test_a_stray_picture_costs_no_labels(pets: Path) -> None:
     save(pets / "contact-sheet.png")
-    assert taken(pets) == (SIX, ("Left out: 1 picture beside the class folders (contact-sheet.png).",))
+    assert taken(pets) == (
+        SIX,
+        ("Left out: 1 picture beside the class folders (contact-sheet.png).",),
+    )
 
 
 def test_endings_of_jpeg(pets: Path) -> None:
@@ -79,25 +87,40 @@ def test_hidden_files_other_types_and_empty_folders(pets: Path) -> None:
         (pets / name).write_text("x")
     found, notes = taken(pets)
     assert found == SIX and len(notes) == 1
-    for part in ("4 files of other types (", "4 hidden files or folders (", "1 folder without images (cow/sub)"):
+    for part in (
+        "4 files of other types (",
+        "4 hidden files or folders (",
+        "1 folder without images (cow/sub)",
+    ):
         assert part in notes[0]
     assert "cat/.ipynb_checkpoints" in notes[0] or ", ..." in notes[0]
 
 
 def test_a_folder_called_like_an_image(pets: Path) -> None:
     save(pets / "bird.png" / "0.png")
-    assert taken(pets)[0] == [0, 1, 1, 1, 2, 2, 2] and load_data(str(pets)).spec.class_names[0] == "bird.png"
+    assert (
+        taken(pets)[0] == [0, 1, 1, 1, 2, 2, 2]
+        and load_data(str(pets)).spec.class_names[0] == "bird.png"
+    )
 
 
 def test_linked_folders_are_followed_once(pets: Path) -> None:
     save(pets.parent / "elsewhere" / "a.png")
     for name, goal in (
-        *(("cow", pets.parent / "elsewhere"), ("cow2", pets.parent / "elsewhere"), ("cat2", pets / "cat")),
+        *(
+            ("cow", pets.parent / "elsewhere"),
+            ("cow2", pets.parent / "elsewhere"),
+            ("cat2", pets / "cat"),
+        ),
         *(("loop", pets), ("cat/loop", pets / "cat"), ("up", pets.parent), ("root", Path("/"))),
     ):
         (pets / name).symlink_to(goal, target_is_directory=True)
     found, notes = taken(pets)
-    assert found == [0, 0, 0, 1, 2, 2, 2] and load_data(str(pets)).spec.class_names == ("cat", "cow", "dog")
+    assert found == [0, 0, 0, 1, 2, 2, 2] and load_data(str(pets)).spec.class_names == (
+        "cat",
+        "cow",
+        "dog",
+    )
     assert "6 links to folders read already (" in notes[0]
 
 
@@ -109,14 +132,19 @@ def test_links_to_nothing_and_what_is_no_file(pets: Path) -> None:
     (pets / "dog" / "linked.png").symlink_to(pets / "cat" / "0.png")
     found, notes = taken(pets)
     assert found == [*SIX, 1]
-    assert "2 links to nothing (cat/gone.png, cat/self.png), 2 pipes, devices or sockets (cat/pipe.png, cat/zero.png)" in notes[0]
+    assert (
+        "2 links to nothing (cat/gone.png, cat/self.png), 2 pipes, devices or sockets "
+        "(cat/pipe.png, cat/zero.png)"
+    ) in notes[0]
     assert len(spread([str(pets)])) == 7
 
 
 def test_folders_within_classes_and_around_them(pets: Path) -> None:
     save(pets / "cat" / "persian" / "9.png")
     found, notes = taken(pets)
-    assert found == [0, *SIX] and notes == ("Pictures in folders within class folders count to their class: 1.",)
+    assert found == [0, *SIX] and notes == (
+        "Pictures in folders within class folders count to their class: 1.",
+    )
     (pets.parent / "archive" / "deep").mkdir(parents=True)
     pets.rename(pets.parent / "archive" / "deep" / "pets")
     assert taken(pets.parent / "archive")[0] == [0, *SIX]
@@ -132,7 +160,9 @@ def test_names_that_are_no_utf8(pets: Path) -> None:
         load_data(str(pets))
 
 
-def test_a_training_says_the_same_numbers(pets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_training_says_the_same_numbers(
+    pets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     save(pets / "contact-sheet.png")
     (pets / "cat" / "gone.png").symlink_to("/nowhere/b.png")
     for i in range(14):
@@ -140,9 +170,18 @@ def test_a_training_says_the_same_numbers(pets: Path, tmp_path: Path, capsys: py
     assert main(["data", "check", str(pets)]) == 0
     checked = capsys.readouterr().out
     small = VAEConfig(maps=(4, 4), hidden=8, latent=2)
-    start("vae", small, tiny.training(images=8, batch=4, device="cpu"), Source(str(pets)), tmp_path / "runs")
+    start(
+        "vae",
+        small,
+        tiny.training(images=8, batch=4, device="cpu"),
+        DataConfig(str(pets)),
+        tmp_path / "runs",
+    )
     told = " ".join(capsys.readouterr())
-    sentence = "Left out: 1 picture beside the class folders (contact-sheet.png), 1 link to nothing (cat/gone.png)."
+    sentence = (
+        "Left out: 1 picture beside the class folders (contact-sheet.png), 1 link "
+        "to nothing (cat/gone.png)."
+    )
     assert sentence in checked and sentence in told and "20 images" in checked
     numbers = re.search(r"learn from (\d+) examples(?:, (\d+) more are held out)?", told)
     assert numbers and sum(int(n or 0) for n in numbers.groups()) == 20
@@ -184,7 +223,15 @@ def table(folder: Path, text: str, encoding: str = "utf-8") -> Path:
     return path
 
 
-HEADS = ["file,label", "filename,class", "Image_ID;Category", "path\ttarget", " file , label ", "id,breed", "label_name|image"]
+HEADS = [
+    "file,label",
+    "filename,class",
+    "Image_ID;Category",
+    "path\ttarget",
+    " file , label ",
+    "id,breed",
+    "label_name|image",
+]
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -200,17 +247,32 @@ def test_tables_in_other_words(four: Path, head: str, encoding: str) -> None:
 
 @pytest.mark.parametrize("unknown", ["-1", "-1.0", "NaN", "nan", "", " ", "NA", "null"])
 def test_labels_that_are_none(four: Path, unknown: str) -> None:
-    data = load_data(str(four), labels=table(four, f"file,label\n0.png,3\n1.png,{unknown}\n2.png,7\n3.png,{unknown}\n"))
+    data = load_data(
+        str(four),
+        labels=table(four, f"file,label\n0.png,3\n1.png,{unknown}\n2.png,7\n3.png,{unknown}\n"),
+    )
     assert labels(data) == [0, -1, 1, -1] and data.spec.class_names == ("3", "7")
 
 
 @pytest.mark.parametrize(
-    ("given", "names"), [(("1", "2", "3"), ("1", "2", "3")), (("1.0", "10.0", "2.0"), ("1", "2", "10")), (("b", "2", "a"), ("2", "a", "b"))]
+    ("given", "names"),
+    [
+        (("1", "2", "3"), ("1", "2", "3")),
+        (("1.0", "10.0", "2.0"), ("1", "2", "10")),
+        (("b", "2", "a"), ("2", "a", "b")),
+    ],
 )
-def test_labels_are_classes_in_their_order(four: Path, given: tuple[str, ...], names: tuple[str, ...]) -> None:
-    data = load_data(str(four), labels=table(four, "file,label\n" + "".join(f"{i}.png,{v}\n" for i, v in enumerate(given))))
+def test_labels_are_classes_in_their_order(
+    four: Path, given: tuple[str, ...], names: tuple[str, ...]
+) -> None:
+    data = load_data(
+        str(four),
+        labels=table(four, "file,label\n" + "".join(f"{i}.png,{v}\n" for i, v in enumerate(given))),
+    )
     assert data.spec.class_names == names and data.spec.classes == 3
-    assert [data.spec.class_names[k] for k in labels(data)[:3]] == [v.removesuffix(".0") for v in given]
+    assert [data.spec.class_names[k] for k in labels(data)[:3]] == [
+        v.removesuffix(".0") for v in given
+    ]
 
 
 @pytest.mark.parametrize(
@@ -247,7 +309,9 @@ def test_one_table_for_both_parts(tmp_path: Path) -> None:
     for part in ("train", "test"):
         for i in range(2):
             save(tmp_path / "set" / part / f"{part}{i}.png")
-    text = "file,label\n" + "".join(f"{part}/{part}{i}.png,{'ab'[i]}\n" for part in ("train", "test") for i in range(2))
+    text = "file,label\n" + "".join(
+        f"{part}/{part}{i}.png,{'ab'[i]}\n" for part in ("train", "test") for i in range(2)
+    )
     path = tmp_path / "labels.csv"
     path.write_text(text)
     for split in ("train", "test"):
@@ -257,6 +321,11 @@ def test_one_table_for_both_parts(tmp_path: Path) -> None:
 
 def test_a_byte_order_mark_is_no_letter(tmp_path: Path) -> None:
     words = "voil\xe0 l'\xe9t\xe9 " * 80
-    for encoding, text in (("utf-8-sig", words), ("utf-16", words), ("utf-8", words + "\ufeff" + words), ("utf-8", words)):
+    for encoding, text in (
+        ("utf-8-sig", words),
+        ("utf-16", words),
+        ("utf-8", words + "\ufeff" + words),
+        ("utf-8", words),
+    ):
         (book := tmp_path / "book.txt").write_bytes(text.encode(encoding))
         assert load_data(str(book), size=16).spec.class_names == tuple(sorted(set(words)))

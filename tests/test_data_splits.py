@@ -1,11 +1,12 @@
-"""Splits: exactly so many labels a class, held-out images in proportion, and both a function of the seed alone."""
+"""Splits: exactly so many labels a class, held-out images in proportion, and both a function of the
+seed alone."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import config, given
 from hypothesis import strategies as st
 
 from zeuxis.data import Dataset, Spec, few_labels, hold_out
@@ -32,11 +33,15 @@ def labels(data: Dataset) -> torch.Tensor:
 some_labels = st.lists(st.integers(-1, 4), min_size=2, max_size=120)
 
 
-@settings(max_examples=80, deadline=None)
+@config(max_examples=80, deadline=None)
 @given(st.integers(1, 5), st.integers(1, 6), st.integers(0, 9), st.integers(0, 2**31))
-def test_few_labels_are_exactly_so_many_a_class(classes: int, per_class: int, more: int, seed: int) -> None:
+def test_few_labels_are_exactly_so_many_a_class(
+    classes: int, per_class: int, more: int, seed: int
+) -> None:
     given_labels = [c for c in range(classes) for _ in range(per_class + more + c)] + [-1] * 3
-    order = torch.randperm(len(given_labels), generator=torch.Generator().manual_seed(seed)).tolist()
+    order = torch.randperm(
+        len(given_labels), generator=torch.Generator().manual_seed(seed)
+    ).tolist()
     data = numbered([given_labels[i] for i in order])
     few = few_labels(data, per_class, seed)
     kept = labels(few) >= 0
@@ -48,11 +53,14 @@ def test_few_labels_are_exactly_so_many_a_class(classes: int, per_class: int, mo
 
 def test_another_seed_leaves_other_labels() -> None:
     data = numbered([i % 3 for i in range(90)])
-    chosen = {tuple(torch.nonzero(labels(few_labels(data, 5, seed)) >= 0)[:, 0].tolist()) for seed in range(10)}
+    chosen = {
+        tuple(torch.nonzero(labels(few_labels(data, 5, seed)) >= 0)[:, 0].tolist())
+        for seed in range(10)
+    }
     assert len(chosen) == 10 and len({i for rows in chosen for i in rows}) > 60
 
 
-@settings(max_examples=60, deadline=None)
+@config(max_examples=60, deadline=None)
 @given(st.integers(0, 2**31), st.integers(5, 20))
 def test_few_labels_of_a_part_stay_within_it(seed: int, n: int) -> None:
     data = numbered([i % 4 for i in range(60)])
@@ -65,9 +73,11 @@ def test_few_labels_of_a_part_stay_within_it(seed: int, n: int) -> None:
     assert few.y is not None and held.rows is not None and (few.y[held.rows] == -1).all()
 
 
-@settings(max_examples=150, deadline=None)
+@config(max_examples=150, deadline=None)
 @given(some_labels, st.data(), st.integers(0, 2**31))
-def test_held_out_parts_are_disjoint_whole_and_in_proportion(given_labels: list[int], draw: st.DataObject, seed: int) -> None:
+def test_held_out_parts_are_disjoint_whole_and_in_proportion(
+    given_labels: list[int], draw: st.DataObject, seed: int
+) -> None:
     data = numbered(given_labels, classes=5)
     n = draw.draw(st.integers(1, len(data) - 1))
     kept, held = hold_out(data, n, seed)
@@ -88,11 +98,15 @@ def test_one_large_class_does_not_push_the_small_ones_aside() -> None:
 
 def test_every_image_is_held_out_as_often() -> None:
     data = numbered([0] * 30 + [1] * 10)
-    often = np.bincount([i for seed in range(400) for i in numbers(hold_out(data, 8, seed)[1])], minlength=40)
-    assert often.sum() == 3200 and often.min() > 40 and often.max() < 125  # 80 expected, standard deviation 8
+    often = np.bincount(
+        [i for seed in range(400) for i in numbers(hold_out(data, 8, seed)[1])], minlength=40
+    )
+    assert (
+        often.sum() == 3200 and often.min() > 40 and often.max() < 125
+    )  # 80 expected, standard deviation 8
 
 
-@settings(max_examples=40, deadline=None)
+@config(max_examples=40, deadline=None)
 @given(st.integers(2, 50), st.data(), st.integers(0, 2**31))
 def test_holding_out_without_labels_and_twice(n: int, draw: st.DataObject, seed: int) -> None:
     data = numbered(None, n + 2)
@@ -104,14 +118,19 @@ def test_holding_out_without_labels_and_twice(n: int, draw: st.DataObject, seed:
 
 @pytest.mark.parametrize("n", [0, -1, 6, 7])
 def test_as_many_as_there_are_cannot_be_held_out(n: int) -> None:
-    with pytest.raises(UsageError, match=f"n must be at least 1, got {n}|{n} examples cannot be held out of 6: hold out"):
+    with pytest.raises(
+        UsageError,
+        match=f"n must be at least 1, got {n}|{n} examples cannot be held out of 6: hold out",
+    ):
         hold_out(numbered([0, 1] * 3), n, 0)
 
 
 def test_labels_that_are_not_there() -> None:
     with pytest.raises(UsageError, match="per_class must be at least 1, got 0"):
         few_labels(numbered([0, 1]), 0, 0)
-    with pytest.raises(DataError, match="Class 1 of 'numbered' has 2 labelled examples and 3 are asked for"):
+    with pytest.raises(
+        DataError, match="Class 1 of 'numbered' has 2 labeled examples and 3 are asked for"
+    ):
         few_labels(numbered([0, 0, 0, 1, 1]), 3, 0)
     with pytest.raises(DataError, match="needs labels, and 'numbered' has none"):
         few_labels(numbered(None, 4), 1, 0)

@@ -1,4 +1,5 @@
-"""Data of strangers: pictures that are programs, photographs on their side, locked archives, tables that contradict themselves."""
+"""Data of strangers: pictures that are programs, photographs on their side, locked archives, tables
+that contradict themselves."""
 
 from __future__ import annotations
 
@@ -42,7 +43,9 @@ def test_postscript_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("form", ["PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM"])
 def test_the_usual_formats_whatever_they_are_called(tmp_path: Path, form: str) -> None:
     x = pixels(6, 7)
-    (tmp_path / "a.jpg").write_bytes(encoded(x, form, **({"lossless": True} if form == "WEBP" else {})))
+    (tmp_path / "a.jpg").write_bytes(
+        encoded(x, form, **({"lossless": True} if form == "WEBP" else {}))
+    )
     assert np.array_equal(load_data(str(tmp_path), channels=1).all().numpy()[0, 0], x)
 
 
@@ -80,7 +83,9 @@ def test_a_file_with_two_labels(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("first", [0, 2])
-def test_further_corrupt_images_are_counted(tmp_path: Path, first: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_further_corrupt_images_are_counted(
+    tmp_path: Path, first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for i in range(9):
         bad = i == first or i in (5, 7)
         (tmp_path / f"{i}.png").write_bytes(b"none" if bad else encoded(pixels(4, 4)))
@@ -89,7 +94,9 @@ def test_further_corrupt_images_are_counted(tmp_path: Path, first: int, monkeypa
     assert f"{first}.png' cannot be decoded" in str(caught.value)
     assert str(caught.value).endswith("replace or remove it; further corrupt images: 2.")
     assert check(str(tmp_path)).fatal == str(caught.value)
-    monkeypatch.setattr(cache, "WORTH_KEEPING", 9)  # many images: the first sentence, not minutes of counting
+    monkeypatch.setattr(
+        cache, "WORTH_KEEPING", 9
+    )  # many images: the first sentence, not minutes of counting
     with pytest.raises(DataError, match=r"replace or remove it\.$"):
         load_data(str(tmp_path), cache=tmp_path / "cache")
 
@@ -119,12 +126,24 @@ def test_parquet_of_the_hub_brings_its_classes(tmp_path: Path) -> None:
         features = {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
         return {"huggingface": json.dumps({"info": {"features": features}})}
 
-    path = snapshot(tmp_path / "plain_text" / "train-00000-of-00001.parquet", 4, written(["cat", "dog", "emu"]))
+    path = snapshot(
+        tmp_path / "plain_text" / "train-00000-of-00001.parquet", 4, written(["cat", "dog", "emu"])
+    )
     for source in (path, tmp_path):
         data = load_data(str(source))
         assert data.spec.class_names == ("cat", "dog", "emu") and data.spec.classes == 3
-    for odd in ({}, {"huggingface": "no json"}, {"huggingface": "[1]"}, written(None), written([1, 2]), written("cat")):
-        assert load_data(str(snapshot(tmp_path / "odd.parquet", 4, odd))).spec.class_names == ("0", "1")
+    for odd in (
+        {},
+        {"huggingface": "no json"},
+        {"huggingface": "[1]"},
+        written(None),
+        written([1, 2]),
+        written("cat"),
+    ):
+        assert load_data(str(snapshot(tmp_path / "odd.parquet", 4, odd))).spec.class_names == (
+            "0",
+            "1",
+        )
     snapshot(tmp_path / "extra" / "train-00000-of-00001.parquet", 2)
     with pytest.raises(DataError, match="holds the data sets extra, plain_text: give one of them"):
         load_data(str(tmp_path))
@@ -133,7 +152,9 @@ def test_parquet_of_the_hub_brings_its_classes(tmp_path: Path) -> None:
 def test_memory_is_what_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ZEUXIS_MEMORY", raising=False)
     assert 1 << 24 < cache.memory() < 1 << 50
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "MemTotal: 9 kB\nMemAvailable:    4000 kB\n")
+    monkeypatch.setattr(
+        Path, "read_text", lambda *_, **__: "MemTotal: 9 kB\nMemAvailable:    4000 kB\n"
+    )
     assert cache.memory() == 2_048_000
     monkeypatch.setattr(Path, "read_text", lambda *_, **__: "MemTotal: 9 kB\n")
     assert cache.memory() > 0

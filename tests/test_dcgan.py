@@ -1,4 +1,5 @@
-"""DCGAN against the authors' networks: shapes, parameter counts, the first step, features, batch statistics."""
+"""DCGAN against the authors' networks: shapes, parameter counts, the first step, features, batch
+statistics."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from zeuxis.errors import UsageError
 from zeuxis.gan.dcgan import DCGAN, DCGANConfig
 from zeuxis.gan.losses import discriminator_loss, generator_loss
 from zeuxis.model import Batch
-from zeuxis.nn.norm import BatchNorm, settle_statistics
+from zeuxis.nn.norm import BatchNorm, estimate_batch_statistics
 from zeuxis.noise import Noise
 from zeuxis.recipes import recipes
 
@@ -36,7 +37,8 @@ def count(module: torch.nn.Module) -> int:
 @pytest.mark.parametrize(("config", "shape", "generator", "discriminator"), NETWORKS)
 def test_parameter_counts_are_the_released_ones(config, shape, generator, discriminator) -> None:
     model = DCGAN(config, Spec("x", shape, 10))
-    # The conditional network's count is of the code and maps alone, as the one-hot class adds inputs to each layer.
+    # The conditional network's count is of the code and maps alone, as the one-hot class adds
+    # inputs to each layer.
     extra = 0.26 if config.conditional else 0.005
     assert abs(count(model.generator) / 1e6 - generator) < extra
     assert abs(count(model.discriminator) / 1e6 - discriminator) < extra
@@ -57,7 +59,9 @@ def test_every_layer_of_the_faces_network() -> None:
 
 
 def test_every_layer_of_the_alternating_network() -> None:
-    model = DCGAN(DCGANConfig(layout="alternating", kernel=3, code=256), Spec("objects", (3, 32, 32)))
+    model = DCGAN(
+        DCGANConfig(layout="alternating", kernel=3, code=256), Spec("objects", (3, 32, 32))
+    )
     shapes = []
     for layer in [*model.generator.deconv, *model.discriminator.conv]:
         layer.register_forward_hook(lambda _m, _i, out: shapes.append(tuple(out.shape[1:])))
@@ -80,10 +84,11 @@ def test_features_have_the_papers_lengths() -> None:
 def test_first_losses_are_those_of_a_coin(name: str) -> None:
     recipe = recipes()[name]
     shape = (1, 28, 28) if recipe.data == "mnist" else (3, 32, 32)
-    model = build("dcgan", recipe.settings, Spec(recipe.data, shape, 10)).train()
+    model = build("dcgan", recipe.config, Spec(recipe.data, shape, 10)).train()
     x = torch.randint(0, 256, (32, *shape), dtype=torch.uint8)
     losses = dict(model.play(Batch(x, torch.arange(32) % 10, Noise(0, 0, slice(0, 32), 32))))
-    # The last layer sums thousands of units with weights of 0.02: logits start within about one of zero, not at it.
+    # The last layer sums thousands of units with weights of 0.02: logits start within about one of
+    # zero, not at it.
     assert abs(losses["discriminator"].item() - 2 * math.log(2)) < 0.5
     assert abs(losses["generator"].item() - math.log(2)) < 0.5
 
@@ -111,10 +116,18 @@ def test_real_and_generated_images_are_judged_in_batches_apart() -> None:
     torch.testing.assert_close(turns[1], generator_loss(judged[2][1]))
 
 
-def like(norm: BatchNorm, plain: type[nn.BatchNorm1d] | type[nn.BatchNorm2d], order: Tensor | None = None) -> nn.Module:
-    """PyTorch's batch normalization with the same numbers, its features in another order if one is given."""
+def like(
+    norm: BatchNorm, plain: type[nn.BatchNorm1d] | type[nn.BatchNorm2d], order: Tensor | None = None
+) -> nn.Module:
+    """PyTorch's batch normalization with the same numbers, its features in another order if one is
+    given."""
     copy = plain(len(norm.mean), norm.eps)
-    for mine, theirs in (("weight", norm.gain), ("bias", norm.bias), ("running_mean", norm.mean), ("running_var", norm.variance)):
+    for mine, theirs in (
+        ("weight", norm.gain),
+        ("bias", norm.bias),
+        ("running_mean", norm.mean),
+        ("running_var", norm.variance),
+    ):
         getattr(copy, mine).data.copy_(theirs if order is None else theirs[order])
     return copy.eval()
 
@@ -128,7 +141,7 @@ def settled() -> tuple[DCGAN, Tensor]:
     """A strided network for 32 pixels with statistics, and images."""
     model = DCGAN(DCGANConfig(layout="strided", channels=3, code=7), Spec("x", (3, 32, 32))).eval()
     x = torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8)
-    model.settle(x)
+    model.update_statistics(x)
     return model, x
 
 
@@ -136,9 +149,15 @@ def settled() -> tuple[DCGAN, Tensor]:
 def test_the_generator_is_that_of_pytorchs_layers() -> None:
     model, _ = settled()
     g, c = model.generator, 3
-    order = torch.arange(16 * 4 * c).view(4, 4, 4 * c).permute(2, 0, 1).flatten()  # units by maps, as `Unflatten` takes them
+    order = (
+        torch.arange(16 * 4 * c).view(4, 4, 4 * c).permute(2, 0, 1).flatten()
+    )  # units by maps, as `Unflatten` takes them
     layers = [with_weight(nn.Linear(7, 16 * 4 * c, bias=False), g.dense[0].weight[order])]
-    layers += [like(g.dense_norm[0], nn.BatchNorm1d, order), nn.ReLU(), nn.Unflatten(1, (4 * c, 4, 4))]
+    layers += [
+        like(g.dense_norm[0], nn.BatchNorm1d, order),
+        nn.ReLU(),
+        nn.Unflatten(1, (4 * c, 4, 4)),
+    ]
     for layer, norm in zip(g.deconv, [*g.deconv_norm, None], strict=True):
         a, b = layer.weight.shape[:2]
         layers.append(with_weight(nn.ConvTranspose2d(a, b, 5, 2, 2, 1, bias=False), layer.weight))
@@ -175,29 +194,39 @@ def test_codes_are_uniform_and_scaling_is_undone() -> None:
 
 def test_a_conditional_generator_looks_at_the_class() -> None:
     model = DCGAN(DCGANConfig(conditional=True, channels=8), Spec("digits", (1, 28, 28), 10)).eval()
-    model.settle()
+    model.update_statistics()
     z = model.prior(1).repeat(2, 1)
     a, b = model.decode(z, torch.tensor([3, 4]))
     assert not torch.equal(a, b)
     assert model.sample(12).shape == (12, 1, 28, 28)
     with pytest.raises(UsageError, match="label for every image"):
-        next(model.play(Batch(torch.zeros(4, 1, 28, 28, dtype=torch.uint8), None, Noise(0, 0, slice(0, 4), 4))))
+        next(
+            model.play(
+                Batch(
+                    torch.zeros(4, 1, 28, 28, dtype=torch.uint8), None, Noise(0, 0, slice(0, 4), 4)
+                )
+            )
+        )
 
 
 def test_batch_norm_is_the_formula_with_its_gradient() -> None:
     x = torch.randn(16, 5, 3, 3, dtype=torch.double, requires_grad=True)
     norm = BatchNorm(5).double()
     mean, variance = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), correction=0, keepdim=True)
-    expected = norm.gain.view(1, 5, 1, 1) * (x - mean) / (variance + 1e-8).sqrt() + norm.bias.view(1, 5, 1, 1)
+    expected = norm.gain.view(1, 5, 1, 1) * (x - mean) / (variance + 1e-8).sqrt() + norm.bias.view(
+        1, 5, 1, 1
+    )
     weight = torch.randn_like(x)
     torch.testing.assert_close(norm(x), expected)
-    torch.testing.assert_close(*(torch.autograd.grad((y * weight).sum(), x)[0] for y in (norm(x), expected)))
+    torch.testing.assert_close(
+        *(torch.autograd.grad((y * weight).sum(), x)[0] for y in (norm(x), expected))
+    )
 
 
 def test_settled_statistics_are_the_mean_over_batches() -> None:
     norm = BatchNorm(4, affine=False)
     x = torch.randn(6, 32, 4) * 3 + 1
-    with torch.no_grad(), settle_statistics(norm):
+    with torch.no_grad(), estimate_batch_statistics(norm):
         for part in x:
             norm(part)
     torch.testing.assert_close(norm.mean, x.mean(1).mean(0))
@@ -225,6 +254,6 @@ def test_settings_that_cannot_work_say_what_can(changes, spec, sentence) -> None
 def test_statistics_of_a_single_number_a_channel_are_that_number() -> None:
     norm = BatchNorm(3, affine=False).eval()
     x = torch.randn(1, 3)
-    with settle_statistics(norm):
+    with estimate_batch_statistics(norm):
         assert norm(x).abs().max() < 1e-2
     assert torch.equal(norm.mean, x[0]) and torch.equal(norm.variance, torch.zeros(3))

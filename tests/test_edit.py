@@ -1,4 +1,5 @@
-"""Reconstructions, ways between images, and edits: what they must equal, and what an edit does to what is measured of an image."""
+"""Reconstructions, ways between images, and edits: what they must equal, and what an edit does to
+what is measured of an image."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import config, given
 from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
@@ -35,42 +36,66 @@ from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.evaluation.disentanglement import slant_and_width
 from zeuxis.evaluation.features.feature_network import weights_hash
 
-TOP = Directions(("top", "low"), ("binary", "number"), torch.tensor([[0.4, 0.0], [0.0, -0.4]]), (1.0, 1.0), ((3, 3), (6, 0)), (1.0, 1.0))
+TOP = Directions(
+    ("top", "low"),
+    ("binary", "number"),
+    torch.tensor([[0.4, 0.0], [0.0, -0.4]]),
+    (1.0, 1.0),
+    ((3, 3), (6, 0)),
+    (1.0, 1.0),
+)
 
 
 def halves(n: int = 12) -> Tensor:
-    return torch.randint(60, 196, (n, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    return torch.randint(
+        60, 196, (n, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
 
 
 @given(top=st.floats(-3, 3), low=st.floats(-3, 3))
-@settings(max_examples=30, deadline=None)
+@config(max_examples=30, deadline=None)
 def test_an_edit_moves_the_code_and_nothing_else(top: float, low: float) -> None:
     model, x = autoencoder.Halves(), halves()
     found = edit(model, x, TOP, {"top": top, "low": low})
-    assert torch.equal(found.original, x) and torch.equal(found.reconstruction, model.decode(model.encode(x)))
+    assert torch.equal(found.original, x) and torch.equal(
+        found.reconstruction, model.decode(model.encode(x))
+    )
     expected = model.decode(model.encode(x) + torch.tensor([0.4 * top, -0.4 * low]))
-    assert (found.edited.int() - expected.int()).abs().max() <= 1  # a rounding, where a step is no binary number
+    assert (
+        found.edited.int() - expected.int()
+    ).abs().max() <= 1  # a rounding, where a step is no binary number
 
 
 def test_detail_is_kept_and_clipped() -> None:
     model, x = autoencoder.Halves(), halves()
     assert torch.equal(edit(model, x, TOP, {"top": 0.0}, keep_detail=True).edited, x)
     plain, kept = (edit(model, x, TOP, {"top": 1.0}, keep_detail=keep) for keep in (False, True))
-    assert torch.equal(kept.edited.int(), (x.int() + plain.edited.int() - plain.reconstruction.int()).clamp(0, 255))
-    assert torch.equal(kept.edited[:, :, 2:], x[:, :, 2:]) and not torch.equal(plain.edited[:, :, 2:], x[:, :, 2:])
-    assert (edit(model, x, TOP, {"top": 50.0}, keep_detail=True).edited[:, :, :2] > x[:, :, :2]).all()
+    assert torch.equal(
+        kept.edited.int(), (x.int() + plain.edited.int() - plain.reconstruction.int()).clamp(0, 255)
+    )
+    assert torch.equal(kept.edited[:, :, 2:], x[:, :, 2:]) and not torch.equal(
+        plain.edited[:, :, 2:], x[:, :, 2:]
+    )
+    assert (
+        edit(model, x, TOP, {"top": 50.0}, keep_detail=True).edited[:, :, :2] > x[:, :, :2]
+    ).all()
 
 
-def moved(names: tuple[str, ...], values: Tensor, steps: list[float], of: Callable[[Tensor], Tensor]) -> list[float]:
+def moved(
+    names: tuple[str, ...], values: Tensor, steps: list[float], of: Callable[[Tensor], Tensor]
+) -> list[float]:
     """The mean of what is measured of digits, after so many steps along the first attribute."""
     model, data = autoencoder.digits()
     found = measure(codes_of(model, data), Attributes(names, ("number",) * len(names), values))
     x = data.batch_of(200)
-    return [of(edit(model, x, found, {names[0]: step}).edited).double().mean().item() for step in steps]
+    return [
+        of(edit(model, x, found, {names[0]: step}).edited).double().mean().item() for step in steps
+    ]
 
 
 def test_an_edit_moves_what_is_measured_of_the_image() -> None:
-    """Ink and slant are read from the edited pixels, by no part of the model; a step is one standard deviation of the digits."""
+    """Ink and slant are read from the edited pixels, by no part of the model; a step is one
+    standard deviation of the digits."""
     x = autoencoder.digits()[1].all()
     ink = lambda images: images.double().mean((1, 2, 3)) / 255  # noqa: E731
     slant = lambda images: slant_and_width(images)[:, 0]  # noqa: E731
@@ -88,14 +113,20 @@ def test_a_reconstruction_is_measured_as_by_hand() -> None:
     pixels, again = x.double() / 255, model.decode(model.encode(x)).double() / 255
     assert found.images == 700
     assert found.error == pytest.approx((pixels - again).square().mean().item())
-    assert found.error == pytest.approx(squared_errors(x, model.decode(model.encode(x))).mean().item())
-    assert found.explained == pytest.approx(1 - ((pixels - again).square().mean() / (pixels - pixels.mean(0)).square().mean()).item())
+    assert found.error == pytest.approx(
+        squared_errors(x, model.decode(model.encode(x))).mean().item()
+    )
+    assert found.explained == pytest.approx(
+        1 - ((pixels - again).square().mean() / (pixels - pixels.mean(0)).square().mean()).item()
+    )
     assert "of the variance explained" in str(found)
     same = fidelity(model, Dataset(model.spec, x[:1].repeat(3, 1, 1, 1)))
     assert "variance" not in str(same)
     model.encode = lambda x: torch.zeros(len(x), 2) + (pixels.mean() * 2 - 1)  # type: ignore[method-assign]
     assert abs(fidelity(model, Dataset(model.spec, x)).explained) < 0.01
-    assert torch.equal(codes_of(autoencoder.Halves(), Dataset(model.spec, x)), autoencoder.Halves().encode(x))
+    assert torch.equal(
+        codes_of(autoencoder.Halves(), Dataset(model.spec, x)), autoencoder.Halves().encode(x)
+    )
     with pytest.raises(UsageError, match="at least one"):
         fidelity(model, Dataset(model.spec, x[:0]))
 
@@ -107,27 +138,43 @@ def test_a_way_begins_and_ends_with_reconstructions() -> None:
     assert torch.equal(way[::5], model.decode(model.encode(x)))
     assert not circular(model) and torch.equal(way, model.decode(walk(model.encode(x), 5)))
     model.config = type("Normal", (), {})
-    assert circular(model) and torch.equal(between(model, x, 5), model.decode(walk(model.encode(x), 5, circle=True)))
+    assert circular(model) and torch.equal(
+        between(model, x, 5), model.decode(walk(model.encode(x), 5, circle=True))
+    )
     with pytest.raises(UsageError, match="at least 2 images"):
         between(model, x[:1], 5)
 
 
 def test_a_great_circle_from_the_origin_is_straight() -> None:
     b = torch.tensor([3.0, 4.0])
-    assert torch.allclose(great_circle(torch.zeros(2), b, 0.5), b / 2) and torch.allclose(great_circle(b, torch.zeros(2), 0.25), b * 0.75)
+    assert torch.allclose(great_circle(torch.zeros(2), b, 0.5), b / 2) and torch.allclose(
+        great_circle(b, torch.zeros(2), 0.25), b * 0.75
+    )
 
 
 def test_pairs_stand_above_each_other_and_columns_in_line() -> None:
-    x, y = torch.full((5, 1, 4, 4), 200, dtype=torch.uint8), torch.full((5, 1, 4, 4), 100, dtype=torch.uint8)
+    x, y = (
+        torch.full((5, 1, 4, 4), 200, dtype=torch.uint8),
+        torch.full((5, 1, 4, 4), 100, dtype=torch.uint8),
+    )
     x[3], y[3] = 210, 110
     picture = pairs(x, y, columns=3)
     factor = (picture.height - 22) // 21
-    at = lambda column, row: picture.getpixel(((1 + column * 5) * factor + 1, 22 + (1 + row * 5) * factor + 1))[0]  # noqa: E731
-    assert [[at(c, r) for c in range(3)] for r in range(4)] == [[200] * 3, [100] * 3, [210, 200, 32], [110, 100, 32]]
+    at = lambda column, row: picture.getpixel(
+        ((1 + column * 5) * factor + 1, 22 + (1 + row * 5) * factor + 1)
+    )[0]  # noqa: E731
+    assert [[at(c, r) for c in range(3)] for r in range(4)] == [
+        [200] * 3,
+        [100] * 3,
+        [210, 200, 32],
+        [110, 100, 32],
+    ]
     sheet = columns_of([("a", x[:2, None]), ("b", torch.stack([y[:2], y[3:]], 1))], side=40)
     assert sheet.height == 22 + 11 * 10
     panel = 6 * 10 + 8
-    assert [sheet.getpixel((panel + 15 + 50 * i, 22 + 15 + 50 * j))[0] for j in (0, 1) for i in (0, 1)] == [100, 110, 100, 100]
+    assert [
+        sheet.getpixel((panel + 15 + 50 * i, 22 + 15 + 50 * j))[0] for j in (0, 1) for i in (0, 1)
+    ] == [100, 110, 100, 100]
 
 
 def test_codes_that_are_no_numbers_are_refused() -> None:
@@ -138,7 +185,11 @@ def test_codes_that_are_no_numbers_are_refused() -> None:
 
 
 def test_steps_are_read_from_words() -> None:
-    assert amounts(["smiling=+2", "big nose=-0.5", "a=b=1"]) == {"smiling": 2.0, "big nose": -0.5, "a=b": 1.0}
+    assert amounts(["smiling=+2", "big nose=-0.5", "a=b=1"]) == {
+        "smiling": 2.0,
+        "big nose": -0.5,
+        "a=b": 1.0,
+    }
     for word in ("smiling", "smiling=", "=2", "smiling=much", "smiling=nan", "smiling=inf"):
         with pytest.raises(UsageError, match="as in --attribute smiling=\\+2"):
             amounts([word])
@@ -153,7 +204,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model, data = autoencoder.digits()
     ink = data.all().double().mean((1, 2, 3))[:, None]
     save(model, at / "run")
-    known = Attributes(("ink", "thin stroke"), ("number", "binary"), torch.cat([ink, (ink < ink.median()).double()], 1))
+    known = Attributes(
+        ("ink", "thin stroke"),
+        ("number", "binary"),
+        torch.cat([ink, (ink < ink.median()).double()], 1),
+    )
     found = measure(codes_of(model, data), known, weights=weights_hash(model))
     save_directions(found, at / "run" / "attributes.safetensors")
     save(tiny.model("vae"), at / "other")
@@ -167,29 +222,99 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return at
 
 
-def test_the_command_edits_images(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_edits_images(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model, data = autoencoder.digits()
     run, images = str(place / "run"), str(place / "images")
-    assert main(["edit", run, images, "--attribute", "ink=+2", "--attribute", "thin stroke=-1", "--out", str(tmp_path / "sheet.png")]) == 0
+    assert (
+        main(
+            [
+                "edit",
+                run,
+                images,
+                "--attribute",
+                "ink=+2",
+                "--attribute",
+                "thin stroke=-1",
+                "--out",
+                str(tmp_path / "sheet.png"),
+            ]
+        )
+        == 0
+    )
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.height > 3 * 96 and sheet.width > 3 * 96
-    assert main(["edit", run, f"{images}/1.png", "--attribute", "ink=2", "--plain", "--out", str(tmp_path / "one.png")]) == 0
+    assert (
+        main(
+            [
+                "edit",
+                run,
+                f"{images}/1.png",
+                "--attribute",
+                "ink=2",
+                "--plain",
+                "--out",
+                str(tmp_path / "one.png"),
+            ]
+        )
+        == 0
+    )
     with Image.open(tmp_path / "one.png") as one:
         assert one.size == (28, 28) and one.mode == "L"
         edited = torch.tensor(list(one.tobytes())).view(28, 28)
     before = model.decode(model.encode(data.batch_of(2)[1:]))
     assert edited.float().mean() > before.float().mean() + 5
     folder = tmp_path / "edited"
-    assert main(["edit", run, images, f"{images}/1.png", "--attribute", "ink=0", "--keep-detail", "--plain", "--out", f"{folder}/"]) == 0
-    assert sorted(p.name for p in folder.iterdir()) == ["000-0.png", "001-1.png", "002-2.png", "003-1.png"]
+    assert (
+        main(
+            [
+                "edit",
+                run,
+                images,
+                f"{images}/1.png",
+                "--attribute",
+                "ink=0",
+                "--keep-detail",
+                "--plain",
+                "--out",
+                f"{folder}/",
+            ]
+        )
+        == 0
+    )
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "000-0.png",
+        "001-1.png",
+        "002-2.png",
+        "003-1.png",
+    ]
     assert (folder / "001-1.png").read_bytes() == (folder / "003-1.png").read_bytes()
     with Image.open(folder / "002-2.png") as kept:
-        assert torch.equal(torch.tensor(list(kept.tobytes())).view(28, 28), data.batch_of(3)[2, 0].int())
-    assert main(["edit", run, str(place / "photo.jpg"), "--invert", "--attribute", "ink=1", "--out", str(tmp_path / "photo.png")]) == 0
+        assert torch.equal(
+            torch.tensor(list(kept.tobytes())).view(28, 28), data.batch_of(3)[2, 0].int()
+        )
+    assert (
+        main(
+            [
+                "edit",
+                run,
+                str(place / "photo.jpg"),
+                "--invert",
+                "--attribute",
+                "ink=1",
+                "--out",
+                str(tmp_path / "photo.png"),
+            ]
+        )
+        == 0
+    )
     capsys.readouterr()
 
 
-def test_the_commands_reconstruct_and_interpolate(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_commands_reconstruct_and_interpolate(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run, images = str(place / "run"), str(place / "images")
     assert main(["reconstruct", run, "--n", "500", "--out", str(tmp_path / "r.png")]) == 0
     said = capsys.readouterr().out
@@ -199,17 +324,30 @@ def test_the_commands_reconstruct_and_interpolate(place: Path, tmp_path: Path, c
     assert main(["reconstruct", run, images, "--out", str(tmp_path / "r2.png")]) == 0
     said = capsys.readouterr().out
     errors = squared_errors(data.batch_of(3), model.decode(model.encode(data.batch_of(3))))
-    assert f"1.png: mean squared error {errors[1].item():.5f}" in said and f"mean of 3 images: {errors.mean().item():.5f}" in said
-    assert main(["interpolate", run, images, "--steps", "4", "--out", str(tmp_path / "way.png")]) == 0
+    assert (
+        f"1.png: mean squared error {errors[1].item():.5f}" in said
+        and f"mean of 3 images: {errors.mean().item():.5f}" in said
+    )
+    assert (
+        main(["interpolate", run, images, "--steps", "4", "--out", str(tmp_path / "way.png")]) == 0
+    )
     with Image.open(tmp_path / "way.png") as sheet:
         assert sheet.width > 7 * 64 and sheet.height > 2 * 64
-    assert main(["interpolate", run, images, "--steps", "3", "--out", str(tmp_path / "way.webp")]) == 0
+    assert (
+        main(["interpolate", run, images, "--steps", "3", "--out", str(tmp_path / "way.webp")]) == 0
+    )
     with Image.open(tmp_path / "way.webp") as film:
         assert getattr(film, "n_frames", 1) == 9 and film.width >= 256
 
 
-def test_any_model_with_an_encoder_serves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    able = [name for name in tiny.NAMES if hasattr(tiny.models()[name], "encode") and hasattr(tiny.models()[name], "decode")]
+def test_any_model_with_an_encoder_serves(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    able = [
+        name
+        for name in tiny.NAMES
+        if hasattr(tiny.models()[name], "encode") and hasattr(tiny.models()[name], "decode")
+    ]
     assert "vae" in able
     for name in able:
         run = str(save(tiny.model(name).eval(), tmp_path / name))
@@ -217,14 +355,46 @@ def test_any_model_with_an_encoder_serves(tmp_path: Path, capsys: pytest.Capture
         assert main(["reconstruct", run, *more]) == 0
         assert main(["attributes", run, *more, "--rows", "1"]) == 0
         Image.new("L", (28, 28), 90).save(tmp_path / "a.png")
-        assert main(["edit", run, str(tmp_path / "a.png"), "--attribute", "3=1", "--out", str(tmp_path / "x.png")]) == 0
-        assert main(["interpolate", run, *[str(tmp_path / "a.png")] * 2, "--out", str(tmp_path / "x.png")]) == 0
+        assert (
+            main(
+                [
+                    "edit",
+                    run,
+                    str(tmp_path / "a.png"),
+                    "--attribute",
+                    "3=1",
+                    "--out",
+                    str(tmp_path / "x.png"),
+                ]
+            )
+            == 0
+        )
+        assert (
+            main(
+                [
+                    "interpolate",
+                    run,
+                    *[str(tmp_path / "a.png")] * 2,
+                    "--out",
+                    str(tmp_path / "x.png"),
+                ]
+            )
+            == 0
+        )
     capsys.readouterr()
 
 
 BAD = [
-    ("edit run images/0.png --attribute beard=1", 2, "There is no attribute 'beard': the attributes are ink, thin stroke."),
-    ("edit run images/0.png", 2, "Say what to change, as in --attribute 'ink=+2'; there are ink, thin stroke."),
+    (
+        "edit run images/0.png --attribute beard=1",
+        2,
+        "There is no attribute 'beard': the attributes are ink, thin stroke.",
+    ),
+    (
+        "edit run images/0.png",
+        2,
+        "Say what to change, as in --attribute 'ink=+2'; there are ink, thin stroke.",
+    ),
     ("edit run images/0.png --attribute ink=nan", 2, "write a name and a number of steps"),
     ("edit run images/0.png --attribute ink", 2, "write a name and a number of steps"),
     ("edit run images/0.png --attribute ink=1 --attribute ink=2", 2, "given twice"),
@@ -250,7 +420,9 @@ BAD = [
 
 
 @pytest.mark.parametrize(("words", "code", "sentence"), BAD, ids=[case[0] for case in BAD])
-def test_bad_input_gets_one_sentence(words: str, code: int, sentence: str, place: Path, capsys, monkeypatch) -> None:
+def test_bad_input_gets_one_sentence(
+    words: str, code: int, sentence: str, place: Path, capsys, monkeypatch
+) -> None:
     monkeypatch.chdir(place)
     assert main(words.split()) == code
     said = capsys.readouterr().err

@@ -1,4 +1,5 @@
-"""The loop: exact resume, accumulation, averages, schedules, stopping, saving, and what it says when something breaks."""
+"""The loop: exact resume, accumulation, averages, schedules, stopping, saving, and what it says
+when something breaks."""
 
 from __future__ import annotations
 
@@ -21,20 +22,20 @@ import tiny
 from zeuxis.checkpoints.run_folder import Run
 from zeuxis.checkpoints.weights import describe, load, save
 from zeuxis.data.dataset import Dataset, Spec
-from zeuxis.device import faster_products
+from zeuxis.device import enable_onednn_fp32
 from zeuxis.distributed import World
 from zeuxis.errors import DivergenceError, UsageError, ZeuxisError
 from zeuxis.experiments.train import resume, train
 from zeuxis.model import Batch, Model, Player
-from zeuxis.optim import factory as optimisers
-from zeuxis.training.ema import Average, decay
+from zeuxis.optim import factory as optimizers
+from zeuxis.training.config import TrainingConfig
+from zeuxis.training.ema import EMA, decay
 from zeuxis.training.loop import begin, fit
-from zeuxis.training.sampler import Order, Streams
-from zeuxis.training.settings import Training
+from zeuxis.training.sampler import EpochSampler, ExtraBatches
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class BaseConfig:
     lr: float = 0.1
 
 
@@ -42,15 +43,15 @@ class Mean(Model):
     """One weight per pixel that learns the mean image: a game with a known end."""
 
     name = "mean-image"
-    Config = Settings
+    Config = BaseConfig
     breaks_at = -1
 
-    def __init__(self, config: Settings, spec: Spec) -> None:
+    def __init__(self, config: BaseConfig, spec: Spec) -> None:
         super().__init__(config, spec)
         self.net = nn.Linear(1, spec.size, bias=False)
 
     def players(self) -> dict[str, Player]:
-        return {"mean": Player(self.net, self.config.lr, optimiser="sgd", betas=(0.0, 0.0))}
+        return {"mean": Player(self.net, self.config.lr, optimizer="sgd", betas=(0.0, 0.0))}
 
     def play(self, batch: Batch):
         error = batch.x.float().flatten(1) / 255 - self.net.weight[:, 0]
@@ -61,12 +62,15 @@ class Mean(Model):
 
 def mean_model() -> Mean:
     torch.manual_seed(0)
-    return Mean(Settings(), tiny.images().spec)
+    return Mean(BaseConfig(), tiny.images().spec)
 
 
-def a_run(folder: Path, model: Model, training: Training | None = None) -> Run:
+def a_run(folder: Path, model: Model, training: TrainingConfig | None = None) -> Run:
     run = Run.create(folder, "test")
-    run.write_json("config.json", describe(model) | {"training": dataclasses.asdict(training or tiny.training())})
+    run.write_json(
+        "config.json",
+        describe(model) | {"training": dataclasses.asdict(training or tiny.training())},
+    )
     return run
 
 
@@ -76,7 +80,10 @@ def state_of(run: Run) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("name", tiny.NAMES)
 def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(name: str, tmp_path: Path) -> None:
-    data, training = tiny.data_for(name), tiny.training(images=128, schedule="linear", film=4, average=100)
+    data, training = (
+        tiny.data_for(name),
+        tiny.training(images=128, schedule="linear", film=4, average=100),
+    )
     whole = tiny.model(name)
     run = a_run(tmp_path, whole)
     fit(whole, data, run, training, quiet=True)
@@ -95,18 +102,24 @@ def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(name: str, tmp_path: P
     for key in a:
         assert torch.equal(a[key], b[key]), key
     assert [f.name for _, f in run.frames()] == [f.name for _, f in other.frames()]
-    assert all(x.read_bytes() == y.read_bytes() for (_, x), (_, y) in zip(run.frames(), other.frames(), strict=True))
+    assert all(
+        x.read_bytes() == y.read_bytes()
+        for (_, x), (_, y) in zip(run.frames(), other.frames(), strict=True)
+    )
 
 
 class StopAt(Dataset):
-    """Data that sends this process SIGTERM when a training under way has asked for so many images."""
+    """Data that sends this process SIGTERM when a training under way has asked for so many
+    images."""
 
     def __init__(self, data: Dataset, images: int) -> None:
         super().__init__(data.spec, data.x, data.y, facts=data.facts)
         object.__setattr__(self, "left", images)
 
     def batch(self, index: torch.Tensor):
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # what a model reads before the loop that can be stopped
+        if (
+            signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        ):  # what a model reads before the loop that can be stopped
             return super().batch(index)
         before = self.left
         object.__setattr__(self, "left", before - len(index))
@@ -124,21 +137,27 @@ def test_accumulation_gives_the_gradient_of_the_whole_batch() -> None:
 
 def test_a_game_with_a_known_end_is_learned() -> None:
     model, data = mean_model(), tiny.images()
-    result = fit(model, data, training=tiny.training(images=16 * 300, batch=64, average=0), quiet=True)
+    result = fit(
+        model, data, training=tiny.training(images=16 * 300, batch=64, average=0), quiet=True
+    )
     expected = data.all().float().flatten(1).mean(0) / 255
     torch.testing.assert_close(result.model.net.weight[:, 0], expected, atol=1e-3, rtol=0)
 
 
 def test_the_average_is_bias_corrected() -> None:
     model = mean_model()
-    average = Average(model, halflife=30, batch=10)
+    average = EMA(model, halflife=30, batch=10)
     d, weights = decay(30, 10), []
     for value in (3.0, -1.0, 4.0, 1.5):
         nn.init.constant_(model.net.weight, value)
         average.update(model)
         weights.append(value)
-        expected = sum((1 - d) * d ** (len(weights) - 1 - i) * w for i, w in enumerate(weights)) / (1 - d ** len(weights))
-        torch.testing.assert_close(average.model.net.weight, torch.full_like(model.net.weight, expected))
+        expected = sum((1 - d) * d ** (len(weights) - 1 - i) * w for i, w in enumerate(weights)) / (
+            1 - d ** len(weights)
+        )
+        torch.testing.assert_close(
+            average.model.net.weight, torch.full_like(model.net.weight, expected)
+        )
     assert abs(d**3 - 0.5) < 1e-12
 
 
@@ -152,7 +171,7 @@ def test_clipping_bounds_the_step() -> None:
 class Pair(Mean):
     """Two weights of one player, whose gradients are 3 and 4 whatever they are."""
 
-    def __init__(self, config: Settings, spec: Spec) -> None:
+    def __init__(self, config: BaseConfig, spec: Spec) -> None:
         super().__init__(config, spec)
         self.net = nn.ModuleList([nn.Linear(1, 1, bias=False) for _ in range(2)])
         self.draws: list[float] = []
@@ -164,7 +183,7 @@ class Pair(Mean):
 
 def pair() -> Pair:
     torch.manual_seed(0)
-    return Pair(Settings(), tiny.images().spec)
+    return Pair(BaseConfig(), tiny.images().spec)
 
 
 def weights_of(model: Pair) -> torch.Tensor:
@@ -201,30 +220,32 @@ def test_every_example_of_a_step_has_noise_of_its_own() -> None:
 
 
 def test_further_examples_are_shuffled_apart_from_the_batch() -> None:
-    streams, order = Streams(tiny.images(64), 0), Order(64, 16, 0)
-    rows = {kind: [streams.rows(kind, 16, i).tolist() for i in range(4)] for kind in ("any", "labelled")}
+    streams, order = ExtraBatches(tiny.images(64), 0), EpochSampler(64, 16, 0)
+    rows = {
+        kind: [streams.rows(kind, 16, i).tolist() for i in range(4)] for kind in ("any", "labeled")
+    }
     rows["batch"] = [order.rows(i).tolist() for i in range(4)]
-    for one, other in (("any", "batch"), ("labelled", "batch"), ("any", "labelled")):
+    for one, other in (("any", "batch"), ("labeled", "batch"), ("any", "labeled")):
         for a, b in zip(rows[one], rows[other], strict=True):
             assert len(set(a) & set(b)) < 12, f"{one} shows the examples of {other}"
 
 
 def test_schedules() -> None:
-    at = lambda p, kind: optimisers.factor(p, 10**9, kind, 0.5, 0)  # noqa: E731
+    at = lambda p, kind: optimizers.factor(p, 10**9, kind, 0.5, 0)  # noqa: E731
     assert [at(p, "constant") for p in (0, 1)] == [1, 1]
     assert [round(at(p, "linear"), 6) for p in (0, 0.5, 0.75, 1)] == [1, 1, 0.5, 0]
     assert [round(at(p, "cosine"), 6) for p in (0, 0.5, 0.75, 1)] == [1, 1, 0.5, 0]
-    assert optimisers.factor(0, 25, "constant", 0.5, 100) == 0.25
+    assert optimizers.factor(0, 25, "constant", 0.5, 100) == 0.25
 
 
 def test_every_pass_sees_every_example_once() -> None:
-    order = Order(10, 4, seed=1)
+    order = EpochSampler(10, 4, seed=1)
     seen = torch.cat([order.rows(step) for step in range(10)])
     for epoch in range(4):
         assert sorted(seen[10 * epoch : 10 * epoch + 10].tolist()) == list(range(10))
     assert not torch.equal(seen[:10], seen[10:20])
-    assert torch.equal(Order(10, 4, seed=1).rows(7), order.rows(7))
-    assert len(Order(3, 10, seed=1).rows(2)) == 10
+    assert torch.equal(EpochSampler(10, 4, seed=1).rows(7), order.rows(7))
+    assert len(EpochSampler(3, 10, seed=1).rows(2)) == 10
 
 
 def test_figures_are_written_and_a_cut_line_is_forgiven(tmp_path: Path) -> None:
@@ -243,7 +264,10 @@ def test_a_loss_that_is_no_number_names_step_player_and_save(tmp_path: Path) -> 
     model = mean_model()
     run = a_run(tmp_path, model)
     model.breaks_at = 48
-    with pytest.raises(DivergenceError, match=r"loss of the mean became nan at step 3 \(48 images\); nothing was saved before"):
+    with pytest.raises(
+        DivergenceError,
+        match=r"loss of the mean became nan at step 3 \(48 images\); nothing was saved before",
+    ):
         fit(model, tiny.images(), run, tiny.training(), quiet=True)
     model = mean_model()
     model.breaks_at = 48
@@ -275,7 +299,13 @@ def test_selection_keeps_the_best_and_not_the_last(tmp_path: Path) -> None:
     _, about = run.read_tensors("best.safetensors")
     assert about == {"images": 32, "held-out/error": 1.0}
     with pytest.raises(UsageError, match="it gives error"):
-        fit(mean_model(), tiny.images(), training=tiny.training(select="max:nats"), validate=lambda _: {"error": 1.0}, quiet=True)
+        fit(
+            mean_model(),
+            tiny.images(),
+            training=tiny.training(select="max:nats"),
+            validate=lambda _: {"error": 1.0},
+            quiet=True,
+        )
 
 
 def test_a_full_disk_keeps_the_last_save(tmp_path: Path) -> None:
@@ -298,7 +328,12 @@ except ZeuxisError as error:
     print(error)
 """
     run = a_run(tmp_path, tiny.model("dcgan"))
-    done = subprocess.run([sys.executable, "-c", script, str(run), str(Path(__file__).parent)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(run), str(Path(__file__).parent)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert "could not be written" in done.stdout
     assert "the save of 16 images is kept" in done.stdout
     assert run.saved_images() == 16
@@ -323,8 +358,12 @@ def test_run_folders_are_numbered(tmp_path: Path) -> None:
     assert names == ["0001-a-b-c", "0002-a-b-c"]
 
 
-def test_trainings_that_begin_at_the_same_moment_get_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "iterdir", lambda self: iter(()))  # each sees the folder as it was before the others
+def test_trainings_that_begin_at_the_same_moment_get_folders_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        Path, "iterdir", lambda self: iter(())
+    )  # each sees the folder as it was before the others
     names = [Run.create(tmp_path, "a").folder.name for _ in range(3)]
     assert names == ["0001-a", "0002-a", "0003-a"]
 
@@ -384,18 +423,38 @@ def test_a_training_begins_from_the_weights_of_another(name: str, tmp_path: Path
     fit(second, data, other, training, quiet=True)
     resumed = tiny.model(name, seed=3)  # a save of the run itself comes before
     assert fit(resumed, data, other, training, quiet=True).images == 32
-    assert all(torch.equal(value, resumed.state_dict()[key]) for key, value in second.state_dict().items())
+    assert all(
+        torch.equal(value, resumed.state_dict()[key]) for key, value in second.state_dict().items()
+    )
 
 
 def test_a_start_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     start = str(save(tiny.model("vae"), tmp_path / "vae"))
-    for name, changes, sentence in (("dcgan", {}, "a model of kind vae"), ("vae", {"latent": 5}, "other layers")):
+    for name, changes, sentence in (
+        ("dcgan", {}, "a model of kind vae"),
+        ("vae", {"latent": 5}, "other layers"),
+    ):
         with pytest.raises(UsageError, match=sentence):
-            begin(tiny.model(name, **changes), tiny.data_for(name), None, tiny.training(start=start), quiet=True)
+            begin(
+                tiny.model(name, **changes),
+                tiny.data_for(name),
+                None,
+                tiny.training(start=start),
+                quiet=True,
+            )
     with pytest.raises(UsageError, match="neither a folder nor"):
-        begin(tiny.model("vae"), tiny.data_for("vae"), None, tiny.training(start="absent"), quiet=True)
+        begin(
+            tiny.model("vae"), tiny.data_for("vae"), None, tiny.training(start="absent"), quiet=True
+        )
     with pytest.raises(UsageError, match="other layers"):
-        train("vae", tiny.data_for("vae"), out=tmp_path / "runs", settings=tiny.model("vae", latent=5).config, images=16, start=start)
+        train(
+            "vae",
+            tiny.data_for("vae"),
+            out=tmp_path / "runs",
+            config=tiny.model("vae", latent=5).config,
+            images=16,
+            start=start,
+        )
     assert not (tmp_path / "runs").exists()
 
 
@@ -435,7 +494,7 @@ def test_half_precision_stays_close_to_float32() -> None:
 
 
 def test_the_probe_keeps_products_exact() -> None:
-    faster_products()
+    enable_onednn_fp32()
     a, b = torch.randn(300, 784), torch.randn(784, 500)
     exact = a.double() @ b.double()
     assert (a @ b - exact).norm() / exact.norm() < 1e-5
@@ -457,9 +516,12 @@ print(max(faults[-4:]))
 
 
 def test_freed_memory_is_kept_and_not_cleared_again() -> None:
-    """In a process of its own: one refused allocation, such as another test's, sends a thread to an arena that cannot hold so much.
-    At first small things lie between large tensors, so that none fits where another was; a few times later there is room."""
-    done = subprocess.run([sys.executable, "-c", KEEPING], capture_output=True, text=True, check=False)
+    """In a process of its own: one refused allocation, such as another test's, sends a thread to an
+    arena that cannot hold so much. At first small things lie between large tensors, so that none
+    fits where another was; a few times later there is room."""
+    done = subprocess.run(
+        [sys.executable, "-c", KEEPING], capture_output=True, text=True, check=False
+    )
     if "no glibc" in done.stderr:
         pytest.skip("the allocator is not glibc's")
     assert int(done.stdout) < 100  # of 9,766 pages
@@ -467,7 +529,11 @@ def test_freed_memory_is_kept_and_not_cleared_again() -> None:
 
 def test_training_in_a_thread_needs_no_signals() -> None:
     results = []
-    thread = threading.Thread(target=lambda: results.append(fit(mean_model(), tiny.images(), training=tiny.training(), quiet=True)))
+    thread = threading.Thread(
+        target=lambda: results.append(
+            fit(mean_model(), tiny.images(), training=tiny.training(), quiet=True)
+        )
+    )
     thread.start()
     thread.join()
     assert results[0].images == 64
@@ -475,6 +541,12 @@ def test_training_in_a_thread_needs_no_signals() -> None:
 
 def test_a_run_on_given_data_does_not_claim_another_set(tmp_path: Path) -> None:
     data = dataclasses.replace(tiny.images(), spec=Spec("my own", (1, 28, 28), 10))
-    result = train("dcgan", data, settings=tiny.model("dcgan").config, training=tiny.training(images=16), out=tmp_path)
+    result = train(
+        "dcgan",
+        data,
+        config=tiny.model("dcgan").config,
+        training=tiny.training(images=16),
+        out=tmp_path,
+    )
     assert result.run is not None
-    assert result.run.read_json("config.json")["source"]["data"] == "my own"
+    assert result.run.read_json("config.json")["data"]["data"] == "my own"

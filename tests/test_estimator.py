@@ -24,11 +24,15 @@ def missing(estimator: FewLabelClassifier) -> dict[str, str]:
     """Checks that cannot hold."""
     return {
         "check_classifiers_classes": "one of its classes is -1, which stands for an unknown label",
-        "check_do_not_raise_errors_in_init_or_set_params": "these tests check annotations as the program runs; it is checked below without",
+        "check_do_not_raise_errors_in_init_or_set_params": (
+            "these tests check annotations as the program runs; it is checked below without"
+        ),
     }
 
 
-@parametrize_with_checks([FewLabelClassifier(steps=20, width=16, random_state=0)], expected_failed_checks=missing)
+@parametrize_with_checks(
+    [FewLabelClassifier(steps=20, width=16, random_state=0)], expected_failed_checks=missing
+)
 def test_the_checks_of_scikit_learn(estimator: FewLabelClassifier, check: Callable) -> None:
     if "check_classifiers_train" in str(check):  # which asks for accuracy
         estimator.set_params(steps=250)
@@ -38,7 +42,9 @@ def test_the_checks_of_scikit_learn(estimator: FewLabelClassifier, check: Callab
 def test_the_check_of_classes_holds_with_another_mark_for_unknown_labels() -> None:
     from sklearn.utils.estimator_checks import check_classifiers_classes
 
-    check_classifiers_classes("FewLabelClassifier", FewLabelClassifier(steps=150, width=16, unlabelled=-99, random_state=0))
+    check_classifiers_classes(
+        "FewLabelClassifier", FewLabelClassifier(steps=150, width=16, unlabeled=-99, random_state=0)
+    )
 
 
 def test_any_argument_can_be_stored() -> None:
@@ -47,7 +53,9 @@ from sklearn.utils.estimator_checks import check_do_not_raise_errors_in_init_or_
 from zeuxis import FewLabelClassifier
 check("FewLabelClassifier", FewLabelClassifier())
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -62,7 +70,9 @@ def clusters(labels: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_labels_may_be_words_and_unknown_ones_are_not_a_class() -> None:
     X, y, truth = clusters()
-    found = FewLabelClassifier(members=2, steps=250, width=24, unlabelled="", random_state=0).fit(X, y)
+    found = FewLabelClassifier(members=2, steps=250, width=24, unlabeled="", random_state=0).fit(
+        X, y
+    )
     assert found.classes_.tolist() == ["left", "right"]
     assert len(found.models_) == 2
     assert found.score(X, truth) > 0.95
@@ -79,7 +89,9 @@ def test_images_are_taken_as_bytes_or_as_numbers_between_0_and_1() -> None:
     assert whole.models_[0].spec.shape == (3, 32, 32)
     expected = whole.predict_proba(x)
     assert whole.models_[0].sample(2).dtype == torch.uint8
-    np.testing.assert_array_equal(whole.to_bytes(x.astype(float)).numpy(), whole.to_bytes(x).numpy())
+    np.testing.assert_array_equal(
+        whole.to_bytes(x.astype(float)).numpy(), whole.to_bytes(x).numpy()
+    )
     np.testing.assert_allclose(clone(kind).fit(x / 255, y).predict_proba(x / 255), expected)
     with pytest.raises(ValueError, match="expected bytes"):
         clone(kind).fit(x * 3.0 - 5, y)
@@ -89,7 +101,9 @@ def test_images_are_taken_as_bytes_or_as_numbers_between_0_and_1() -> None:
 
 def test_it_stands_in_a_pipeline() -> None:
     X, _, truth = clusters()
-    pipeline = make_pipeline(QuantileTransformer(n_quantiles=50), FewLabelClassifier(steps=150, width=24, random_state=0))
+    pipeline = make_pipeline(
+        QuantileTransformer(n_quantiles=50), FewLabelClassifier(steps=150, width=24, random_state=0)
+    )
     assert cross_val_score(pipeline, X, truth, cv=2).mean() > 0.9
 
 
@@ -97,7 +111,7 @@ def test_it_stands_in_a_pipeline() -> None:
 def test_counts_must_be_positive(wrong: dict[str, int]) -> None:
     X, y, _ = clusters()
     with pytest.raises(ValueError, match="at least 1"):
-        FewLabelClassifier(unlabelled="", **wrong).fit(X, y)
+        FewLabelClassifier(unlabeled="", **wrong).fit(X, y)
 
 
 def test_without_scikit_learn_a_sentence_says_what_to_install_and_all_else_works() -> None:
@@ -111,7 +125,9 @@ try:
 except zeuxis.ZeuxisError as error:
     print(error)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
+    )
     assert "pip install 'zeuxis[sklearn]'" in done.stdout, done.stderr
 
 
@@ -120,8 +136,15 @@ def test_the_form_of_fit_holds_later(seen: str) -> None:
     rng = np.random.default_rng(0)
     unit = np.round(rng.random((40, 64)) * 255) / 255
     whole = np.rint(unit * 255)
-    forms = {"unit": unit.astype(np.float32), "bytes": whole.astype(np.uint8), "integers": whole.astype(np.int64), "wide": whole}
-    model = FewLabelClassifier(steps=3, width=8, batch=20, shape=(1, 8, 8), random_state=0).fit(forms[seen], np.arange(40) % 2)
+    forms = {
+        "unit": unit.astype(np.float32),
+        "bytes": whole.astype(np.uint8),
+        "integers": whole.astype(np.int64),
+        "wide": whole,
+    }
+    model = FewLabelClassifier(steps=3, width=8, batch=20, shape=(1, 8, 8), random_state=0).fit(
+        forms[seen], np.arange(40) % 2
+    )
     own, refused = model.predict_proba(forms[seen]), set()
     for name, other in forms.items():
         try:

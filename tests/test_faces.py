@@ -19,7 +19,9 @@ def test_an_image_depends_on_seed_and_number_alone() -> None:
     assert together.shape == (4, 1, 32, 32)
     assert np.array_equal(together[0], together[2])
     for i, row in enumerate(rows):
-        assert np.abs(h[np.array([row])][0].astype(int) - together[i]).max() <= 1  # a rounding of the last bit
+        assert (
+            np.abs(h[np.array([row])][0].astype(int) - together[i]).max() <= 1
+        )  # a rounding of the last bit
     assert not np.array_equal(Heads(1000, seed=4)[rows], together)
 
 
@@ -40,7 +42,10 @@ def test_each_factor_can_be_read_from_images() -> None:
     x = torch.from_numpy(Heads(2_500, 0, 16)[index]).flatten(1).double() / 255
     x = torch.cat([x, torch.ones(len(x), 1)], 1)
     train, test = slice(0, 2_000), slice(2_000, 2_500)
-    weights = torch.linalg.solve(x[train].T @ x[train] + 3 * torch.eye(x.shape[1], dtype=torch.float64), x[train].T @ known[train])
+    weights = torch.linalg.solve(
+        x[train].T @ x[train] + 3 * torch.eye(x.shape[1], dtype=torch.float64),
+        x[train].T @ known[train],
+    )
     left = (x[test] @ weights - known[test]).square().mean(0) / known[test].var(0)
     for name, share in zip(FACTORS, left.tolist(), strict=True):
         assert share < 0.2, f"{name} is not to be seen: {share:.2f} of its variance is unexplained"
@@ -88,7 +93,7 @@ def test_bad_wishes() -> None:
         (lambda: render(torch.zeros(1, 4), torch.zeros(1, 9)), "expected"),
         (lambda: heads(0), "at least 1"),
         (lambda: factors(load_data("mnist")), "--data heads"),
-        (lambda: load_data("heads", channels=3), "grey"),
+        (lambda: load_data("heads", channels=3), "gray"),
     ):
         with pytest.raises(UsageError, match=sentence):
             call()

@@ -1,4 +1,5 @@
-"""Feature networks by name: what they hash, that folding changes nothing, and the cache of real images' features."""
+"""Feature networks by name: what they hash, that folding changes nothing, and the cache of real
+images' features."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from safetensors.torch import save_file
 import tiny
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.evaluation.features.cache import WORTH_KEEPING, cached_features
-from zeuxis.evaluation.features.efficientnet import NORMALISED, EfficientNetLite0
+from zeuxis.evaluation.features.efficientnet import NORMALIZED, EfficientNetLite0
 from zeuxis.evaluation.features.feature_network import (
     FeatureNetwork,
     feature_network,
@@ -25,7 +26,7 @@ from zeuxis.evaluation.sample_quality import evaluate
 
 
 def scrambled(network: torch.nn.Module) -> torch.nn.Module:
-    """The network in eval mode with normalisations that are not the identity."""
+    """The network in eval mode with normalizations that are not the identity."""
     for part in network.modules():
         if isinstance(part, torch.nn.BatchNorm2d):
             for tensor in (part.weight.data, part.running_var):
@@ -48,17 +49,25 @@ def counting(hash: str = "0" * 12) -> tuple[FeatureNetwork, list[int]]:
 
 
 @pytest.mark.parametrize(
-    ("part", "normalised", "x"),
+    ("part", "normalized", "x"),
     [
-        (lambda: scrambled(EfficientNetLite0()), NORMALISED, torch.randint(0, 256, (2, 3, 40, 40), dtype=torch.uint8)),
-        (lambda: scrambled(inception.BlockC(64, 16)), inception.NORMALISED, torch.rand(2, 64, 9, 9)),
+        (
+            lambda: scrambled(EfficientNetLite0()),
+            NORMALIZED,
+            torch.randint(0, 256, (2, 3, 40, 40), dtype=torch.uint8),
+        ),
+        (
+            lambda: scrambled(inception.BlockC(64, 16)),
+            inception.NORMALIZED,
+            torch.rand(2, 64, 9, 9),
+        ),
     ],
 )
-def test_folding_removes_every_normalisation_and_changes_no_output(part, normalised, x) -> None:
+def test_folding_removes_every_normalization_and_changes_no_output(part, normalized, x) -> None:
     network = part()
     with torch.no_grad():
         before = network(x)
-        after = folded(network, normalised)(x)
+        after = folded(network, normalized)(x)
     assert not [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     torch.testing.assert_close(after, before, rtol=1e-3, atol=1e-3)
 
@@ -66,7 +75,7 @@ def test_folding_removes_every_normalisation_and_changes_no_output(part, normali
 def test_the_hash_is_of_the_weights_in_the_file_and_changes_with_one_of_them() -> None:
     network = scrambled(EfficientNetLite0())
     before = weights_hash(network)
-    assert frozen("net", network, NORMALISED).hash == before
+    assert frozen("net", network, NORMALIZED).hash == before
     other = torch.nn.Linear(3, 2)
     first = weights_hash(other)
     assert re.fullmatch("[0-9a-f]{12}", first)
@@ -74,10 +83,19 @@ def test_the_hash_is_of_the_weights_in_the_file_and_changes_with_one_of_them() -
     assert weights_hash(other) != first
 
 
-def test_efficientnet_by_name_takes_its_file_from_the_name_or_the_environment(tmp_path: Path, monkeypatch) -> None:
+def test_efficientnet_by_name_takes_its_file_from_the_name_or_the_environment(
+    tmp_path: Path, monkeypatch
+) -> None:
     network = scrambled(EfficientNetLite0())
     path = tmp_path / "lite0.safetensors"
-    save_file({k: v.half() for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}, path)
+    save_file(
+        {
+            k: v.half()
+            for k, v in network.state_dict().items()
+            if not k.endswith("num_batches_tracked")
+        },
+        path,
+    )
     named = feature_network(f"efficientnet-lite0={path}")
     monkeypatch.setenv("ZEUXIS_EFFICIENTNET", str(path))
     assert feature_network("efficientnet-lite0").hash == named.hash
@@ -87,7 +105,7 @@ def test_efficientnet_by_name_takes_its_file_from_the_name_or_the_environment(tm
         feature_network("efficientnet-lite0")
 
 
-def test_grey_images_are_repeated_and_batches_do_not_matter() -> None:
+def test_gray_images_are_repeated_and_batches_do_not_matter() -> None:
     def forward(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return x.float().mean((2, 3)), x.float().sum((2, 3))
 
@@ -95,13 +113,17 @@ def test_grey_images_are_repeated_and_batches_do_not_matter() -> None:
     features, _ = FeatureNetwork("mean", "0" * 12, forward, 3, batch=3).features(x)
     assert features.shape == (7, 3)
     assert torch.equal(features[:, 0], features[:, 2])
-    assert torch.equal(features, FeatureNetwork("mean", "0" * 12, forward, 3, batch=7).features(x)[0])
+    assert torch.equal(
+        features, FeatureNetwork("mean", "0" * 12, forward, 3, batch=7).features(x)[0]
+    )
     with pytest.raises(UsageError, match="takes 3-channel images, got 2"):
         FeatureNetwork("mean", "0" * 12, forward, 3).features(x.expand(-1, 2, -1, -1))
 
 
 def test_features_that_are_not_finite_are_refused() -> None:
-    network = FeatureNetwork("broken", "0" * 12, lambda x: (x.float().mean((2, 3)) / 0, x.float().mean((2, 3))), 1)
+    network = FeatureNetwork(
+        "broken", "0" * 12, lambda x: (x.float().mean((2, 3)) / 0, x.float().mean((2, 3))), 1
+    )
     with pytest.raises(ZeuxisError, match="'broken' gives numbers that are not finite"):
         network.features(torch.zeros(2, 1, 4, 4, dtype=torch.uint8))
 
@@ -123,7 +145,9 @@ def test_features_are_made_once_for_the_same_network_and_images(tmp_path: Path) 
     assert len(list((tmp_path / "features").iterdir())) == 3
 
 
-def test_a_damaged_cache_is_made_again_and_an_unwritable_one_is_said(tmp_path: Path, capsys) -> None:
+def test_a_damaged_cache_is_made_again_and_an_unwritable_one_is_said(
+    tmp_path: Path, capsys
+) -> None:
     network, _ = counting()
     x = torch.randint(0, 256, (WORTH_KEEPING, 1, 4, 4), dtype=torch.uint8)
     made = cached_features(network, x, cache=tmp_path)[0]
@@ -143,15 +167,27 @@ def test_a_damaged_cache_is_made_again_and_an_unwritable_one_is_said(tmp_path: P
 def test_scores_say_split_numbers_and_what_the_numbers_do_to_them() -> None:
     network = tiny.model("classifier", width=4).eval()
     net = FeatureNetwork("tiny", weights_hash(network), network.features_and_logits, 1)
-    quality = evaluate(tiny.model("dcgan").eval(), tiny.images(80), n=10_000, network=net, split="test")
-    assert (quality.n_fake, quality.n_real, quality.n_floor) == (40, 40, 40)  # equal numbers, whatever was asked
+    quality = evaluate(
+        tiny.model("dcgan").eval(), tiny.images(80), n=10_000, network=net, split="test"
+    )
+    assert (quality.n_fake, quality.n_real, quality.n_floor) == (
+        40,
+        40,
+        40,
+    )  # equal numbers, whatever was asked
     assert quality.features == 128
     table = quality.table()
     assert "40 samples, 40 real test images" in str(table.title)
     assert "far too high" in str(table.caption)
     assert "subsets of 40" in str(table.caption)
-    assert [str(column.header) for column in table.columns] == ["", "samples", "real against real (40)"]
-    kernel = next(text for text in table.columns[1].cells if text == f"{1000 * quality.fake.kernel:.3f}")  # one subset, no spread
+    assert [str(column.header) for column in table.columns] == [
+        "",
+        "samples",
+        "real against real (40)",
+    ]
+    kernel = next(
+        text for text in table.columns[1].cells if text == f"{1000 * quality.fake.kernel:.3f}"
+    )  # one subset, no spread
     assert "±" not in kernel
     without = evaluate(tiny.model("dcgan").eval(), tiny.images(80), n=40, network=net, floor=False)
     assert without.floor is None

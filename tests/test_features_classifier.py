@@ -1,4 +1,5 @@
-"""The classifier whose features score samples: how training moves its images, what it learns, what it refuses."""
+"""The classifier whose features score samples: how training moves its images, what it learns, what
+it refuses."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from zeuxis.model import Batch
 from zeuxis.noise import Noise
 from zeuxis.training.loop import fit
 
-GREY, COLOUR = Spec("grey", (1, 28, 28), 4), Spec("colour", (3, 32, 32), 4)
+GRAY, COLOR = Spec("gray", (1, 28, 28), 4), Spec("color", (3, 32, 32), 4)
 
 
 def moved(spec: Spec, x: torch.Tensor, **changes: float) -> torch.Tensor:
@@ -30,46 +31,56 @@ def corners(n: int, spec: Spec) -> Dataset:
     y, half = torch.arange(n) % 4, spec.shape[1] // 2
     for image, place in zip(x, y.tolist(), strict=True):
         row, column = divmod(place, 2)
-        image[:, row * half + 4 : row * half + half - 4, column * half + 4 : column * half + half - 4] = 250
+        image[
+            :, row * half + 4 : row * half + half - 4, column * half + 4 : column * half + half - 4
+        ] = 250
     return Dataset(spec, x, y)
 
 
 def test_images_stay_where_no_movement_is_asked() -> None:
     x = torch.randint(0, 256, (16, 1, 28, 28), dtype=torch.uint8)
-    torch.testing.assert_close(moved(GREY, x, shift=0, turn=0, scale=0), x.float() / 127.5 - 1, atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        moved(GRAY, x, shift=0, turn=0, scale=0), x.float() / 127.5 - 1, atol=1e-4, rtol=0
+    )
 
 
-def test_colour_images_are_as_they_were_or_mirrored() -> None:
+def test_color_images_are_as_they_were_or_mirrored() -> None:
     x = torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8)
-    y, plain = moved(COLOUR, x, shift=0), x.float() / 127.5 - 1
+    y, plain = moved(COLOR, x, shift=0), x.float() / 127.5 - 1
     same = (y - plain).abs().amax((1, 2, 3)) < 1e-4
     mirrored = (y - plain.flip(3)).abs().amax((1, 2, 3)) < 1e-4
     assert bool((same ^ mirrored).all())
     assert 16 < int(mirrored.sum()) < 48
 
 
-@pytest.mark.parametrize("spec", [GREY, COLOUR], ids=["grey", "colour"])
+@pytest.mark.parametrize("spec", [GRAY, COLOR], ids=["gray", "color"])
 def test_shifts_reach_the_limit_and_no_further(spec: Spec) -> None:
     side, middle = spec.shape[1], spec.shape[1] // 2
     x = torch.zeros(200, *spec.shape, dtype=torch.uint8)
-    x[:, :, middle - 1 : middle + 1, middle - 1 : middle + 1] = 255  # its centre is the image's, where mirroring leaves it
+    x[:, :, middle - 1 : middle + 1, middle - 1 : middle + 1] = (
+        255  # its center is the image's, where mirroring leaves it
+    )
     mass = (moved(spec, x, shift=3, turn=0, scale=0) + 1).sum(1)
     places = torch.arange(side) + 0.5 - side / 2
-    for centre in ((mass.sum(2) * places).sum(1) / mass.sum((1, 2)), (mass.sum(1) * places).sum(1) / mass.sum((1, 2))):
-        assert 2.5 < centre.abs().max() < 3 + 1e-3
-        assert centre.abs().min() < 0.5
+    for center in (
+        (mass.sum(2) * places).sum(1) / mass.sum((1, 2)),
+        (mass.sum(1) * places).sum(1) / mass.sum((1, 2)),
+    ):
+        assert 2.5 < center.abs().max() < 3 + 1e-3
+        assert center.abs().min() < 0.5
 
 
-@pytest.mark.parametrize("spec", [GREY, COLOUR], ids=["grey", "colour"])
+@pytest.mark.parametrize("spec", [GRAY, COLOR], ids=["gray", "color"])
 def test_it_learns_and_its_features_serve_by_the_name_of_its_folder(spec: Spec, tmp_path) -> None:
     data = corners(256, spec)
-    # Mirroring would exchange the quarters' labels, so colour images tell rows only.
-    labels = data.y if spec is GREY else data.y // 2
+    # Mirroring would exchange the quarters' labels, so color images tell rows only.
+    labels = data.y if spec is GRAY else data.y // 2
     data = Dataset(spec, data.x, labels)
-    # Not 4: oneDNN writes out of bounds in a 1x1 convolution of stride 2 over 4 channels, channels last, on AVX2 (PyTorch 2.13).
+    # Not 4: oneDNN writes out of bounds in a 1x1 convolution of stride 2 over 4 channels, channels
+    # last, on AVX2 (PyTorch 2.13).
     model = build("classifier", ClassifierConfig(width=8, features=16, depth=1), spec)
     fit(model, data, training=tiny.training(images=1_500, batch=32), quiet=True)
-    model.settle(data.batch_of(256))
+    model.update_statistics(data.batch_of(256))
     model.eval()
     probabilities = model.classify(data.all())
     torch.testing.assert_close(probabilities.sum(1), torch.ones(256))
@@ -96,7 +107,7 @@ def test_a_model_that_is_no_classifier_is_no_feature_network(tmp_path) -> None:
         feature_network(str(save(tiny.model("dcgan"), tmp_path / "run")))
 
 
-def test_grey_images_too_small_for_three_poolings_are_refused() -> None:
+def test_gray_images_too_small_for_three_poolings_are_refused() -> None:
     with pytest.raises(UsageError, match="--size 8 or more"):
         Classifier(ClassifierConfig(width=8), Spec("dots", (1, 7, 9), 2))
     smallest = Classifier(ClassifierConfig(width=8), Spec("dots", (1, 8, 8), 2)).eval()

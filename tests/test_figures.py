@@ -31,14 +31,22 @@ def place(tmp_path: Path) -> Path:
     """A small project: two records, one page."""
     (tmp_path / "docs").mkdir()
     for name, errors in (("run-seed0", 92), ("run-seed1", 95)):
-        record = {"figures": {"errors": errors, "ELBO": {"nats": -84.352}, "curve": [{"at": 5}, {"at": 1200.4}]}, "training": {"seed": 3}}
+        record = {
+            "figures": {
+                "errors": errors,
+                "ELBO": {"nats": -84.352},
+                "curve": [{"at": 5}, {"at": 1200.4}],
+            },
+            "training": {"seed": 3},
+        }
         path = tmp_path / "results" / "deep" / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(record))
     (tmp_path / "README.md").write_text(
         "# Title\n\nSince 2016 in 3.14 words.\n\n## Models and figures\n\n"
         "| model | figure |\n| --- | --- |\n"
-        "| one | [92](results/deep/run-seed0.json)<!--= errors -->, mean 93.5<!--= mean([run-seed{0,1}:errors]) --> |\n"
+        "| one | [92](results/deep/run-seed0.json)<!--= errors -->, mean 93.5<!--= "
+        "mean([run-seed{0,1}:errors]) --> |\n"
     )
     return tmp_path
 
@@ -55,14 +63,19 @@ def test_every_figure_of_the_project_is_its_records(figures: ModuleType) -> None
 
 def test_every_measured_number_of_the_project_is_held_to_its_record(figures: ModuleType) -> None:
     """Whichever number is changed, its page is refused."""
-    records, settings = figures.Records(), figures.phrases()
+    records, config = figures.Records(), figures.phrases()
     for name, path in figures.pages().items():
         text = path.read_text()
         for match in list(figures.MARKER.finditer(text))[::5]:
             number = match["number"]
             digit = "1" if number[-1] != "1" else "2"
-            wrong = text[: match.start()] + number[:-1] + digit + text[match.start() + len(number) :]
-            assert any("by its record" in problem for problem in figures.Page(wrong, records, settings).differences()), (name, number)
+            wrong = (
+                text[: match.start()] + number[:-1] + digit + text[match.start() + len(number) :]
+            )
+            assert any(
+                "by its record" in problem
+                for problem in figures.Page(wrong, records, config).differences()
+            ), (name, number)
 
 
 def test_a_sound_page_has_no_problems(figures: ModuleType, place: Path) -> None:
@@ -86,7 +99,9 @@ def test_a_sound_page_has_no_problems(figures: ModuleType, place: Path) -> None:
         ("mean([run-seed{0,1}:errors])", "run-seed0:errors", "'run-seed1' is cited by no page"),
     ],
 )
-def test_what_is_wrong_is_told(figures: ModuleType, place: Path, before: str, after: str, sentence: str) -> None:
+def test_what_is_wrong_is_told(
+    figures: ModuleType, place: Path, before: str, after: str, sentence: str
+) -> None:
     edited(place, before, after)
     assert any(sentence in problem for problem in figures.problems(place)), figures.problems(place)
 
@@ -101,8 +116,14 @@ def test_a_record_that_changes_is_noticed_and_written(figures: ModuleType, place
     assert figures.problems(place) == []
 
 
-def test_numbers_outside_measured_places_are_free_and_a_paragraph_with_a_record_is_not(figures: ModuleType, place: Path) -> None:
-    edited(place, "Since 2016 in 3.14 words.", "Since 2016 in 3.14 words ([record](results/deep/run-seed0.json)).")
+def test_numbers_outside_measured_places_are_free_and_a_paragraph_with_a_record_is_not(
+    figures: ModuleType, place: Path
+) -> None:
+    edited(
+        place,
+        "Since 2016 in 3.14 words.",
+        "Since 2016 in 3.14 words ([record](results/deep/run-seed0.json)).",
+    )
     assert sum("has no record" in problem for problem in figures.problems(place)) == 2
     (place / "docs" / "settings.txt").write_text("; settings\nSince # in\n# words\n")
     assert figures.problems(place) == []
@@ -113,10 +134,20 @@ def test_numbers_outside_measured_places_are_free_and_a_paragraph_with_a_record_
 def test_measured_sections_of_other_pages_are_held_to_it(figures: ModuleType, place: Path) -> None:
     page = place / "docs" / "model.md"
     page.write_text(
-        "# Model\n\n0.5 is free.\n\n## Measured\n\nIt has 84.35 nats.\n\n### More\n\n7.5\n\n## Free\n\n8.5, `9.5`\n\n```\n1.5\n```\n"
+        (
+            "# Model\n\n0.5 is free.\n\n## Measured\n\nIt has 84.35 nats.\n\n### "
+            "More\n\n7.5\n\n## Free\n\n8.5, `9.5`\n\n```\n1.5\n```\n"
+        )
     )
-    assert [re.findall(r"[\d.]+ has", problem) for problem in figures.problems(place)] == [["84.35 has"], ["7.5 has"]]
-    page.write_text(page.read_text().replace("84.35", "84.35<!--= -[run-seed0:nats] -->").replace("7.5", "<!-- settings -->\n7.5"))
+    assert [re.findall(r"[\d.]+ has", problem) for problem in figures.problems(place)] == [
+        ["84.35 has"],
+        ["7.5 has"],
+    ]
+    page.write_text(
+        page.read_text()
+        .replace("84.35", "84.35<!--= -[run-seed0:nats] -->")
+        .replace("7.5", "<!-- settings -->\n7.5")
+    )
     assert figures.problems(place) == []
 
 
@@ -153,7 +184,7 @@ def test_what_uses_augmented_images_says_so_beside_a_published_figure() -> None:
     augmenting = ("moved", "mirror", "agree", "invariant")
     found = 0
     for name, recipe in recipes().items():
-        if recipe.target and any(getattr(recipe.settings, setting, 0) for setting in augmenting):
+        if recipe.target and any(getattr(recipe.config, setting, 0) for setting in augmenting):
             found += 1
             assert "augmented" in recipe.target, name
     assert found >= 3
@@ -164,7 +195,8 @@ def test_what_uses_augmented_images_says_so_beside_a_published_figure() -> None:
 
 
 def test_recipes_do_not_type_times() -> None:
-    """How long a recipe takes is told by --dry-run on the machine at hand; only what the authors needed is theirs to tell."""
+    """How long a recipe takes is told by --dry-run on the machine at hand; only what the authors
+    needed is theirs to tell."""
     for name, recipe in recipes().items():
         words = recipe.note.replace("five days on the authors' 8 GPUs", "")
         assert not re.search(r"\b(minutes?|hours?|days?)\b", words), name

@@ -18,8 +18,8 @@ from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import ZeuxisError
 from zeuxis.experiments import train as start
 from zeuxis.registry import models
+from zeuxis.training.config import TrainingConfig
 from zeuxis.training.held_out import kept_held_out
-from zeuxis.training.settings import Training
 
 pytestmark = linux_only
 
@@ -28,7 +28,9 @@ MANY = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 def data() -> Dataset:
-    x = torch.randint(0, 256, (64, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
+    x = torch.randint(
+        0, 256, (64, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(5)
+    )
     return Dataset(Spec("tiny", (1, 28, 28), 10), x, torch.arange(64) % 10)
 
 
@@ -39,9 +41,18 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
     class Made(dict[str, Path]):
         def __missing__(self, kind: str) -> Path:
-            t = Training(images=64, batch=16, film=3, log_every=16, average=100, precision="fp32", device="cpu", threads=1)
-            config = models()[kind].Config(**tiny.settings(kind))
-            done = start.start(kind, config, t, start.Source("tiny"), out / kind, "", data())
+            t = TrainingConfig(
+                images=64,
+                batch=16,
+                film=3,
+                log_every=16,
+                average=100,
+                precision="fp32",
+                device="cpu",
+                threads=1,
+            )
+            config = models()[kind].Config(**tiny.config(kind))
+            done = start.start(kind, config, t, start.DataConfig("tiny"), out / kind, "", data())
             self[kind] = done.run.folder
             return self[kind]
 
@@ -73,24 +84,40 @@ def looked(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("copies", [15, pytest.param(300, marks=MANY)])
-@pytest.mark.parametrize("kind", ["vae", *[pytest.param(k, marks=pytest.mark.slow) for k in KINDS if k != "vae"]])
-def test_damaged_folders_load_or_are_refused(kind: str, copies: int, runs: dict[str, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "kind", ["vae", *[pytest.param(k, marks=pytest.mark.slow) for k in KINDS if k != "vae"]]
+)
+def test_damaged_folders_load_or_are_refused(
+    kind: str, copies: int, runs: dict[str, Path], tmp_path: Path
+) -> None:
     mutants = {"config.json": config_mutant, "ema.safetensors": tensors_mutant}
     check(Target(runs[kind], mutants, loaded), copies, tmp_path / "work")
 
 
 @pytest.mark.parametrize("copies", [12, pytest.param(300, marks=MANY)])
 @pytest.mark.parametrize("kind", ["vae", pytest.param("dcgan", marks=pytest.mark.slow)])
-def test_damaged_runs_resume_or_are_refused(kind: str, copies: int, runs: dict[str, Path], tmp_path: Path) -> None:
-    mutants = {"config.json": config_mutant, "state.safetensors": tensors_mutant, "metrics.jsonl": lines_mutant}
+def test_damaged_runs_resume_or_are_refused(
+    kind: str, copies: int, runs: dict[str, Path], tmp_path: Path
+) -> None:
+    mutants = {
+        "config.json": config_mutant,
+        "state.safetensors": tensors_mutant,
+        "metrics.jsonl": lines_mutant,
+    }
     check(Target(runs[kind], mutants, resumed), copies, tmp_path / "work")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_damaged_logs_and_frames_are_looked_at_or_refused(runs: dict[str, Path], tmp_path: Path) -> None:
+def test_damaged_logs_and_frames_are_looked_at_or_refused(
+    runs: dict[str, Path], tmp_path: Path
+) -> None:
     frame = sorted(p.relative_to(runs["vae"]) for p in (runs["vae"] / "frames").iterdir())[-1]
-    mutants = {"metrics.jsonl": lines_mutant, str(frame): bytes_mutant, "config.json": config_mutant}
+    mutants = {
+        "metrics.jsonl": lines_mutant,
+        str(frame): bytes_mutant,
+        "config.json": config_mutant,
+    }
     assert not faults(fuzz(Target(runs["vae"], mutants, looked), 100, tmp_path / "work"))
 
 
@@ -105,8 +132,14 @@ HELD = [
 ]
 
 
-@pytest.mark.parametrize("held", [*HELD, {"images": 2**70, "of": 1, "seed": 1}, {"images": 1, "of": 64, "seed": -1}], ids=str)
-def test_what_was_held_out_is_whole_or_refused(held: object, runs: dict[str, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "held",
+    [*HELD, {"images": 2**70, "of": 1, "seed": 1}, {"images": 1, "of": 64, "seed": -1}],
+    ids=str,
+)
+def test_what_was_held_out_is_whole_or_refused(
+    held: object, runs: dict[str, Path], tmp_path: Path
+) -> None:
     folder = Path(shutil.copytree(runs["vae"], tmp_path / "run"))
     about = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(about | {"held_out": held}))
@@ -115,7 +148,9 @@ def test_what_was_held_out_is_whole_or_refused(held: object, runs: dict[str, Pat
             act()
 
 
-def test_a_run_that_does_not_say_its_version_is_resumed(runs: dict[str, Path], tmp_path: Path) -> None:
+def test_a_run_that_does_not_say_its_version_is_resumed(
+    runs: dict[str, Path], tmp_path: Path
+) -> None:
     folder = Path(shutil.copytree(runs["vae"], tmp_path / "run"))
     about = json.loads((folder / "config.json").read_text())
     del about["zeuxis"]

@@ -60,13 +60,16 @@ def split(data: bytes) -> list[list]:
     while at < len(data):
         kind, a, b = struct.unpack("<4sII", data[at : at + 12])
         at += 12
-        found.append([kind, json.loads(zlib.decompress(data[at : at + a])), data[at + a : at + a + b]])
+        found.append(
+            [kind, json.loads(zlib.decompress(data[at : at + a])), data[at + a : at + a + b]]
+        )
         at += a + b + 16
     return found
 
 
 def joined(found: list[list]) -> bytes:
-    """The file of these sections, with the digests that they must have; a description given as bytes is taken as deflated."""
+    """The file of these sections, with the digests that they must have; a description given as
+    bytes is taken as deflated."""
     out = digest = START
     for kind, about, body in found:
         packed = about if isinstance(about, bytes) else zlib.compress(json.dumps(about).encode())
@@ -80,7 +83,9 @@ def signed_mutant(data: bytes, r: random.Random) -> tuple[bytes, str]:
     """A file changed by somebody who makes the digests right again."""
     found = split(data)
     block = next(s for s in found if s[0] == b"BLCK")
-    act = r.choice(["description"] * 6 + ["payload"] * 3 + ["names"] * 2 + ["shapes", "head", "sections"])
+    act = r.choice(
+        ["description"] * 6 + ["payload"] * 3 + ["names"] * 2 + ["shapes", "head", "sections"]
+    )
     what = act
     if act == "description":
         i = r.randrange(len(found))
@@ -97,7 +102,11 @@ def signed_mutant(data: bytes, r: random.Random) -> tuple[bytes, str]:
         found[-1][1]["images"] = count
         what = f"shapes {shapes}"
     elif act == "head":
-        texts = [b"{" * 10**6, b'{"zeuxis": "' + b"a" * 60_000_000 + b'"}', b"[" + b"0," * 25_000_000 + b"0]"]
+        texts = [
+            b"{" * 10**6,
+            b'{"zeuxis": "' + b"a" * 60_000_000 + b'"}',
+            b"[" + b"0," * 25_000_000 + b"0]",
+        ]
         found[0][1] = r.choice([b"", *(zlib.compress(text, 1) for text in texts)])
     elif act == "names":
         block[1]["names"] = [r.choice(NAMES) for _ in block[1]["names"]]
@@ -114,10 +123,17 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (at / "in").mkdir()
     for i in range(3):
         Image.fromarray(noise(1, 9 + i, 11, seed=i)[0].numpy()).save(at / "in" / f"{i}.png")
-    pixelcnn = PixelCNN(PixelCNNConfig(maps=4, layers=1, head=4, levels=256), Spec("tiny", (1, 8, 8)))
+    pixelcnn = PixelCNN(
+        PixelCNNConfig(maps=4, layers=1, head=4, levels=256), Spec("tiny", (1, 8, 8))
+    )
     for name, model in (("pixelcnn", pixelcnn), ("vae", toy_vae((1, 8, 8), binary=False))):
         save(model, at / name)
-        compress(zeuxis.load(at / name), Pictures([str(at / "in")]), at / f"{name}.zx", source=str(at / name))
+        compress(
+            zeuxis.load(at / name),
+            Pictures([str(at / "in")]),
+            at / f"{name}.zx",
+            source=str(at / name),
+        )
     return at
 
 
@@ -134,31 +150,51 @@ def from_python(place: Path, kind: str) -> object:
 
 
 def from_command(path: Path) -> str:
-    """The pixels of the files that the command writes, in an order that is not that of their names; nothing may lie elsewhere."""
+    """The pixels of the files that the command writes, in an order that is not that of their names;
+    nothing may lie elsewhere."""
     out = path.parent / "unpacked"
     try:
         command("decompress", str(path), "--out", str(out))
     finally:
         assert {p.name for p in path.parent.iterdir()} <= {path.name, "unpacked"}
-        assert all(p.is_dir() or (p.suffix == ".png" and not p.is_symlink()) for p in out.rglob("*"))
+        assert all(
+            p.is_dir() or (p.suffix == ".png" and not p.is_symlink()) for p in out.rglob("*")
+        )
     return pictures(out)
 
 
 def pictures(folder: Path) -> str:
-    return summary(sorted((np.asarray(Image.open(p)) for p in folder.rglob("*.png")), key=lambda x: (x.shape, x.tobytes())))
+    return summary(
+        sorted(
+            (np.asarray(Image.open(p)) for p in folder.rglob("*.png")),
+            key=lambda x: (x.shape, x.tobytes()),
+        )
+    )
 
 
 @pytest.mark.parametrize("kind", ["pixelcnn", "vae"])
 @pytest.mark.parametrize("mutant", [bytes_mutant, signed_mutant], ids=["bytes", "signed"])
-@pytest.mark.parametrize("copies", [30, pytest.param(800, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])])
-def test_damaged_files_give_the_right_pixels_or_a_sentence(kind: str, mutant, copies: int, place: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "copies", [30, pytest.param(800, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
+)
+def test_damaged_files_give_the_right_pixels_or_a_sentence(
+    kind: str, mutant, copies: int, place: Path, tmp_path: Path
+) -> None:
     target = Target(place / f"{kind}.zx", {"": mutant}, from_python(place, kind))
     outcomes = check(target, copies, tmp_path / "work", intact=True)
-    assert mutant is bytes_mutant or copies < 100 or any(one.kind == "accepted" for one in outcomes), "no harmless change was taken"
+    assert (
+        mutant is bytes_mutant or copies < 100 or any(one.kind == "accepted" for one in outcomes)
+    ), "no harmless change was taken"
 
 
-@pytest.mark.parametrize("copies", [15, pytest.param(400, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])])
-def test_the_command_writes_the_right_pictures_or_none(copies: int, place: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "copies", [15, pytest.param(400, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
+)
+def test_the_command_writes_the_right_pictures_or_none(
+    copies: int, place: Path, tmp_path: Path
+) -> None:
     target = Target(place / "pixelcnn.zx", {"": signed_mutant}, from_command)
     outcomes = check(target, copies, tmp_path / "work")
-    assert {one.more for one in outcomes if one.kind == "accepted"} <= {repr(pictures(place / "in"))}
+    assert {one.more for one in outcomes if one.kind == "accepted"} <= {
+        repr(pictures(place / "in"))
+    }

@@ -34,7 +34,9 @@ def hang() -> None:
 
 
 def memory() -> int:
-    fresh = mmap.mmap(-1, 300_000_000)  # not from the allocator, which may have this much lying free
+    fresh = mmap.mmap(
+        -1, 300_000_000
+    )  # not from the allocator, which may have this much lying free
     for page in range(0, len(fresh), mmap.PAGESIZE):
         fresh[page] = 1
     return len(fresh)
@@ -55,10 +57,15 @@ def memory() -> int:
     ids=["accepted", "refused", "mute", "traceback", "hang", "memory", "too much memory", "crash"],
 )
 def test_every_end_is_noticed(act: Callable[[], object], kind: str, tmp_path: Path) -> None:
-    assert guarded(act, tmp_path / "work", seconds=0.5 if act is hang else 20, megabytes=200).kind == kind
+    assert (
+        guarded(act, tmp_path / "work", seconds=0.5 if act is hang else 20, megabytes=200).kind
+        == kind
+    )
 
 
-def test_later_copies_are_tried_after_a_crash_and_the_same_number_is_the_same_copy(tmp_path: Path) -> None:
+def test_later_copies_are_tried_after_a_crash_and_the_same_number_is_the_same_copy(
+    tmp_path: Path,
+) -> None:
     source = tmp_path / "numbers"
     source.write_bytes(bytes(range(100)))
 
@@ -74,8 +81,12 @@ def test_later_copies_are_tried_after_a_crash_and_the_same_number_is_the_same_co
     assert {"accepted", "crash"} == {one.kind for one in first}
     assert "crash" in faults(first)
     again = fuzz(target, 40, tmp_path / "work")
-    assert [(one.number, one.kind, one.more) for one in again] == [(one.number, one.kind, one.more) for one in first]
-    assert [one.more for one in fuzz(target, 40, tmp_path / "work", seed=1)] != [one.more for one in first]
+    assert [(one.number, one.kind, one.more) for one in again] == [
+        (one.number, one.kind, one.more) for one in first
+    ]
+    assert [one.more for one in fuzz(target, 40, tmp_path / "work", seed=1)] != [
+        one.more for one in first
+    ]
 
 
 def test_content_that_differs_unnoticed_fails(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""The 128-pixel networks of Improved GAN: their size, what sees which image, and the losses' least values."""
+"""The 128-pixel networks of Improved GAN: their size, what sees which image, and the losses' least
+values."""
 
 from __future__ import annotations
 
@@ -20,15 +21,22 @@ from zeuxis.recipes import recipes
 
 def test_the_full_networks_have_the_authors_number_of_weights() -> None:
     with torch.device("meta"):
-        model = ImprovedGAN128(recipes()["improved-gan-128/imagenet"].settings, Spec("imagenet", (3, 128, 128), 1000))
-    count = {name: sum(p.numel() for p in player.module.parameters()) / 1e6 for name, player in model.players().items()}
+        model = ImprovedGAN128(
+            recipes()["improved-gan-128/imagenet"].config, Spec("imagenet", (3, 128, 128), 1000)
+        )
+    count = {
+        name: sum(p.numel() for p in player.module.parameters()) / 1e6
+        for name, player in model.players().items()
+    }
     assert count["generator"] == pytest.approx(72.3, abs=0.05)
     assert count["discriminator"] == pytest.approx(67.7, abs=0.1)  # less biases without effect
     assert model.discriminator.last.out_features == 1001
 
 
 @pytest.mark.parametrize("shape", [(12, 6), (12, 6, 5, 5)])
-def test_halves_of_the_features_are_normalised_by_real_and_by_generated_examples(shape: tuple[int, ...]) -> None:
+def test_halves_of_the_features_are_normalized_by_real_and_by_generated_examples(
+    shape: tuple[int, ...],
+) -> None:
     torch.manual_seed(0)
     x, real = torch.randn(shape) * 3 + 2, 8
     norm = CrossBatchNorm(6).train()
@@ -55,8 +63,12 @@ def test_closeness_is_that_of_the_formula() -> None:
     for i in range(7):
         for b in range(3):
             for group, column, count in (((0, 4), b, 4), ((4, 7), 3 + b, 3)):
-                near = sum((-(m[i, b] - m[j, b]).abs().sum()).exp() for j in range(*group) if j != i)
-                assert found[i, column].item() == pytest.approx(near.item() / (2 * count**2 - count), rel=1e-5)
+                near = sum(
+                    (-(m[i, b] - m[j, b]).abs().sum()).exp() for j in range(*group) if j != i
+                )
+                assert found[i, column].item() == pytest.approx(
+                    near.item() / (2 * count**2 - count), rel=1e-5
+                )
 
 
 def test_losses_are_least_at_their_targets() -> None:
@@ -77,7 +89,7 @@ def test_every_image_gets_noise_of_its_own_but_codes_fix_an_image() -> None:
     assert not torch.equal(a, b)
 
 
-def test_labels_add_the_cross_entropy_of_the_labelled_images_alone() -> None:
+def test_labels_add_the_cross_entropy_of_the_labeled_images_alone() -> None:
     def first_loss(y: torch.Tensor | None) -> float:
         model, batch = tiny.model("improved-gan-128").train(), tiny.batch("improved-gan-128", 4)
         batch.y = y
@@ -86,7 +98,9 @@ def test_labels_add_the_cross_entropy_of_the_labelled_images_alone() -> None:
     none, unknown = first_loss(None), first_loss(torch.full((4,), -1))
     one, four = first_loss(torch.tensor([3, -1, -1, -1])), first_loss(torch.full((4,), 3))
     assert unknown == pytest.approx(none)
-    assert one - none == pytest.approx(torch.tensor(11.0).log().item(), abs=0.5)  # eleven logits, not trained yet
+    assert one - none == pytest.approx(
+        torch.tensor(11.0).log().item(), abs=0.5
+    )  # eleven logits, not trained yet
     assert four - none == pytest.approx(torch.tensor(11.0).log().item(), abs=0.5)
 
 

@@ -1,4 +1,5 @@
-"""The networks whose weights others supply: shapes, parameter counts, resizing, pooling, and what loading refuses."""
+"""The networks whose weights others supply: shapes, parameter counts, resizing, pooling, and what
+loading refuses."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ def test_inception_has_the_shapes_and_the_count_of_the_graph() -> None:
     assert logits.shape == (2, 1008)
     assert (features >= 0).all()
     assert torch.equal(features, again)
-    # 21,785,568 weights of the trunk as published (23,834,568 of the network with 1,000 classes without its auxiliary head, less
+    # 21,785,568 weights of the trunk as published (23,834,568 of the network with 1,000 classes
+    # without its auxiliary head, less
     # its 2,049,000 of the last layer), and the last layer of 1,008 classes.
     assert sum(p.numel() for p in network.parameters()) == 23_834_568 - 2_049_000 + 2049 * 1008
 
@@ -43,7 +45,14 @@ def test_logits_leave_the_bias_out_unless_asked() -> None:
 
 def test_resize_is_the_rule_of_tensorflow_1() -> None:
     x = torch.tensor([[[[0.0, 4.0], [8.0, 12.0]]]])
-    expected = torch.tensor([[0.0, 2.0, 4.0, 4.0], [4.0, 6.0, 8.0, 8.0], [8.0, 10.0, 12.0, 12.0], [8.0, 10.0, 12.0, 12.0]])
+    expected = torch.tensor(
+        [
+            [0.0, 2.0, 4.0, 4.0],
+            [4.0, 6.0, 8.0, 8.0],
+            [8.0, 10.0, 12.0, 12.0],
+            [8.0, 10.0, 12.0, 12.0],
+        ]
+    )
     assert torch.equal(resize(x, 4)[0, 0], expected)
     assert not torch.allclose(F.interpolate(x, (4, 4), mode="bilinear")[0, 0], expected)
     y = torch.rand(1, 3, 299, 299)
@@ -59,7 +68,9 @@ def test_only_the_last_block_pools_by_maximum() -> None:
     assert [network.Mixed_7b.maximum, network.Mixed_7c.maximum] == [False, True]
 
 
-@pytest.mark.parametrize(("kind", "load"), [(Inception2015, load_inception), (EfficientNetLite0, load_efficientnet)])
+@pytest.mark.parametrize(
+    ("kind", "load"), [(Inception2015, load_inception), (EfficientNetLite0, load_efficientnet)]
+)
 def test_files_of_weights(kind, load, tmp_path: Path) -> None:
     network = kind().eval()
     tensors = {k: v.contiguous() for k, v in network.state_dict().items()}
@@ -72,7 +83,11 @@ def test_files_of_weights(kind, load, tmp_path: Path) -> None:
     first = next(iter(tensors))
     save_file({k: v for k, v in tensors.items() if k != first}, tmp_path / "less.safetensors")
     (tmp_path / "bad.safetensors").write_bytes(b"nothing")
-    for name, sentence in (("less", "differs"), ("bad", "cannot be read"), ("none", "cannot be read")):
+    for name, sentence in (
+        ("less", "differs"),
+        ("bad", "cannot be read"),
+        ("none", "cannot be read"),
+    ):
         with pytest.raises(ZeuxisError, match=sentence):
             load(tmp_path / f"{name}.safetensors")
 

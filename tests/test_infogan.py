@@ -11,7 +11,7 @@ import tiny
 from zeuxis.checkpoints.weights import build
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import UsageError
-from zeuxis.gan.infogan import InfoGAN, InfoGANConfig, factorised
+from zeuxis.gan.infogan import InfoGAN, InfoGANConfig, factorized
 from zeuxis.nn.augmentation import move
 from zeuxis.noise import Noise
 from zeuxis.training.loop import fit
@@ -32,7 +32,9 @@ def test_a_blind_reader_knows_nothing_and_a_perfect_one_the_entropy() -> None:
     perfect[:, :10], perfect[:, 10], perfect[:, 12] = 50 * z[:, 6:16], z[:, 16], z[:, 17]
     found = information(model, perfect, z)
     assert found["information on category"] == pytest.approx(math.log(10), abs=1e-5)
-    assert found["information on continuous 1"] == pytest.approx(math.log(2) - 0.5 * math.log(2 * math.pi), abs=1e-5)
+    assert found["information on continuous 1"] == pytest.approx(
+        math.log(2) - 0.5 * math.log(2 * math.pi), abs=1e-5
+    )
 
 
 def test_a_learned_deviation_gives_the_gaussian_bound() -> None:
@@ -40,11 +42,17 @@ def test_a_learned_deviation_gives_the_gaussian_bound() -> None:
     z = torch.zeros(2000, 7)
     z[:, 6] = torch.rand(2000) * 2 - 1
     sigma = 0.1
-    reading = torch.stack([z[:, 6] + sigma * torch.randn(2000), torch.full((2000,), 2 * math.log(sigma))], 1)
+    reading = torch.stack(
+        [z[:, 6] + sigma * torch.randn(2000), torch.full((2000,), 2 * math.log(sigma))], 1
+    )
     found = information(model, reading, z)["information on continuous 1"]
-    assert found == pytest.approx(math.log(2) - 0.5 * math.log(2 * math.pi * math.e * sigma**2), abs=0.05)
+    assert found == pytest.approx(
+        math.log(2) - 0.5 * math.log(2 * math.pi * math.e * sigma**2), abs=0.05
+    )
     sure = torch.stack([z[:, 6], torch.full((2000,), -100.0)], 1)
-    assert information(model, sure, z)["information on continuous 1"] < 3.0, "certainty must be bounded"
+    assert information(model, sure, z)["information on continuous 1"] < 3.0, (
+        "certainty must be bounded"
+    )
 
 
 def test_information_reaches_the_generator_and_the_shared_layers() -> None:
@@ -61,13 +69,18 @@ def test_information_reaches_the_generator_and_the_shared_layers() -> None:
 
 
 def test_both_players_maximize_the_weighted_information() -> None:
-    """The turn's loss by itself is the adversarial one; each code's bound is taken off with its weight."""
+    """The turn's loss by itself is the adversarial one; each code's bound is taken off with its
+    weight."""
     turns: dict[tuple[float, float], list[float]] = {}
     for weights in ((0.0, 0.0), (0.7, 0.0), (0.0, 0.3)):
         model = tiny.model("infogan", info=weights[0], info_continuous=weights[1]).train()
         batch = tiny.batch("infogan")
         turns[weights] = [loss.item() for _, loss in model.play(batch)]
-        bounds = {name: value.item() for name, value in batch.logs.items() if name.startswith("information")}
+        bounds = {
+            name: value.item()
+            for name, value in batch.logs.items()
+            if name.startswith("information")
+        }
     category = bounds["information on category"]
     numbers = bounds["information on continuous 1"] + bounds["information on continuous 2"]
     plain, on_category, on_numbers = turns.values()
@@ -88,7 +101,11 @@ def test_the_reader_learns_in_the_discriminators_turn() -> None:
         assert player == "discriminator"
         loss.backward()
         optimizer.step()
-        found.append(sum(value.item() for name, value in batch.logs.items() if name.startswith("information")))
+        found.append(
+            sum(
+                value.item() for name, value in batch.logs.items() if name.startswith("information")
+            )
+        )
     assert found == sorted(found) and found[-1] > found[0], "Q reads no better"
 
 
@@ -110,7 +127,9 @@ def test_moving_by_nothing_leaves_an_image_and_moving_keeps_its_ink_about_the_mi
     moved = move(x, 1.0, Noise(0, 0, slice(0, 64), 64))
     assert (moved - x).abs().flatten(1).amax(1).min() > 0.2, "each of them moved"
     assert moved.flatten(1).std(0).sum() > 1, "each by numbers of its own"
-    assert moved.mean().item() == pytest.approx(x.mean().item(), rel=0.25), "bigger as often as smaller"
+    assert moved.mean().item() == pytest.approx(x.mean().item(), rel=0.25), (
+        "bigger as often as smaller"
+    )
     assert moved[:, :, [0, -1]].abs().max() < 0.01, "what is in the middle does not reach the rim"
 
 
@@ -121,7 +140,10 @@ def test_categories_alone_are_read_from_moved_images() -> None:
     plain, moved = still.read(fake, batch), moving.read(fake, tiny.batch("infogan"))
     assert torch.equal(plain[0], moved[0])
     assert torch.equal(plain[1][:, 10:], moved[1][:, 10:])
-    assert torch.equal(moved[1][:, :10], moving.discriminator.both(move(fake, 1.0, tiny.batch("infogan").noise))[1][:, :10])
+    assert torch.equal(
+        moved[1][:, :10],
+        moving.discriminator.both(move(fake, 1.0, tiny.batch("infogan").noise))[1][:, :10],
+    )
     assert not torch.allclose(plain[1][:, :10], moved[1][:, :10], rtol=1e-3, atol=0)
 
 
@@ -159,14 +181,26 @@ def test_codes_come_from_their_laws() -> None:
 def sizes(shape: tuple[int, ...], **changes: object) -> dict[str, float]:
     with torch.device("meta"):
         model = InfoGAN(InfoGANConfig(**changes), Spec("x", shape))
-    return {name: round(sum(p.numel() for p in player.module.parameters()) / 1e6, 2) for name, player in model.players().items()}
+    return {
+        name: round(sum(p.numel() for p in player.module.parameters()) / 1e6, 2)
+        for name, player in model.players().items()
+    }
 
 
 def test_full_sizes_are_the_papers() -> None:
     assert sizes((1, 28, 28)) == {"generator": 6.65, "discriminator": 6.69}
-    assert sizes((3, 32, 32), noise=124, categorical=(10,) * 4, continuous=4) == {"generator": 2.8, "discriminator": 1.19}
-    assert sizes((3, 32, 32), noise=128, categorical=(10,) * 10, continuous=0) == {"generator": 2.91, "discriminator": 1.2}
-    assert sizes((1, 32, 32), noise=128, categorical=(), continuous=5) == {"generator": 8.68, "discriminator": 8.54}
+    assert sizes((3, 32, 32), noise=124, categorical=(10,) * 4, continuous=4) == {
+        "generator": 2.8,
+        "discriminator": 1.19,
+    }
+    assert sizes((3, 32, 32), noise=128, categorical=(10,) * 10, continuous=0) == {
+        "generator": 2.91,
+        "discriminator": 1.2,
+    }
+    assert sizes((1, 32, 32), noise=128, categorical=(), continuous=5) == {
+        "generator": 8.68,
+        "discriminator": 8.54,
+    }
     chairs = sizes((3, 64, 64), noise=128, categorical=(20,) * 3, continuous=1)
     assert chairs["generator"] == pytest.approx(19.8, abs=0.2)
     assert chairs["discriminator"] == pytest.approx(19.6, abs=0.2)
@@ -193,9 +227,13 @@ def test_codes_have_the_papers_length(changes: dict, inputs: int, outputs: int) 
 def test_every_layout_trains_and_samples(shape: tuple[int, ...]) -> None:
     x = torch.randint(0, 256, (32, *shape), dtype=torch.uint8)
     data = Dataset(Spec("tiny", shape), x)
-    model = build("infogan", InfoGANConfig(width=0.03, noise=4, categorical=(3,), continuous=1, std="learned"), data.spec)
+    model = build(
+        "infogan",
+        InfoGANConfig(width=0.03, noise=4, categorical=(3,), continuous=1, std="learned"),
+        data.spec,
+    )
     fit(model, data, training=tiny.training(images=32), quiet=True)
-    model.eval().settle(x)
+    model.eval().update_statistics(x)
     assert isinstance(model, InfoGAN)
     assert model.sample(3).shape == (3, *shape)
     category, number = model.infer(x)
@@ -204,15 +242,22 @@ def test_every_layout_trains_and_samples(shape: tuple[int, ...]) -> None:
 
 
 def test_it_learns_a_code_for_what_images_differ_in() -> None:
-    """Two kinds of images, bright on the left or on the right: the category of two must tell them apart without a label."""
+    """Two kinds of images, bright on the left or on the right: the category of two must tell them
+    apart without a label."""
     kind = torch.arange(256) % 2
     x = torch.zeros(256, 1, 28, 28, dtype=torch.uint8)
     x[kind == 0, :, :, :14] = 200
     x[kind == 1, :, :, 14:] = 200
     data = Dataset(Spec("halves", (1, 28, 28)), x)
-    model = build("infogan", InfoGANConfig(width=0.1, noise=4, categorical=(2,), continuous=0, generator_lr=2e-3, lr=1e-3), data.spec)
+    model = build(
+        "infogan",
+        InfoGANConfig(
+            width=0.1, noise=4, categorical=(2,), continuous=0, generator_lr=2e-3, lr=1e-3
+        ),
+        data.spec,
+    )
     fit(model, data, training=tiny.training(images=32 * 150, batch=32, average=200), quiet=True)
-    model.eval().settle(x)
+    model.eval().update_statistics(x)
     assert isinstance(model, InfoGAN)
     guess = model.infer(x)[0].argmax(1)
     agreement = (guess == kind).float().mean().item()
@@ -230,21 +275,23 @@ def test_it_learns_a_code_for_what_images_differ_in() -> None:
         ({"invariant": -1.0}, (1, 28, 28), "from 0 to 10"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(changes: dict, shape: tuple[int, ...], sentence: str) -> None:
+def test_settings_that_cannot_work_are_refused(
+    changes: dict, shape: tuple[int, ...], sentence: str
+) -> None:
     with pytest.raises(UsageError, match=sentence):
         InfoGAN(InfoGANConfig(**changes), Spec("x", shape))
 
 
-def test_a_factorised_copy_of_its_own_rank_is_the_model_and_one_of_lower_rank_is_smaller() -> None:
+def test_a_factorized_copy_of_its_own_rank_is_the_model_and_one_of_lower_rank_is_smaller() -> None:
     torch.manual_seed(0)
     model = tiny.model("infogan", width=0.1).eval()
     for layer in (model.generator.dense[1], model.discriminator.dense[0]):
         rows, columns = layer.weight.shape
         layer.weight.data = torch.randn(rows, 20) @ torch.randn(20, columns) * 0.02
     x = tiny.images(200).all()
-    model.settle(x)
+    model.update_statistics(x)
     z = model.prior(20, generator=torch.Generator().manual_seed(1))
-    whole, small = factorised(model, 20, x), factorised(model, 3, x)
+    whole, small = factorized(model, 20, x), factorized(model, 3, x)
     assert isinstance(whole.generator.dense[1], torch.nn.Sequential)
     assert (whole.decode(z).float() - model.decode(z).float()).abs().max() <= 1
     torch.testing.assert_close(whole.infer(x)[0], model.infer(x)[0], atol=1e-3, rtol=1e-3)

@@ -1,4 +1,5 @@
-"""A run killed at any moment goes on from its last save and ends bit for bit where an unbroken one ends."""
+"""A run killed at any moment goes on from its last save and ends bit for bit where an unbroken one
+ends."""
 
 from __future__ import annotations
 
@@ -30,7 +31,9 @@ fit(tiny.model(kind), tiny.data_for(kind), Run(sys.argv[2]), training, quiet=Tru
 def go(folder: Path, kind: str) -> subprocess.Popen:
     folder.mkdir(exist_ok=True)
     words = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(folder), kind]
-    worker = subprocess.Popen(words, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True)
+    worker = subprocess.Popen(
+        words, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True
+    )
     assert worker.stdout is not None
     assert worker.stdout.readline().strip() == "ready"
     return worker
@@ -50,7 +53,9 @@ def check_kills(tmp_path: Path, kills: int, sent: int, kind: str = "dcgan") -> N
         except subprocess.TimeoutExpired:
             worker.send_signal(sent)
             worker.wait(60)
-            if sent == signal.SIGTERM or worker.returncode:  # a worker may end by itself just before the signal
+            if (
+                sent == signal.SIGTERM or worker.returncode
+            ):  # a worker may end by itself just before the signal
                 assert worker.returncode == (-sent if sent == signal.SIGKILL else 0)
                 struck += 1
                 state = broken / "state.safetensors"
@@ -61,7 +66,9 @@ def check_kills(tmp_path: Path, kills: int, sent: int, kind: str = "dcgan") -> N
         assert worker.returncode == 0
         if struck >= kills:
             break
-        for path in broken.glob("*.safetensors"):  # it got to the end before all kills were dealt: once more from the start
+        for path in broken.glob(
+            "*.safetensors"
+        ):  # it got to the end before all kills were dealt: once more from the start
             path.unlink()
     assert saves == sorted(saves)
     a, b = load_file(whole / "state.safetensors"), load_file(broken / "state.safetensors")
@@ -86,7 +93,9 @@ def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("kind", ["planar", "vae", "pixelcnn", "improved-gan", "infogan", "iaf-vae", "classifier"])
+@pytest.mark.parametrize(
+    "kind", ["planar", "vae", "pixelcnn", "improved-gan", "infogan", "iaf-vae", "classifier"]
+)
 def test_every_kind_of_model_goes_on_after_kills(kind: str, tmp_path: Path) -> None:
     check_kills(tmp_path, 8, signal.SIGKILL, kind)
 

@@ -31,32 +31,51 @@ def test_elu_in_bfloat16_has_slopes_within_its_rounding() -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize(("kernel", "padding", "more"), [(3, 1, 1), (3, 1, 0), (4, 1, 0), (5, 2, 1), (1, 0, 1)])
+@pytest.mark.parametrize(
+    ("kernel", "padding", "more"), [(3, 1, 1), (3, 1, 0), (4, 1, 0), (5, 2, 1), (1, 0, 1)]
+)
 @pytest.mark.parametrize("out", [1, 5, 9])
 def test_transposed_convolution_with_its_bias_afterwards(
     layout: torch.memory_format, kernel: int, padding: int, more: int, out: int
 ) -> None:
     layer = TransposedConv(3, out, kernel, 2, padding, more).double().to(memory_format=layout)  # type: ignore[call-overload]
-    x = torch.randn(2, 3, 4, 6, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+    x = (
+        torch.randn(2, 3, 4, 6, dtype=torch.float64)
+        .contiguous(memory_format=layout)
+        .requires_grad_()
+    )
     leaves = (x, layer.weight, layer.bias)
     plain = nn.ConvTranspose2d.forward(layer, x)
     ours = layer(x)
     assert ours.is_contiguous(memory_format=layout)
     torch.testing.assert_close(ours, plain)
-    for a, b in zip(*(torch.autograd.grad(y.cos().sum(), leaves) for y in (ours, plain)), strict=True):
+    for a, b in zip(
+        *(torch.autograd.grad(y.cos().sum(), leaves) for y in (ours, plain)), strict=True
+    ):
         torch.testing.assert_close(a, b)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize(("kernel", "stride", "padding", "side"), [(4, 2, 1, 8), (5, 2, 2, 9), (3, 3, 0, 7), (2, 3, 0, 8), (6, 4, 1, 11)])
-def test_a_convolution_of_an_image_and_its_adjoint(layout: torch.memory_format, kernel: int, stride: int, padding: int, side: int) -> None:
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "side"),
+    [(4, 2, 1, 8), (5, 2, 2, 9), (3, 3, 0, 7), (2, 3, 0, 8), (6, 4, 1, 11)],
+)
+def test_a_convolution_of_an_image_and_its_adjoint(
+    layout: torch.memory_format, kernel: int, stride: int, padding: int, side: int
+) -> None:
     conv = ImageConv(3, 5, kernel, stride, padding).double().to(memory_format=layout)  # type: ignore[call-overload]
-    x = torch.randn(2, 3, side, side + 1, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+    x = (
+        torch.randn(2, 3, side, side + 1, dtype=torch.float64)
+        .contiguous(memory_format=layout)
+        .requires_grad_()
+    )
     assert suits(conv, x, 3)
     leaves = (x, conv.weight, conv.bias)
     ours, plain = conv(x), nn.Conv2d.forward(conv, x)
     torch.testing.assert_close(ours, plain)
-    for a, b in zip(*(torch.autograd.grad(y.cos().sum(), leaves) for y in (ours, plain)), strict=True):
+    for a, b in zip(
+        *(torch.autograd.grad(y.cos().sum(), leaves) for y in (ours, plain)), strict=True
+    ):
         torch.testing.assert_close(a, b)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         torch.autograd.grad(conv(x).cos().sum(), x, create_graph=True)[0].sum().backward()
@@ -71,14 +90,20 @@ def test_layers_of_images_obey_autocast_as_the_plain_ones_do() -> None:
     assert ours.dtype == plain.dtype == torch.bfloat16
     torch.testing.assert_close(ours, plain, rtol=2e-2, atol=2e-2)
     leaves = (x, *conv.parameters(), *back.parameters())
-    for leaf, a, b in zip(leaves, *(torch.autograd.grad(y.float().square().mean(), leaves) for y in (ours, plain)), strict=True):
+    for leaf, a, b in zip(
+        leaves,
+        *(torch.autograd.grad(y.float().square().mean(), leaves) for y in (ours, plain)),
+        strict=True,
+    ):
         assert a.dtype == leaf.dtype
         assert (a - b).norm() <= 2e-2 * b.norm()
 
 
 @pytest.mark.parametrize("inside", [1, 3])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_normalised_convolution_keeps_the_layout_of_its_weight(inside: int, layout: torch.memory_format) -> None:
+def test_a_normalized_convolution_keeps_the_layout_of_its_weight(
+    inside: int, layout: torch.memory_format
+) -> None:
     layer = WeightNorm(nn.Conv2d(inside, 4, 3), gain=True)
     layer.layer.to(memory_format=layout)  # type: ignore[call-overload]
     x = torch.randn(2, inside, 6, 6)

@@ -1,4 +1,5 @@
-"""Likelihoods: a linear Gaussian model with known log p, draws that depend on nothing but their seed, memory, errors and protocol."""
+"""Likelihoods: a linear Gaussian model with known log p, draws that depend on nothing but their
+seed, memory, errors and protocol."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from rich.console import Console
 from torch import Tensor
 
 import tiny
-from zeuxis.capabilities import Bound, CanBound, CanLogProb, LogProb
+from zeuxis.capabilities import ELBO, CanLogProb, HasELBO, LogProb
 from zeuxis.checkpoints.weights import save
 from zeuxis.cli import main
 from zeuxis.data import load_data
@@ -39,11 +40,17 @@ SPEC = Spec("small", (1, 3, 4))
 
 
 def small(n: int = 200) -> Dataset:
-    return Dataset(SPEC, torch.randint(0, 256, (n, 1, 3, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)))
+    return Dataset(
+        SPEC,
+        torch.randint(
+            0, 256, (n, 1, 3, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+        ),
+    )
 
 
 class Linear(Model):
-    """z ~ N(0, I), x ~ N(W z, s^2) with pixels as fractions; q is the true posterior, moved and widened."""
+    """z ~ N(0, I), x ~ N(W z, s^2) with pixels as fractions; q is the true posterior, moved and
+    widened."""
 
     name = "linear"
 
@@ -56,7 +63,9 @@ class Linear(Model):
         self.spread = torch.linalg.cholesky(torch.linalg.inv(precision)) * widened
 
     def log_p(self, x: Tensor) -> Tensor:
-        law = torch.distributions.MultivariateNormal(torch.zeros(12).double(), self.w @ self.w.T + self.s**2 * torch.eye(12).double())
+        law = torch.distributions.MultivariateNormal(
+            torch.zeros(12).double(), self.w @ self.w.T + self.s**2 * torch.eye(12).double()
+        )
         return law.log_prob(x.flatten(1).double() / 255)
 
     def parts(self, x: Tensor, k: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
@@ -68,10 +77,10 @@ class Linear(Model):
         distortion = -normal(v[:, None], z @ self.w.T, math.log(self.s)).sum(2)
         return distortion, log_q - normal(z, 0.0, 0.0)
 
-    def bound(self, x: Tensor, *, generator: torch.Generator | None = None) -> Bound:
+    def elbo(self, x: Tensor, *, generator: torch.Generator | None = None) -> ELBO:
         assert not self.training, "judged in training mode"
         distortion, rate = self.parts(x, 1, generator)
-        return Bound(distortion[:, 0], rate[:, 0])
+        return ELBO(distortion[:, 0], rate[:, 0])
 
     def log_weights(self, x: Tensor, k: int, *, generator: torch.Generator | None = None) -> Tensor:
         distortion, rate = self.parts(x, k, generator)
@@ -97,7 +106,9 @@ class Exact(Model):
 
 def sharpened(model: Linear, data: Dataset, k: int) -> Tensor:
     """The bound by k codes of every image."""
-    return torch.stack([importance(model, x[None], k, 0, row)[0] for row, x in enumerate(data.all())])
+    return torch.stack(
+        [importance(model, x[None], k, 0, row)[0] for row, x in enumerate(data.all())]
+    )
 
 
 def test_with_the_true_posterior_every_bound_is_log_p() -> None:
@@ -114,22 +125,36 @@ def test_with_the_true_posterior_every_bound_is_log_p() -> None:
 def test_the_bound_lies_below_log_p_and_rises_to_it_with_more_codes() -> None:
     data, model = small(80), Linear(moved=0.3, widened=1.6)
     known = model.log_p(data.all())
-    elbo, paired = likelihood(model, data, k=0).nats, [sharpened(model, data, k) for k in (1, 8, 64, 512)]
+    elbo, paired = (
+        likelihood(model, data, k=0).nats,
+        [sharpened(model, data, k) for k in (1, 8, 64, 512)],
+    )
     assert elbo.mean < known.mean() - 0.3
-    assert abs(elbo.mean - paired[0].mean()) < 4 * elbo.error, "one code is the ELBO, drawn another way"
+    assert abs(elbo.mean - paired[0].mean()) < 4 * elbo.error, (
+        "one code is the ELBO, drawn another way"
+    )
     gains = [more - fewer for fewer, more in pairwise(paired)]
     for gain in gains[:2]:
         assert gain.mean() > 2 * gain.std() / len(gain) ** 0.5
     gap = known - paired[-1]
-    assert abs(gap.mean().item()) < 4 * gap.std() / len(gap) ** 0.5 < 0.2 < (known - paired[0]).mean()
-    assert likelihood(model, data, k=64).weighted.mean == pytest.approx(paired[2].mean().item(), abs=1e-12)
+    assert (
+        abs(gap.mean().item()) < 4 * gap.std() / len(gap) ** 0.5 < 0.2 < (known - paired[0]).mean()
+    )
+    assert likelihood(model, data, k=64).weighted.mean == pytest.approx(
+        paired[2].mean().item(), abs=1e-12
+    )
 
 
 def test_blocks_add_up_to_the_formula() -> None:
     model, x = Linear(moved=0.5), small(3).all()[2:]
     k = 2 * BLOCK + 5
     sizes = (BLOCK, BLOCK, 5)
-    log_w = torch.cat([model.log_weights(x, size, generator=generator(4, 17, b + 1))[0] for b, size in enumerate(sizes)])
+    log_w = torch.cat(
+        [
+            model.log_weights(x, size, generator=generator(4, 17, b + 1))[0]
+            for b, size in enumerate(sizes)
+        ]
+    )
     bound, effective = importance(model, x, k, 4, 17)
     w = log_w.exp()
     assert bound.item() == pytest.approx(w.mean().log().item(), abs=1e-12)
@@ -138,7 +163,12 @@ def test_blocks_add_up_to_the_formula() -> None:
 
 
 def test_no_two_blocks_share_their_draws() -> None:
-    seen = {torch.rand((), generator=generator(seed, row, block)).item() for seed in range(3) for row in range(40) for block in range(40)}
+    seen = {
+        torch.rand((), generator=generator(seed, row, block)).item()
+        for seed in range(3)
+        for row in range(40)
+        for block in range(40)
+    }
     assert len(seen) > 4790, "of 4,800 numbers of 24 bits"
 
 
@@ -153,7 +183,9 @@ def test_a_figure_depends_on_neither_memory_nor_order_nor_company(name: str) -> 
     for key in ("nats", "weighted", "distortion", "rate"):
         mean = sum(2 * getattr(one, key).mean - getattr(first, key).mean for one in alone) / 5
         assert mean == pytest.approx(getattr(roomy, key).mean, abs=1e-6)
-    assert likelihood(model, data.take(torch.randperm(5)), k=70, seed=2).weighted.mean == pytest.approx(roomy.weighted.mean, abs=1e-9)
+    assert likelihood(
+        model, data.take(torch.randperm(5)), k=70, seed=2
+    ).weighted.mean == pytest.approx(roomy.weighted.mean, abs=1e-9)
     assert likelihood(model, data, k=70, seed=3).weighted.mean != roomy.weighted.mean
 
 
@@ -170,7 +202,9 @@ def test_many_codes_take_no_more_memory_than_one_block() -> None:
     model = tiny.model("vae").eval()
     x = load_data("mnist-static", split="test", limit=2).all()
     one = bytes_of(lambda: model.log_weights(x[:1], BLOCK))
-    assert bytes_of(lambda: importance(model, x[:1], 12 * BLOCK, 0, 0)) < one + 16 * 12 * BLOCK  # the weights themselves
+    assert (
+        bytes_of(lambda: importance(model, x[:1], 12 * BLOCK, 0, 0)) < one + 16 * 12 * BLOCK
+    )  # the weights themselves
     linear = Linear()
     likelihood(linear, small(3), k=1000)
     assert max(linear.calls) == BLOCK
@@ -179,7 +213,9 @@ def test_many_codes_take_no_more_memory_than_one_block() -> None:
 def test_memory_is_kept_to() -> None:
     data = load_data("mnist-static", split="test", limit=4)
     model = tiny.model("vae").eval()
-    with pytest.raises(UsageError, match=f"{BLOCK} codes of an image take up to .* give --memory") as refused:
+    with pytest.raises(
+        UsageError, match=f"{BLOCK} codes of an image take up to .* give --memory"
+    ) as refused:
         likelihood(model, data, k=300, memory=0.01)
     enough = int(re.search(r"--memory (\d+)\.$", str(refused.value))[1])
     with Live() as live:
@@ -230,7 +266,7 @@ def test_a_uniform_model_of_8_bits_costs_8_bits() -> None:
     assert found.exact
     assert found.as_dict()["log p(x), exact"]["bits/dim"] == pytest.approx(8, abs=1e-6)
     assert found.weighted is found.rate is found.active is None
-    assert found.k == 0 and found.as_dict()["protocol"]["binarisation"] == "none"
+    assert found.k == 0 and found.as_dict()["protocol"]["binarization"] == "none"
 
 
 def test_a_pixel_model_of_known_entropy_costs_its_entropy() -> None:
@@ -256,7 +292,9 @@ def test_units_are_active_where_the_posterior_mean_varies() -> None:
 
 def test_a_single_code_that_decides_is_told_where_it_does_so_for_half_of_the_images() -> None:
     class Lottery(Linear):
-        def log_weights(self, x: Tensor, k: int, *, generator: torch.Generator | None = None) -> Tensor:
+        def log_weights(
+            self, x: Tensor, k: int, *, generator: torch.Generator | None = None
+        ) -> Tensor:
             return 1000 * torch.arange(k) * (x[:, 0, 0, :1].double() / 255)
 
     for black, effective in ((1, 1), (2, 20)):
@@ -268,50 +306,57 @@ def test_a_single_code_that_decides_is_told_where_it_does_so_for_half_of_the_ima
 
 
 def test_pixels_are_drawn_by_the_protocol_that_is_told() -> None:
-    grey, static = (load_data(name, split="test", limit=12) for name in ("mnist", "mnist-static"))
+    gray, static = (load_data(name, split="test", limit=12) for name in ("mnist", "mnist-static"))
     model = tiny.model("vae").eval()
 
     def judged(data: Dataset, **changes: object) -> Likelihood:
         return likelihood(model, data, k=3, split="test", **changes)
 
-    anew, again, other = (judged(grey, seed=seed) for seed in (0, 0, 1))
-    assert (anew.binarisation, anew.binarisation_seed) == ("dynamic", 0)
+    anew, again, other = (judged(gray, seed=seed) for seed in (0, 0, 1))
+    assert (anew.binarization, anew.binarization_seed) == ("dynamic", 0)
     assert anew == again != other
-    once, given = judged(grey, binarise="static"), judged(static)
-    assert (once.binarisation, given.binarisation) == ("static", "static")
+    once, given = judged(gray, binarize="static"), judged(static)
+    assert (once.binarization, given.binarization) == ("static", "static")
     assert once.nats == given.nats != anew.nats
-    assert once.nats != judged(grey, binarise="static", seed=1).nats, "other codes"
+    assert once.nats != judged(gray, binarize="static", seed=1).nats, "other codes"
     plain = Dataset(Spec("own", (1, 28, 28)), static.all())
-    assert (judged(plain).binarisation, judged(plain).binarisation_seed) == ("none", None)
+    assert (judged(plain).binarization, judged(plain).binarization_seed) == ("none", None)
     assert judged(plain).nats == given.nats
-    with pytest.raises(UsageError, match="binarise"):
-        judged(grey, binarise="none")
-    part = judged(grey, n=5)
-    assert part.images == 5 and part.binarisation == "dynamic"
+    with pytest.raises(UsageError, match="binarize"):
+        judged(gray, binarize="none")
+    part = judged(gray, n=5)
+    assert part.images == 5 and part.binarization == "dynamic"
     text = " ".join(anew.notes())
-    assert "dynamic binarisation, seed 0" in text and "lower bound" in text and "IWAE-3" in text
+    assert "dynamic binarization, seed 0" in text and "lower bound" in text and "IWAE-3" in text
     assert "not the files of Larochelle" in " ".join(given.notes())
 
 
 @pytest.mark.parametrize("name", tiny.NAMES)
 def test_every_model_that_tells_likelihoods_is_judged_image_by_image(name: str) -> None:
     model = tiny.model(name).eval()
-    if not isinstance(model, CanBound | CanLogProb):
+    if not isinstance(model, HasELBO | CanLogProb):
         pytest.skip("tells no likelihood")
     data = tiny.data_for(name)
     if len(data.spec.shape) != 3:
         with pytest.raises(UsageError, match="judges images only"):
             likelihood(model, data, k=5)
         return
-    together, alone = (likelihood(model, data.take(torch.tensor(rows)), k=5, seed=3) for rows in ([4, 2, 9], [2, 9]))
-    assert together.exact is not isinstance(model, CanBound)
+    together, alone = (
+        likelihood(model, data.take(torch.tensor(rows)), k=5, seed=3)
+        for rows in ([4, 2, 9], [2, 9])
+    )
+    assert together.exact is not isinstance(model, HasELBO)
     assert together.nats.mean < 0 < together.nats.error
     assert together == likelihood(model, data.take(torch.tensor([4, 2, 9])), k=5, seed=3)
     last = likelihood(model, data.take(torch.tensor([4, 4])), k=5, seed=3)
     assert (2 * alone.nats.mean + last.nats.mean) / 3 == pytest.approx(together.nats.mean, rel=1e-5)
     if together.weighted is not None:
-        assert (2 * alone.weighted.mean + last.weighted.mean) / 3 == pytest.approx(together.weighted.mean, rel=1e-5)
-        assert -together.nats.mean == pytest.approx(together.distortion.mean + together.rate.mean, rel=1e-6)
+        assert (2 * alone.weighted.mean + last.weighted.mean) / 3 == pytest.approx(
+            together.weighted.mean, rel=1e-5
+        )
+        assert -together.nats.mean == pytest.approx(
+            together.distortion.mean + together.rate.mean, rel=1e-6
+        )
 
 
 def test_a_held_out_figure_of_a_binary_model_is_the_same_each_time() -> None:
@@ -329,7 +374,7 @@ def test_a_held_out_figure_of_a_binary_model_is_the_same_each_time() -> None:
         ({"n": -5}, "at least 2 images"),
         ({"seed": -1}, "a seed from 0 on"),
         ({"memory": 0}, "give --memory"),
-        ({"binarise": "dynamic"}, "likelihood of 256 levels: leave out --binarise"),
+        ({"binarize": "dynamic"}, "likelihood of 256 levels: leave out --binarize"),
         ({"data": tiny.images(4)}, "knows images of"),
         ({"data": small(1)}, "need at least 2"),
     ],
@@ -340,7 +385,9 @@ def test_what_cannot_be_judged_is_refused(changes: dict, sentence: str) -> None:
 
 
 def test_models_without_a_likelihood_and_diverged_ones_are_refused() -> None:
-    with pytest.raises(MissingCapability, match="cannot say how likely an image is; models that can: .*vae"):
+    with pytest.raises(
+        MissingCapability, match="cannot say how likely an image is; models that can: .*vae"
+    ):
         likelihood(tiny.model("dcgan"), tiny.images(4))
     broken = Exact(lambda x: torch.where(x[:, 0, 0, 0] == x[0, 0, 0, 0], 0.0, math.nan))
     with pytest.raises(DivergenceError, match="image 1 of 'small' is no finite number"):
@@ -348,15 +395,40 @@ def test_models_without_a_likelihood_and_diverged_ones_are_refused() -> None:
 
 
 def test_the_table_has_figures_and_protocol() -> None:
-    known = {"weights": "ema.safetensors (averaged)", "split": "test", "images": 1000, "total": 10_000, "size": 784, "seed": 3}
-    pixels = {"binarisation": "dynamic", "binarisation_seed": 3, "exact": False, "nats": Figure(-79.1, 0.05)}
-    codes = {"distortion": Figure(60.0, 0.1), "rate": Figure(19.1, 0.02), "k": 128, "weighted": Figure(-78.0, 0.06)}
-    found = Likelihood("vae", data="mnist", **known, **pixels, **codes, effective=9.4, active=17, units=32)
+    known = {
+        "weights": "ema.safetensors (averaged)",
+        "split": "test",
+        "images": 1000,
+        "total": 10_000,
+        "size": 784,
+        "seed": 3,
+    }
+    pixels = {
+        "binarization": "dynamic",
+        "binarization_seed": 3,
+        "exact": False,
+        "nats": Figure(-79.1, 0.05),
+    }
+    codes = {
+        "distortion": Figure(60.0, 0.1),
+        "rate": Figure(19.1, 0.02),
+        "k": 128,
+        "weighted": Figure(-78.0, 0.06),
+    }
+    found = Likelihood(
+        "vae", data="mnist", **known, **pixels, **codes, effective=9.4, active=17, units=32
+    )
     console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(found.table())
     text = " ".join(console.export_text().split())
     numbers = ("-79.100", "0.050", "0.1456", "0.0351", "17 of 32", "9.4")
-    for words in ("1,000 of 10,000 test images of 784 numbers", "ELBO", "IWAE-128", "rate", *numbers):
+    for words in (
+        "1,000 of 10,000 test images of 784 numbers",
+        "ELBO",
+        "IWAE-128",
+        "rate",
+        *numbers,
+    ):
         assert words in text, words
     assert "Weights: ema.safetensors (averaged)." in text and "seed 3" in text
 
@@ -367,11 +439,21 @@ def test_the_command_prints_and_records(tmp_path, capsys: pytest.CaptureFixture[
     words = f"likelihood {folder} --data mnist --n 8 --k 40 --seed 1 --record {record}"
     assert main([*words.split(), "--paper", "-84.08"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "IWAE-40" in said and "dynamic binarisation, seed 1" in said and "as they were saved" in said
+    assert (
+        "IWAE-40" in said
+        and "dynamic binarization, seed 1" in said
+        and "as they were saved" in said
+    )
     kept = json.loads(record.read_text())
     assert (kept["paper"], kept["seed"]) == ("-84.08", 1)
     about = kept["figures"]["protocol"]
-    assert (about["images"], about["total"], about["k"], about["binarisation"], about["split"]) == (8, 10_000, 40, "dynamic", "test")
+    assert (about["images"], about["total"], about["k"], about["binarization"], about["split"]) == (
+        8,
+        10_000,
+        40,
+        "dynamic",
+        "test",
+    )
     assert kept["figures"]["IWAE-40"]["nats"] >= kept["figures"]["ELBO"]["nats"] - 5
     assert kept["figures"]["units"] == 3
 
@@ -383,15 +465,17 @@ def test_the_command_prints_and_records(tmp_path, capsys: pytest.CaptureFixture[
         ("likelihood {0}/vae --data mnist --n 1", 2, "at least 2 images"),
         ("likelihood {0}/vae --data mnist --k -3", 2, "--k must be at least 0"),
         ("likelihood {0}/vae --data mnist --memory 0.001", 2, "give --memory"),
-        ("likelihood {0}/vae --data mnist --binarise none", 2, "binarise them first"),
-        ("likelihood {0}/vae --data mnist --binarise twice", 2, "twice"),
+        ("likelihood {0}/vae --data mnist --binarize none", 2, "binarize them first"),
+        ("likelihood {0}/vae --data mnist --binarize twice", 2, "twice"),
         ("likelihood {0}/vae --data mnist-statc", 1, "did you mean mnist-static?"),
         ("likelihood {0}/dcgan --data mnist", 1, "cannot say how likely an image is"),
         ("likelihood {0}/nowhere", 2, "neither a folder nor a model"),
         ("likelihood {0}/vae --data mnist --weights ema.safetensors", 1, "does not exist"),
     ],
 )
-def test_wrong_input_to_the_command_gets_one_sentence(words: str, code: int, sentence: str, tmp_path, capsys) -> None:
+def test_wrong_input_to_the_command_gets_one_sentence(
+    words: str, code: int, sentence: str, tmp_path, capsys
+) -> None:
     for name in ("vae", "dcgan"):
         save(tiny.model(name), tmp_path / name)
     try:
@@ -407,7 +491,9 @@ def test_wrong_input_to_the_command_gets_one_sentence(words: str, code: int, sen
 def test_images_that_the_data_mark_as_inexact_are_left_out() -> None:
     data = Dataset(SPEC, small(10).all(), facts={"inexact": [2, 7]})
     told = torch.arange(10.0)
-    model = Exact(lambda x: -told[(x[:, None] == data.all()[None]).flatten(2).all(2).int().argmax(1)])
+    model = Exact(
+        lambda x: -told[(x[:, None] == data.all()[None]).flatten(2).all(2).int().argmax(1)]
+    )
     found = likelihood(model, data)
     assert (found.images, found.excluded, found.total) == (8, 2, 10)
     assert found.nats.mean == pytest.approx(-(45 - 9) / 8)
@@ -424,7 +510,11 @@ def test_a_list_of_images_to_leave_out(tmp_path: Path) -> None:
     path = tmp_path / "rows.txt"
     path.write_text("# bad scans\n3\n\n 0 \n")
     assert listed(path, 4) == [3, 0]
-    for text, sentence in (("4\n", "Line 1 .* is '4', expected .* from 0 to 3"), ("1\n-1\n", "Line 2"), ("1.5", "Line 1")):
+    for text, sentence in (
+        ("4\n", "Line 1 .* is '4', expected .* from 0 to 3"),
+        ("1\n-1\n", "Line 2"),
+        ("1.5", "Line 1"),
+    ):
         path.write_text(text)
         with pytest.raises(DataError, match=sentence):
             listed(path, 4)

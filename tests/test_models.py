@@ -20,11 +20,12 @@ from zeuxis.errors import MissingCapability, UsageError, ZeuxisError
 from zeuxis.model import Batch, Model, Player, require
 from zeuxis.nn.norm import BatchNorm
 from zeuxis.noise import Noise
-from zeuxis.optim import factory as optimisers
+from zeuxis.optim import factory as optimizers
 from zeuxis.registry import built_in, model_class
 from zeuxis.training.loop import fit
 
-# The ladder's column starts from a state that is zero before the first step, as published: its first weights move from the second on.
+# The ladder's column starts from a state that is zero before the first step, as published: its
+# first weights move from the second on.
 STILL = {"iaf-ladder": ("layers.1.down_first.layer.weight", "layers.1.down_first.length")}
 
 
@@ -41,7 +42,9 @@ def test_gradients_reach_every_parameter_of_the_player_and_no_other(name: str) -
                 assert p.grad is None, f"{player} moves {key}, which is frozen"
             elif id(p) in own:
                 assert p.grad is not None, f"{player} leaves {key} without a gradient"
-                assert key in STILL.get(name, ()) or p.grad.abs().sum() > 0, f"{player} has a zero gradient for {key}"
+                assert key in STILL.get(name, ()) or p.grad.abs().sum() > 0, (
+                    f"{player} has a zero gradient for {key}"
+                )
             else:
                 assert p.grad is None, f"{player} moves {key} of another player"
         seen.add(player)
@@ -59,8 +62,13 @@ def test_players_share_no_parameter_and_leave_none_out(name: str) -> None:
 
 PAPERS: dict[str, dict[str, tuple]] = {  # optimizer, step size, decays of the moments, weight decay
     "dcgan": dict.fromkeys(("discriminator", "generator"), ("adam", 2e-4, (0.5, 0.999), 1e-5)),
-    "improved-gan": dict.fromkeys(("discriminator", "generator"), ("adam-root", 3e-3, (0.5, 0.999), 0.0)),
-    "infogan": {"discriminator": ("adam", 2e-4, (0.5, 0.999), 0.0), "generator": ("adam", 1e-3, (0.5, 0.999), 0.0)},
+    "improved-gan": dict.fromkeys(
+        ("discriminator", "generator"), ("adam-root", 3e-3, (0.5, 0.999), 0.0)
+    ),
+    "infogan": {
+        "discriminator": ("adam", 2e-4, (0.5, 0.999), 0.0),
+        "generator": ("adam", 1e-3, (0.5, 0.999), 0.0),
+    },
     "vae": {"model": ("adamax", 1e-3, (0.9, 0.999), 0.0)},
     "iaf-ladder": {"model": ("adamax", 2e-3, (0.9, 0.999), 0.0)},
     "pixelcnn": {"model": ("adam", 1e-3, (0.9, 0.999), 0.0)},
@@ -71,10 +79,16 @@ PAPERS: dict[str, dict[str, tuple]] = {  # optimizer, step size, decays of the m
 @pytest.mark.parametrize("name", PAPERS)
 def test_optimizers_have_the_papers_settings(name: str) -> None:
     players = tiny.model(name).players()
-    assert {key: (p.optimiser, p.lr, p.betas, p.weight_decay) for key, p in players.items()} == PAPERS[name]
+    assert {
+        key: (p.optimizer, p.lr, p.betas, p.weight_decay) for key, p in players.items()
+    } == PAPERS[name]
     for player in players.values():
-        group = optimisers.make(player).param_groups[0]
-        assert (group["lr"], tuple(group["betas"]), group["weight_decay"]) == (player.lr, player.betas, player.weight_decay)
+        group = optimizers.make(player).param_groups[0]
+        assert (group["lr"], tuple(group["betas"]), group["weight_decay"]) == (
+            player.lr,
+            player.betas,
+            player.weight_decay,
+        )
 
 
 @pytest.mark.parametrize("name", tiny.NAMES)
@@ -98,14 +112,24 @@ def test_buffers_of_the_averaged_model_are_finite_and_follow(name: str) -> None:
     for key, value in average.named_buffers():
         assert torch.isfinite(value).all(), key
         moved = not torch.equal(newest[key], first[key])
-        assert torch.equal(value, newest[key]) or not torch.equal(value, first[key]), key  # the model's own, or settled on data
-        assert not (moved and torch.equal(value, first[key])), f"{key} is as it was before the training"
-    norms = [m for m in average.modules() if isinstance(m, BatchNorm) and "generator" in dict(average.named_children())]
-    assert not any(torch.equal(norm.mean, torch.zeros_like(norm.mean)) for norm in norms), "statistics were not settled"
+        assert torch.equal(value, newest[key]) or not torch.equal(value, first[key]), (
+            key
+        )  # the model's own, or settled on data
+        assert not (moved and torch.equal(value, first[key])), (
+            f"{key} is as it was before the training"
+        )
+    norms = [
+        m
+        for m in average.modules()
+        if isinstance(m, BatchNorm) and "generator" in dict(average.named_children())
+    ]
+    assert not any(torch.equal(norm.mean, torch.zeros_like(norm.mean)) for norm in norms), (
+        "statistics were not settled"
+    )
 
 
 class Stock(Model):
-    """Stock batch normalisation, whose statistics are buffers, around one weight a pixel."""
+    """Stock batch normalization, whose statistics are buffers, around one weight a pixel."""
 
     name = "stock"
 
@@ -123,11 +147,13 @@ class Stock(Model):
         return torch.zeros(n, *self.spec.shape, dtype=torch.uint8)
 
 
-def test_stock_batch_normalisation_is_averaged_with_its_true_statistics(tmp_path) -> None:
+def test_stock_batch_normalization_is_averaged_with_its_true_statistics(tmp_path) -> None:
     data = tiny.images(side=4)
     model = Stock(None, data.spec)
     run = Run(tmp_path)
-    result = fit(model, data, run, tiny.training(images=64 * 40, batch=64, average=1000), quiet=True)
+    result = fit(
+        model, data, run, tiny.training(images=64 * 40, batch=64, average=1000), quiet=True
+    )
     x = data.all().float().flatten(1)
     for norm in (result.model.net[1], model.net[1]):
         torch.testing.assert_close(norm.running_mean, x.mean(0), rtol=0.03, atol=0)
@@ -141,14 +167,16 @@ def test_stock_batch_normalisation_is_averaged_with_its_true_statistics(tmp_path
 @pytest.mark.parametrize("name", tiny.NAMES)
 def test_saved_and_loaded_models_agree(name: str, tmp_path) -> None:
     model = tiny.model(name).eval()
-    model.settle(tiny.data_for(name).all()[:32])
+    model.update_statistics(tiny.data_for(name).all()[:32])
     again = load(save(model, tmp_path / "model"))
     assert again.config == model.config
     assert again.spec == model.spec
     for (key, a), b in zip(model.state_dict().items(), again.state_dict().values(), strict=True):
         assert torch.equal(a, b), key
     if isinstance(model, CanSample):
-        assert torch.equal(*(m.sample(5, generator=torch.Generator().manual_seed(0)) for m in (model, again)))
+        assert torch.equal(
+            *(m.sample(5, generator=torch.Generator().manual_seed(0)) for m in (model, again))
+        )
 
 
 @pytest.mark.parametrize("name", tiny.NAMES)
@@ -170,10 +198,15 @@ def test_a_sample_does_not_depend_on_its_companions(name: str) -> None:
     model = tiny.model(name).eval()
     if not hasattr(model, "decode"):
         pytest.skip("has no codes")
-    model.settle(tiny.data_for(name).all()[:32])
+    model.update_statistics(tiny.data_for(name).all()[:32])
     z = model.prior(8, generator=torch.Generator().manual_seed(0))
-    together, alone = model.decode(z).float(), torch.cat([model.decode(one[None]) for one in z]).float()
-    assert (together - alone).abs().max() <= (1 if together.max() > 2 else 1e-5)  # one grey level, by rounding
+    together, alone = (
+        model.decode(z).float(),
+        torch.cat([model.decode(one[None]) for one in z]).float(),
+    )
+    assert (together - alone).abs().max() <= (
+        1 if together.max() > 2 else 1e-5
+    )  # one gray level, by rounding
 
 
 @pytest.mark.parametrize("name", tiny.NAMES)
@@ -182,13 +215,15 @@ def test_copies_train_alike(name: str) -> None:
     other = copy.deepcopy(model)
     for one in (model, other):
         fit(one, tiny.data_for(name), training=tiny.training(images=32), quiet=True)
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("name", tiny.NAMES)
 def test_config_goes_through_json(name: str) -> None:
     kind = model_class(name)
-    config = kind.Config(**tiny.settings(name))
+    config = kind.Config(**tiny.config(name))
     assert from_json(kind.Config, to_json(config), "here") == config
     with pytest.raises(ZeuxisError, match="does not know"):
         from_json(kind.Config, {"no such setting": 1}, "here")
@@ -221,7 +256,20 @@ def test_noise_is_the_global_batch_cut_in_rows() -> None:
 
 
 def test_models_are_found_without_any_extra() -> None:
-    missing = ("gymnasium", "mujoco", "stable_baselines3", "h5py", "envpool", "constriction", "sklearn", "scipy", "datasets")
-    code = f"import sys; sys.modules |= dict.fromkeys({missing!r}); from zeuxis.registry import models; print(len(models()))"
+    missing = (
+        "gymnasium",
+        "mujoco",
+        "stable_baselines3",
+        "h5py",
+        "envpool",
+        "constriction",
+        "sklearn",
+        "scipy",
+        "datasets",
+    )
+    code = (
+        f"import sys; sys.modules |= dict.fromkeys({missing!r}); from zeuxis.registry "
+        "import models; print(len(models()))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) == len(built_in())

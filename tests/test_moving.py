@@ -20,7 +20,8 @@ def noise(n: int, step: int = 0, rows: slice | None = None) -> Noise:
 
 
 def sources(n: int, strength: float = 1.0) -> tuple[Tensor, Tensor]:
-    """From where in the image each pixel was taken, (n, 2, side, side), and whether that lies inside, (n, side, side)."""
+    """From where in the image each pixel was taken, (n, 2, side, side), and whether that lies
+    inside, (n, side, side)."""
     down, across = torch.meshgrid(CENTERS, CENTERS, indexing="ij")
     places = torch.stack([across, down]).expand(n, -1, -1, -1)
     found = move(places, strength, noise(n))
@@ -28,7 +29,8 @@ def sources(n: int, strength: float = 1.0) -> tuple[Tensor, Tensor]:
 
 
 def affine(n: int, strength: float = 1.0) -> tuple[Tensor, Tensor]:
-    """The affine map nearest to each movement, (n, 2, 2), and what the movement adds to it, (n, 2, side, side)."""
+    """The affine map nearest to each movement, (n, 2, 2), and what the movement adds to it, (n, 2,
+    side, side)."""
     found, inside = sources(n, strength)
     down, across = torch.meshgrid(CENTERS, CENTERS, indexing="ij")
     design = torch.stack([across, down, torch.ones_like(down)], -1).flatten(0, 1)
@@ -41,7 +43,8 @@ def affine(n: int, strength: float = 1.0) -> tuple[Tensor, Tensor]:
 
 
 def uniform(limit: float) -> object:
-    """The standard deviation of a number uniform between minus and plus this limit, as 400 of them and a little bend show it."""
+    """The standard deviation of a number uniform between minus and plus this limit, as 400 of them
+    and a little bend show it."""
     return pytest.approx(limit / math.sqrt(3), rel=0.15)
 
 
@@ -55,16 +58,22 @@ def test_images_are_turned_slanted_and_scaled_each_way(strength: float) -> None:
     for value, limit in ((angle, 0.35), (slant, 0.4), (wide, 0.2), (high, 0.2)):
         assert value.std().item() == uniform(strength * limit)
         assert value.mean().abs() < 4 * strength * limit / math.sqrt(3 * 400)
-    assert torch.corrcoef(torch.stack([angle, slant, wide, high])).fill_diagonal_(0).abs().max() < 0.25
+    assert (
+        torch.corrcoef(torch.stack([angle, slant, wide, high])).fill_diagonal_(0).abs().max() < 0.25
+    )
 
 
 def test_images_of_a_batch_are_bent_each_otherwise() -> None:
     _, rest = affine(200)
     size = rest.square().mean((1, 2, 3)).sqrt()
-    assert size.min() > 0.01 and size.mean() == pytest.approx(0.055, abs=0.02)  # a little less than a pixel of 2 / 28
+    assert size.min() > 0.01 and size.mean() == pytest.approx(
+        0.055, abs=0.02
+    )  # a little less than a pixel of 2 / 28
     alike = torch.corrcoef(rest.flatten(1)).fill_diagonal_(0)
     assert alike.mean().abs() < 0.05, "images are bent alike"
-    assert torch.corrcoef(rest.flatten(2).transpose(0, 1).flatten(1))[0, 1].abs() < 0.05, "across as down"
+    assert torch.corrcoef(rest.flatten(2).transpose(0, 1).flatten(1))[0, 1].abs() < 0.05, (
+        "across as down"
+    )
 
 
 def test_a_bend_is_smooth() -> None:
@@ -84,7 +93,9 @@ def test_a_movement_follows_its_noise_and_splits_over_processes() -> None:
 
 
 def test_beyond_its_edge_an_images_rim_goes_on() -> None:
-    torch.testing.assert_close(move(torch.ones(20, 1, SIDE, SIDE), 1.0, noise(20)), torch.ones(20, 1, SIDE, SIDE))
+    torch.testing.assert_close(
+        move(torch.ones(20, 1, SIDE, SIDE), 1.0, noise(20)), torch.ones(20, 1, SIDE, SIDE)
+    )
 
 
 def test_a_movement_is_differentiable() -> None:
@@ -93,7 +104,9 @@ def test_a_movement_is_differentiable() -> None:
     slope = torch.autograd.grad((move(x, 1.0, noise(2)) * weight).sum(), x)[0]
     direction = torch.rand_like(x)
     ahead, behind = (move(x + sign * 1e-4 * direction, 1.0, noise(2)) for sign in (1, -1))
-    assert (((ahead - behind) * weight).sum() / 2e-4).item() == pytest.approx((slope * direction).sum().item(), rel=1e-6)
+    assert (((ahead - behind) * weight).sum() / 2e-4).item() == pytest.approx(
+        (slope * direction).sum().item(), rel=1e-6
+    )
 
 
 def test_whole_images_are_mirrored_left_to_right_with_even_chances() -> None:

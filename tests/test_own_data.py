@@ -1,4 +1,5 @@
-"""A set of one's own: what is held out of it, what a run is scored by, and what is chosen where nothing is said."""
+"""A set of one's own: what is held out of it, what a run is scored by, and what is chosen where
+nothing is said."""
 
 from __future__ import annotations
 
@@ -18,22 +19,43 @@ import zeuxis
 from zeuxis.checkpoints.run_folder import Run
 from zeuxis.cli import main
 from zeuxis.data import Dataset, hold_out, load_data
-from zeuxis.data.config import Source
+from zeuxis.data.config import DataConfig
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.experiments.defaults import plan
 from zeuxis.experiments.train import length
 from zeuxis.experiments.unseen import evaluation_data
 from zeuxis.recipes import recipes
 from zeuxis.registry import model_class
-from zeuxis.rl.optimization.on_policy import Learning
+from zeuxis.rl.optimization.on_policy import OnPolicyConfig
+from zeuxis.training.config import TrainingConfig
 from zeuxis.training.held_out import FILE
-from zeuxis.training.settings import Training
 
-VAE = ["--model.maps", "4", "4", "--model.hidden", "16", "--model.latent", "3", "--model.network", "conv"]
-SHORT = ["--training.images", "64", "--training.batch", "16", "--training.film", "0", "--training.threads", "1"]
+VAE = [
+    "--model.maps",
+    "4",
+    "4",
+    "--model.hidden",
+    "16",
+    "--model.latent",
+    "3",
+    "--model.network",
+    "conv",
+]
+SHORT = [
+    "--training.images",
+    "64",
+    "--training.batch",
+    "16",
+    "--training.film",
+    "0",
+    "--training.threads",
+    "1",
+]
 
 
-def photographs(folder: Path, n: int = 60, sides: tuple[int, int] = (20, 40), grey: bool = True) -> Path:
+def photographs(
+    folder: Path, n: int = 60, sides: tuple[int, int] = (20, 40), gray: bool = True
+) -> Path:
     """Pictures of mixed sizes in two class folders, no two the same."""
     draw = np.random.default_rng(n)
     for i in range(n):
@@ -42,7 +64,7 @@ def photographs(folder: Path, n: int = 60, sides: tuple[int, int] = (20, 40), gr
         place = folder / ("cats" if i % 2 else "dogs") / f"{i:03}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
         picture = Image.fromarray(pixels)
-        (picture.convert("L") if grey and i % 5 == 0 else picture).save(place)
+        (picture.convert("L") if gray and i % 5 == 0 else picture).save(place)
     return folder
 
 
@@ -51,7 +73,9 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Photographs and a VAE of 54 of them."""
     place = tmp_path_factory.mktemp("own")
     data = photographs(place / "photos")
-    assert main(["train", "vae", "--data", str(data), "--out", str(place / "runs"), *VAE, *SHORT]) == 0
+    assert (
+        main(["train", "vae", "--data", str(data), "--out", str(place / "runs"), *VAE, *SHORT]) == 0
+    )
     return data, next((place / "runs").iterdir())
 
 
@@ -66,19 +90,33 @@ def test_a_tenth_is_held_out_by_class_and_can_be_drawn_again(own: tuple[Path, Pa
     whole = load_data(str(data), size=32, channels=3)
     again = hold_out(whole, 6, 0)[1]
     used, images = evaluation_data(run)
-    assert positions(used) == positions(again) and images.as_dict()["evaluated on"]["split"] == "held-out"
+    assert (
+        positions(used) == positions(again)
+        and images.as_dict()["evaluated on"]["split"] == "held-out"
+    )
     assert torch.bincount(used.labels).tolist() == [3, 3]
     seen, images = evaluation_data(run, split="train")
-    assert sorted(positions(seen) + positions(used)) == list(range(60)) and images.split == "trained on"
+    assert (
+        sorted(positions(seen) + positions(used)) == list(range(60))
+        and images.split == "trained on"
+    )
 
 
-def test_the_same_set_is_known_under_any_name(own: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_set_is_known_under_any_name(
+    own: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data, run = own
     held = positions(evaluation_data(run)[0])
     monkeypatch.chdir(data.parent)
     (tmp_path / "link").symlink_to(data)
     shutil.copytree(data, tmp_path / "copy")
-    for spelling in ("photos", "./photos/", "runs/../photos", str(tmp_path / "link"), str(tmp_path / "copy")):
+    for spelling in (
+        "photos",
+        "./photos/",
+        "runs/../photos",
+        str(tmp_path / "link"),
+        str(tmp_path / "copy"),
+    ):
         found, images = evaluation_data(run, spelling)
         assert positions(found) == held and images.split == "held-out", spelling
     first, images = evaluation_data(run, "photos", limit=4)
@@ -91,7 +129,9 @@ def test_the_same_set_is_known_under_any_name(own: tuple[Path, Path], tmp_path: 
     assert images.split == "held-out" and len(cats) == 3
 
 
-def test_other_images_are_all_used_and_a_test_part_is_called_so(own: tuple[Path, Path], tmp_path: Path) -> None:
+def test_other_images_are_all_used_and_a_test_part_is_called_so(
+    own: tuple[Path, Path], tmp_path: Path
+) -> None:
     _, run = own
     photographs(tmp_path / "others", 30)
     found, images = evaluation_data(run, str(tmp_path / "others"))
@@ -100,21 +140,56 @@ def test_other_images_are_all_used_and_a_test_part_is_called_so(own: tuple[Path,
         evaluation_data(run, str(tmp_path / "others"), "held-out")
     photographs(tmp_path / "both" / "train", 30)
     photographs(tmp_path / "both" / "test", 20)
-    assert main(["train", "vae", "--data", str(tmp_path / "both"), "--out", str(tmp_path), *VAE, *SHORT]) == 0
+    assert (
+        main(
+            ["train", "vae", "--data", str(tmp_path / "both"), "--out", str(tmp_path), *VAE, *SHORT]
+        )
+        == 0
+    )
     two = next(tmp_path.glob("0*"))
     assert json.loads((two / "config.json").read_text())["held_out"]["images"] == 0
     assert str(evaluation_data(two)[1]) == "20 test images"
     assert str(evaluation_data(two, split="train")[1]) == "30 images it was trained on"
-    assert str(evaluation_data(two, str(tmp_path / "both" / "train"))[1]) == "30 images it was trained on"
-    assert main(["train", "vae", "--data", str(tmp_path / "both/test"), "--out", str(tmp_path / "t"), *VAE, *SHORT]) == 0
+    assert (
+        str(evaluation_data(two, str(tmp_path / "both" / "train"))[1])
+        == "30 images it was trained on"
+    )
+    assert (
+        main(
+            [
+                "train",
+                "vae",
+                "--data",
+                str(tmp_path / "both/test"),
+                "--out",
+                str(tmp_path / "t"),
+                *VAE,
+                *SHORT,
+            ]
+        )
+        == 0
+    )
     trained = next((tmp_path / "t").iterdir())  # what is a test part elsewhere was trained on here
     found, images = evaluation_data(trained, str(tmp_path / "both"))
     assert images.split == "held-out" and len(found) == 2
 
 
-def test_a_run_that_held_nothing_out_says_what_it_is_scored_by(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_held_nothing_out_says_what_it_is_scored_by(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = str(photographs(tmp_path / "photos", 24))
-    words = ["train", "vae", "--data", data, "--out", str(tmp_path / "runs"), "--training.hold-out", "0", *VAE, *SHORT]
+    words = [
+        "train",
+        "vae",
+        "--data",
+        data,
+        "--out",
+        str(tmp_path / "runs"),
+        "--training.hold-out",
+        "0",
+        *VAE,
+        *SHORT,
+    ]
     assert main(words) == 0
     run = next((tmp_path / "runs").iterdir())
     for older in (False, True):
@@ -140,7 +215,9 @@ COMMANDS = (
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=[words.split()[0] for words in COMMANDS])
-def test_every_command_says_which_images(words: str, own: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_says_which_images(
+    words: str, own: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data, run = own
     if words.startswith("compress"):  # in the images' own size, which must be one
         array = load_data(str(data), size=32, channels=3)
@@ -151,25 +228,57 @@ def test_every_command_says_which_images(words: str, own: tuple[Path, Path], tmp
     assert "6 " in said and "test image" not in said
     assert "6 held-out images" in said or "6 of 6 held-out images" in said
     for record in tmp_path.glob("*.json"):
-        assert json.loads(record.read_text())["evaluated on"] == {"split": "held-out", "images": 6, "of": 60, "seed": 0}
+        assert json.loads(record.read_text())["evaluated on"] == {
+            "split": "held-out",
+            "images": 6,
+            "of": 60,
+            "seed": 0,
+        }
 
 
-def test_a_classifier_is_scored_by_images_of_all_members_that_none_saw(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_classifier_is_scored_by_images_of_all_members_that_none_saw(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = str(photographs(tmp_path / "photos", 60))
-    small = ["--model.width", "8", "--model.generator-width", "8", "--model.labelled", "8"]
+    small = ["--model.width", "8", "--model.generator-width", "8", "--model.labeled", "8"]
     for seed in ("0", "1"):
-        words = ["train", "improved-gan", "--data", data, "--labels-per-class", "4", "--out", str(tmp_path / "runs")]
+        words = [
+            "train",
+            "improved-gan",
+            "--data",
+            data,
+            "--labels-per-class",
+            "4",
+            "--out",
+            str(tmp_path / "runs"),
+        ]
         assert main([*words, *small, *SHORT, "--training.seed", seed]) == 0
     runs = [str(run) for run in sorted((tmp_path / "runs").iterdir())]
-    assert "54 examples, 8 of them labelled, 6 more are held out" in capsys.readouterr().err
-    assert main(["classify", *runs, "--data", data, "--csv", str(tmp_path / "c.csv"), "--record", str(tmp_path / "c.json")]) == 0
+    assert "54 examples, 8 of them labeled, 6 more are held out" in capsys.readouterr().err
+    assert (
+        main(
+            [
+                "classify",
+                *runs,
+                "--data",
+                data,
+                "--csv",
+                str(tmp_path / "c.csv"),
+                "--record",
+                str(tmp_path / "c.json"),
+            ]
+        )
+        == 0
+    )
     assert "of 6 held-out images" in " ".join(capsys.readouterr().out.split())
     rows = [line.split(",")[0] for line in (tmp_path / "c.csv").read_text().splitlines()[1:]]
     assert rows == [str(i) for i in positions(evaluation_data(runs)[0])]
     assert json.loads((tmp_path / "c.json").read_text())["evaluated on"]["images"] == 6
 
 
-def test_what_is_too_few_says_what_to_do(own: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_too_few_says_what_to_do(
+    own: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data, run = own
     for words, code, sentence in (
         (
@@ -177,7 +286,11 @@ def test_what_is_too_few_says_what_to_do(own: tuple[Path, Path], tmp_path: Path,
             1,
             "hold fewer than 6 images out with --training.hold-out",
         ),
-        (f"evaluate {run} --network mnist/classifier", 2, "train with more held out (--training.hold-out)"),
+        (
+            f"evaluate {run} --network mnist/classifier",
+            2,
+            "train with more held out (--training.hold-out)",
+        ),
         (f"compress {run} --data {data} -o {tmp_path}/x.zx", 1, f"zeuxis compress {run} FOLDER"),
         (f"likelihood {run} --split half", 2, "expected test or train"),
     ):
@@ -190,7 +303,11 @@ def test_a_damaged_memory_is_refused(own: tuple[Path, Path], tmp_path: Path) -> 
     shutil.copytree(run, tmp_path / "run")
     damaged = Run(tmp_path / "run")
     hashes = damaged.read_tensors(FILE)[0]["hashes"]
-    for tensors in ({"hashes": hashes, "held_out": torch.tensor([60])}, {"hashes": hashes.float()}, {"hashes": hashes[:, None]}):
+    for tensors in (
+        {"hashes": hashes, "held_out": torch.tensor([60])},
+        {"hashes": hashes.float()},
+        {"hashes": hashes[:, None]},
+    ):
         damaged.write_tensors(FILE, tensors)
         with pytest.raises(ZeuxisError, match="damaged"):
             evaluation_data(damaged.folder, str(data))
@@ -206,60 +323,102 @@ def test_built_in_sets_hold_nothing_out_and_published_half_lives_stay() -> None:
     from zeuxis.training.held_out import held_out
 
     data = load_data("mnist", limit=100)
-    assert held_out(data, Training())["images"] == 0
-    longer = {name: r.training.average_limit for name, r in recipes().items() if r.training.half_life < r.training.average}
+    assert held_out(data, TrainingConfig())["images"] == 0
+    longer = {
+        name: r.training.average_limit
+        for name, r in recipes().items()
+        if r.training.half_life < r.training.average
+    }
     assert not longer, "a published recipe's half-life is cut: give it an average_limit"
-    assert Training(images=1000).half_life == 50 and Training(images=1000, average=0).half_life == 0
+    assert (
+        TrainingConfig(images=1000).half_life == 50
+        and TrainingConfig(images=1000, average=0).half_life == 0
+    )
 
 
 def test_python_does_as_the_command_line(own: tuple[Path, Path], tmp_path: Path) -> None:
     data, run = own
-    settings = replace(plan(model_class("vae"), Source(str(data))).settings, **{**tiny.settings("vae"), "network": "conv"})
-    result = zeuxis.train("vae", str(data), out=tmp_path, settings=settings, images=64, batch=16, film=0, threads=1)
+    config = replace(
+        plan(model_class("vae"), DataConfig(str(data))).config,
+        **{**tiny.config("vae"), "network": "conv"},
+    )
+    result = zeuxis.train(
+        "vae", str(data), out=tmp_path, config=config, images=64, batch=16, film=0, threads=1
+    )
     assert result.run is not None
     ours, theirs = (json.loads((at / "config.json").read_text()) for at in (result.run.folder, run))
-    assert ours["source"] == theirs["source"] and ours["training"] == theirs["training"]
-    assert all(torch.equal(a, b) for a, b in zip(result.model.parameters(), zeuxis.load(run).parameters(), strict=True))
+    assert ours["data"] == theirs["data"] and ours["training"] == theirs["training"]
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(result.model.parameters(), zeuxis.load(run).parameters(), strict=True)
+    )
     with pytest.raises(UsageError, match="either minutes or images"):
         zeuxis.train("vae", str(data), out=tmp_path, minutes=1, images=5)
 
 
-@pytest.mark.parametrize(("sides", "expected"), [((20, 40), 32), ((24, 96), 32), ((70, 200), 64), ((32, 32), 32), ((400, 400), 64)])
-def test_a_size_is_chosen_by_the_median(tmp_path: Path, sides: tuple[int, int], expected: int) -> None:
+@pytest.mark.parametrize(
+    ("sides", "expected"),
+    [((20, 40), 32), ((24, 96), 32), ((70, 200), 64), ((32, 32), 32), ((400, 400), 64)],
+)
+def test_a_size_is_chosen_by_the_median(
+    tmp_path: Path, sides: tuple[int, int], expected: int
+) -> None:
     data = photographs(tmp_path / "photos", 12, sides)
-    found = plan(model_class("dcgan"), Source(str(data)))
+    found = plan(model_class("dcgan"), DataConfig(str(data)))
     assert (found.source.size, found.source.channels) == (expected, 3)
     assert any("RGB" in note for note in found.notes)
     assert any("--size" in note for note in found.notes) == (sides != (32, 32))
-    assert plan(model_class("dcgan"), Source(str(data), 48, 1)).source == Source(str(data), 48, 1)
+    assert plan(model_class("dcgan"), DataConfig(str(data), 48, 1)).source == DataConfig(
+        str(data), 48, 1
+    )
 
 
 @pytest.mark.parametrize("n", [3, 60, 700])
 def test_length_and_batch_follow_from_the_set(n: int) -> None:
     for name in ("dcgan", "vae", "improved-gan", "pixelcnn", "classifier"):
         data = replace(tiny.images(n, 32, 3, classes=2), facts={"part": "all"})
-        found = plan(model_class(name), Source("mine"), given=data)
+        found = plan(model_class(name), DataConfig("mine"), given=data)
         t = found.training
         assert t.batch <= n and t.images <= 300 * n and t.half_life <= t.images / 20
         assert t.warmup <= t.images / 2
-    asked = plan(model_class("dcgan"), Source("mine"), "cifar10", data)
+    asked = plan(model_class("dcgan"), DataConfig("mine"), "cifar10", data)
     assert asked.training == recipes()["dcgan/cifar10"].training
 
 
 def test_many_epochs_get_a_better_command() -> None:
-    data, source = tiny.images(18), Source("photos")
+    data, source = tiny.images(18), DataConfig("photos")
     for images, many in ((5_401, True), (5_400, False)):
-        said = " ".join(length("dcgan", data, Training(images=images), source, ""))
+        said = " ".join(length("dcgan", data, TrainingConfig(images=images), source, ""))
         assert f"{images:,} images are seen" in said
         assert ("zeuxis train dcgan --data photos --training.images 5400" in said) == many
     published = recipes()["dcgan/mnist"].training
-    assert not length("dcgan", data, published, Source("mnist"), "dcgan/mnist")
-    assert length("dcgan", data, replace(published, images=2 * published.images), Source("mnist"), "dcgan/mnist")
+    assert not length("dcgan", data, published, DataConfig("mnist"), "dcgan/mnist")
+    assert length(
+        "dcgan",
+        data,
+        replace(published, images=2 * published.images),
+        DataConfig("mnist"),
+        "dcgan/mnist",
+    )
 
 
-def test_minutes_choose_the_length_and_end_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_minutes_choose_the_length_and_end_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = str(photographs(tmp_path / "photos", 20))
-    words = ["train", "vae", "--data", data, "--out", str(tmp_path / "runs"), *VAE, "--training.film", "2", "--training.threads", "1"]
+    words = [
+        "train",
+        "vae",
+        "--data",
+        data,
+        "--out",
+        str(tmp_path / "runs"),
+        *VAE,
+        "--training.film",
+        "2",
+        "--training.threads",
+        "1",
+    ]
     began = time.monotonic()
     assert main([*words, "--minutes", "0.03"]) == 0
     run = next((tmp_path / "runs").iterdir())
@@ -267,7 +426,10 @@ def test_minutes_choose_the_length_and_end_it(tmp_path: Path, monkeypatch: pytes
     assert about["minutes"] == 0.03 and about["images"] == Run(run).saved_images() > 0
     assert time.monotonic() - began < 30 and main(["train", "--resume", str(run)]) == 0
     assert main([*words, "--minutes", "0.03", "--training.images", "9"]) == 2
-    monkeypatch.setattr("zeuxis.experiments.train.in_minutes", lambda model, data, training, world: replace(training, images=10**8))
+    monkeypatch.setattr(
+        "zeuxis.experiments.train.in_minutes",
+        lambda model, data, training, world: replace(training, images=10**8),
+    )
     assert main([*words, "--minutes=0.02"]) == 0  # slower than it seemed
     slow = sorted((tmp_path / "runs").iterdir())[-1]
     about = json.loads((slow / "config.json").read_text())["training"]
@@ -279,17 +441,40 @@ def test_minutes_end_a_policy(tmp_path: Path) -> None:
     import tiny_envs
     from zeuxis.rl.optimization.on_policy import TRPO
 
-    agent = TRPO(tiny_envs.Corridor, Learning(steps=10**9, batch=40, horizon=20, minutes=0.005, workers=0, threads=1), quiet=True).learn()
+    agent = TRPO(
+        tiny_envs.Corridor,
+        OnPolicyConfig(steps=10**9, batch=40, horizon=20, minutes=0.005, workers=0, threads=1),
+        quiet=True,
+    ).learn()
     assert 0 < agent.steps < 10**9 and not agent.stopped
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["vae", "dcgan", "improved-gan", "pixelcnn", "infogan", "iaf-vae", "classifier"])
-def test_the_path_of_somebody_with_photographs(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "name", ["vae", "dcgan", "improved-gan", "pixelcnn", "infogan", "iaf-vae", "classifier"]
+)
+def test_the_path_of_somebody_with_photographs(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = str(photographs(tmp_path / "photos", 100, (24, 96)))
     assert main(["data", "check", data]) == 0
     labels = ["--labels-per-class", "10"] if name == "improved-gan" else []
-    assert main(["train", name, "--data", data, "--minutes", "0.2", "--out", str(tmp_path / "runs"), *labels]) == 0
+    assert (
+        main(
+            [
+                "train",
+                name,
+                "--data",
+                data,
+                "--minutes",
+                "0.2",
+                "--out",
+                str(tmp_path / "runs"),
+                *labels,
+            ]
+        )
+        == 0
+    )
     run = str(next((tmp_path / "runs").iterdir()))
     capsys.readouterr()
     if name in ("improved-gan", "classifier"):

@@ -1,4 +1,5 @@
-"""A model of one's own is trained, saved and loaded again; what a saved folder names is never imported."""
+"""A model of one's own is trained, saved and loaded again; what a saved folder names is never
+imported."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from zeuxis.cli import main
 from zeuxis.data.dataset import Spec
 from zeuxis.errors import UsageError
 from zeuxis.model import Model
-from zeuxis.ranges import Settings
+from zeuxis.ranges import BaseConfig
 from zeuxis.registry import model_class, models
 
 SOURCE = '''
@@ -59,7 +60,18 @@ class Tiny(Model):
         u = torch.rand(n, self.spec.size, generator=generator)
         return (255 * (u < self.net.weight[:, 0])).to(torch.uint8).view(n, *self.spec.shape)
 '''
-SHORT = ["--training.images", "64", "--training.batch", "16", "--training.film", "0", "--training.device", "cpu", "--training.threads", "1"]
+SHORT = [
+    "--training.images",
+    "64",
+    "--training.batch",
+    "16",
+    "--training.film",
+    "0",
+    "--training.device",
+    "cpu",
+    "--training.threads",
+    "1",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +100,9 @@ def forget() -> None:
 
 
 @pytest.mark.parametrize("named", ["own_tiny.py:Tiny", "own_tiny:Tiny", "./own_tiny.py:Tiny"])
-def test_trained_by_name_and_opened_by_name(named: str, folder: Path, capsys: pytest.CaptureFixture) -> None:
+def test_trained_by_name_and_opened_by_name(
+    named: str, folder: Path, capsys: pytest.CaptureFixture
+) -> None:
     assert main(["train", named, "--limit", "64", "--out", "runs", *SHORT]) == 0
     (run,) = Path("runs").iterdir()
     assert json.loads((run / "config.json").read_text())["class"] == "own_tiny:Tiny"
@@ -97,7 +111,9 @@ def test_trained_by_name_and_opened_by_name(named: str, folder: Path, capsys: py
     capsys.readouterr()
     assert main(["sample", str(run), "--n", "4"]) == 2
     assert "was defined in own_tiny:Tiny, which is not imported" in capsys.readouterr().err
-    with pytest.raises(UsageError, match="import that module first, or on the command line add --import own_tiny"):
+    with pytest.raises(
+        UsageError, match="import that module first, or on the command line add --import own_tiny"
+    ):
         zeuxis.load(run)
     assert "own_tiny" not in sys.modules, "a saved folder imports nothing"
     assert main(["sample", str(run), "--n", "4", "--import", "own_tiny.py"]) == 0
@@ -111,7 +127,9 @@ def test_trained_in_python_by_class_and_by_words(folder: Path) -> None:
     again = zeuxis.train(kind, tiny.images(), out="runs", training=tiny.training())
     assert torch.equal(result.model.net.weight, again.model.net.weight)
     path = zeuxis.save(result.model, "saved")
-    assert type(zeuxis.load(path)) is kind and torch.equal(zeuxis.load(path).net.weight, result.model.net.weight)
+    assert type(zeuxis.load(path)) is kind and torch.equal(
+        zeuxis.load(path).net.weight, result.model.net.weight
+    )
 
 
 @pytest.mark.parametrize("entry", ["os:system", "own_evil:Evil", "own_evil.py:Evil", "own_evil"])
@@ -132,20 +150,22 @@ def test_a_saved_folder_never_decides_what_is_imported(entry: str, folder: Path)
 def test_a_name_is_given_once(folder: Path) -> None:
     class First(Model):
         name = "own-first"
-        Config = Settings
+        Config = BaseConfig
 
     for taken in ("own-first", "dcgan"):
-        with pytest.raises(UsageError, match=f"There is a model '{taken}' already, .*: give .*Second another name"):
+        with pytest.raises(
+            UsageError, match=f"There is a model '{taken}' already, .*: give .*Second another name"
+        ):
 
             class Second(Model):
                 name = taken
-                Config = Settings
+                Config = BaseConfig
 
     with pytest.raises(UsageError, match="give a text without / and :"):
 
         class Third(Model):
             name = "mnist/own"
-            Config = Settings
+            Config = BaseConfig
 
     (folder / "own_taken.py").write_text(SOURCE.replace("NAME", "vae"))
     with pytest.raises(UsageError, match="There is a model 'vae' already"):
@@ -158,7 +178,7 @@ def test_a_class_may_be_defined_again_in_its_place() -> None:
 
         class Again(Model):
             name = "own-again"
-            Config = Settings
+            Config = BaseConfig
 
     assert models()["own-again"] is Again
 
@@ -171,7 +191,11 @@ def test_save_refuses_what_load_could_not_find(tmp_path: Path) -> None:
 
     for model in (Nameless(kind.Config(maps=(4,), hidden=4, latent=2), Spec("x", (1, 8, 8))),):
         with pytest.raises(
-            UsageError, match=r"Nameless could not be found again .* give the class a name of its own, as in name = \"nameless\""
+            UsageError,
+            match=(
+                r"Nameless could not be found again .* give the class a name of its "
+                r"own, as in name = \"nameless\""
+            ),
         ):
             zeuxis.save(model, tmp_path / "saved")
     with pytest.raises(UsageError, match="Nameless could not be found again"):
@@ -195,7 +219,10 @@ MISTAKES = {
     "own_tiny.py:": "has no class ''",
     ":Tiny": "'' is no module",
     "own tiny:Tiny": "is no module",
-    "own_wrong.py:Tiny": r"'own_wrong.py' cannot be imported \(own_wrong.py, line 1\): ZeroDivisionError",
+    "own_wrong.py:Tiny": (
+        r"'own_wrong.py' cannot be imported \(own_wrong.py, line 1\): "
+        r"ZeroDivisionError"
+    ),
     "own_syntax.py:Tiny": "'own_syntax.py' cannot be imported.*SyntaxError",
     "own_exit.py:Tiny": "'own_exit.py' cannot be imported.*SystemExit",
     "own_tiny.py:TinyConfig": "is no model",
@@ -204,7 +231,9 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("named", MISTAKES)
-def test_a_wrong_place_gets_a_sentence(named: str, folder: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_wrong_place_gets_a_sentence(
+    named: str, folder: Path, capsys: pytest.CaptureFixture
+) -> None:
     (folder / "own_wrong.py").write_text("1 / 0\n")
     (folder / "own_syntax.py").write_text("def\n")
     (folder / "own_exit.py").write_text("raise SystemExit(0)\n")
@@ -219,7 +248,9 @@ def test_import_needs_a_module_and_a_command(capsys: pytest.CaptureFixture) -> N
     assert main(["--import", "json"]) == 2 and "Name a command" in capsys.readouterr().err
 
 
-def test_settings_that_check_nothing_themselves_are_checked(folder: Path, capsys: pytest.CaptureFixture) -> None:
+def test_settings_that_check_nothing_themselves_are_checked(
+    folder: Path, capsys: pytest.CaptureFixture
+) -> None:
     kind = registry.named("own_tiny.py:Tiny")
     for wrong in ({"lr": float("nan")}, {"width": 2**63}):
         with pytest.raises(UsageError, match=f"--model.{next(iter(wrong))} must be "):
@@ -233,9 +264,21 @@ def test_models_of_installed_packages_are_found(folder: Path) -> None:
     site = folder / "site"
     (site / "own_pack-1.dist-info").mkdir(parents=True)
     shutil.copy(folder / "own_tiny.py", site / "own_pack.py")
-    (site / "own_pack-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: own-pack\nVersion: 1\n")
-    (site / "own_pack-1.dist-info" / "entry_points.txt").write_text("[zeuxis.models]\nown = own_pack:Tiny\nbad = own_gone:Tiny\n")
-    code = "import warnings; warnings.simplefilter('ignore'); import zeuxis; print(zeuxis.models()['own-tiny'].__module__)"
+    (site / "own_pack-1.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: own-pack\nVersion: 1\n"
+    )
+    (site / "own_pack-1.dist-info" / "entry_points.txt").write_text(
+        "[zeuxis.models]\nown = own_pack:Tiny\nbad = own_gone:Tiny\n"
+    )
+    code = (
+        "import warnings; warnings.simplefilter('ignore'); import zeuxis; "
+        "print(zeuxis.models()['own-tiny'].__module__)"
+    )
     path = os.pathsep.join([str(site), *filter(None, sys.path)])
-    done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
     assert done.stdout == "own_pack\n", done.stderr

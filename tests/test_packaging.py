@@ -18,13 +18,24 @@ ROOT = Path(__file__).resolve().parents[1]
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("dist")
     done = subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)], capture_output=True, text=True
+        [
+            sys.executable,
+            "-m",
+            "build",
+            "--wheel",
+            "--no-isolation",
+            "--outdir",
+            str(out),
+            str(ROOT),
+        ],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     return next(out.glob("*.whl"))
 
 
-def test_the_wheel_holds_code_data_models_and_licences(wheel: Path) -> None:
+def test_the_wheel_holds_code_data_models_and_licenses(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as file:
         names = set(file.namelist())
         size = sum(info.compress_size for info in file.infolist())
@@ -35,7 +46,9 @@ def test_the_wheel_holds_code_data_models_and_licences(wheel: Path) -> None:
     assert {"zeuxis/py.typed", "zeuxis/data/files/mnist/NOTICE.md"} <= names
     pixels = ("pixelcnn", "pixelcnn-whole", "pixelrnn", "pixelrnn-row")
     for model in ("dcgan", "classifier", "improved-gan", "infogan", "vae", "iaf-vae", *pixels):
-        assert {f"zeuxis/shipped/mnist/{model}/{name}" for name in ("config.json", "model.safetensors")} <= names
+        assert {
+            f"zeuxis/shipped/mnist/{model}/{name}" for name in ("config.json", "model.safetensors")
+        } <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert any(name.endswith("licenses/NOTICE.md") for name in names)
     assert not any(name.startswith(("tests", "runs", "benchmarks")) for name in names)
@@ -48,12 +61,19 @@ def test_shipped_models_are_small() -> None:
 
 
 def test_every_version_is_pinned_exactly() -> None:
-    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
+    lines = [
+        line
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[^=]+", line) for line in lines)
     pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    needed = [*project["dependencies"], *(d for e in ("data", "track", "metrics", "docs", "dev") for d in extras[e])]
+    needed = [
+        *project["dependencies"],
+        *(d for e in ("data", "track", "metrics", "docs", "dev") for d in extras[e]),
+    ]
     for requirement in needed:
         name = re.split(r"[\[<>=!~; ]", requirement)[0].lower()
         assert name in pinned | {"zeuxis"}, f"{name} is not pinned for make demo and make test"
@@ -66,6 +86,11 @@ def test_the_wheel_works_in_an_empty_environment(wheel: Path, tmp_path: Path) ->
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
     python = tmp_path / "venv" / "bin" / "python"
     subprocess.run([python, "-m", "pip", "install", "-q", "torch==2.13.0", str(wheel)], check=True)
-    done = subprocess.run([python.with_name("zeuxis"), "sample", "mnist/dcgan", "--n", "4"], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [python.with_name("zeuxis"), "sample", "mnist/dcgan", "--n", "4"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "samples.png").stat().st_size > 0

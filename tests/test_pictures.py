@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import config, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -32,7 +32,9 @@ def test_a_grid_holds_every_pixel_in_its_place() -> None:
     for i in range(5):
         row, column = divmod(i, 2)
         for r, c in ((0, 0), (3, 5), (2, 1)):
-            assert sheet.getpixel((1 + column * 7 + c, 1 + row * 5 + r)) == tuple(x[i, :, r, c].tolist())
+            assert sheet.getpixel((1 + column * 7 + c, 1 + row * 5 + r)) == tuple(
+                x[i, :, r, c].tolist()
+            )
 
 
 def test_the_clock_shows_the_share_done() -> None:
@@ -85,8 +87,13 @@ def test_mp4_needs_an_encoder_and_says_so(tmp_path: Path, monkeypatch: pytest.Mo
         write_film([], tmp_path / "film.webp")
 
 
-@given(st.integers(2, 200), st.integers(1, 500), st.integers(1000, 10**7), st.sampled_from(["linear", "log"]))
-@settings(max_examples=50, deadline=None)
+@given(
+    st.integers(2, 200),
+    st.integers(1, 500),
+    st.integers(1000, 10**7),
+    st.sampled_from(["linear", "log"]),
+)
+@config(max_examples=50, deadline=None)
 def test_film_times_run_from_zero_to_the_end(n: int, first: int, total: int, clock: str) -> None:
     times = film_times(n, first, total, clock)
     assert times == sorted(set(times))
@@ -124,7 +131,9 @@ def test_a_great_circle_keeps_the_distance_from_the_origin() -> None:
     b = b / b.norm() * a.norm()
     way = torch.stack([great_circle(a, b, t / 10) for t in range(11)])
     torch.testing.assert_close(way.norm(dim=1), a.norm().expand(11))
-    angles = [math.acos(float((p @ q / p.norm() / q.norm()).clamp(-1, 1))) for p, q in pairwise(way)]
+    angles = [
+        math.acos(float((p @ q / p.norm() / q.norm()).clamp(-1, 1))) for p, q in pairwise(way)
+    ]
     assert max(angles) - min(angles) < 1e-3
     torch.testing.assert_close(great_circle(a, a * 2, 0.5), a * 1.5)
 
@@ -141,10 +150,26 @@ def test_arithmetic_is_on_means() -> None:
 
 
 def test_a_record_says_everything(tmp_path: Path) -> None:
-    path = write_record(tmp_path / "results" / "a.json", {"error": 1.5}, seconds=3.21, seed=4, paper="2.0 (Table 1)", note="small")
+    path = write_record(
+        tmp_path / "results" / "a.json",
+        {"error": 1.5},
+        seconds=3.21,
+        seed=4,
+        paper="2.0 (Table 1)",
+        note="small",
+    )
     record = json.loads(path.read_text())
     assert record["figures"] == {"error": 1.5}
-    assert {"command", "machine", "date", "zeuxis", "seed", "seconds", "paper", "note"} <= record.keys()
+    assert {
+        "command",
+        "machine",
+        "date",
+        "zeuxis",
+        "seed",
+        "seconds",
+        "paper",
+        "note",
+    } <= record.keys()
     assert "torch" in record["machine"]
     (tmp_path / "file").write_text("")
     with pytest.raises(ZeuxisError, match="could not be written"):
@@ -154,11 +179,19 @@ def test_a_record_says_everything(tmp_path: Path) -> None:
 def test_tensorboard_gets_the_figures(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     run = Run.create(tmp_path, "test")
-    fit(tiny.model("dcgan"), tiny.images(), run, tiny.training(log_every=16, track="tensorboard"), quiet=True)
+    fit(
+        tiny.model("dcgan"),
+        tiny.images(),
+        run,
+        tiny.training(log_every=16, track="tensorboard"),
+        quiet=True,
+    )
     assert list(run.path("tensorboard").glob("events*"))
 
 
-def test_a_tracker_that_is_not_installed_names_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tracker_that_is_not_installed_names_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def absent(name: str) -> None:
         raise ImportError(name)
 
@@ -172,8 +205,8 @@ def test_other_trackers_get_the_figures(tmp_path: Path, monkeypatch: pytest.Monk
 
     class Service:
         @staticmethod
-        def init(**settings: object) -> None:
-            calls.append(settings)
+        def init(**config: object) -> None:
+            calls.append(config)
 
         @staticmethod
         def log(figures: dict[str, float]) -> None:
@@ -183,4 +216,7 @@ def test_other_trackers_get_the_figures(tmp_path: Path, monkeypatch: pytest.Monk
     send = tracker("trackio", Run(tmp_path), {"lr": 1})
     assert send is not None
     send({"loss": 2.0}, 30)
-    assert calls == [{"project": "zeuxis", "name": tmp_path.name, "config": {"lr": 1}}, {"loss": 2.0, "images": 30}]
+    assert calls == [
+        {"project": "zeuxis", "name": tmp_path.name, "config": {"lr": 1}},
+        {"loss": 2.0, "images": 30},
+    ]

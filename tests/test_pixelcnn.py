@@ -15,7 +15,7 @@ from zeuxis.capabilities import CanComplete, CanLogProb, CanScan
 from zeuxis.checkpoints.weights import build
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import UsageError
-from zeuxis.nn.masked import colours_of, masked
+from zeuxis.nn.masked import colors_of, masked
 from zeuxis.nn.toeplitz_conv import convolved, spans
 from zeuxis.noise import Noise
 from zeuxis.recipes import recipes
@@ -23,11 +23,12 @@ from zeuxis.registry import models
 from zeuxis.training.loop import fit
 
 SMALL = {"maps": 7, "layers": 2, "head": 8}
-BROAD = {"maps": 17, "layers": 2, "head": 16}  # enough units that no colour's are all off
+BROAD = {"maps": 17, "layers": 2, "head": 16}  # enough units that no color's are all off
 
 
 def paper_sees(shape: tuple[int, int, int], first: int, kernel: int, layers: int) -> Tensor:
-    """Who sees whom by the paper's rules for square kernels, followed number by number through the layers."""
+    """Who sees whom by the paper's rules for square kernels, followed number by number through the
+    layers."""
     channels, height, width = shape
     places = [(r, c, k) for r in range(height) for c in range(width) for k in range(channels)]
 
@@ -49,14 +50,14 @@ def paper_sees(shape: tuple[int, int, int], first: int, kernel: int, layers: int
 
 @pytest.mark.parametrize("kind", ["A", "B"])
 def test_masks_are_the_papers(kind: str) -> None:
-    conv = masked(6, 7, 5, kind, colours=3)
+    conv = masked(6, 7, 5, kind, colors=3)
     assert conv.mask is not None
     assert conv.mask.shape == (7, 6, 3, 5)
     assert conv.mask[:, :, :2].all(), "rows above are seen"
     assert conv.mask[:, :, 2, :2].all(), "the left is seen"
     assert not conv.mask[:, :, 2, 3:].any(), "the right is not"
-    for o, colour in enumerate(colours_of(7, 3).tolist()):
-        expected = [float(i < colour if kind == "A" else i <= colour) for i in (0, 0, 1, 1, 2, 2)]
+    for o, color in enumerate(colors_of(7, 3).tolist()):
+        expected = [float(i < color if kind == "A" else i <= color) for i in (0, 0, 1, 1, 2, 2)]
         assert conv.mask[o, :, 2, 2].tolist() == expected
 
 
@@ -66,7 +67,9 @@ def test_the_plain_network_sees_what_the_papers_masks_let_it_see(channels: int) 
     expected = paper_sees((channels, 5, 6), 5, 3, 2)
     assert torch.equal(causal.influence(model.network, (channels, 5, 6), channels), expected)
     assert not (expected & ~causal.earlier(len(expected))).any()
-    assert (causal.earlier(len(expected)) & ~expected).any(), "the blind spot that the gated network is without"
+    assert (causal.earlier(len(expected)) & ~expected).any(), (
+        "the blind spot that the gated network is without"
+    )
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -78,9 +81,18 @@ def test_a_first_kernel_as_large_as_the_image_leaves_no_blind_spot(channels: int
 
 @pytest.mark.parametrize(
     ("channels", "shape", "kernel"),
-    [(1, (6, 5), 11), (1, (3, 7), 7), (3, (5, 4), 7), (2, (5, 9), 21), (1, (1, 4), 5), (1, (7, 2), 7)],
+    [
+        (1, (6, 5), 11),
+        (1, (3, 7), 7),
+        (3, (5, 4), 7),
+        (2, (5, 9), 21),
+        (1, (1, 4), 5),
+        (1, (7, 2), 7),
+    ],
 )
-def test_kernels_with_more_taps_than_the_image_has_places_are_the_convolution(channels: int, shape: tuple[int, int], kernel: int) -> None:
+def test_kernels_with_more_taps_than_the_image_has_places_are_the_convolution(
+    channels: int, shape: tuple[int, int], kernel: int
+) -> None:
     torch.manual_seed(0)
     conv = masked(channels, 6, kernel, "A", channels).double()
     x = torch.randn(3, channels, *shape, dtype=torch.float64, requires_grad=True)
@@ -96,15 +108,21 @@ def test_kernels_with_more_taps_than_the_image_has_places_are_the_convolution(ch
         assert torch.allclose(fast, plain(), atol=1e-12)
         wanted = [x, *conv.parameters()]
         for got, expected in zip(
-            torch.autograd.grad((fast * mixed).sum(), wanted), torch.autograd.grad((plain() * mixed).sum(), wanted), strict=True
+            torch.autograd.grad((fast * mixed).sum(), wanted),
+            torch.autograd.grad((plain() * mixed).sum(), wanted),
+            strict=True,
         ):
             assert torch.allclose(got, expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("kernel", [3, 5])
-def test_the_gated_network_sees_everything_before_and_nothing_after(channels: int, kernel: int) -> None:
-    model = causal.make("pixelcnn", (channels, 5, 5), network="gated", kernel=kernel, levels=4, **BROAD)
+def test_the_gated_network_sees_everything_before_and_nothing_after(
+    channels: int, kernel: int
+) -> None:
+    model = causal.make(
+        "pixelcnn", (channels, 5, 5), network="gated", kernel=kernel, levels=4, **BROAD
+    )
     seen = causal.influence(model.network, (channels, 5, 5), channels)
     assert torch.equal(seen, causal.earlier(len(seen)))
 
@@ -119,12 +137,16 @@ VARIANTS = [
 
 
 @pytest.mark.parametrize(("shape", "classes", "changes"), VARIANTS)
-def test_a_scan_gives_the_conditionals_and_the_likelihood_is_their_sum(shape: tuple, classes: int, changes: dict) -> None:
+def test_a_scan_gives_the_conditionals_and_the_likelihood_is_their_sum(
+    shape: tuple, classes: int, changes: dict
+) -> None:
     causal.check_scan(causal.make("pixelcnn", shape, classes, **SMALL, **changes))
 
 
 @pytest.mark.parametrize(("shape", "classes", "changes"), VARIANTS)
-def test_the_cached_sampler_gives_the_naive_ones_images(shape: tuple, classes: int, changes: dict) -> None:
+def test_the_cached_sampler_gives_the_naive_ones_images(
+    shape: tuple, classes: int, changes: dict
+) -> None:
     causal.check_sampler(causal.make("pixelcnn", shape, classes, **SMALL, **changes))
 
 
@@ -135,8 +157,12 @@ def test_the_cached_sampler_gives_the_naive_ones_digits_in_float32() -> None:
 
 
 @pytest.mark.parametrize("network", ["plain", "gated"])
-@pytest.mark.parametrize(("shape", "levels"), [((1, 2, 2), 2), ((1, 2, 2), 3), ((3, 1, 2), 3), ((2, 2, 2), 2)])
-def test_probabilities_of_a_tiny_space_add_up_to_one(network: str, shape: tuple, levels: int) -> None:
+@pytest.mark.parametrize(
+    ("shape", "levels"), [((1, 2, 2), 2), ((1, 2, 2), 3), ((3, 1, 2), 3), ((2, 2, 2), 2)]
+)
+def test_probabilities_of_a_tiny_space_add_up_to_one(
+    network: str, shape: tuple, levels: int
+) -> None:
     model = causal.make("pixelcnn", shape, network=network, levels=levels, **SMALL)
     p = model.log_prob(causal.all_images(shape, levels)).nats.exp()
     assert p.sum().item() == pytest.approx(1, abs=1e-10)
@@ -146,8 +172,11 @@ def test_probabilities_of_a_tiny_space_add_up_to_one(network: str, shape: tuple,
 @pytest.mark.parametrize("network", ["plain", "gated"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_scan_costs_the_operations_of_one_pass(network: str, channels: int) -> None:
-    """More only by the mask's zeros within a row, and by a first kernel that reaches outside the image."""
-    model = causal.make("pixelcnn", (channels, 7, 7), network=network, maps=24, layers=2, head=24, levels=2)
+    """More only by the mask's zeros within a row, and by a first kernel that reaches outside the
+    image."""
+    model = causal.make(
+        "pixelcnn", (channels, 7, 7), network=network, maps=24, layers=2, head=24, levels=2
+    )
     x = causal.random_images(model, 4)
     once = causal.operations(lambda: model.log_prob(x))
     assert 0.5 < causal.operations(lambda: causal.walk(model, 4)) / once < 1.2
@@ -162,7 +191,7 @@ def test_a_mixture_of_classes_is_the_likelihood_without_a_class() -> None:
     torch.testing.assert_close(model.log_prob(x).nats.exp(), each.mean(0))
 
 
-def test_unlabelled_images_train_a_conditional_model_too() -> None:
+def test_unlabeled_images_train_a_conditional_model_too() -> None:
     x = torch.randint(0, 2, (64, 1, 6, 6), dtype=torch.uint8) * 255
     data = Dataset(Spec("some", (1, 6, 6), 2), x, torch.arange(64) % 3 - 1)
     model = build("pixelcnn", PixelCNNConfig(network="gated", conditional=True, **SMALL), data.spec)
@@ -182,14 +211,20 @@ def test_samples_follow_the_law() -> None:
 def test_temperature_sharpens() -> None:
     model = causal.make("pixelcnn", (1, 4, 4), **SMALL)
     nats = [
-        model.log_prob(model.sample(400, temperature=t, generator=torch.Generator().manual_seed(0))).nats.mean() for t in (0.3, 1.0, 3.0)
+        model.log_prob(
+            model.sample(400, temperature=t, generator=torch.Generator().manual_seed(0))
+        ).nats.mean()
+        for t in (0.3, 1.0, 3.0)
     ]
     assert nats[0] > nats[1] > nats[2]
 
 
-@pytest.mark.parametrize(("mask", "tries"), [([0, 0, 1, 1], 1), ([1, 0, 1, 0], 48), ([1, 1, 1, 0], 48)])
+@pytest.mark.parametrize(
+    ("mask", "tries"), [([0, 0, 1, 1], 1), ([1, 0, 1, 0], 48), ([1, 1, 1, 0], 48)]
+)
 def test_completions_follow_the_exact_conditional(mask: list[int], tries: int) -> None:
-    """Of four binary pixels: exactly for a given beginning, in the limit of many tries for any other mask."""
+    """Of four binary pixels: exactly for a given beginning, in the limit of many tries for any
+    other mask."""
     model, n = causal.make("pixelcnn", (1, 2, 2), seed=3, **SMALL), 1500
     hidden = torch.tensor(mask).bool().view(2, 2)
     x = torch.full((n, 1, 2, 2), 255, dtype=torch.uint8)
@@ -199,14 +234,21 @@ def test_completions_follow_the_exact_conditional(mask: list[int], tries: int) -
     fits = (every[:, 0][:, ~hidden] == 255).all(1)
     p = torch.where(fits, model.log_prob(every).nats.exp(), 0.0)
     p = p / p.sum()
-    counts = torch.bincount((in_order(done) // 255 * torch.tensor([8, 4, 2, 1])).sum(1), minlength=16)
+    counts = torch.bincount(
+        (in_order(done) // 255 * torch.tensor([8, 4, 2, 1])).sum(1), minlength=16
+    )
     assert ((counts - n * p).abs() < 4.5 * (n * p * (1 - p)).sqrt() + 1).all()
 
 
 def test_completion_keeps_what_is_given_and_fills_the_rest() -> None:
     model = causal.make("pixelcnn", (3, 4, 4), levels=4, **SMALL)
     x = causal.random_images(model, 5)
-    for mask in (torch.rand(4, 4) < 0.5, torch.rand(3, 4, 4) < 0.5, torch.rand(5, 3, 4, 4) < 0.5, torch.ones(4, 4)):
+    for mask in (
+        torch.rand(4, 4) < 0.5,
+        torch.rand(3, 4, 4) < 0.5,
+        torch.rand(5, 3, 4, 4) < 0.5,
+        torch.ones(4, 4),
+    ):
         done = model.complete(x, mask, generator=torch.Generator().manual_seed(1))
         missing = mask.bool().expand(5, 3, 4, 4)
         assert torch.equal(done[~missing], x[~missing])
@@ -222,8 +264,14 @@ def test_it_learns_a_law_of_known_entropy() -> None:
     x = (kind * 255).to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 6, 6).contiguous()
     data = Dataset(Spec("flat", (1, 6, 6)), x)
     for network in ("plain", "gated"):
-        model = build("pixelcnn", PixelCNNConfig(network=network, maps=8, layers=1, head=8, lr=1e-2), data.spec)
-        model = fit(model, data, training=tiny.training(images=3200, batch=32, average=100), quiet=True).model
+        model = build(
+            "pixelcnn",
+            PixelCNNConfig(network=network, maps=8, layers=1, head=8, lr=1e-2),
+            data.spec,
+        )
+        model = fit(
+            model, data, training=tiny.training(images=3200, batch=32, average=100), quiet=True
+        ).model
         assert isinstance(model, PixelCNN)
         assert -model.log_prob(x).nats.mean().item() == pytest.approx(0.6931, abs=0.04)
         drawn = in_order(model.sample(64, generator=torch.Generator().manual_seed(0)))
@@ -236,7 +284,8 @@ def test_full_sizes() -> None:
             model = PixelCNN(PixelCNNConfig(**changes), Spec("x", shape))
         return round(sum(p.numel() for p in model.parameters()) / 1e6, 2)
 
-    # 15 blocks of 2 x 256 x 128 + 6 x 128^2 weights and heads of 1,024: 4.6 million with the first layer and biases.
+    # 15 blocks of 2 x 256 x 128 + 6 x 128^2 weights and heads of 1,024: 4.6 million with the first
+    # layer and biases.
     assert weights((3, 32, 32)) == 4.59
     assert weights((1, 28, 28)) == 2.48
 
@@ -262,13 +311,15 @@ def test_capabilities() -> None:
 )
 def test_settings_that_cannot_work(changes: dict, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
-        PixelCNN(PixelCNNConfig(**changes), Spec("tiny", (1, 5, 5), 0 if "network" in changes else 3))
+        PixelCNN(
+            PixelCNNConfig(**changes), Spec("tiny", (1, 5, 5), 0 if "network" in changes else 3)
+        )
 
 
 def test_images_that_do_not_fit() -> None:
     model = causal.make("pixelcnn", (1, 4, 4), **SMALL)
     x = torch.full((2, 1, 4, 4), 100, dtype=torch.uint8)
-    with pytest.raises(UsageError, match="binarise them"):
+    with pytest.raises(UsageError, match="binarize them"):
         model.log_prob(x)
     with pytest.raises(UsageError, match="mask has shape"):
         model.complete(x * 0, torch.ones(3, 3))
@@ -286,26 +337,48 @@ def test_images_that_do_not_fit() -> None:
 
 
 def test_every_recipe_builds_and_states_a_source_for_its_target() -> None:
-    found = {name: recipe for name, recipe in recipes().items() if recipe.model in ("pixelcnn", "pixelcnnpp", "pixelrnn")}
+    found = {
+        name: recipe
+        for name, recipe in recipes().items()
+        if recipe.model in ("pixelcnn", "pixelcnnpp", "pixelrnn")
+    }
     targets = " ".join(recipe.target for recipe in found.values())
-    for figure in ("81.30", "80.54", "80.75", "79.20", "3.14", "3.03", "3.07", "3.00", "2.92", "2.94"):
+    for figure in (
+        "81.30",
+        "80.54",
+        "80.75",
+        "79.20",
+        "3.14",
+        "3.03",
+        "3.07",
+        "3.00",
+        "2.92",
+        "2.94",
+    ):
         assert figure in targets
     for name, recipe in found.items():
         assert bool(recipe.source) == bool(recipe.target), name
         shape = (3, 32, 32) if recipe.data == "cifar10" else (1, 28, 28)
         with torch.device("meta"):
-            models()[recipe.model](recipe.settings, Spec("x", shape, 10))  # type: ignore[call-arg]
+            models()[recipe.model](recipe.config, Spec("x", shape, 10))  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("name", ["pixelcnn", "pixelrnn"])
 def test_binary_models_draw_every_pixel_anew_with_its_brightness_as_probability(name: str) -> None:
     model = tiny.model(name)
-    grey = torch.full((400, 1, 8, 8), 64, dtype=torch.uint8)
-    drawn, again = (model.observed(grey, Noise(0, step, slice(0, 400), 400)).float() for step in (0, 400))
+    gray = torch.full((400, 1, 8, 8), 64, dtype=torch.uint8)
+    drawn, again = (
+        model.observed(gray, Noise(0, step, slice(0, 400), 400)).float() for step in (0, 400)
+    )
     assert set(drawn.unique().tolist()) == {0.0, 1.0}
     assert drawn.mean().item() == pytest.approx(64 / 255, abs=0.015)
-    assert (drawn != again).float().mean().item() == pytest.approx(2 * 64 / 255 * (1 - 64 / 255), abs=0.02)
-    for rest in ((1, 2, 3), (0,)):  # within an image, and of a place over the images: 64 and 400 draws
+    assert (drawn != again).float().mean().item() == pytest.approx(
+        2 * 64 / 255 * (1 - 64 / 255), abs=0.02
+    )
+    for rest in (
+        (1, 2, 3),
+        (0,),
+    ):  # within an image, and of a place over the images: 64 and 400 draws
         variance = drawn.var(rest).mean().item()
         assert variance == pytest.approx(64 / 255 * (1 - 64 / 255), abs=0.02)
     still = 255 * torch.randint(0, 2, (5, 1, 8, 8), dtype=torch.uint8)

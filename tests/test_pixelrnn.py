@@ -1,4 +1,5 @@
-"""PixelRNN: rows and diagonals against recurrences written place by place, who sees whom, the cached scan."""
+"""PixelRNN: rows and diagonals against recurrences written place by place, who sees whom, the
+cached scan."""
 
 from __future__ import annotations
 
@@ -33,8 +34,13 @@ def test_diagonals_hold_every_place_once_and_rows_their_own() -> None:
     assert along_rows(3, 4).order.tolist() == [list(range(12))]
 
 
-@pytest.mark.parametrize("plan", [along_rows(3, 4), *(along_diagonals(*size) for size in ((3, 4), (4, 3), (1, 4), (4, 1)))])
-def test_no_two_places_share_a_slot_and_each_tap_is_read_from_slots_filled_before(plan: Plan) -> None:
+@pytest.mark.parametrize(
+    "plan",
+    [along_rows(3, 4), *(along_diagonals(*size) for size in ((3, 4), (4, 3), (1, 4), (4, 1)))],
+)
+def test_no_two_places_share_a_slot_and_each_tap_is_read_from_slots_filled_before(
+    plan: Plan,
+) -> None:
     filled = set(plan.border.tolist())
     assert set(plan.learned.tolist()) <= filled
     for step in plan.steps:
@@ -46,7 +52,10 @@ def test_no_two_places_share_a_slot_and_each_tap_is_read_from_slots_filled_befor
     assert filled == set(range(plan.slots))
 
 
-@pytest.mark.parametrize(("directions", "plan"), [(1, along_rows(3, 4)), (2, along_diagonals(3, 4)), (2, along_diagonals(4, 1))])
+@pytest.mark.parametrize(
+    ("directions", "plan"),
+    [(1, along_rows(3, 4)), (2, along_diagonals(3, 4)), (2, along_diagonals(4, 1))],
+)
 def test_gradients_by_hand_are_those_of_differences(directions: int, plan: Plan) -> None:
     places, taps = sum(step.places for step in plan.steps), len(plan.steps[0].taps)
     shapes = (3, places, 2), (directions, 8, 3 + taps * 2), (directions, 8), (2, directions, 2)
@@ -55,14 +64,22 @@ def test_gradients_by_hand_are_those_of_differences(directions: int, plan: Plan)
 
 
 @pytest.mark.parametrize("autocast", [False, True])
-def test_products_in_bfloat16_change_a_walk_and_its_gradients_by_their_rounding_alone(autocast: bool) -> None:
+def test_products_in_bfloat16_change_a_walk_and_its_gradients_by_their_rounding_alone(
+    autocast: bool,
+) -> None:
     plan, generator = along_diagonals(4, 5), torch.Generator().manual_seed(0)
-    inputs = [torch.randn(shape, generator=generator) for shape in ((4, 20, 3), (2, 16, 12), (2, 16), (2, 2, 4))]
+    inputs = [
+        torch.randn(shape, generator=generator)
+        for shape in ((4, 20, 3), (2, 16, 12), (2, 16), (2, 2, 4))
+    ]
     found = []
     for kind in (torch.bfloat16, torch.float64):
         exact = torch.promote_types(kind, torch.float32)
         own = exact if autocast else kind
-        leaves = [t.to(k).detach().clone().requires_grad_() for t, k in zip(inputs, (own, exact, exact, exact), strict=True)]
+        leaves = [
+            t.to(k).detach().clone().requires_grad_()
+            for t, k in zip(inputs, (own, exact, exact, exact), strict=True)
+        ]
         with torch.autocast("cpu", kind, enabled=autocast and kind == torch.bfloat16):
             h = Walk.apply(*leaves, plan)
         assert h.dtype == kind
@@ -87,7 +104,7 @@ def images(x: Tensor) -> Tensor:
     return x.permute(3, 0, 1, 2)
 
 
-def randomised(layer: torch.nn.Module) -> torch.nn.Module:
+def randomized(layer: torch.nn.Module) -> torch.nn.Module:
     for p in layer.parameters():
         torch.nn.init.normal_(p, 0, 0.4)
     return layer.double()
@@ -95,7 +112,7 @@ def randomised(layer: torch.nn.Module) -> torch.nn.Module:
 
 @torch.no_grad()
 def test_a_diagonal_layer_is_the_recurrence_over_left_and_above() -> None:
-    layer, x = randomised(DiagonalBiLSTM(3, 1)), torch.randn(1, 6, 3, 4, dtype=torch.float64)
+    layer, x = randomized(DiagonalBiLSTM(3, 1)), torch.randn(1, 6, 3, 4, dtype=torch.float64)
     assert isinstance(layer, DiagonalBiLSTM)
     given = layer.input(x)[0].view(2, 12, 3, 4)
     states: list[dict[tuple[int, int], tuple[Tensor, Tensor]]] = [{}, {}]
@@ -106,7 +123,10 @@ def test_a_diagonal_layer_is_the_recurrence_over_left_and_above() -> None:
                 c = i if direction == 0 else 3 - i
                 before = states[direction].get((r, c - 1 if direction == 0 else c + 1), start)
                 above = states[direction].get((r - 1, c), start)[0]
-                gates = given[direction, :, r, c] + torch.cat([above, before[0]]) @ layer.state[direction]
+                gates = (
+                    given[direction, :, r, c]
+                    + torch.cat([above, before[0]]) @ layer.state[direction]
+                )
                 states[direction][r, c] = lstm(gates, before[1])
     h = torch.zeros(1, 3, 3, 4, dtype=torch.float64)
     for (r, c), (state, _) in states[0].items():
@@ -116,12 +136,19 @@ def test_a_diagonal_layer_is_the_recurrence_over_left_and_above() -> None:
 
 @torch.no_grad()
 def test_a_row_layer_is_the_recurrence_over_the_row_above() -> None:
-    layer, x = randomised(RowLSTM(3, 1)), torch.randn(1, 6, 3, 4, dtype=torch.float64)
+    layer, x = randomized(RowLSTM(3, 1)), torch.randn(1, 6, 3, 4, dtype=torch.float64)
     assert isinstance(layer, RowLSTM)
     given, state, found = layer.input(x)[0], layer.state.view(3, 3, 12), []
     h, c = (t[:, None].expand(-1, 4) for t in layer.first)
     for r in range(3):
-        rows = [lstm(given[:, r, k] + sum(h[:, k + j - 1] @ state[j] for j in range(3) if 0 <= k + j - 1 < 4), c[:, k]) for k in range(4)]
+        rows = [
+            lstm(
+                given[:, r, k]
+                + sum(h[:, k + j - 1] @ state[j] for j in range(3) if 0 <= k + j - 1 < 4),
+                c[:, k],
+            )
+            for k in range(4)
+        ]
         h, c = torch.stack([a for a, _ in rows], 1), torch.stack([b for _, b in rows], 1)
         found.append(h)
     torch.testing.assert_close(images(layer(places(x))), x + layer.out(torch.stack(found, 1)[None]))
@@ -129,7 +156,9 @@ def test_a_row_layer_is_the_recurrence_over_the_row_above() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("layers", [1, 2])
-def test_diagonal_layers_see_everything_before_but_the_last_number_above(channels: int, layers: int) -> None:
+def test_diagonal_layers_see_everything_before_but_the_last_number_above(
+    channels: int, layers: int
+) -> None:
     """Which the first convolution, of one pixel to the right, shows to the last two columns."""
     shape = (channels, 4, 5)
     model = causal.make("pixelrnn", shape, maps=9, layers=layers, head=12, first=3, levels=4)
@@ -141,7 +170,8 @@ def test_diagonal_layers_see_everything_before_but_the_last_number_above(channel
 
 
 def row_sees(shape: tuple[int, int, int], layers: int) -> Tensor:
-    """Who sees whom through row layers: the left neighbour and the triangle above, layer after layer, behind a 3x3 mask A."""
+    """Who sees whom through row layers: the left neighbor and the triangle above, layer after
+    layer, behind a 3x3 mask A."""
     channels, height, width = shape
     places = [(r, c, k) for r in range(height) for c in range(width) for k in range(channels)]
     reach, layer, head = (torch.zeros(len(places), len(places)) for _ in range(3))
@@ -150,7 +180,7 @@ def row_sees(shape: tuple[int, int, int], layers: int) -> Tensor:
             above, left = s < r and abs(c - d) <= r - s, s == r and d == c - 1
             here = (r, c) == (s, d)
             reach[i, j] = (s == r - 1 and abs(c - d) <= 1) or left or (here and m < k)
-            # The states above have themselves read their left neighbour.
+            # The states above have themselves read their left neighbor.
             layer[i, j] = above or left or (here and m <= k) or (s < r and c - d == r - s + 1)
             head[i, j] = here and m <= k
     for _ in range(layers):
@@ -162,7 +192,9 @@ def row_sees(shape: tuple[int, int, int], layers: int) -> Tensor:
 @pytest.mark.parametrize("layers", [1, 2])
 def test_row_layers_see_their_triangles_and_nothing_after(channels: int, layers: int) -> None:
     shape = (channels, 4, 6)
-    model = causal.make("pixelrnn", shape, layer="row", maps=9, layers=layers, head=12, first=3, levels=4)
+    model = causal.make(
+        "pixelrnn", shape, layer="row", maps=9, layers=layers, head=12, first=3, levels=4
+    )
     seen, expected = causal.influence(model.network, shape, channels), row_sees(shape, layers)
     assert torch.equal(seen, expected)
     assert not (seen & ~causal.earlier(len(seen))).any()
@@ -178,7 +210,9 @@ VARIANTS = [
 
 
 @pytest.mark.parametrize(("shape", "changes"), VARIANTS)
-def test_a_scan_gives_the_conditionals_and_the_likelihood_is_their_sum(shape: tuple, changes: dict) -> None:
+def test_a_scan_gives_the_conditionals_and_the_likelihood_is_their_sum(
+    shape: tuple, changes: dict
+) -> None:
     causal.check_scan(causal.make("pixelrnn", shape, **SMALL, **changes))
 
 
@@ -188,7 +222,9 @@ def test_the_cached_sampler_gives_the_naive_ones_images(shape: tuple, changes: d
 
 
 @pytest.mark.parametrize("layer", ["row", "diagonal"])
-@pytest.mark.parametrize(("shape", "levels"), [((1, 2, 2), 2), ((1, 2, 2), 3), ((3, 1, 2), 3), ((2, 2, 2), 2)])
+@pytest.mark.parametrize(
+    ("shape", "levels"), [((1, 2, 2), 2), ((1, 2, 2), 3), ((3, 1, 2), 3), ((2, 2, 2), 2)]
+)
 def test_probabilities_of_a_tiny_space_add_up_to_one(layer: str, shape: tuple, levels: int) -> None:
     model = causal.make("pixelrnn", shape, layer=layer, levels=levels, **SMALL)
     p = model.log_prob(causal.all_images(shape, levels)).nats.exp()
@@ -206,12 +242,17 @@ def test_a_scan_costs_no_more_than_one_pass(layer: str) -> None:
 
 @pytest.mark.parametrize("layer", ["row", "diagonal"])
 def test_it_learns_a_law_of_known_entropy(layer: str) -> None:
-    """Images whose every row continues a pattern begun in the row above: log 2 nats, all of them at the first pixel."""
+    """Images whose every row continues a pattern begun in the row above: log 2 nats, all of them at
+    the first pixel."""
     stripes = (torch.arange(6)[:, None] + torch.arange(6)) % 2
     x = torch.stack([stripes, 1 - stripes] * 32)[:, None].to(torch.uint8) * 255
     data = Dataset(Spec("boards", (1, 6, 6)), x)
-    model = build("pixelrnn", PixelRNNConfig(layer=layer, maps=8, layers=1, head=8, lr=2e-2), data.spec)
-    model = fit(model, data, training=tiny.training(images=4480, batch=32, average=100), quiet=True).model
+    model = build(
+        "pixelrnn", PixelRNNConfig(layer=layer, maps=8, layers=1, head=8, lr=2e-2), data.spec
+    )
+    model = fit(
+        model, data, training=tiny.training(images=4480, batch=32, average=100), quiet=True
+    ).model
     assert isinstance(model, PixelRNN)
     assert -model.log_prob(x).nats.mean().item() == pytest.approx(0.6931, abs=0.12)
     drawn = in_order(model.sample(64, generator=torch.Generator().manual_seed(0)))
@@ -222,15 +263,24 @@ def test_full_sizes() -> None:
     def weights(shape: tuple, **changes: object) -> int:
         with torch.device("meta"):
             model = PixelRNN(PixelRNNConfig(**changes), Spec("x", shape))
-        return sum(p.numel() for name, p in model.named_parameters() if "layers" in name and "head" not in name)
+        return sum(
+            p.numel()
+            for name, p in model.named_parameters()
+            if "layers" in name and "head" not in name
+        )
 
-    # Input to state 2h x 4h for each direction, two neighbours' states h x 4h each, and h x 2h out; then biases and first states.
+    # Input to state 2h x 4h for each direction, two neighbors' states h x 4h each, and h x 2h out;
+    # then biases and first states.
     h = 128
-    assert weights((3, 32, 32)) == 12 * (2 * 8 * h * h + 2 * 8 * h * h + 2 * h * h + 8 * h + 4 * h + 2 * h)
+    assert weights((3, 32, 32)) == 12 * (
+        2 * 8 * h * h + 2 * 8 * h * h + 2 * h * h + 8 * h + 4 * h + 2 * h
+    )
     h = 16
     assert weights((1, 28, 28), maps=16, layers=7) == 7 * (34 * h * h + 14 * h)
     # Row LSTM: two of three columns are left by the mask.
-    assert weights((1, 28, 28), layer="row", maps=16, layers=7) == 7 * (2 * 8 * h * h + 3 * 4 * h * h + 2 * h * h + 8 * h)
+    assert weights((1, 28, 28), layer="row", maps=16, layers=7) == 7 * (
+        2 * 8 * h * h + 3 * 4 * h * h + 2 * h * h + 8 * h
+    )
 
 
 def test_capabilities_and_completion() -> None:
@@ -244,7 +294,9 @@ def test_capabilities_and_completion() -> None:
 
 
 def test_rmsprop_is_adam_without_a_first_moment() -> None:
-    player = PixelRNN(PixelRNNConfig(optimiser="rmsprop", maps=4, layers=1), Spec("x", (1, 4, 4))).players()["model"]
+    player = PixelRNN(
+        PixelRNNConfig(optimizer="rmsprop", maps=4, layers=1), Spec("x", (1, 4, 4))
+    ).players()["model"]
     assert player.betas == (0.0, 0.95)
 
 

@@ -1,4 +1,5 @@
-"""The GAN of the plane and its picture: whose gradients flow, what is penalised, that all modes are covered, and honest divergences."""
+"""The GAN of the plane and its picture: whose gradients flow, what is penalized, that all modes are
+covered, and honest divergences."""
 
 from __future__ import annotations
 
@@ -20,11 +21,13 @@ from zeuxis.evaluation.mode_coverage import ModeCoverage, mode_coverage
 from zeuxis.gan.planar import PLAIN, PlanarConfig, PlanarGAN
 from zeuxis.model import Batch, Model
 from zeuxis.noise import Noise
-from zeuxis.training.loop import Training, fit
+from zeuxis.training.loop import TrainingConfig, fit
 from zeuxis.visual.density import DensityPicture, Square, compare, divergences, smooth
 
 SPEC = Spec("ring", (2,), 8)
-RECIPE = Training(images=384_000, batch=128, average=10_000, schedule="linear", threads=1, log_every=10**9, film=0)
+RECIPE = TrainingConfig(
+    images=384_000, batch=128, average=10_000, schedule="linear", threads=1, log_every=10**9, film=0
+)
 
 
 def batch(n: int = 32) -> Batch:
@@ -44,8 +47,12 @@ def test_gradients_reach_the_yielding_player_only(game: str, penalty: float) -> 
         loss.backward()
         for name, p in model.named_parameters():
             if name.startswith(player):
-                # A relativistic discriminator is judged by differences, in which its last bias cancels.
-                blind = game == "relativistic" and name == f"discriminator.{len(model.discriminator) - 1}.bias"
+                # A relativistic discriminator is judged by differences, in which its last bias
+                # cancels.
+                blind = (
+                    game == "relativistic"
+                    and name == f"discriminator.{len(model.discriminator) - 1}.bias"
+                )
                 assert p.grad is not None and (blind or p.grad.abs().sum() > 0), name
             else:
                 assert p.grad is None, f"{player} moves {name}"
@@ -59,7 +66,10 @@ def test_losses_are_the_formulas() -> None:
     noise = Noise(0, 0, slice(0, 32), 32)
     fakes = [model.generator(noise.normal(2)) for _ in range(2)]
     a, b = model.discriminator(given.x)[:, 0], [model.discriminator(fake)[:, 0] for fake in fakes]
-    log_d, log_not = (lambda t: t.sigmoid().log().mean()), (lambda t: (1 - t.sigmoid()).log().mean())
+    log_d, log_not = (
+        (lambda t: t.sigmoid().log().mean()),
+        (lambda t: (1 - t.sigmoid()).log().mean()),
+    )
     expected = {
         "nonsaturating": (-log_d(a) - log_not(b[0]), -log_d(b[1])),
         "saturating": (-log_d(a) - log_not(b[0]), log_not(b[1])),
@@ -77,10 +87,13 @@ def test_penalties_are_half_the_squared_slope() -> None:
     model, given = build("planar", PlanarConfig(), SPEC, 0).double(), batch()
     assert isinstance(model, PlanarGAN)
     fake = model.generator(given.noise.normal(2).double())
-    for x, settings in ((given.x.double(), {"r1": 0.7, "r2": 0.0}), (fake, {"r1": 0.0, "r2": 0.7})):
-        slope = [(model.discriminator(x + h) - model.discriminator(x - h))[:, 0] / 2e-6 for h in 1e-6 * torch.eye(2).double()]
+    for x, config in ((given.x.double(), {"r1": 0.7, "r2": 0.0}), (fake, {"r1": 0.0, "r2": 0.7})):
+        slope = [
+            (model.discriminator(x + h) - model.discriminator(x - h))[:, 0] / 2e-6
+            for h in 1e-6 * torch.eye(2).double()
+        ]
         expected = 0.35 * torch.stack(slope).square().sum(0).mean().item()
-        found = losses(PlanarConfig(**settings))["discriminator"] - free
+        found = losses(PlanarConfig(**config))["discriminator"] - free
         assert found.item() == pytest.approx(expected, rel=1e-3)
 
 
@@ -112,15 +125,26 @@ def test_mistakes() -> None:
     with pytest.raises(UsageError, match="--model.r1 must be at least 0, got -1"):
         PlanarGAN(PlanarConfig(r1=-1), SPEC)
     with pytest.raises(UsageError, match=r"points in the plane; 'images' has shape \(1, 2, 2\)"):
-        DensityPicture(Dataset(Spec("images", (1, 2, 2)), torch.zeros(1, 1, 2, 2, dtype=torch.uint8)), 10)
+        DensityPicture(
+            Dataset(Spec("images", (1, 2, 2)), torch.zeros(1, 1, 2, 2, dtype=torch.uint8)), 10
+        )
 
 
-def covered(seed: int, config: PlanarConfig, training: Training) -> ModeCoverage:
+def covered(seed: int, config: PlanarConfig, training: TrainingConfig) -> ModeCoverage:
     data, law = points("ring"), density("ring")
     assert isinstance(law, Mixture)
-    result = fit(build("planar", config, data.spec, seed), data, training=replace(training, seed=seed), quiet=True)
+    result = fit(
+        build("planar", config, data.spec, seed),
+        data,
+        training=replace(training, seed=seed),
+        quiet=True,
+    )
     assert isinstance(result.model, CanSample)
-    return mode_coverage(result.model.sample(20_000, generator=torch.Generator().manual_seed(1)), law.centres, law.std)
+    return mode_coverage(
+        result.model.sample(20_000, generator=torch.Generator().manual_seed(1)),
+        law.centers,
+        law.std,
+    )
 
 
 def test_a_tenth_of_the_training_finds_all_modes() -> None:
@@ -139,15 +163,22 @@ def test_all_modes_of_the_ring(seed: int) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_plain_settings_lose_modes() -> None:
-    found = [covered(seed, PLAIN, replace(RECIPE, average=0, schedule="constant")) for seed in range(3)]
-    assert min(one.hit for one in found) < 8 and all(one.good < 0.9 or one.kl > 0.05 for one in found), found
+    found = [
+        covered(seed, PLAIN, replace(RECIPE, average=0, schedule="constant")) for seed in range(3)
+    ]
+    assert min(one.hit for one in found) < 8 and all(
+        one.good < 0.9 or one.kl > 0.05 for one in found
+    ), found
 
 
 @pytest.mark.parametrize("name", ["ring", "moons", "checkerboard"])
 def test_divergences_see_the_same_and_another(name: str) -> None:
     law = density(name)
     same = divergences(law.sample(200_000, torch.Generator().manual_seed(0)), law)
-    assert max(same.kl, same.reverse_kl, same.js) < 0.05 and min(same.kl, same.reverse_kl, same.js) >= 0
+    assert (
+        max(same.kl, same.reverse_kl, same.js) < 0.05
+        and min(same.kl, same.reverse_kl, same.js) >= 0
+    )
     other = divergences(torch.randn(200_000, 2), law)
     assert other.kl > 5 * same.kl and other.js > 5 * same.js and other.js < math.log(2)
 
@@ -172,7 +203,7 @@ def test_histogram_and_blur_keep_every_point() -> None:
     assert counts.sum() == 4 and counts[0, 0] == 1  # the top left corner is small x and large y
     assert counts[4, 7] == 1  # far to the right: the edge
     assert np.allclose(smooth(counts, 1.5).sum(), 4)
-    middle = square.histogram(square.centres())
+    middle = square.histogram(square.centers())
     assert np.allclose(middle, 1 / 64)
 
 
@@ -190,14 +221,18 @@ class Sampler(Model):
 def test_picture_shows_blue_green_and_both() -> None:
     data, law = points("ring", 1000), density("ring")
     draw = DensityPicture(data, 100)
-    column, row = draw.square.pixels(torch.tensor([[2.0, 0.0]]))[0].astype(int)  # the middle of a mode
+    column, row = draw.square.pixels(torch.tensor([[2.0, 0.0]]))[0].astype(
+        int
+    )  # the middle of a mode
     right = np.asarray(draw(Sampler(law, 0.0), 50)).astype(int)
     wrong = np.asarray(draw(Sampler(law, 0.3), 100)).astype(int)
     assert right.shape == (480, 720, 3)
     assert right[row, column, 1] > 200 and right[row, column, 2] > 200  # both lights
     assert wrong[row, column, 1] < 160 < 200 < wrong[row, column, 2]  # the data's blue alone
     up = round(0.3 / draw.square.step)
-    assert wrong[row - up, column + up, 1] > 200 > 180 > wrong[row - up, column + up, 2]  # the model's green alone
+    assert (
+        wrong[row - up, column + up, 1] > 200 > 180 > wrong[row - up, column + up, 2]
+    )  # the model's green alone
     (_, near, _), (_, far, js) = draw.curve
     assert near < 0.05 and far > 3 and js > 0.6
 
@@ -220,6 +255,6 @@ def test_points_without_a_law_are_drawn_from_themselves() -> None:
     data = Dataset(Spec("mine", (2,)), x)
     draw = DensityPicture(data, 10, samples=2000)
     assert draw.law is None and draw.p.sum() == pytest.approx(1)
-    assert draw.square.centre[0] == pytest.approx(40, abs=3)
+    assert draw.square.center[0] == pytest.approx(40, abs=3)
     draw(build("planar", PlanarConfig(code=3), data.spec, 0), 0)
     assert math.isfinite(draw.curve[0][1]) and draw.curve[0][2] > 0.5

@@ -22,13 +22,26 @@ from zeuxis.evaluation.classification import Classification
 from zeuxis.printable import printable
 from zeuxis.progress import Terminal, bar
 
-HOSTILE = ["\x1b[2J", "\x1b]0;title\x07", "\x9b31m", "\r", "\x08", "\u202e", "\u2028", "\udc9b", "\x7f", "\ufeff"]
+HOSTILE = [
+    "\x1b[2J",
+    "\x1b]0;title\x07",
+    "\x9b31m",
+    "\r",
+    "\x08",
+    "\u202e",
+    "\u2028",
+    "\udc9b",
+    "\x7f",
+    "\ufeff",
+]
 
 
 @given(st.text(st.characters(), max_size=20))
 def test_no_character_steers_and_the_others_stay(text: str) -> None:
     found = printable(text)
-    assert not any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") and c not in "\t\n" for c in found)
+    assert not any(
+        unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") and c not in "\t\n" for c in found
+    )
     assert "\n" not in printable(text, lines=False)
     assert printable(found) == found
     if text.isprintable():
@@ -54,12 +67,16 @@ def shown(*things: object, terminal: bool = False, encoding: str = "utf-8") -> s
     return raw.getvalue().decode(encoding)
 
 
-@pytest.mark.parametrize("mark", [*HOSTILE, "[link=http://a.b]c[/link]", "[/none]", "[bold]", ":smile:"], ids=ascii)
+@pytest.mark.parametrize(
+    "mark", [*HOSTILE, "[link=http://a.b]c[/link]", "[/none]", "[bold]", ":smile:"], ids=ascii
+)
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 def test_what_is_printed_holds_names_as_text(mark: str, encoding: str) -> None:
     table = Table(mark, title=mark, caption=mark)
     table.add_row(f"a {mark} b")
-    confusion = Classification("data", "test", 4, (f"x{mark}", "y"), (1,), 1, ((2, 1), (0, 1))).confusion()
+    confusion = Classification(
+        "data", "test", 4, (f"x{mark}", "y"), (1,), 1, ((2, 1), (0, 1))
+    ).confusion()
     text = shown(mark, table, confusion, encoding=encoding)
     assert text.count(ascii(mark)[1:-1] if mark in HOSTILE else mark) >= 4
     assert mark not in HOSTILE or mark not in text
@@ -88,10 +105,12 @@ def test_bars_take_descriptions_as_text(monkeypatch: pytest.MonkeyPatch) -> None
     assert "\x1b]0" not in out.file.getvalue()
 
 
-def test_a_strangers_folder_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_strangers_folder_cannot_steer_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     save(tiny.model("classifier"), tmp_path / "run")
     about = json.loads((tmp_path / "run" / "config.json").read_text())
-    for place in ("model", "settings", "spec"):
+    for place in ("model", "config", "spec"):
         hostile = dict(about)
         hostile[place] = "\x1b]0;mine\x07" if place == "model" else {"\x1b]0;mine\x07": 1}
         (tmp_path / "run" / "config.json").write_text(json.dumps(hostile))

@@ -1,4 +1,5 @@
-"""One process and two give the same weights: one player, two players with batch statistics, accumulation and averages."""
+"""One process and two give the same weights: one player, two players with batch statistics,
+accumulation and averages."""
 
 from __future__ import annotations
 
@@ -42,7 +43,9 @@ os._exit(0)  # as the program ends under torchrun
 """
 
 
-def train(folder: Path, processes: int, name: str, accumulate: int) -> tuple[dict[str, torch.Tensor], list[str]]:
+def train(
+    folder: Path, processes: int, name: str, accumulate: int
+) -> tuple[dict[str, torch.Tensor], list[str]]:
     folder.mkdir()
     words = ["-c", SCRIPT, str(Path(__file__).parent), name, str(folder), str(accumulate)]
     workers = []
@@ -53,14 +56,30 @@ def train(folder: Path, processes: int, name: str, accumulate: int) -> tuple[dic
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         if processes > 1:
             address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-            environment |= address | {"RANK": str(rank), "WORLD_SIZE": str(processes), "LOCAL_RANK": str(rank)}
-        workers.append(subprocess.Popen([sys.executable, *words], env=environment, stdout=subprocess.PIPE, text=True))
+            environment |= address | {
+                "RANK": str(rank),
+                "WORLD_SIZE": str(processes),
+                "LOCAL_RANK": str(rank),
+            }
+        workers.append(
+            subprocess.Popen(
+                [sys.executable, *words], env=environment, stdout=subprocess.PIPE, text=True
+            )
+        )
     said = [worker.communicate(timeout=200)[0].strip() for worker in workers]
     assert all(worker.returncode == 0 for worker in workers)
     return load_file(folder / "state.safetensors"), said
 
 
-CASES = [("dcgan", 1), ("dcgan", 2), ("planar", 1), ("classifier", 2), ("improved-gan", 1), ("improved-gan minibatch", 2), ("infogan", 1)]
+CASES = [
+    ("dcgan", 1),
+    ("dcgan", 2),
+    ("planar", 1),
+    ("classifier", 2),
+    ("improved-gan", 1),
+    ("improved-gan minibatch", 2),
+    ("infogan", 1),
+]
 CASES += [("improved-gan-128", 1)]
 
 
@@ -70,8 +89,12 @@ def test_two_processes_are_one(name: str, accumulate: int, tmp_path: Path) -> No
     two, said = train(tmp_path / "two", 2, name, accumulate)
     assert one.keys() == two.keys()
     for key in one:
-        torch.testing.assert_close(two[key], one[key], rtol=1e-6, atol=1e-8, msg=lambda text, key=key: f"{key}: {text}")
-    assert said[0].split()[2] == said[1].split()[2], "the two processes ended with different weights"
+        torch.testing.assert_close(
+            two[key], one[key], rtol=1e-6, atol=1e-8, msg=lambda text, key=key: f"{key}: {text}"
+        )
+    assert said[0].split()[2] == said[1].split()[2], (
+        "the two processes ended with different weights"
+    )
 
 
 def test_rows_are_shared_out_without_gap_or_overlap() -> None:

@@ -25,9 +25,13 @@ def test_a_plain_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     assert re.fullmatch(r"reading: 2 of 12,000, 0.1/s, [\d:]+ left\n", capsys.readouterr().err)
 
 
-def test_short_work_says_nothing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_work_says_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(progress, "console", Console(file=io.StringIO(), force_terminal=False))
-    assert list(progress.track("abc", 3, "decoding")) == list("abc") and capsys.readouterr().err == ""
+    assert (
+        list(progress.track("abc", 3, "decoding")) == list("abc") and capsys.readouterr().err == ""
+    )
 
 
 def test_a_terminal_sees_a_bar_with_its_speed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,4 +58,13 @@ def test_a_training_that_slept_still_says_how_long_the_rest_takes(
             shown.figures({"held-out/bound": 1.0}, images)
         said = capsys.readouterr().out.splitlines()
     assert "left" not in said[0], "nothing has been done yet"
-    assert [line.split()[-2] for line in said[1:]] == ["1:20", "1:20", "1:10", "1:10", "1:00", "1:00", "0:50", "0:50"]
+    assert [line.split()[-2] for line in said[1:]] == [
+        "1:20",
+        "1:20",
+        "1:10",
+        "1:10",
+        "1:00",
+        "1:00",
+        "0:50",
+        "0:50",
+    ]

@@ -15,18 +15,57 @@ from safetensors.torch import load_file
 
 from zeuxis.checkpoints.run_folder import Run
 
-WORDS = ["train", "planar", "--data", "ring", "--limit", "256", "--model.width", "8", "--model.depth", "2", "--training.batch", "16"]
-WORDS += ["--training.film", "0", "--training.device", "cpu", "--training.precision", "fp32", "--training.threads", "1"]
+WORDS = [
+    "train",
+    "planar",
+    "--data",
+    "ring",
+    "--limit",
+    "256",
+    "--model.width",
+    "8",
+    "--model.depth",
+    "2",
+    "--training.batch",
+    "16",
+]
+WORDS += [
+    "--training.film",
+    "0",
+    "--training.device",
+    "cpu",
+    "--training.precision",
+    "fp32",
+    "--training.threads",
+    "1",
+]
 WORDS += ["--training.save-minutes", "0.001", "--training.log-every", "1000000"]
 
 
 def torchrun(words: list[str], log: Path) -> subprocess.Popen:
-    line = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "zeuxis", *words]
-    return subprocess.Popen(line, stdout=log.open("w"), stderr=subprocess.STDOUT, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    line = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "zeuxis",
+        *words,
+    ]
+    return subprocess.Popen(
+        line,
+        stdout=log.open("w"),
+        stderr=subprocess.STDOUT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
 
 
 def ranks(agent: subprocess.Popen) -> list[int]:
-    found = subprocess.run(["pgrep", "-P", str(agent.pid)], capture_output=True, text=True, check=False).stdout.split()
+    found = subprocess.run(
+        ["pgrep", "-P", str(agent.pid)], capture_output=True, text=True, check=False
+    ).stdout.split()
     return [int(pid) for pid in found]
 
 
@@ -44,10 +83,17 @@ def until_saved(out: Path, beyond: int = 0, seconds: float = 120) -> Run:
 def check_kills(tmp_path: Path, kills: int, images: int) -> None:
     log, chance = tmp_path / "log", random.Random(0)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert torchrun([*WORDS, "--training.images", str(images), "--out", str(whole)], log).wait(300) == 0, log.read_text()
+    assert (
+        torchrun([*WORDS, "--training.images", str(images), "--out", str(whole)], log).wait(300)
+        == 0
+    ), log.read_text()
     run, struck, beyond = None, 0, 0
     while True:
-        resumed = ["train", "--resume", str(run)] if run else [*WORDS, "--training.images", str(images), "--out", str(broken)]
+        resumed = (
+            ["train", "--resume", str(run)]
+            if run
+            else [*WORDS, "--training.images", str(images), "--out", str(broken)]
+        )
         agent = torchrun(resumed, log)
         if struck == kills:
             assert agent.wait(300) == 0, log.read_text()
@@ -61,7 +107,9 @@ def check_kills(tmp_path: Path, kills: int, images: int) -> None:
             code = agent.wait(60)
             assert time.monotonic() - began < 20, "the other process went on waiting"
             assert code != 0 or run.saved_images() >= images
-            assert "Another process of this training has ended" in log.read_text() or code == 0, log.read_text()
+            assert "Another process of this training has ended" in log.read_text() or code == 0, (
+                log.read_text()
+            )
             assert run.saved_images() >= beyond
             beyond, struck = min(run.saved_images(), images - 1), struck + 1
         else:

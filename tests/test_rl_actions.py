@@ -1,4 +1,5 @@
-"""Actions of an environment and of a network: the first class, bounds in the box's own type, shapes, wherever actions appear."""
+"""Actions of an environment and of a network: the first class, bounds in the box's own type,
+shapes, wherever actions appear."""
 
 from __future__ import annotations
 
@@ -24,17 +25,18 @@ from zeuxis.rl.imitation.behavioral_cloning import BC, CloningConfig
 from zeuxis.rl.imitation.demonstrations import Demonstrations, read_demos, record
 from zeuxis.rl.imitation.discriminator import GAILConfig
 from zeuxis.rl.imitation.gail import GAIL
-from zeuxis.rl.optimization.on_policy import PPO, TRPO, Learning
+from zeuxis.rl.optimization.on_policy import PPO, TRPO, OnPolicyConfig
 from zeuxis.rl.policies.numpy_policy import read_actor
 from zeuxis.rl.policies.policy import load_policy
 from zeuxis.rl.rollouts.collector import Engine
 from zeuxis.rl.rollouts.policy_evaluation import returns_of
 
-QUICK = Learning(batch=40, hidden=(4,), workers=0, threads=1, horizon=20, value_epochs=1)
+QUICK = OnPolicyConfig(batch=40, hidden=(4,), workers=0, threads=1, horizon=20, value_epochs=1)
 
 
 class Strict(tiny_envs.Switch):
-    """Takes actions of its space only, and keeps them; state s is answered by the s-th action, or by the s-th bound."""
+    """Takes actions of its space only, and keeps them; state s is answered by the s-th action, or
+    by the s-th bound."""
 
     def __init__(self, actions: Any) -> None:
         super().__init__()
@@ -83,7 +85,9 @@ def test_boxes_are_clipped_in_their_own_type_and_shape(name: str, tmp_path: Path
     for kept in (demos, again):
         rows = kept.rollouts.actions.reshape(-1, *space.shape).astype(space.dtype)
         assert all(space.contains(a) for a in rows) and len({a.tobytes() for a in rows}) > 1
-    clone = BC(env, again, CloningConfig(steps=3, hidden=(4,), horizon=20, threads=1), quiet=True).learn()
+    clone = BC(
+        env, again, CloningConfig(steps=3, hidden=(4,), horizon=20, threads=1), quiet=True
+    ).learn()
     assert all(space.contains(a) for a in clone.policy.predict(x)[0])
     if name in ("float32", "float16"):
         return
@@ -94,18 +98,33 @@ def test_boxes_are_clipped_in_their_own_type_and_shape(name: str, tmp_path: Path
 def test_the_first_class_is_heeded_wherever_actions_appear(tmp_path: Path) -> None:
     x = np.eye(2, dtype=np.float32)
     agent = PPO(five, QUICK, quiet=True).learn(80)
-    policies = [agent.policy, agent.policy.actor(), read_actor(agent.policy.save(tmp_path / "policy.safetensors")), load_policy(tmp_path)]
+    policies = [
+        agent.policy,
+        agent.policy.actor(),
+        read_actor(agent.policy.save(tmp_path / "policy.safetensors")),
+        load_policy(tmp_path),
+    ]
     for policy in policies:
-        assert set(np.unique([policy.predict(x, deterministic=False)[0] for _ in range(50)])) == {5, 6}
+        assert set(np.unique([policy.predict(x, deterministic=False)[0] for _ in range(50)])) == {
+            5,
+            6,
+        }
         assert int(policy.predict(x[0], deterministic=True)[0]) in (5, 6)
 
     expert = tiny_envs.switch_expert(False)
     assert returns_of(expert, five, 2, horizon=20).returns.tolist() == [20, 20]
     demos = record(expert, five, 3, horizon=20)
-    assert set(demos.rollouts.actions.tolist()) == {5, 6} and demos.rollouts.returns.tolist() == [20] * 3
+    assert (
+        set(demos.rollouts.actions.tolist()) == {5, 6}
+        and demos.rollouts.returns.tolist() == [20] * 3
+    )
     again = read_demos(demos.save(tmp_path / "demos.npz"))
-    assert np.array_equal(again.fit(agent.task).rollouts.actions, demos.rollouts.actions), "of the environment, as recorded"
-    assert np.array_equal(again.fit(agent.task).fit(agent.task).rollouts.actions, demos.rollouts.actions), "however often"
+    assert np.array_equal(again.fit(agent.task).rollouts.actions, demos.rollouts.actions), (
+        "of the environment, as recorded"
+    )
+    assert np.array_equal(
+        again.fit(agent.task).fit(agent.task).rollouts.actions, demos.rollouts.actions
+    ), "however often"
 
     c = CloningConfig(steps=300, hidden=(8,), lr=2e-2, validate_every=100, horizon=20, threads=1)
     clone = BC(five, again, c, quiet=True).learn()
@@ -113,7 +132,9 @@ def test_the_first_class_is_heeded_wherever_actions_appear(tmp_path: Path) -> No
     assert returns_of(clone.policy, five, 2, horizon=20).returns.tolist() == [20, 20]
 
     imitator = GAIL(five, again, GAILConfig(hidden=(4,), cloned=300), QUICK, quiet=True)
-    assert torch.equal(imitator.expert[:, :2], imitator.expert[:, 2:]), "state s is answered by class s"
+    assert torch.equal(imitator.expert[:, :2], imitator.expert[:, 2:]), (
+        "state s is answered by class s"
+    )
     assert imitator.learn(40).policy.predict(x, deterministic=True)[0].tolist() == [5, 6]
     curious = VIME(five, VIMEConfig(least=10, updates=2, minibatch=4), QUICK, quiet=True).learn(80)
     assert np.isfinite(curious.curiosity.pool.rows.numpy()).all()
@@ -144,8 +165,12 @@ def test_a_policy_of_another_library_gives_actions_of_the_environment() -> None:
         (np.full(6, 2**63, np.uint64), "expected 5 to 6"),
     ],
 )
-def test_foreign_classes_of_another_numbering_are_refused(actions: np.ndarray, sentence: str) -> None:
-    demos = tiny_envs.demos_of(actions=actions.astype(np.float64) if actions.dtype == np.uint64 else actions)
+def test_foreign_classes_of_another_numbering_are_refused(
+    actions: np.ndarray, sentence: str
+) -> None:
+    demos = tiny_envs.demos_of(
+        actions=actions.astype(np.float64) if actions.dtype == np.uint64 else actions
+    )
     with pytest.raises(DataError) as error:
         demos.fit(Task("x", 3, 2, True, 10, start=5))
     assert sentence in str(error.value) and "\n" not in str(error.value)
@@ -153,7 +178,9 @@ def test_foreign_classes_of_another_numbering_are_refused(actions: np.ndarray, s
 
 @pytest.mark.parametrize("form", [(6,), (6, 1)])
 @pytest.mark.parametrize("dtype", [np.int8, np.uint16, np.int64, np.float32, np.float64, bool])
-def test_classes_of_every_type_and_form_are_taken(form: tuple[int, ...], dtype: Any, tmp_path: Path) -> None:
+def test_classes_of_every_type_and_form_are_taken(
+    form: tuple[int, ...], dtype: Any, tmp_path: Path
+) -> None:
     taken, task = np.arange(6) % 2, Task("x", 3, 2, True, 10)
     arrays = vars(tiny_envs.demos_of().rollouts) | {"actions": taken.astype(dtype).reshape(form)}
     np.savez(tmp_path / "d.npz", **arrays)
@@ -164,9 +191,15 @@ def test_classes_of_every_type_and_form_are_taken(form: tuple[int, ...], dtype: 
 
 
 def test_whole_numbers_are_a_box_where_the_task_has_one(tmp_path: Path) -> None:
-    arrays = vars(tiny_envs.demos_of().rollouts) | {"actions": np.array([[-2], [-1], [0], [1], [2], [0]])}
+    arrays = vars(tiny_envs.demos_of().rollouts) | {
+        "actions": np.array([[-2], [-1], [0], [1], [2], [0]])
+    }
     np.savez(tmp_path / "d.npz", **arrays)
-    fitted = read_demos(tmp_path / "d.npz").fit(Task("x", 3, 1, False, 10, (-1.0,), (1.0,))).rollouts.actions
+    fitted = (
+        read_demos(tmp_path / "d.npz")
+        .fit(Task("x", 3, 1, False, 10, (-1.0,), (1.0,)))
+        .rollouts.actions
+    )
     assert fitted.tolist() == [[-1], [-1], [0], [1], [1], [0]] and fitted.dtype == np.float32
 
 
@@ -185,14 +218,22 @@ def test_whole_numbers_are_a_box_where_the_task_has_one(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_starts_of_episodes_are_numbers_or_a_mask(starts: np.ndarray, lengths: list[int], tmp_path: Path) -> None:
+def test_starts_of_episodes_are_numbers_or_a_mask(
+    starts: np.ndarray, lengths: list[int], tmp_path: Path
+) -> None:
     np.savez(tmp_path / "d.npz", **foreign(), episode_starts=starts)
     assert read_demos(tmp_path / "d.npz").rollouts.lengths.tolist() == lengths
 
 
 def foreign(n: int = 8) -> dict[str, np.ndarray]:
     seen = np.random.default_rng(0).standard_normal((n + 1, 4)).astype(np.float32)
-    return {"obs": seen[:-1], "next_obs": seen[1:], "act": np.zeros(n, int), "rew": np.ones(n), "terminal": np.zeros(n, bool)}
+    return {
+        "obs": seen[:-1],
+        "next_obs": seen[1:],
+        "act": np.zeros(n, int),
+        "rew": np.ones(n),
+        "terminal": np.zeros(n, bool),
+    }
 
 
 @pytest.mark.parametrize(
@@ -211,7 +252,10 @@ def test_episodes_without_steps_are_left_out_and_counted(tmp_path: Path) -> None
     arrays = vars(tiny_envs.demos_of(lengths=(2, 1, 3)).rollouts) | {"lengths": np.array([2, 0, 4])}
     np.savez(tmp_path / "d.npz", **arrays)
     demos = read_demos(tmp_path / "d.npz")
-    assert demos.rollouts.lengths.tolist() == [2, 4] and demos.about["episodes without steps left out"] == 1
+    assert (
+        demos.rollouts.lengths.tolist() == [2, 4]
+        and demos.about["episodes without steps left out"] == 1
+    )
     assert np.array_equal(demos.rollouts.finals, arrays["finals"][[0, 2]])
     assert demos.rollouts.returns.tolist() == [2, 4] and len(demos.first(1).rollouts) == 2
     with pytest.raises(DataError, match="whether they were terminal"):
@@ -231,7 +275,11 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_actions_that_cannot_be_learnt_are_refused(name: str) -> None:
+def test_actions_that_cannot_be_learned_are_refused(name: str) -> None:
     with pytest.raises(UsageError) as error:
         Engine(lambda: tiny_envs.Strange(action=REFUSED[name]), horizon=5)
-    assert "Actions of" in str(error.value) and "\n" not in str(error.value) and str(error.value).endswith(".")
+    assert (
+        "Actions of" in str(error.value)
+        and "\n" not in str(error.value)
+        and str(error.value).endswith(".")
+    )

@@ -1,4 +1,5 @@
-"""Policies on the command line: a whole visit, and a table of what does not work with the one sentence each gives."""
+"""Policies on the command line: a whole visit, and a table of what does not work with the one
+sentence each gives."""
 
 from __future__ import annotations
 
@@ -48,7 +49,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return at
 
 
-def test_a_whole_visit(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_whole_visit(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(place)
 
     def run(words: str) -> str:
@@ -57,15 +60,36 @@ def test_a_whole_visit(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
         return said.out + said.err
 
     said = run("demos record expert.safetensors --episodes 3 --out demos.npz")
-    assert "3 trajectories, 60 steps" in said and "return 20.00 ± 0.00" in said and "Written: demos.npz" in said
+    assert (
+        "3 trajectories, 60 steps" in said
+        and "return 20.00 ± 0.00" in said
+        and "Written: demos.npz" in said
+    )
     assert "policy expert.safetensors" in run("demos show demos.npz")
-    said = run(f"train gail {TASK} --demos demos.npz {SMALL} --training.steps 300 --gail.hidden 8 --gail.trajectories 2 --gail.every 2")
-    assert "20 pairs of 2 demonstrations" in said and "at least 0: going on pays" in said and "300 of 300 steps" in said
+    said = run(
+        (
+            f"train gail {TASK} --demos demos.npz {SMALL} --training.steps 300 --gail.hidden "
+            "8 --gail.trajectories 2 --gail.every 2"
+        )
+    )
+    assert (
+        "20 pairs of 2 demonstrations" in said
+        and "at least 0: going on pays" in said
+        and "300 of 300 steps" in said
+    )
     folder = place / "runs" / "0001-gail-tiny_envs-Drawn-v0-seed0"
-    assert {p.name for p in folder.iterdir()} >= {"config.json", "state.safetensors", "policy.safetensors", "metrics.jsonl", "README.md"}
+    assert {p.name for p in folder.iterdir()} >= {
+        "config.json",
+        "state.safetensors",
+        "policy.safetensors",
+        "metrics.jsonl",
+        "README.md",
+    }
     assert "No file of this folder is a" in (folder / "README.md").read_text()
     lines = Run(folder).metrics()
-    assert [line["steps"] for line in lines] == [100, 200, 300] and lines[0]["reward"] == pytest.approx(np.log(2))
+    assert [line["steps"] for line in lines] == [100, 200, 300] and lines[0][
+        "reward"
+    ] == pytest.approx(np.log(2))
     assert load_policy(folder).about["algorithm"] == "gail"
 
     assert "400 of 400 steps" in run(f"train --resume {folder} --images 400")
@@ -76,8 +100,13 @@ def test_a_whole_visit(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert "expert 20.00" in said and "of the way" in said
     record = json.loads((place / "record.json").read_text())
     assert record["figures"]["expert"] == 20 and record["figures"]["episodes"] == 4
-    assert record["training"]["command"].startswith("zeuxis train gail --env tiny_envs:Drawn-v0 --demos demos.npz")
-    assert f"--training.steps={more}" in record["training"]["command"] and "--gail.every=2" in record["training"]["command"]
+    assert record["training"]["command"].startswith(
+        "zeuxis train gail --env tiny_envs:Drawn-v0 --demos demos.npz"
+    )
+    assert (
+        f"--training.steps={more}" in record["training"]["command"]
+        and "--gail.every=2" in record["training"]["command"]
+    )
     assert "20 steps" in run("evaluate expert.safetensors --episodes 2 --workers 0")
     assert "6 pictures" in run(f"play {folder} --every 4 --steps 21 --out film.gif")
     assert Image.open(place / "film.gif").n_frames > 1
@@ -86,11 +115,13 @@ def test_a_whole_visit(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
     for words in ("fem", "gtal --preset modern --gail.no-absorbing --gail.penalty 0"):
         run(f"train {words} {TASK} --demos demos.npz {SMALL} --training.steps 100")
-    assert "60 pairs" not in run(f"train bc {TASK} --demos demos.npz --bc.steps 50 --bc.validate-every 25 --bc.threads 1")
+    assert "60 pairs" not in run(
+        f"train bc {TASK} --demos demos.npz --bc.steps 50 --bc.validate-every 25 --bc.threads 1"
+    )
     assert run(f"evaluate {place}/runs/0004-bc-tiny_envs-Drawn-v0-seed0 --episodes 2 --workers 0")
     run(f"train trpo {TASK} {SMALL} --training.steps 100")
     said = run(f"train ppo {TASK} {SMALL} --training.steps 100 --dry-run")
-    assert "steps/s here" in said and '"optimiser": "ppo"' in said
+    assert "steps/s here" in said and '"optimizer": "ppo"' in said
     assert len(list((place / "runs").iterdir())) == 5
     assert "0005-trpo" in run("list") and "gtal" in run("list")
 
@@ -134,7 +165,9 @@ BAD = [
 
 
 @pytest.mark.parametrize(("words", "code", "sentence"), BAD, ids=[case[0] for case in BAD])
-def test_bad_input_gets_one_sentence(words: str, code: int, sentence: str, place: Path, capsys, monkeypatch) -> None:
+def test_bad_input_gets_one_sentence(
+    words: str, code: int, sentence: str, place: Path, capsys, monkeypatch
+) -> None:
     monkeypatch.chdir(place / "empty")
     try:
         found = main(words.format(place).split())
@@ -150,7 +183,9 @@ def test_bad_input_gets_one_sentence(words: str, code: int, sentence: str, place
     assert not list((place / "empty").rglob("*.json")), "a run folder for nothing"
 
 
-def test_a_run_told_to_stop_saves_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_a_run_told_to_stop_saves_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     monkeypatch.chdir(tmp_path)
 
     def stop() -> None:
@@ -170,9 +205,15 @@ def test_a_run_told_to_stop_saves_and_goes_on(tmp_path: Path, monkeypatch: pytes
 
 def test_films_follow_the_body_where_a_task_has_such_a_camera() -> None:
     mujoco = pytest.importorskip("mujoco")
-    body = '<mujoco><worldbody><body><geom size="1"/><camera name="still"/>{}</body></worldbody></mujoco>'
+    body = (
+        '<mujoco><worldbody><body><geom size="1"/><camera '
+        'name="still"/>{}</body></worldbody></mujoco>'
+    )
     for camera, chosen in (('<camera name="track" mode="trackcom"/>', 1), ("", -1)):
-        bare = SimpleNamespace(mujoco_renderer=SimpleNamespace(camera_id=-1), model=mujoco.MjModel.from_xml_string(body.format(camera)))
+        bare = SimpleNamespace(
+            mujoco_renderer=SimpleNamespace(camera_id=-1),
+            model=mujoco.MjModel.from_xml_string(body.format(camera)),
+        )
         follow(bare)
         assert bare.mujoco_renderer.camera_id == chosen
     follow(SimpleNamespace())  # a task that is not MuJoCo's

@@ -27,10 +27,19 @@ def test_thinning_is_the_papers() -> None:
     begin = np.random.RandomState(0).randint(0, 20, 3)
     assert begin.tolist() == [12, 15, 0]
     observations, actions = demos.pairs(every=20)
-    rows = [12, 32, 40, 45, 65, 85]  # an offset past the end of a short one starts again from its length's remainder
+    rows = [
+        12,
+        32,
+        40,
+        45,
+        65,
+        85,
+    ]  # an offset past the end of a short one starts again from its length's remainder
     assert np.array_equal(observations, demos.rollouts.observations[rows])
     assert np.array_equal(actions, demos.rollouts.actions[rows])
-    assert np.array_equal(demos.pairs(2, 20)[0], demos.rollouts.observations[rows[:3]]), "the same offsets for fewer trajectories"
+    assert np.array_equal(demos.pairs(2, 20)[0], demos.rollouts.observations[rows[:3]]), (
+        "the same offsets for fewer trajectories"
+    )
     assert len(demos.pairs()[0]) == 100
 
 
@@ -40,18 +49,31 @@ def test_demonstrations_go_through_files(suffix: str, tmp_path: Path) -> None:
     again = read_demos(demos.save(tmp_path / f"demos.{suffix}"))
     for a, b in zip(vars(demos.rollouts).values(), vars(again.rollouts).values(), strict=True):
         assert np.array_equal(a, b) and a.dtype == b.dtype
-    assert again.about == demos.about and again.about["policy"] == "planted" and again.about["env"] == "Switch"
+    assert (
+        again.about == demos.about
+        and again.about["policy"] == "planted"
+        and again.about["env"] == "Switch"
+    )
     assert len(again.first(2)) == 2
     assert not list(tmp_path.glob(".*"))
 
 
 def test_episodes_of_minari_are_taken() -> None:
     episodes = [
-        SimpleNamespace(observations=np.ones((n + 1, 3)), actions=np.zeros((n, 2)), rewards=np.ones(n), terminations=np.arange(n) == n - 1)
+        SimpleNamespace(
+            observations=np.ones((n + 1, 3)),
+            actions=np.zeros((n, 2)),
+            rewards=np.ones(n),
+            terminations=np.arange(n) == n - 1,
+        )
         for n in (3, 5)
     ]
     demos = Demonstrations.of_episodes(iter(episodes), dataset="mujoco/hopper/expert-v0")
-    assert demos.rollouts.lengths.tolist() == [3, 5] and demos.rollouts.terminated.all() and demos.rollouts.actions.shape == (8, 2)
+    assert (
+        demos.rollouts.lengths.tolist() == [3, 5]
+        and demos.rollouts.terminated.all()
+        and demos.rollouts.actions.shape == (8, 2)
+    )
     with pytest.raises(DataError, match="no episodes"):
         Demonstrations.of_episodes([])
     episodes[0].observations = np.ones((3, 3))
@@ -128,7 +150,10 @@ def test_bad_files_get_one_sentence(name: str, sentence: str, files: Path) -> No
 
 def test_files_of_the_other_form_are_read(files: Path) -> None:
     demos = read_demos(files / "other.npz")
-    assert demos.rollouts.lengths.tolist() == [3, 3] and demos.rollouts.terminated.tolist() == [True, True]
+    assert demos.rollouts.lengths.tolist() == [3, 3] and demos.rollouts.terminated.tolist() == [
+        True,
+        True,
+    ]
     assert demos.rollouts.finals.tolist() == [[1, 1, 1]] * 2
 
 
@@ -152,7 +177,9 @@ def test_demonstrations_are_fitted_to_the_task() -> None:
     wild = replace(wild, rollouts=replace(wild.rollouts, terminated=np.array([True])))
     assert wild.fit(BOX).rollouts.actions.max() == 1
     assert wild.fit(BOX).rollouts.terminated.tolist() == [True]
-    assert wild.fit(replace(BOX, horizon=6)).rollouts.terminated.tolist() == [False], "an end at the time limit is a cut"
+    assert wild.fit(replace(BOX, horizon=6)).rollouts.terminated.tolist() == [False], (
+        "an end at the time limit is a cut"
+    )
     with pytest.raises(UsageError, match="has 2 trajectories and 3 were asked for"):
         demos_of().first(3)
     with pytest.raises(UsageError, match="at least 1"):
@@ -165,7 +192,9 @@ def test_policies_of_other_libraries_act_by_their_predict() -> None:
             return np.array(int(x[1] > 0.5)), None
 
     assert returns_of(Stranger(), tiny_envs.Switch, 3, horizon=20).returns.tolist() == [20.0] * 3
-    assert record(Stranger(), tiny_envs.Switch, 2, horizon=20).rollouts.returns.tolist() == [20.0] * 2
+    assert (
+        record(Stranger(), tiny_envs.Switch, 2, horizon=20).rollouts.returns.tolist() == [20.0] * 2
+    )
     with pytest.raises(ZeuxisError, match="workers=0"):
         record(Stranger(), tiny_envs.Switch, 2, horizon=20, workers=2)
 
@@ -177,14 +206,18 @@ def test_a_policys_arrays_act_as_its_network_does(discrete: bool, tmp_path: Path
     for p in policy.parameters():
         torch.nn.init.normal_(p)
     policy.seen.update(5 + 3 * torch.randn(100, 3))
-    x = np.concatenate([5 + 3 * np.random.default_rng(0).standard_normal((20, 3)), [[1e3, 0, 0]]]).astype(np.float32)
+    x = np.concatenate(
+        [5 + 3 * np.random.default_rng(0).standard_normal((20, 3)), [[1e3, 0, 0]]]
+    ).astype(np.float32)
     again = read_actor(policy.save(tmp_path / "policy.safetensors", algorithm="trpo"))
     assert again.about == {"env": "x", "algorithm": "trpo", "obs_layout": "first"}
     assert load_policy(tmp_path).stochastic
     with torch.no_grad():
         y = policy(torch.from_numpy(x)).numpy()
     for actor in (policy.actor(), again):
-        np.testing.assert_allclose(np.stack([actor.forward(row).copy() for row in x]), y, atol=1e-4, rtol=1e-5)
+        np.testing.assert_allclose(
+            np.stack([actor.forward(row).copy() for row in x]), y, atol=1e-4, rtol=1e-5
+        )
     wanted = y.argmax(1) if discrete else y.clip(-1, 1)
     np.testing.assert_allclose(again.predict(x)[0], wanted, atol=1e-4, rtol=1e-5)
     assert again.predict(x[0])[0].shape == (() if discrete else (2,))
@@ -202,10 +235,22 @@ def test_heads_and_layouts() -> None:
     )
     assert squashed.choose(np.array([0, 100], np.float32)).tolist() == [1, 1]
     assert squashed.choose(np.array([-100, 0], np.float32)).tolist() == [-1, 0.5]
-    angles = Actor([np.eye(4)[:3]], [np.zeros(3)], np.zeros(4), np.ones(4), "logits", layout="acrobot_angles")
-    found = angles.fit(Task("Acrobot", 6, 3, True, 5)).forward(np.array([np.cos(2), np.sin(2), np.cos(-1), np.sin(-1), 7, 8], np.float32))
+    angles = Actor(
+        [np.eye(4)[:3]], [np.zeros(3)], np.zeros(4), np.ones(4), "logits", layout="acrobot_angles"
+    )
+    found = angles.fit(Task("Acrobot", 6, 3, True, 5)).forward(
+        np.array([np.cos(2), np.sin(2), np.cos(-1), np.sin(-1), 7, 8], np.float32)
+    )
     np.testing.assert_allclose(found, [2, -1, 7], rtol=1e-6)
-    relu = Actor([-np.eye(2), np.eye(2)], [np.zeros(2)] * 2, np.ones(2), 2 * np.ones(2), "q_values", "relu", clip=1.5)
+    relu = Actor(
+        [-np.eye(2), np.eye(2)],
+        [np.zeros(2)] * 2,
+        np.ones(2),
+        2 * np.ones(2),
+        "q_values",
+        "relu",
+        clip=1.5,
+    )
     assert relu.forward(np.array([0.9, -9], np.float32)).tolist() == pytest.approx([0.2, 1.5])
     assert not relu.stochastic
 
@@ -222,10 +267,18 @@ def test_heads_and_layouts() -> None:
         ("clip", {"obs_clip": "ten"}, "the obs_clip 'ten'"),
     ],
 )
-def test_bad_policy_files_get_one_sentence(name: str, change: dict, sentence: str, tmp_path: Path) -> None:
+def test_bad_policy_files_get_one_sentence(
+    name: str, change: dict, sentence: str, tmp_path: Path
+) -> None:
     from safetensors.numpy import load_file, safe_open, save_file
 
-    actor = Actor([np.zeros((4, 3)), np.zeros((2, 4))], [np.zeros(4), np.zeros(2)], np.zeros(3), np.ones(3), "logits")
+    actor = Actor(
+        [np.zeros((4, 3)), np.zeros((2, 4))],
+        [np.zeros(4), np.zeros(2)],
+        np.zeros(3),
+        np.ones(3),
+        "logits",
+    )
     path = write_actor(actor, tmp_path / "policy.safetensors")
     with safe_open(path, "np") as file:
         told = {k: v for k, v in file.metadata().items() if k != "sha256"}
@@ -237,7 +290,11 @@ def test_bad_policy_files_get_one_sentence(name: str, change: dict, sentence: st
     )
     with pytest.raises(ZeuxisError) as error:
         read_actor(path)
-    assert sentence in str(error.value) and str(error.value).endswith(".") and "\n" not in str(error.value)
+    assert (
+        sentence in str(error.value)
+        and str(error.value).endswith(".")
+        and "\n" not in str(error.value)
+    )
 
 
 def test_policies_of_other_tasks_are_refused(tmp_path: Path) -> None:
@@ -253,19 +310,37 @@ def test_policies_of_other_tasks_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["gail_acrobot", "gail_cartpole", "sb3_dqn_mountaincar", "sb3_trpo_pendulum", "sb3_trpo_mountaincarcontinuous"]
+    "name",
+    [
+        "gail_acrobot",
+        "gail_cartpole",
+        "sb3_dqn_mountaincar",
+        "sb3_trpo_pendulum",
+        "sb3_trpo_mountaincarcontinuous",
+    ],
 )
 def test_published_experts_act_as_well_as_was_measured(name: str, shared: Path) -> None:
     import json
 
-    about = next(e for e in json.loads((shared / "experts/index.json").read_text()) if name in e["file"])
+    about = next(
+        e for e in json.loads((shared / "experts/index.json").read_text()) if name in e["file"]
+    )
     found = returns_of(read_actor(shared / "experts" / about["file"]), about["env"], 10)
-    assert found.returns.mean() == pytest.approx(about["eval"]["mean"], abs=2 * about["eval"]["std"] + 3)
+    assert found.returns.mean() == pytest.approx(
+        about["eval"]["mean"], abs=2 * about["eval"]["std"] + 3
+    )
 
 
 def test_published_trajectories_are_read(shared: Path) -> None:
     hopper = read_demos(shared / "experts/trajectories/Hopper-v4.npz")
-    assert hopper.rollouts.lengths.tolist() == [1000, 1000] and hopper.rollouts.returns.mean() == pytest.approx(3718, abs=1)
+    assert hopper.rollouts.lengths.tolist() == [
+        1000,
+        1000,
+    ] and hopper.rollouts.returns.mean() == pytest.approx(3718, abs=1)
     cartpole = read_demos(shared / "experts/trajectories/CartPole-v1.npz")
-    assert len(cartpole) == 20 and cartpole.discrete and cartpole.rollouts.returns.mean() == pytest.approx(467, abs=1)
+    assert (
+        len(cartpole) == 20
+        and cartpole.discrete
+        and cartpole.rollouts.returns.mean() == pytest.approx(467, abs=1)
+    )
     assert len(hopper.pairs(every=20)[0]) == 100

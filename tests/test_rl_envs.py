@@ -1,4 +1,5 @@
-"""Trajectories: what is in them, that they do not depend on the number of workers, and what happens when something dies."""
+"""Trajectories: what is in them, that they do not depend on the number of workers, and what happens
+when something dies."""
 
 from __future__ import annotations
 
@@ -28,16 +29,26 @@ def actor(entries: int = 2, actions: int = 2, discrete: bool = True, log_std: fl
     weights = [np.random.default_rng(0).standard_normal((actions, entries))]
     std = None if discrete else np.full(actions, log_std)
     head = "logits" if discrete else "gaussian_mean"
-    return Actor(weights, [np.zeros(actions)], np.zeros(entries), np.ones(entries), head, log_std=std)
+    return Actor(
+        weights, [np.zeros(actions)], np.zeros(entries), np.ones(entries), head, log_std=std
+    )
 
 
 def same(a: Rollouts, b: Rollouts) -> bool:
-    return all(np.array_equal(x, y) for x, y in zip(vars(a).values(), vars(b).values(), strict=True))
+    return all(
+        np.array_equal(x, y) for x, y in zip(vars(a).values(), vars(b).values(), strict=True)
+    )
 
 
-@pytest.mark.parametrize(("ends", "cut", "terminated"), [(3, 0, True), (0, 3, False), (0, 0, False), (3, 3, True)])
-def test_the_final_observation_is_true_and_an_end_is_told_from_a_cut(ends: int, cut: int, terminated: bool) -> None:
-    with Engine(partial(tiny_envs.Count, ends, cut), horizon=3 if not (ends or cut) else 50) as engine:
+@pytest.mark.parametrize(
+    ("ends", "cut", "terminated"), [(3, 0, True), (0, 3, False), (0, 0, False), (3, 3, True)]
+)
+def test_the_final_observation_is_true_and_an_end_is_told_from_a_cut(
+    ends: int, cut: int, terminated: bool
+) -> None:
+    with Engine(
+        partial(tiny_envs.Count, ends, cut), horizon=3 if not (ends or cut) else 50
+    ) as engine:
         found, episodes = engine.collect(actor(), steps=5)
     assert episodes == 2
     assert found.lengths.tolist() == [3, 3]
@@ -83,15 +94,22 @@ def test_noise_follows_the_policys_law() -> None:
 
 
 def test_the_environment_sees_clipped_actions_and_the_learner_what_was_chosen() -> None:
-    environment = tiny_envs.Count(cut=8, actions=gymnasium.spaces.Box(-0.5, np.array([[1.0, 0.1]], np.float32), dtype=np.float32))
+    environment = tiny_envs.Count(
+        cut=8,
+        actions=gymnasium.spaces.Box(-0.5, np.array([[1.0, 0.1]], np.float32), dtype=np.float32),
+    )
     with Engine(lambda: environment, horizon=8) as engine:
-        assert engine.task == Task("<lambda>", 2, 2, False, 8, (-0.5, -0.5), (1.0, np.float32(0.1).item()), shape=(1, 2))
+        assert engine.task == Task(
+            "<lambda>", 2, 2, False, 8, (-0.5, -0.5), (1.0, np.float32(0.1).item()), shape=(1, 2)
+        )
         found, _ = engine.collect(actor(2, 2, False, 1.0), episodes=1)
     assert found.actions.shape == (8, 2)
     assert np.abs(found.actions).max() > 1
     taken = np.stack(environment.taken)
     assert taken.shape == (8, 1, 2)
-    assert np.array_equal(taken[:, 0], np.clip(found.actions, [-0.5, -0.5], [1.0, np.float32(0.1)]).astype(np.float32))
+    assert np.array_equal(
+        taken[:, 0], np.clip(found.actions, [-0.5, -0.5], [1.0, np.float32(0.1)]).astype(np.float32)
+    )
 
 
 def test_spaces_of_other_kinds() -> None:
@@ -114,7 +132,11 @@ def test_registered_tasks_and_functions_reach_other_processes() -> None:
                 x, reward, *rest = super().step(action)
                 return (x, reward + bonus, *rest)
 
-        for source, length in (("Counting-v0", 6), (lambda: Closed(cut=4), 4), (partial(tiny_envs.Count, ends=2), 2)):
+        for source, length in (
+            ("Counting-v0", 6),
+            (lambda: Closed(cut=4), 4),
+            (partial(tiny_envs.Count, ends=2), 2),
+        ):
             results = []
             for workers in (0, 1):
                 with Engine(source, workers, horizon=0 if isinstance(source, str) else 9) as engine:
@@ -140,7 +162,9 @@ BAD: list[tuple[object, int, str]] = [
 
 
 @pytest.mark.parametrize(("source", "horizon", "sentence"), BAD, ids=[case[2] for case in BAD])
-def test_environments_that_cannot_be_learnt_are_refused(source: Callable, horizon: int, sentence: str) -> None:
+def test_environments_that_cannot_be_learned_are_refused(
+    source: Callable, horizon: int, sentence: str
+) -> None:
     with pytest.raises(UsageError) as error:
         Engine(source, 0, 0, horizon)
     assert sentence in str(error.value)
@@ -148,9 +172,17 @@ def test_environments_that_cannot_be_learnt_are_refused(source: Callable, horizo
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize(("how", "sentence"), [("raise", "ValueError: the leg broke"), ("nan", "finite"), ("shape", "3 numbers")])
-def test_an_environment_that_fails_ends_the_run_with_a_sentence(workers: int, how: str, sentence: str) -> None:
-    with pytest.raises(ZeuxisError, match=sentence) as error, Engine(partial(tiny_envs.Fails, how), workers, horizon=10) as engine:
+@pytest.mark.parametrize(
+    ("how", "sentence"),
+    [("raise", "ValueError: the leg broke"), ("nan", "finite"), ("shape", "3 numbers")],
+)
+def test_an_environment_that_fails_ends_the_run_with_a_sentence(
+    workers: int, how: str, sentence: str
+) -> None:
+    with (
+        pytest.raises(ZeuxisError, match=sentence) as error,
+        Engine(partial(tiny_envs.Fails, how), workers, horizon=10) as engine,
+    ):
         engine.collect(actor(), steps=100)
     assert "failed at step" in str(error.value) and "\n" not in str(error.value)
     assert all(not alive(w.process.pid) for w in engine.workers)
@@ -161,7 +193,11 @@ def alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z" if Path(f"/proc/{pid}/stat").exists() else True
+    return (
+        Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+        if Path(f"/proc/{pid}/stat").exists()
+        else True
+    )
 
 
 def gone(pids: list[int], seconds: float = 10.0) -> bool:
@@ -172,7 +208,10 @@ def gone(pids: list[int], seconds: float = 10.0) -> bool:
 
 
 def test_a_worker_that_dies_ends_the_run_with_a_sentence() -> None:
-    with pytest.raises(ZeuxisError, match="killed by signal 9"), Engine(partial(tiny_envs.Fails, "kill"), 2, horizon=10) as engine:
+    with (
+        pytest.raises(ZeuxisError, match="killed by signal 9"),
+        Engine(partial(tiny_envs.Fails, "kill"), 2, horizon=10) as engine,
+    ):
         engine.collect(actor(), steps=100)
     with Engine(partial(tiny_envs.Fails, "sleep"), 2, horizon=10) as engine:
         pids: list[int] = []
@@ -222,7 +261,12 @@ def test_no_worker_outlives_a_killed_run() -> None:
 
 
 def test_rollouts_join_trajectories_in_order() -> None:
-    parts = [Trajectory(np.full((n + 1, 1), n, np.float32), np.arange(n), np.ones(n, np.float32), bool(n % 2)) for n in (2, 1, 3)]
+    parts = [
+        Trajectory(
+            np.full((n + 1, 1), n, np.float32), np.arange(n), np.ones(n, np.float32), bool(n % 2)
+        )
+        for n in (2, 1, 3)
+    ]
     found = Rollouts.of(parts)
     assert found.starts.tolist() == [0, 2, 3]
     assert found.terminated.tolist() == [False, True, True]

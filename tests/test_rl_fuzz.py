@@ -1,4 +1,5 @@
-"""Damaged policies, runs of policies and demonstrations: taken or refused in a sentence, and never more than a small file may cost."""
+"""Damaged policies, runs of policies and demonstrations: taken or refused in a sentence, and never
+more than a small file may cost."""
 
 from __future__ import annotations
 
@@ -25,10 +26,12 @@ from zeuxis.rl.exploration.information_gain import VIMEConfig
 from zeuxis.rl.imitation.behavioral_cloning import CloningConfig
 from zeuxis.rl.imitation.demonstrations import read_demos, record
 from zeuxis.rl.imitation.discriminator import GAILConfig
-from zeuxis.rl.optimization.on_policy import Learning
+from zeuxis.rl.optimization.on_policy import OnPolicyConfig
 from zeuxis.rl.policies.policy import load_policy
 
-SMALL = Learning(steps=200, batch=100, horizon=50, hidden=(8,), workers=0, threads=1, value_epochs=1)
+SMALL = OnPolicyConfig(
+    steps=200, batch=100, horizon=50, hidden=(8,), workers=0, threads=1, value_epochs=1
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +47,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "trpo": Wish("trpo", "CartPole-v1", learning=SMALL),
         "ppo": Wish("ppo", "CartPole-v1", learning=SMALL),
         "gail": Wish("gail", "CartPole-v1", path, gail=GAILConfig(hidden=(8,)), learning=SMALL),
-        "vime": Wish("vime", "CartPole-v1", vime=VIMEConfig(least=50, updates=3, minibatch=8), learning=SMALL),
+        "vime": Wish(
+            "vime", "CartPole-v1", vime=VIMEConfig(least=50, updates=3, minibatch=8), learning=SMALL
+        ),
         "bc": Wish("bc", "CartPole-v1", path, bc=CloningConfig(steps=20, hidden=(8,), threads=1)),
     }
     return found | {name: start(wish, at / "runs").run.folder for name, wish in wishes.items()}
@@ -67,10 +72,18 @@ def target(name: str, made: dict[str, Path]) -> Target:
     if kind == "demos":
         if form not in made:
             pytest.skip("h5py is not installed")
-        return Target(made[form], {"": {"npz": npz_mutant, "safetensors": tensors_mutant}.get(form, bytes_mutant)}, content)
+        return Target(
+            made[form],
+            {"": {"npz": npz_mutant, "safetensors": tensors_mutant}.get(form, bytes_mutant)},
+            content,
+        )
     if kind == "policy":
         return Target(made[form], {"policy.safetensors": tensors_mutant}, act)
-    files = {"config.json": config_mutant, "state.safetensors": tensors_mutant, "metrics.jsonl": lines_mutant}
+    files = {
+        "config.json": config_mutant,
+        "state.safetensors": tensors_mutant,
+        "metrics.jsonl": lines_mutant,
+    }
     return Target(made[form], files, go_on)
 
 
@@ -92,7 +105,9 @@ def test_many_damaged_copies(name: str, made: dict[str, Path], tmp_path: Path) -
 
 
 def header(shape: tuple[int, ...], kind: str = "<f4") -> bytes:
-    np.lib.format.write_array_header_1_0(into := io.BytesIO(), {"descr": kind, "fortran_order": False, "shape": shape})
+    np.lib.format.write_array_header_1_0(
+        into := io.BytesIO(), {"descr": kind, "fortran_order": False, "shape": shape}
+    )
     return into.getvalue()
 
 
@@ -116,7 +131,10 @@ BOMBS: dict[str, dict[str, tuple[bytes, int]]] = {
 
 
 @linux_only
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) if name == "large" else name for name in BOMBS])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name == "large" else name for name in BOMBS],
+)
 def test_small_archives_cost_little(name: str, tmp_path: Path) -> None:
     rest = {k: (header((2,)), 8) for k in ("actions", "rewards", "lengths", "finals", "terminated")}
     path = archive(tmp_path / "d.npz", BOMBS[name] | rest)
@@ -128,7 +146,10 @@ def test_small_archives_cost_little(name: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_arrays_that_nobody_asked_for_are_not_read(tmp_path: Path) -> None:
     path = demos_of().save(tmp_path / "d.npz")
-    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as file, file.open("junk.npy", "w", force_zip64=True) as junk:
+    with (
+        zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as file,
+        file.open("junk.npy", "w", force_zip64=True) as junk,
+    ):
         junk.write(header((300_000_000,)))
         for _ in range(75):
             junk.write(bytes(16_000_000))
@@ -138,7 +159,11 @@ def test_arrays_that_nobody_asked_for_are_not_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("what", ["pipe", "device", "folder"])
 def test_what_is_no_file_is_refused_at_once(what: str, tmp_path: Path) -> None:
-    for name, read in (("d.npz", read_demos), ("d.safetensors", read_demos), ("p.safetensors", load_policy)):
+    for name, read in (
+        ("d.npz", read_demos),
+        ("d.safetensors", read_demos),
+        ("p.safetensors", load_policy),
+    ):
         path = tmp_path / name
         if what == "pipe":
             os.mkfifo(path)
@@ -188,7 +213,11 @@ def test_hdf5_that_leads_elsewhere_or_unfolds_is_refused(how: str, tmp_path: Pat
     with h5py.File(path, "w") as file:
         n = 43 if how == "external storage" else 10
         group: Any = file.create_group("episode_0")
-        group["actions"], group["rewards"], group["terminations"] = np.zeros(n, int), np.zeros(n, np.float32), np.zeros(n, bool)
+        group["actions"], group["rewards"], group["terminations"] = (
+            np.zeros(n, int),
+            np.zeros(n, np.float32),
+            np.zeros(n, bool),
+        )
         if how == "external storage":
             group.create_dataset("observations", (44,), "u1", external=[(str(secret), 0, 44)])
         elif how == "external link":
@@ -209,7 +238,13 @@ def test_hdf5_that_leads_elsewhere_or_unfolds_is_refused(how: str, tmp_path: Pat
             made = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
             made.set_chunk((11, 4))
             made.set_filter(h5py.h5z.FILTER_RESERVED + 1, h5py.h5z.FLAG_OPTIONAL, (1,))
-            h5py.h5d.create(group.id, b"observations", h5py.h5t.NATIVE_FLOAT, h5py.h5s.create_simple((11, 4)), made)
+            h5py.h5d.create(
+                group.id,
+                b"observations",
+                h5py.h5t.NATIVE_FLOAT,
+                h5py.h5s.create_simple((11, 4)),
+                made,
+            )
             group["observations"][:] = 1
         elif how == "attribute":
             group["observations"] = np.zeros((11, 4), np.float32)
@@ -217,7 +252,14 @@ def test_hdf5_that_leads_elsewhere_or_unfolds_is_refused(how: str, tmp_path: Pat
         else:  # a large episode under many names
             del file["episode_0"]
             whole = file.create_group("episode_0")
-            whole.create_dataset("observations", (200_001, 16), "f4", compression="gzip", compression_opts=1, chunks=(10_000, 16))
+            whole.create_dataset(
+                "observations",
+                (200_001, 16),
+                "f4",
+                compression="gzip",
+                compression_opts=1,
+                chunks=(10_000, 16),
+            )
             whole["observations"][:] = 0
             for name in ("actions", "rewards", "terminations"):
                 whole.create_dataset(name, data=np.zeros(200_000, np.int8), compression="gzip")

@@ -1,4 +1,5 @@
-"""Demonstrations in HDF5: back as they went, read by Minari and read from it, and what is refused."""
+"""Demonstrations in HDF5: back as they went, read by Minari and read from it, and what is
+refused."""
 
 from __future__ import annotations
 
@@ -21,11 +22,16 @@ from zeuxis.rl.rollouts.collector import Rollouts
 
 
 def same(a: Rollouts, b: Rollouts) -> bool:
-    return all(np.array_equal(x, y) and x.dtype == y.dtype for x, y in zip(vars(a).values(), vars(b).values(), strict=True))
+    return all(
+        np.array_equal(x, y) and x.dtype == y.dtype
+        for x, y in zip(vars(a).values(), vars(b).values(), strict=True)
+    )
 
 
 def cartpole() -> Demonstrations:
-    actor = Actor([np.array([[0, 0, -1, -1], [0, 0, 1, 1]])], [np.zeros(2)], np.zeros(4), np.ones(4), "logits")
+    actor = Actor(
+        [np.array([[0, 0, -1, -1], [0, 0, 1, 1]])], [np.zeros(2)], np.zeros(4), np.ones(4), "logits"
+    )
     return record(actor, "CartPole-v1", 12, horizon=30, policy="planted")
 
 
@@ -35,7 +41,11 @@ def test_demonstrations_go_through_hdf5(name: str, tmp_path: Path) -> None:
     for i, demos in enumerate((demos_of(100, lengths=(40, 5, 55)), cartpole())):
         path = demos.save(tmp_path / str(i) / name)
         again = read_demos(path)
-        assert same(demos.rollouts, again.rollouts) and again.about == demos.about and again.name == str(path)
+        assert (
+            same(demos.rollouts, again.rollouts)
+            and again.about == demos.about
+            and again.name == str(path)
+        )
         assert sorted(p.name for p in path.parent.iterdir()) == [name], "nothing else is left"
     assert len(again) == 12, "ten and more are not sorted as words"
 
@@ -56,7 +66,11 @@ def test_minari_reads_what_is_written(tmp_path: Path, monkeypatch: pytest.Monkey
     demos = cartpole()
     demos.save(tmp_path / "datasets" / "cartpole" / "planted-v0")
     found = minari.load_dataset("cartpole/planted-v0")
-    assert found.total_episodes == 12 and found.total_steps == len(demos.rollouts) and found.action_space.n == 2
+    assert (
+        found.total_episodes == 12
+        and found.total_steps == len(demos.rollouts)
+        and found.action_space.n == 2
+    )
     assert found.env_spec.id == "CartPole-v1"
     assert same(Demonstrations.of_episodes(found.iterate_episodes()).rollouts, demos.rollouts)
     boxes = demos_of(100, lengths=(40, 60))
@@ -76,12 +90,21 @@ def test_what_minari_writes_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         n, over = 3 + i, np.arange(3 + i) == 2 + i
         seen, done = chance.uniform(-1, 1, (n + 1, 4)).astype(np.float32), chance.integers(0, 2, n)
         ends = (over, ~over & over) if i % 2 else (~over & over, over)
-        buffers.append(EpisodeBuffer(i, i, None, seen, done, list(chance.random(n)), list(ends[0]), list(ends[1]), {}))
+        buffers.append(
+            EpisodeBuffer(
+                i, i, None, seen, done, list(chance.random(n)), list(ends[0]), list(ends[1]), {}
+            )
+        )
     whole = minari.create_dataset_from_buffers("mine/cartpole-v0", buffers, env="CartPole-v1")
     demos = read_demos(tmp_path / "mine" / "cartpole-v0")
     assert same(demos.rollouts, Demonstrations.of_episodes(whole.iterate_episodes()).rollouts)
-    assert np.array_equal(demos.rollouts.finals[7], buffers[7].observations[-1]) and demos.rollouts.lengths.tolist() == list(range(3, 14))
-    assert demos.about == {"env": "CartPole-v1"} and demos.rollouts.terminated.tolist() == [False, True] * 5 + [False]
+    assert np.array_equal(
+        demos.rollouts.finals[7], buffers[7].observations[-1]
+    ) and demos.rollouts.lengths.tolist() == list(range(3, 14))
+    assert demos.about == {"env": "CartPole-v1"} and demos.rollouts.terminated.tolist() == [
+        False,
+        True,
+    ] * 5 + [False]
 
 
 def test_a_folder_is_imitated(tmp_path: Path) -> None:

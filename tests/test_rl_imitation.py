@@ -1,4 +1,5 @@
-"""Imitation: signs and limits of its rewards, what the judges see, that planted experts are recovered, and what demonstrations may be."""
+"""Imitation: signs and limits of its rewards, what the judges see, that planted experts are
+recovered, and what demonstrations may be."""
 
 from __future__ import annotations
 
@@ -41,10 +42,16 @@ def test_rewards_have_the_papers_signs_and_limits() -> None:
     positive, negative = reward_of(s, "positive"), reward_of(s, "negative")
     assert positive.isfinite().all() and negative.isfinite().all()
     assert (positive >= 0).all() and (negative <= 0).all()
-    assert (positive.diff() >= 0).all() and (negative.diff() >= 0).all(), "what looks more like the expert is worth more"
-    torch.testing.assert_close(positive - negative, torch.where(s > 0, s, -s) + 2 * torch.nn.functional.softplus(-s.abs()))
+    assert (positive.diff() >= 0).all() and (negative.diff() >= 0).all(), (
+        "what looks more like the expert is worth more"
+    )
+    torch.testing.assert_close(
+        positive - negative, torch.where(s > 0, s, -s) + 2 * torch.nn.functional.softplus(-s.abs())
+    )
     d = torch.sigmoid(s.double()[1990:2011])
-    torch.testing.assert_close(positive.double()[1990:2011], -torch.log(1 - d), atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(
+        positive.double()[1990:2011], -torch.log(1 - d), atol=1e-6, rtol=1e-6
+    )
     torch.testing.assert_close(negative.double()[1990:2011], torch.log(d), atol=1e-6, rtol=1e-6)
     assert torch.equal(reward_of(s, "logit"), s)
 
@@ -61,7 +68,9 @@ def test_rewards_have_the_papers_signs_and_limits() -> None:
         ("Hopper-v5", 0, "logit", "logit"),
     ],
 )
-def test_the_sign_is_chosen_by_the_task_and_said(task: str, ended: int, wish: str, sign: str) -> None:
+def test_the_sign_is_chosen_by_the_task_and_said(
+    task: str, ended: int, wish: str, sign: str
+) -> None:
     demos = demos_of()
     demos = replace(demos, rollouts=replace(demos.rollouts, terminated=np.arange(2) < ended))
     found, why = sign_for(GAILConfig(reward=wish), task, demos)  # type: ignore[arg-type]
@@ -73,10 +82,17 @@ def test_the_sign_is_chosen_by_the_task_and_said(task: str, ended: int, wish: st
 def test_a_judge_sees_pairs_as_they_were_carried_out(task: Task, absorbing: bool) -> None:
     pairs = Pairs(task, absorbing)
     seen = torch.randn(4, 3)
-    rows = pairs.rows(seen, torch.tensor([0, 1, 1, 0]) if task.discrete else torch.tensor([[3.0, 0.5], [-2, 0], [0, 0], [1, 1]]))
+    rows = pairs.rows(
+        seen,
+        torch.tensor([0, 1, 1, 0])
+        if task.discrete
+        else torch.tensor([[3.0, 0.5], [-2, 0], [0, 0], [1, 1]]),
+    )
     assert rows.shape == (4, pairs.size)
     assert torch.equal(rows[:, :3], seen)
-    taken = [[1, 0], [0, 1], [0, 1], [1, 0]] if task.discrete else [[1, 0.5], [-1, 0], [0, 0], [1, 1]]
+    taken = (
+        [[1, 0], [0, 1], [0, 1], [1, 0]] if task.discrete else [[1, 0.5], [-1, 0], [0, 0], [1, 1]]
+    )
     assert rows[:, 3:5].tolist() == taken
     judge = Discriminator(GAILConfig(hidden=(8,), absorbing=absorbing), pairs)
     judge.seen.update(10 + 5 * torch.randn(50, pairs.seen))
@@ -85,15 +101,19 @@ def test_a_judge_sees_pairs_as_they_were_carried_out(task: Task, absorbing: bool
     before = judge.score(rows)
     assert before.shape == (4,)
     if task.discrete:  # the logit of the action taken
-        z = judge.seen.standardise(seen)
-        torch.testing.assert_close(before, judge.network(z)[torch.arange(4), rows[:, 3:5].argmax(1)])
+        z = judge.seen.standardize(seen)
+        torch.testing.assert_close(
+            before, judge.network(z)[torch.arange(4), rows[:, 3:5].argmax(1)]
+        )
     if absorbing:
         gone = pairs.absorbed(rows)
         other = gone.clone()
         assert gone[0, -1] == 1 and rows[:, -1].abs().sum() == 0
         other[0, :3] += 100
         torch.testing.assert_close(
-            judge.score(gone), judge.score(other), msg="where an episode ended cannot be told from its absorbing state"
+            judge.score(gone),
+            judge.score(other),
+            msg="where an episode ended cannot be told from its absorbing state",
         )
 
 
@@ -103,8 +123,18 @@ def test_what_a_judge_does_not_see_changes_no_verdict(task: Task, kind: str) -> 
     pairs = Pairs(task, unseen=(0, 2))
     taken = torch.tensor([0, 1, 1, 0]) if task.discrete else torch.randn(4, 2)
     seen, other = torch.randn(4, 3), torch.randn(4, 3)
-    theirs, kept = pairs.rows(torch.randn(50, 3), torch.zeros(50, dtype=torch.int64) if task.discrete else torch.randn(50, 2)), seen.clone()
-    judge = Discriminator(GAILConfig(hidden=(8,)), pairs) if kind == "discriminator" else LinearJudge(kind, pairs, "logit")
+    theirs, kept = (
+        pairs.rows(
+            torch.randn(50, 3),
+            torch.zeros(50, dtype=torch.int64) if task.discrete else torch.randn(50, 2),
+        ),
+        seen.clone(),
+    )
+    judge = (
+        Discriminator(GAILConfig(hidden=(8,)), pairs)
+        if kind == "discriminator"
+        else LinearJudge(kind, pairs, "logit")
+    )
     judge.seen.update(theirs[:, : pairs.seen])
     if isinstance(judge, LinearJudge):
         judge.fit(pairs.rows(seen, taken), theirs)
@@ -114,21 +144,28 @@ def test_what_a_judge_does_not_see_changes_no_verdict(task: Task, kind: str) -> 
     hidden = torch.stack([other[:, 0], seen[:, 1], other[:, 2]], 1)
     before = judge.score(pairs.rows(seen, taken))
     assert before.isfinite().all() and torch.equal(judge.score(pairs.rows(hidden, taken)), before)
-    assert not torch.equal(judge.score(pairs.rows(other, taken)), before), "the one in the middle counts"
+    assert not torch.equal(judge.score(pairs.rows(other, taken)), before), (
+        "the one in the middle counts"
+    )
     assert torch.equal(seen, kept), "the policy still sees all"
 
 
 @pytest.mark.parametrize(
-    ("unseen", "sentence"), [((3,), "from 0 to 2"), ((-1,), "from 0 to 2|each at least 0"), ((0, 1, 2), "leave it some")]
+    ("unseen", "sentence"),
+    [((3,), "from 0 to 2"), ((-1,), "from 0 to 2|each at least 0"), ((0, 1, 2), "leave it some")],
 )
-def test_hiding_what_is_not_there_or_everything_is_refused(unseen: tuple[int, ...], sentence: str) -> None:
+def test_hiding_what_is_not_there_or_everything_is_refused(
+    unseen: tuple[int, ...], sentence: str
+) -> None:
     with pytest.raises(UsageError, match=sentence):
         Pairs(BOX, unseen=unseen)
 
 
 @pytest.mark.parametrize("penalty", [0.0, 1.0])
 @pytest.mark.parametrize("task", [BOX, CHOICE], ids=["box", "choice"])
-def test_the_discriminators_loss_is_the_papers_and_reaches_all_of_it(task: Task, penalty: float) -> None:
+def test_the_discriminators_loss_is_the_papers_and_reaches_all_of_it(
+    task: Task, penalty: float
+) -> None:
     pairs = Pairs(task)
     judge = Discriminator(GAILConfig(hidden=(8,), penalty=penalty), pairs)
     torch.nn.init.normal_(judge.network.layers[-1].weight)
@@ -139,7 +176,11 @@ def test_the_discriminators_loss_is_the_papers_and_reaches_all_of_it(task: Task,
     assert player == "discriminator" and set(judge.players()) == {"discriminator"}
     d = torch.sigmoid(judge(judge.inputs(x)).double())
     entropy = -(d * d.log() + (1 - d) * (1 - d).log())
-    by_hand = -(1 - d[:5]).log().mean() - d[5:].log().mean() - 0.001 * (entropy[:5].mean() + entropy[5:].mean())
+    by_hand = (
+        -(1 - d[:5]).log().mean()
+        - d[5:].log().mean()
+        - 0.001 * (entropy[:5].mean() + entropy[5:].mean())
+    )
     if penalty:
         assert loss > by_hand
     else:
@@ -150,10 +191,16 @@ def test_the_discriminators_loss_is_the_papers_and_reaches_all_of_it(task: Task,
 
 @pytest.mark.parametrize("scale", [0.0, 0.5, 1.0, 3.0])
 def test_the_gradient_penalty_holds_the_norm_at_one(scale: float) -> None:
-    """Of a linear discriminator s = w z the gradient is w everywhere, so the penalty is (|w| - 1)^2, 0 for |w| = 1 alone."""
+    """Of a linear discriminator s = w z the gradient is w everywhere, so the penalty is (|w| -
+    1)^2, 0 for |w| = 1 alone."""
     pairs, loss = Pairs(BOX), []
     w = torch.tensor([[3.0, 0.0, -4.0, 0.0, 0.0]]) / 5 * scale
-    rows = torch.cat([pairs.rows(torch.randn(6, 3), torch.rand(6, 2)), pairs.rows(torch.randn(6, 3), torch.rand(6, 2))])
+    rows = torch.cat(
+        [
+            pairs.rows(torch.randn(6, 3), torch.rand(6, 2)),
+            pairs.rows(torch.randn(6, 3), torch.rand(6, 2)),
+        ]
+    )
     batch = Batch(rows, torch.tensor([0.0] * 6 + [1.0] * 6), Noise(0, 0, slice(0, 6), 6))
     for penalty in (0.0, 2.0):
         judge = Discriminator(GAILConfig(hidden=(), penalty=penalty), pairs)
@@ -164,14 +211,19 @@ def test_the_gradient_penalty_holds_the_norm_at_one(scale: float) -> None:
 
 
 def test_the_gradient_penalty_looks_between_the_expert_and_the_policy() -> None:
-    """s = relu(z - 1) has slope 1 beyond 1 and 0 before it: pairs on one side of it are told from pairs on the other."""
+    """s = relu(z - 1) has slope 1 beyond 1 and 0 before it: pairs on one side of it are told from
+    pairs on the other."""
     task = tiny_envs.Task("x", 1, 1, False, 10, (-1.0,), (1.0,))
     pairs = Pairs(task)
 
     def penalty(policy: float, expert: float) -> float:
-        judge = Discriminator(GAILConfig(hidden=(1,), activation="relu", penalty=1.0, entropy=0.0), pairs)
+        judge = Discriminator(
+            GAILConfig(hidden=(1,), activation="relu", penalty=1.0, entropy=0.0), pairs
+        )
         with torch.no_grad():
-            for p, value in zip(judge.network.parameters(), ([[1.0, 0.0]], [-1.0], [[1.0]], [0.0]), strict=True):
+            for p, value in zip(
+                judge.network.parameters(), ([[1.0, 0.0]], [-1.0], [[1.0]], [0.0]), strict=True
+            ):
                 p.copy_(torch.tensor(value))
         n = 4000
         x = torch.cat([torch.full((n, 1), policy), torch.full((n, 1), expert)])
@@ -182,14 +234,22 @@ def test_the_gradient_penalty_looks_between_the_expert_and_the_policy() -> None:
 
     assert penalty(2.0, 3.0) == pytest.approx(0, abs=1e-5)
     assert penalty(-1.0, 0.5) == pytest.approx(1, abs=1e-5)
-    assert penalty(0.0, 4.0) == pytest.approx(1 / 4, abs=0.03), "uniformly on the way: a quarter of it lies before 1"
+    assert penalty(0.0, 4.0) == pytest.approx(1 / 4, abs=0.03), (
+        "uniformly on the way: a quarter of it lies before 1"
+    )
 
 
 @pytest.mark.parametrize(("every", "steps"), [(1, 52), (2, 26), (4, 13)])
 def test_steps_after_the_experts_ends_are_thinned_as_the_others_are(every: int, steps: int) -> None:
     demos = record(right_expert(), tiny_envs.Corridor, 2, horizon=30)
     assert demos.rollouts.lengths.tolist() == [4, 4] and demos.rollouts.terminated.all()
-    agent = GAIL(tiny_envs.Corridor, demos, GAILConfig(every=every, absorbing=True, hidden=(4,)), replace(QUICK, horizon=30), quiet=True)
+    agent = GAIL(
+        tiny_envs.Corridor,
+        demos,
+        GAILConfig(every=every, absorbing=True, hidden=(4,)),
+        replace(QUICK, horizon=30),
+        quiet=True,
+    )
     assert agent.absorbed == steps and len(agent.expert) == 8 // every
 
 
@@ -200,7 +260,8 @@ def test_linear_judges_reward_what_the_policy_lacks(kind: str, sign: str, task: 
     pairs = Pairs(task)
     judge = LinearJudge(kind, pairs, sign)
     make = lambda mean: pairs.rows(  # noqa: E731
-        torch.randn(200, 3) + torch.tensor(mean), torch.ones(200, dtype=torch.int64) if task.discrete else torch.zeros(200, 2)
+        torch.randn(200, 3) + torch.tensor(mean),
+        torch.ones(200, dtype=torch.int64) if task.discrete else torch.zeros(200, 2),
     )
     policy, expert = make([0.0, 0.0, 0.0]), make([0.0, 0.0, 2.0])
     judge.seen.update(torch.cat([policy, expert])[:, : pairs.seen])
@@ -215,7 +276,8 @@ def test_linear_judges_reward_what_the_policy_lacks(kind: str, sign: str, task: 
     assert (score >= 0).all() if sign == "positive" else (score <= 0).all()
     assert score[200:].mean() > score[:200].mean()
     corner = pairs.rows(
-        torch.tensor([[0.0, 0.0, 5.0], [0.0, 0.0, -5.0]]), torch.ones(2, dtype=torch.int64) if task.discrete else torch.zeros(2, 2)
+        torch.tensor([[0.0, 0.0, 5.0], [0.0, 0.0, -5.0]]),
+        torch.ones(2, dtype=torch.int64) if task.discrete else torch.zeros(2, 2),
     )
     high, low = judge.score(corner)
     assert high > low
@@ -225,11 +287,21 @@ def test_absorbing_states_pay_for_what_comes_after_the_end() -> None:
     demos = record(right_expert(), tiny_envs.Corridor, 2, horizon=30)
     for gamma in (0.9, 1.0):
         agent = GAIL(
-            tiny_envs.Corridor, demos, GAILConfig(absorbing=True, reward="positive"), replace(QUICK, gamma=gamma, horizon=30), quiet=True
+            tiny_envs.Corridor,
+            demos,
+            GAILConfig(absorbing=True, reward="positive"),
+            replace(QUICK, gamma=gamma, horizon=30),
+            quiet=True,
         )
         assert agent.absorbed == 2 * 26
         rollouts, _ = agent.engine.collect(agent.policy.actor(), episodes=6)
-        plain = GAIL(tiny_envs.Corridor, demos, GAILConfig(reward="positive"), replace(QUICK, gamma=gamma, horizon=30), quiet=True)
+        plain = GAIL(
+            tiny_envs.Corridor,
+            demos,
+            GAILConfig(reward="positive"),
+            replace(QUICK, gamma=gamma, horizon=30),
+            quiet=True,
+        )
         extra = agent.rewards(rollouts) - plain.rewards(rollouts)
         ends = rollouts.starts + rollouts.lengths - 1
         wanted = [
@@ -248,9 +320,16 @@ def test_a_planted_expert_is_recovered_without_its_reward(judge: str, continuous
     demos = record(switch_expert(continuous), env, 3, horizon=20)
     assert demos.rollouts.returns.tolist() == [20.0] * 3
     if judge == "gtal" and continuous:
-        pytest.skip("linear features of state and action apart cannot tell which action belongs to which state")
+        pytest.skip(
+            (
+                "linear features of state and action apart cannot tell which action belongs "
+                "to which state"
+            )
+        )
     t = replace(QUICK, horizon=20, gamma=0.5)
-    agent = GAIL(env, demos, GAILConfig(judge=judge, hidden=(16,), updates=4, lr=0.02), t, REGION, quiet=True)  # type: ignore[arg-type]
+    agent = GAIL(
+        env, demos, GAILConfig(judge=judge, hidden=(16,), updates=4, lr=0.02), t, REGION, quiet=True
+    )  # type: ignore[arg-type]
     before = returns_of(agent.policy, env, 10, horizon=20).returns.mean()
     agent.learn(5_000)
     after = returns_of(agent.policy, env, 10, horizon=20).returns.mean()
@@ -259,15 +338,20 @@ def test_a_planted_expert_is_recovered_without_its_reward(judge: str, continuous
 
 def test_an_expert_that_ends_its_episodes_is_followed_to_the_end() -> None:
     demos = record(right_expert(), tiny_envs.Corridor, 3, horizon=30)
-    agent = GAIL(tiny_envs.Corridor, demos, GAILConfig(hidden=(16,)), replace(QUICK, horizon=30), quiet=True)
+    agent = GAIL(
+        tiny_envs.Corridor, demos, GAILConfig(hidden=(16,)), replace(QUICK, horizon=30), quiet=True
+    )
     assert agent.sign == "negative"
     agent.learn(5_000)
-    assert returns_of(agent.policy, tiny_envs.Corridor, 5, horizon=30).returns.tolist() == [-4.0] * 5
+    assert (
+        returns_of(agent.policy, tiny_envs.Corridor, 5, horizon=30).returns.tolist() == [-4.0] * 5
+    )
 
 
 @pytest.mark.slow
 def test_absorbing_states_make_the_sign_of_the_reward_no_matter() -> None:
-    """A reward that is never negative pays for going on, and the policy never ends; unless what comes after is judged as well."""
+    """A reward that is never negative pays for going on, and the policy never ends; unless what
+    comes after is judged as well."""
     demos = record(right_expert(), tiny_envs.Corridor, 3, horizon=30)
     config, t = modern(GAILConfig(hidden=(16,), reward="positive"), replace(QUICK, horizon=30))
     config = replace(config, minibatch=64, lr=3e-3)
@@ -279,7 +363,14 @@ def test_absorbing_states_make_the_sign_of_the_reward_no_matter() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"penalty": 1.0, "updates": 2, "minibatch": 50, "absorbing": True}, {"judge": "fem"}, {"cloned": 40}], ids=str
+    "changes",
+    [
+        {},
+        {"penalty": 1.0, "updates": 2, "minibatch": 50, "absorbing": True},
+        {"judge": "fem"},
+        {"cloned": 40},
+    ],
+    ids=str,
 )
 def test_a_resumed_imitation_is_exact(changes: dict, tmp_path: Path) -> None:
     demos = record(right_expert(), tiny_envs.Corridor, 2, horizon=30)
@@ -287,13 +378,25 @@ def test_a_resumed_imitation_is_exact(changes: dict, tmp_path: Path) -> None:
     def agent(folder: str) -> GAIL:
         (tmp_path / folder).mkdir(exist_ok=True)
         t = replace(QUICK, horizon=30, steps=900)
-        return GAIL(tiny_envs.Corridor, demos, GAILConfig(hidden=(8,), **changes), t, run=Run(tmp_path / folder), quiet=True)
+        return GAIL(
+            tiny_envs.Corridor,
+            demos,
+            GAILConfig(hidden=(8,), **changes),
+            t,
+            run=Run(tmp_path / folder),
+            quiet=True,
+        )
 
     whole = agent("whole").learn()
     agent("broken").learn(400)
     again = agent("broken").learn()
-    states = [{f"{n}.{k}": v for n, part in a.parts.items() for k, v in part.state_dict().items()} for a in (whole, again)]
-    assert whole.steps == again.steps and all(torch.equal(v, states[1][k]) for k, v in states[0].items())
+    states = [
+        {f"{n}.{k}": v for n, part in a.parts.items() for k, v in part.state_dict().items()}
+        for a in (whole, again)
+    ]
+    assert whole.steps == again.steps and all(
+        torch.equal(v, states[1][k]) for k, v in states[0].items()
+    )
 
 
 @pytest.mark.parametrize("continuous", [False, True])
@@ -311,35 +414,53 @@ def test_cloning_recovers_the_expert_and_goes_on_exactly(continuous: bool, tmp_p
     clone("broken").learn(90)
     again = clone("broken").learn()
     assert again.steps == 200
-    assert all(torch.equal(a, b) for a, b in zip(whole.newest.values(), again.newest.values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(whole.newest.values(), again.newest.values(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("continuous", [False, True])
 def test_imitation_can_begin_with_a_clone(continuous: bool) -> None:
-    """After the first iteration, which a trust region keeps near the clone, the policy is all but the expert; untaught it is not."""
+    """After the first iteration, which a trust region keeps near the clone, the policy is all but
+    the expert; untaught it is not."""
     env = partial(tiny_envs.Switch, continuous=continuous)
     demos = record(switch_expert(continuous), env, 2, horizon=20)
     found = []
     for cloned in (0, 300):
-        agent = GAIL(env, demos, GAILConfig(hidden=(8,), cloned=cloned), replace(QUICK, horizon=20), quiet=True).learn(200)
+        agent = GAIL(
+            env,
+            demos,
+            GAILConfig(hidden=(8,), cloned=cloned),
+            replace(QUICK, horizon=20),
+            quiet=True,
+        ).learn(200)
         found.append(returns_of(agent.policy, env, 10, horizon=20).returns.mean())
     assert found[0] < 13 and found[1] > 18
 
 
 def test_an_imitator_begins_with_the_deviation_that_its_clone_shows_on_other_pairs() -> None:
-    """Actions without rhyme or reason, of deviation 0.4: learnt by heart they have none, and elsewhere the whole of it."""
+    """Actions without rhyme or reason, of deviation 0.4: learned by heart they have none, and
+    elsewhere the whole of it."""
     rng = np.random.default_rng(0)
     actions = (0.4 * rng.standard_normal((400, 1))).astype(np.float32)
     seen, ends = rng.standard_normal((400, 2)).astype(np.float32), np.zeros((1, 2), np.float32)
-    demos = Demonstrations(Rollouts(seen, actions, np.zeros(400, np.float32), np.array([400]), ends, np.array([False])))
+    demos = Demonstrations(
+        Rollouts(seen, actions, np.zeros(400, np.float32), np.array([400]), ends, np.array([False]))
+    )
     t = replace(QUICK, horizon=400)
-    agent = GAIL(partial(tiny_envs.Switch, 400, True), demos, GAILConfig(hidden=(8,), cloned=100), t, quiet=True)
+    agent = GAIL(
+        partial(tiny_envs.Switch, 400, True),
+        demos,
+        GAILConfig(hidden=(8,), cloned=100),
+        t,
+        quiet=True,
+    )
     agent.clone()
     assert 0.3 < agent.policy.log_std.exp().item() < 0.6  # type: ignore[operator]
 
 
 def test_cloning_keeps_the_snapshot_that_validates_best() -> None:
-    """Random actions cannot be learnt, only by heart: the best snapshot is an early one."""
+    """Random actions cannot be learned, only by heart: the best snapshot is an early one."""
     rng = np.random.default_rng(0)
     n = 60
     demos = Demonstrations(
@@ -361,7 +482,9 @@ def test_cloning_keeps_the_snapshot_that_validates_best() -> None:
     agent.learn()
     assert agent.figures["score"] < agent.figures["best"]
     with torch.no_grad():
-        held = -(agent.policy(agent.x[agent.held]) - agent.a[agent.held]).square().sum(1).mean().item()
+        held = (
+            -(agent.policy(agent.x[agent.held]) - agent.a[agent.held]).square().sum(1).mean().item()
+        )
     assert held == pytest.approx(agent.figures["best"], rel=1e-5)
 
 
@@ -373,16 +496,34 @@ def test_settings_that_cannot_work_are_refused() -> None:
         ({"judge": "fem", "absorbing": True}, "leave these out"),
     ):
         with pytest.raises(UsageError, match=sentence):
-            GAIL(tiny_envs.Corridor, demos, GAILConfig(**changes), replace(QUICK, horizon=30), quiet=True)
+            GAIL(
+                tiny_envs.Corridor,
+                demos,
+                GAILConfig(**changes),
+                replace(QUICK, horizon=30),
+                quiet=True,
+            )
     with pytest.raises(UsageError, match="--bc.hold-out must be above 0 and below 1"):
         BC(tiny_envs.Corridor, demos, CloningConfig(hold_out=1.0, horizon=30), quiet=True)
     with pytest.raises(UsageError, match="no deviation to draw"):
-        record(switch_expert(True), partial(tiny_envs.Switch, continuous=True), 1, deterministic=False, horizon=20)
+        record(
+            switch_expert(True),
+            partial(tiny_envs.Switch, continuous=True),
+            1,
+            deterministic=False,
+            horizon=20,
+        )
     with pytest.raises(UsageError, match="At least one episode"):
         record(right_expert(), tiny_envs.Corridor, 0, horizon=30)
 
 
 def test_chance_is_the_policy_before_it_learns() -> None:
-    found = returns_of(chance(Task("Switch", 2, 2, True, 20)), tiny_envs.Switch, 200, deterministic=False, horizon=20)
+    found = returns_of(
+        chance(Task("Switch", 2, 2, True, 20)),
+        tiny_envs.Switch,
+        200,
+        deterministic=False,
+        horizon=20,
+    )
     assert found.returns.mean() == pytest.approx(10, abs=0.5)
     assert found.as_dict()["episodes"] == 200 and "± " in str(found)

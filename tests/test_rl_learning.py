@@ -1,4 +1,5 @@
-"""The loop: the ends of episodes, that it learns what is known, that a seed repeats, and that a resumed run is exact."""
+"""The loop: the ends of episodes, that it learns what is known, that a seed repeats, and that a
+resumed run is exact."""
 
 from __future__ import annotations
 
@@ -14,13 +15,13 @@ pytest.importorskip("gymnasium")
 import tiny_envs
 from zeuxis.checkpoints.run_folder import Run
 from zeuxis.errors import DivergenceError, UsageError, ZeuxisError
-from zeuxis.rl.optimization.on_policy import PPO, TRPO, Learning
+from zeuxis.rl.optimization.on_policy import PPO, TRPO, OnPolicyConfig
 from zeuxis.rl.optimization.ppo import Proximal
-from zeuxis.rl.optimization.trust_region import TrustRegion
+from zeuxis.rl.optimization.trust_region import TrustRegionConfig
 
 
-def learning(**changes: object) -> Learning:
-    return Learning(**{"batch": 500, "workers": 0, "threads": 1, "hidden": (16,), **changes})  # type: ignore[arg-type]
+def learning(**changes: object) -> OnPolicyConfig:
+    return OnPolicyConfig(**{"batch": 500, "workers": 0, "threads": 1, "hidden": (16,), **changes})  # type: ignore[arg-type]
 
 
 class Flat(tiny_envs.Count):
@@ -37,8 +38,19 @@ class Flat(tiny_envs.Count):
 @pytest.mark.parametrize("timed", [False, True])
 @pytest.mark.parametrize("value", ["adam", "natural"])
 def test_a_cut_is_no_end(value: str, timed: bool) -> None:
-    """A reward of one a step for ever, seen through a window of five steps, is worth 1 / (1 - gamma), unless the time is known."""
-    t = learning(batch=40, horizon=5, gamma=0.5, hidden=(8,), value=value, timed=timed, value_lr=1e-2, value_epochs=20, normalise=False)
+    """A reward of one a step for ever, seen through a window of five steps, is worth 1 / (1 -
+    gamma), unless the time is known."""
+    t = learning(
+        batch=40,
+        horizon=5,
+        gamma=0.5,
+        hidden=(8,),
+        value=value,
+        timed=timed,
+        value_lr=1e-2,
+        value_epochs=20,
+        normalize=False,
+    )
     agent = TRPO(partial(Flat, 0), t, quiet=True).learn(800)
     first = agent.value.predict(torch.zeros(1, 2), torch.zeros(1)).item()
     finite = (1 - 0.5**5) / 0.5
@@ -55,8 +67,12 @@ def test_an_arm_and_a_number_are_found(kind: type) -> None:
     arms = kind(partial(tiny_envs.Bandit, 4), t, proximal=proximal, quiet=True).learn(3_000)
     assert int(arms.policy.predict(np.ones(1), deterministic=True)[0]) == 3
     number = kind(tiny_envs.Bandit, t, proximal=proximal, quiet=True).learn(6_000)
-    assert number.policy.predict(np.ones((1, 1)), deterministic=True)[0].item() == pytest.approx(0.5, abs=0.2)
-    assert number.figures["entropy"] < 1.2, "the deviation, 1 at first and of entropy 1.42, shrinks too"
+    assert number.policy.predict(np.ones((1, 1)), deterministic=True)[0].item() == pytest.approx(
+        0.5, abs=0.2
+    )
+    assert number.figures["entropy"] < 1.2, (
+        "the deviation, 1 at first and of entropy 1.42, shrinks too"
+    )
 
 
 def test_trpo_balances_a_pole() -> None:
@@ -73,22 +89,39 @@ def test_ppo_balances_a_pole() -> None:
 @pytest.mark.slow
 def test_trpo_swings_a_pendulum_up() -> None:
     t = learning(batch=2000, hidden=(64, 64), gamma=0.9)
-    agent = TRPO("Pendulum-v1", t, TrustRegion(delta=0.02), quiet=True).learn(80_000)
+    agent = TRPO("Pendulum-v1", t, TrustRegionConfig(delta=0.02), quiet=True).learn(80_000)
     assert agent.figures["return"] > -350, "chance has -1200, a published expert -193"
 
 
 def weights(agent: TRPO) -> torch.Tensor:
-    return torch.cat([v.double().flatten() for part in agent.parts.values() for v in part.state_dict().values()])
+    return torch.cat(
+        [v.double().flatten() for part in agent.parts.values() for v in part.state_dict().values()]
+    )
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"optimiser": "ppo"}, {"value": "natural", "timed": True, "entropy": 0.01}, {"value": "linear"}], ids=str
+    "changes",
+    [
+        {},
+        {"optimizer": "ppo"},
+        {"value": "natural", "timed": True, "entropy": 0.01},
+        {"value": "linear"},
+    ],
+    ids=str,
 )
-def test_a_seed_repeats_and_a_resumed_run_ends_where_an_unbroken_one_does(changes: dict, tmp_path: Path) -> None:
+def test_a_seed_repeats_and_a_resumed_run_ends_where_an_unbroken_one_does(
+    changes: dict, tmp_path: Path
+) -> None:
     def agent(folder: str, seed: int = 0) -> TRPO:
         (tmp_path / folder).mkdir(exist_ok=True)
-        region = TrustRegion(fraction=0.3)
-        return TRPO("CartPole-v1", learning(steps=1200, batch=300, seed=seed, **changes), region, run=Run(tmp_path / folder), quiet=True)
+        region = TrustRegionConfig(fraction=0.3)
+        return TRPO(
+            "CartPole-v1",
+            learning(steps=1200, batch=300, seed=seed, **changes),
+            region,
+            run=Run(tmp_path / folder),
+            quiet=True,
+        )
 
     whole = agent("whole").learn()
     broken = agent("broken").learn(500)
@@ -98,20 +131,27 @@ def test_a_seed_repeats_and_a_resumed_run_ends_where_an_unbroken_one_does(change
     assert torch.equal(weights(whole), weights(again))
     assert not torch.equal(weights(whole), weights(agent("other", 1).learn()))
     clocks = ("steps/s", "seconds")
-    one, two = ([{k: v for k, v in line.items() if k not in clocks} for line in Run(tmp_path / f).metrics()] for f in ("whole", "broken"))
+    one, two = (
+        [{k: v for k, v in line.items() if k not in clocks} for line in Run(tmp_path / f).metrics()]
+        for f in ("whole", "broken")
+    )
     assert one == two
     assert Run(tmp_path / "whole").saved_images() == whole.steps
     files = {p.name for p in (tmp_path / "whole").iterdir()}
     assert {"state.safetensors", "policy.safetensors", "metrics.jsonl"} <= files
     with pytest.raises(ZeuxisError, match="other settings"):
-        TRPO("CartPole-v1", learning(hidden=(8,), **changes), run=Run(tmp_path / "whole"), quiet=True).learn(10)
+        TRPO(
+            "CartPole-v1", learning(hidden=(8,), **changes), run=Run(tmp_path / "whole"), quiet=True
+        ).learn(10)
 
 
 def test_the_entropy_bonus_keeps_a_policy_undecided() -> None:
     entropy = []
     for weight in (0.0, 1.0):
         t = learning(batch=250, horizon=25, gamma=0.0, entropy=weight)
-        entropy.append(TRPO(partial(tiny_envs.Bandit, 4), t, quiet=True).learn(4_000).figures["entropy"])
+        entropy.append(
+            TRPO(partial(tiny_envs.Bandit, 4), t, quiet=True).learn(4_000).figures["entropy"]
+        )
     assert entropy[0] < 1.15 < 1.25 < entropy[1]
 
 
@@ -129,7 +169,7 @@ def test_the_entropy_bonus_keeps_a_policy_undecided() -> None:
 )
 def test_settings_that_cannot_work_are_refused(changes: dict, region: dict, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
-        TRPO("CartPole-v1", learning(**changes), TrustRegion(**region), quiet=True)
+        TRPO("CartPole-v1", learning(**changes), TrustRegionConfig(**region), quiet=True)
 
 
 def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:

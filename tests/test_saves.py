@@ -1,4 +1,5 @@
-"""What a run folder may hold: finite numbers, whole files, honest data, and nothing that reaches outside it."""
+"""What a run folder may hold: finite numbers, whole files, honest data, and nothing that reaches
+outside it."""
 
 from __future__ import annotations
 
@@ -18,11 +19,11 @@ from safetensors.torch import load_file, save_file
 import tiny
 from zeuxis import files
 from zeuxis.checkpoints.bounded import Unfit, bounded
-from zeuxis.checkpoints.ownership import is_own, key, own_source
+from zeuxis.checkpoints.ownership import is_own, key, own_data_config
 from zeuxis.checkpoints.run_folder import Run
 from zeuxis.checkpoints.weights import load, save
 from zeuxis.cli import main
-from zeuxis.data.config import Source
+from zeuxis.data.config import DataConfig
 from zeuxis.data.densities import points
 from zeuxis.distributed import World
 from zeuxis.errors import DataError, DivergenceError, UsageError, ZeuxisError
@@ -40,8 +41,17 @@ MADE: list[Path] = []
 def _made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZEUXIS_CACHE", str(tmp_path_factory.mktemp("cache")))
-        settings, training = models()["planar"].Config(width=8, depth=2), tiny.training(images=64, log_every=16, device="cpu")
-        run = start("planar", settings, training, Source("ring", limit=256), tmp_path_factory.mktemp("runs")).run
+        config, training = (
+            models()["planar"].Config(width=8, depth=2),
+            tiny.training(images=64, log_every=16, device="cpu"),
+        )
+        run = start(
+            "planar",
+            config,
+            training,
+            DataConfig("ring", limit=256),
+            tmp_path_factory.mktemp("runs"),
+        ).run
         assert run is not None
         MADE[:] = [run.folder]
         yield
@@ -54,7 +64,9 @@ def a_run(tmp_path: Path) -> Run:
 
 
 def contents(run: Run) -> dict[str, bytes]:
-    return {str(p): p.read_bytes() for p in run.folder.rglob("*") if p.is_file() and p.name != ".lock"}
+    return {
+        str(p): p.read_bytes() for p in run.folder.rglob("*") if p.is_file() and p.name != ".lock"
+    }
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -62,9 +74,19 @@ def test_no_number_that_is_not_finite_is_written_or_read(bad: float, tmp_path: P
     run = Run(tmp_path)
     run.write_tensors("state.safetensors", {"a": torch.ones(3)}, {"images": 16})
     good = run.path("state.safetensors").read_bytes()
-    for dtype in (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.float8_e5m2, torch.complex64):
-        tensors = {"a": torch.ones(3), "optimiser.exp_avg": torch.tensor([0.0, bad]).to(dtype)}
-        with pytest.raises(DivergenceError, match=r"'optimiser.exp_avg' holds numbers that are not finite.*last good save, at 16"):
+    for dtype in (
+        torch.float32,
+        torch.float16,
+        torch.bfloat16,
+        torch.float64,
+        torch.float8_e5m2,
+        torch.complex64,
+    ):
+        tensors = {"a": torch.ones(3), "optimizer.exp_avg": torch.tensor([0.0, bad]).to(dtype)}
+        with pytest.raises(
+            DivergenceError,
+            match=r"'optimizer.exp_avg' holds numbers that are not finite.*last good save, at 16",
+        ):
             run.write_tensors("state.safetensors", tensors)
         assert run.path("state.safetensors").read_bytes() == good
         save_file(tensors, tmp_path / "strange.safetensors")
@@ -81,7 +103,9 @@ def test_no_number_that_is_not_finite_is_written_or_read(bad: float, tmp_path: P
 def test_moments_that_overflow_keep_the_save_before(tmp_path: Path) -> None:
     run = a_run(tmp_path)
     about = run.read_json("config.json")
-    about["settings"] |= {k: 1e30 for k in about["settings"] if k in ("lr", "generator_lr", "discriminator_lr")}
+    about["config"] |= {
+        k: 1e30 for k in about["config"] if k in ("lr", "generator_lr", "discriminator_lr")
+    }
     run.write_json("config.json", about)
     good = run.path("state.safetensors").read_bytes()
     with pytest.raises(ZeuxisError):
@@ -91,7 +115,9 @@ def test_moments_that_overflow_keep_the_save_before(tmp_path: Path) -> None:
 
 def test_every_flipped_bit_is_refused(tmp_path: Path) -> None:
     run, path = Run(tmp_path), tmp_path / "a.safetensors"
-    run.write_tensors("a.safetensors", {"w": torch.arange(6.0), "n": torch.tensor([3])}, {"images": 64, "step": 4})
+    run.write_tensors(
+        "a.safetensors", {"w": torch.arange(6.0), "n": torch.tensor([3])}, {"images": 64, "step": 4}
+    )
     good, before = path.read_bytes(), run.read_tensors("a.safetensors")
     assert before[1] == {"images": 64, "step": 4}
     for at in range(len(good)):
@@ -118,8 +144,24 @@ def test_a_run_with_a_flipped_bit_is_not_gone_on_with(name: str, tmp_path: Path)
     assert contents(run) == before
 
 
-LINES = ["5", "null", "[]", '"x"', "{}", '{"images": "a"}', '{"images": null}', '{"images": 1e400}', '{"images": NaN}', "[" * 50_000]
-LINES += ['{"images": 16, "generator": "y"}', "\udcff{", '{"images": 1' + "0" * 400 + "}", '{"images": 9']
+LINES = [
+    "5",
+    "null",
+    "[]",
+    '"x"',
+    "{}",
+    '{"images": "a"}',
+    '{"images": null}',
+    '{"images": 1e400}',
+    '{"images": NaN}',
+    "[" * 50_000,
+]
+LINES += [
+    '{"images": 16, "generator": "y"}',
+    "\udcff{",
+    '{"images": 1' + "0" * 400 + "}",
+    '{"images": 9',
+]
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -127,7 +169,9 @@ def test_a_damaged_line_of_the_log_costs_nothing_else(line: str, tmp_path: Path)
     run = a_run(tmp_path)
     whole = run.path("metrics.jsonl").read_bytes()
     first, rest = whole.split(b"\n", 1)
-    run.path("metrics.jsonl").write_bytes(first + b"\n" + line.encode("utf-8", "surrogateescape") + b"\n" + rest)
+    run.path("metrics.jsonl").write_bytes(
+        first + b"\n" + line.encode("utf-8", "surrogateescape") + b"\n" + rest
+    )
     assert resume(run.folder, 80).images == 80
     seen = [figures["images"] for figures in run.metrics()]
     assert [x for x in seen if x != 16] == [32, 48, 64, 80]
@@ -150,25 +194,35 @@ def test_a_refused_resume_changes_nothing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not the data"):
         resume(run.folder, 320, given=points("ring", 256, 1))
     about = run.read_json("config.json")
-    run.write_json("config.json", about | {"settings": about["settings"] | {"width": 16}})
+    run.write_json("config.json", about | {"config": about["config"] | {"width": 16}})
     with pytest.raises(ZeuxisError, match="fit"):
         resume(run.folder, 320)
     run.write_json("config.json", about)
     assert contents(run) == before
 
 
-def test_other_data_are_refused_and_moved_ones_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_data_are_refused_and_moved_ones_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def pictures(root: Path, level: int, classes: str = "mz") -> Path:
         for kind in classes:
             (root / kind).mkdir(parents=True)
             for i in range(4):
-                Image.fromarray(np.full((16, 16), level + i, np.uint8)).save(root / kind / f"{i}.png")
+                Image.fromarray(np.full((16, 16), level + i, np.uint8)).save(
+                    root / kind / f"{i}.png"
+                )
         return root
 
     pictures(tmp_path / "A" / "pics", 20)
     monkeypatch.chdir(tmp_path / "A")
     config = models()["dcgan"].Config(channels=4, code=4)
-    run = start("dcgan", config, tiny.training(images=16, batch=4, hold_out=0), Source("pics"), tmp_path / "r").run
+    run = start(
+        "dcgan",
+        config,
+        tiny.training(images=16, batch=4, hold_out=0),
+        DataConfig("pics"),
+        tmp_path / "r",
+    ).run
     assert run is not None
     monkeypatch.chdir(tmp_path)
     assert resume(run.folder, 20).images == 20
@@ -185,25 +239,35 @@ def test_other_data_are_refused_and_moved_ones_taken(tmp_path: Path, monkeypatch
     assert resume(run.folder, 32).images == 32
 
 
-@pytest.mark.parametrize("data", ["stranger/tracker", "/etc", "mnist=/etc", "cifar10", "../runs", "~/pictures"])
-def test_a_folder_of_somebody_else_names_no_data(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "data", ["stranger/tracker", "/etc", "mnist=/etc", "cifar10", "../runs", "~/pictures"]
+)
+def test_a_folder_of_somebody_else_names_no_data(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("ZEUXIS_DATA", raising=False)
     run = a_run(tmp_path)
     about = run.read_json("config.json")
     assert is_own(about)
-    about["source"]["data"] = data
+    about["data"]["data"] = data
     run.write_json("config.json", about)
-    monkeypatch.setattr(Source, "load", lambda *_: pytest.fail("the data were looked for"))
+    monkeypatch.setattr(DataConfig, "load", lambda *_: pytest.fail("the data were looked for"))
     with pytest.raises(UsageError, match="give them with --data"):
         resume(run.folder, 96)
     with pytest.raises(UsageError, match="give them with --data"):
-        own_source({k: v for k, v in about.items() if k != "signature"}, "config.json")
+        own_data_config({k: v for k, v in about.items() if k != "signature"}, "config.json")
 
 
-def test_a_key_is_kept_and_a_missing_home_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_is_kept_and_a_missing_home_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert key() == key() is not None
     monkeypatch.delenv("ZEUXIS_CACHE")
-    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("Could not determine home directory.")))
+    monkeypatch.setattr(
+        Path,
+        "home",
+        lambda: (_ for _ in ()).throw(RuntimeError("Could not determine home directory.")),
+    )
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     assert key() is None
     run = a_run(tmp_path)
@@ -212,7 +276,16 @@ def test_a_key_is_kept_and_a_missing_home_is_no_error(tmp_path: Path, monkeypatc
 
 
 def test_links_lead_nothing_that_is_written_out_of_the_folder(tmp_path: Path) -> None:
-    for name in (".lock", "metrics.jsonl", "README.md", "config.json", "state.safetensors", ".probe", "frames", "samples"):
+    for name in (
+        ".lock",
+        "metrics.jsonl",
+        "README.md",
+        "config.json",
+        "state.safetensors",
+        ".probe",
+        "frames",
+        "samples",
+    ):
         run, victim = a_run(tmp_path / name), tmp_path / f"victim-{name}"
         place = run.path(name)
         if name in ("frames", "samples"):
@@ -228,7 +301,9 @@ def test_links_lead_nothing_that_is_written_out_of_the_folder(tmp_path: Path) ->
                 run.write("samples/final.png", b"picture")
         with contextlib.suppress(ZeuxisError):
             resume(run.folder, 96)
-        assert {str(p): p.read_bytes() for p in (victim, *victim.glob("*")) if p.is_file()} == before, name
+        assert {
+            str(p): p.read_bytes() for p in (victim, *victim.glob("*")) if p.is_file()
+        } == before, name
 
 
 def test_pipes_are_refused_and_not_waited_for(tmp_path: Path) -> None:
@@ -240,7 +315,11 @@ def test_pipes_are_refused_and_not_waited_for(tmp_path: Path) -> None:
         try:
             with pytest.raises(ZeuxisError):
                 resume(run.folder, 96)
-            with pytest.raises(ZeuxisError) if name in ("config.json", "ema.safetensors") else contextlib.nullcontext():
+            with (
+                pytest.raises(ZeuxisError)
+                if name in ("config.json", "ema.safetensors")
+                else contextlib.nullcontext()
+            ):
                 load(run.folder)
             assert run.saved_images() in (0, 64, 96)
         finally:
@@ -250,8 +329,18 @@ def test_pipes_are_refused_and_not_waited_for(tmp_path: Path) -> None:
 def test_settings_that_ask_for_other_weights_cost_no_memory(tmp_path: Path) -> None:
     run = a_run(tmp_path)
     good = run.read_json("config.json")
-    cases = [("settings", "width", 60_000), ("settings", "depth", 200_000), ("settings", "code", 2**40), ("settings", "width", -1)]
-    cases += [("spec", "shape", [2**40]), ("spec", "shape", []), ("spec", "classes", 2**40), ("spec", "shape", [1, 10**6, 10**6])]
+    cases = [
+        ("config", "width", 60_000),
+        ("config", "depth", 200_000),
+        ("config", "code", 2**40),
+        ("config", "width", -1),
+    ]
+    cases += [
+        ("spec", "shape", [2**40]),
+        ("spec", "shape", []),
+        ("spec", "classes", 2**40),
+        ("spec", "shape", [1, 10**6, 10**6]),
+    ]
     for part, name, value in cases:
         run.write_json("config.json", good | {part: good[part] | {name: value}})
         for act in (load, resume):
@@ -282,7 +371,10 @@ def test_frames_are_pngs_of_one_size(tmp_path: Path) -> None:
             assert (film.n_frames, film.size) == (5, (20, 12))  # type: ignore[attr-defined]
             film.seek(3)
             assert abs(film.convert("RGB").getpixel((5, 5))[0] - 120) < 12  # type: ignore[index]
-    for bad in (lambda p: p.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n"), lambda p: Image.new("L", (9, 9)).save(p)):
+    for bad in (
+        lambda p: p.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n"),
+        lambda p: Image.new("L", (9, 9)).save(p),
+    ):
         bad(frames[2])
         with pytest.raises(DataError, match=frames[2].name):
             write_film(frames, tmp_path / "film.webp")
@@ -292,7 +384,9 @@ def test_frames_are_pngs_of_one_size(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".*partial*"))
 
 
-def test_a_failed_write_is_a_sentence_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_is_a_sentence_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target = files.write(tmp_path / "deep" / "a.txt", "first")
 
     def full(path: Path) -> None:
@@ -302,8 +396,12 @@ def test_a_failed_write_is_a_sentence_and_leaves_nothing(tmp_path: Path, monkeyp
     with pytest.raises(ZeuxisError, match="disk is full"):
         files.write(target, full)
     assert target.read_text() == "first"
-    monkeypatch.setattr(Path, "unlink", lambda *_: (_ for _ in ()).throw(OSError(30, "Read-only file system")))
-    monkeypatch.setattr(os, "open", lambda *_: (_ for _ in ()).throw(OSError(30, "Read-only file system")))
+    monkeypatch.setattr(
+        Path, "unlink", lambda *_: (_ for _ in ()).throw(OSError(30, "Read-only file system"))
+    )
+    monkeypatch.setattr(
+        os, "open", lambda *_: (_ for _ in ()).throw(OSError(30, "Read-only file system"))
+    )
     with pytest.raises(ZeuxisError, match="Read-only file system"):
         files.write(target, "second")
     monkeypatch.undo()
@@ -325,7 +423,9 @@ def test_a_deleted_folder_is_not_made_again(tmp_path: Path) -> None:
             run.write("frames/1.png", b"x")
 
 
-def test_a_file_system_without_locks_is_not_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_without_locks_is_not_another_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = a_run(tmp_path)
 
     def none(*_: object) -> None:
@@ -350,19 +450,28 @@ def test_a_closed_terminal_saves_unless_it_is_ignored() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-def test_a_training_whose_reader_has_gone_saves_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_whose_reader_has_gone_saves_and_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def closed(*_: object) -> None:
         raise BrokenPipeError(32, "Broken pipe")
 
     monkeypatch.setattr(Report, "line", closed)
     run = Run(tmp_path)
-    result = fit(tiny.model("planar"), tiny.data_for("planar"), run, tiny.training(images=160, log_every=16), world=World())
+    result = fit(
+        tiny.model("planar"),
+        tiny.data_for("planar"),
+        run,
+        tiny.training(images=160, log_every=16),
+        world=World(),
+    )
     assert result.stopped
     assert run.saved_images() == result.images == 16
 
 
 def test_half_written_weights_do_not_look_like_weights(tmp_path: Path) -> None:
-    """Whoever lists *.safetensors while a run saves, or after it was killed, finds whole files only."""
+    """Whoever lists *.safetensors while a run saves, or after it was killed, finds whole files
+    only."""
     run, seen = Run(tmp_path), []
 
     def fill(path: Path) -> None:

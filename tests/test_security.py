@@ -1,4 +1,5 @@
-"""What a stranger's run, file or archive must not do: run code, touch what lies outside, or take much memory or time."""
+"""What a stranger's run, file or archive must not do: run code, touch what lies outside, or take
+much memory or time."""
 
 from __future__ import annotations
 
@@ -34,19 +35,33 @@ from zeuxis.gan.dcgan import DCGANConfig
 from zeuxis.gan.planar import PlanarConfig
 from zeuxis.rl.imitation.demonstrations import read_demos
 from zeuxis.rl.policies.numpy_policy import Actor, write_actor
-from zeuxis.training.settings import Training
+from zeuxis.training.config import TrainingConfig
 
 pytestmark = linux_only
 
-RUNS_ZEUXIS = [sys.executable, "-c", "import sys; sys.path.pop(0); from zeuxis.cli import run; run()"]
+RUNS_ZEUXIS = [
+    sys.executable,
+    "-c",
+    "import sys; sys.path.pop(0); from zeuxis.cli import run; run()",
+]
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small run."""
     out = tmp_path_factory.mktemp("made")
-    t = Training(images=64, batch=16, film=3, log_every=16, precision="fp32", device="cpu", threads=1)
-    done = start.start("planar", PlanarConfig(width=8, depth=2), t, start.Source("ring", limit=256), out, "", points("ring", 256, 0))
+    t = TrainingConfig(
+        images=64, batch=16, film=3, log_every=16, precision="fp32", device="cpu", threads=1
+    )
+    done = start.start(
+        "planar",
+        PlanarConfig(width=8, depth=2),
+        t,
+        start.DataConfig("ring", limit=256),
+        out,
+        "",
+        points("ring", 256, 0),
+    )
     return done.run.folder
 
 
@@ -77,7 +92,7 @@ def changed(folder: Path, part: str, key: str, value: object) -> None:
     (folder / "config.json").write_text(json.dumps(about))
 
 
-# --- code ------------------------------------------------------------------------------------------------------------------------
+# --- code
 
 
 def evil(path: Path, mark: Path) -> None:
@@ -87,13 +102,22 @@ def evil(path: Path, mark: Path) -> None:
 @pytest.mark.slow
 def test_a_frame_that_is_postscript_reaches_no_interpreter(run: Path, tmp_path: Path) -> None:
     for p in (run / "frames").glob("*.png"):
-        p.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\nshowpage\n%%EOF\n")
+        p.write_bytes(
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\nshowpage\n%%EOF\n"
+        )
     tools, mark = tmp_path / "tools", tmp_path / "gs-was-run"
     tools.mkdir()
-    (tools / "gs").write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo 10.0 && exit 0\necho "$@" >> {mark}\nexit 1\n')
+    (tools / "gs").write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] && echo 10.0 && exit 0\necho "$@" >> {mark}\nexit 1\n'
+    )
     (tools / "gs").chmod(0o755)
     words = [*RUNS_ZEUXIS, "film", str(run), "--out", str(tmp_path / "f.webp")]
-    done = subprocess.run(words, capture_output=True, text=True, env=os.environ | {"PATH": f"{tools}:{os.environ['PATH']}"})
+    done = subprocess.run(
+        words,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PATH": f"{tools}:{os.environ['PATH']}"},
+    )
     assert not mark.exists()
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
@@ -104,8 +128,17 @@ def test_worker_processes_import_nothing_from_the_current_folder(tmp_path: Path)
     pytest.importorskip("gymnasium")
     for name in ("pickle", "socket", "zeuxis", "numpy"):
         evil(tmp_path / f"{name}.py", tmp_path / "mark")
-    settings = ["--training.steps", "200", "--training.batch", "100", "--training.workers", "1"]
-    words = [*RUNS_ZEUXIS, "train", "trpo", "--env", "CartPole-v1", *settings, "--out", str(tmp_path / "o")]
+    config = ["--training.steps", "200", "--training.batch", "100", "--training.workers", "1"]
+    words = [
+        *RUNS_ZEUXIS,
+        "train",
+        "trpo",
+        "--env",
+        "CartPole-v1",
+        *config,
+        "--out",
+        str(tmp_path / "o"),
+    ]
     subprocess.run(words, cwd=tmp_path, capture_output=True, timeout=120)
     assert not (tmp_path / "mark").exists()
     assert list((tmp_path / "o").iterdir()), "the training ran"
@@ -117,14 +150,26 @@ def test_a_policy_names_no_module_to_import(module: str, tmp_path: Path) -> None
     pytest.importorskip("gymnasium")
     run = tmp_path / "run"
     run.mkdir()
-    write_actor(Actor([np.zeros((2, 4))], [np.zeros(2)], np.zeros(4), np.ones(4), "logits"), run / "policy.safetensors")
-    (run / "config.json").write_text(json.dumps({"algorithm": "trpo", "model": "trpo", "env": f"{module}:CartPole-v1"}))
+    write_actor(
+        Actor([np.zeros((2, 4))], [np.zeros(2)], np.zeros(4), np.ones(4), "logits"),
+        run / "policy.safetensors",
+    )
+    (run / "config.json").write_text(
+        json.dumps({"algorithm": "trpo", "model": "trpo", "env": f"{module}:CartPole-v1"})
+    )
     evil(tmp_path / "evil.py", tmp_path / "mark")
     code = (
-        "import sys, zeuxis.cli; code = zeuxis.cli.main(['evaluate', 'run', '--episodes', '1', '--workers', '0']); "
+        "import sys, zeuxis.cli; code = zeuxis.cli.main(['evaluate', 'run', "
+        "'--episodes', '1', '--workers', '0']); "
         f"print('imported' if {module!r} in sys.modules else 'left', code)"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"BROWSER": "true"})
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"BROWSER": "true"},
+    )
     assert not (tmp_path / "mark").exists()
     assert done.stdout.split()[0] == "left"
     assert done.stdout.split()[1] != "0"
@@ -161,19 +206,36 @@ def test_no_reader_opens_a_pickle(made: Path, tmp_path: Path) -> None:
 def test_no_code_unpickles_or_starts_a_shell() -> None:
     source = Path(zeuxis.__file__).parent
     words = r"pickle\.loads?\(|torch\.load\((?!.*weights_only=True)|allow_pickle=True|yaml\.load\(|shell=True|os\.system\("
-    found = {str(p.relative_to(source)) for p in source.rglob("*.py") if re.search(words, p.read_text())}
-    assert found <= {"rl/worker.py", "rl/process.py"}, "these take from a pipe what their own parent process wrote"
+    found = {
+        str(p.relative_to(source)) for p in source.rglob("*.py") if re.search(words, p.read_text())
+    }
+    assert found <= {"rl/worker.py", "rl/process.py"}, (
+        "these take from a pipe what their own parent process wrote"
+    )
 
 
-# --- files outside ---------------------------------------------------------------------------------------------------------------
+# --- files outside
 
 
 @pytest.mark.parametrize(
-    "name", [".lock", "metrics.jsonl", ".film.partial.webp", "README.md", "config.json", "state.safetensors", ".probe"]
+    "name",
+    [
+        ".lock",
+        "metrics.jsonl",
+        ".film.partial.webp",
+        "README.md",
+        "config.json",
+        "state.safetensors",
+        ".probe",
+    ],
 )
 def test_a_link_in_a_run_changes_nothing_outside(name: str, run: Path, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
-    original = (run / name).read_bytes() if name in ("README.md", "config.json", "state.safetensors") else b"precious\n" * 20
+    original = (
+        (run / name).read_bytes()
+        if name in ("README.md", "config.json", "state.safetensors")
+        else b"precious\n" * 20
+    )
     if name == "metrics.jsonl":  # with a save it would be written anew, and the link would go
         (run / "state.safetensors").unlink()
     victim.write_bytes(original)
@@ -198,7 +260,7 @@ def test_a_run_makes_nobody_go_to_the_network(run: Path, monkeypatch: pytest.Mon
     datasets = pytest.importorskip("datasets")
     asked: list[object] = []
     monkeypatch.setattr(datasets, "load_dataset", lambda *names, **more: asked.append(names))
-    changed(run, "source", "data", "stranger/tracker")
+    changed(run, "data", "data", "stranger/tracker")
     assert main(["train", "--resume", str(run)]) != 0
     assert not asked
 
@@ -217,7 +279,9 @@ def test_hdf5_reads_no_other_file(how: str, tmp_path: Path) -> None:
             np.zeros(steps, bool),
         )
         if how == "external storage":
-            group.create_dataset("observations", (44,), "u1", external=[(str(tmp_path / "secret"), 0, 44)])
+            group.create_dataset(
+                "observations", (44,), "u1", external=[(str(tmp_path / "secret"), 0, 44)]
+            )
         elif how == "external link":
             group["observations"] = h5py.ExternalLink(str(tmp_path / "other.hdf5"), "/x")
         else:
@@ -228,22 +292,31 @@ def test_hdf5_reads_no_other_file(how: str, tmp_path: Path) -> None:
         read_demos(tmp_path / "e.hdf5")
 
 
-# --- memory and time -------------------------------------------------------------------------------------------------------------
+# --- memory and time
 
-PLANAR = [("settings", "width", 60_000), ("settings", "depth", 200_000), ("settings", "code", 2**40)]
+PLANAR = [("config", "width", 60_000), ("config", "depth", 200_000), ("config", "code", 2**40)]
 PLANAR += [("spec", "shape", [2**40]), ("spec", "classes", 2**40)]
 
 
 @pytest.mark.parametrize(("part", "key", "value"), PLANAR, ids=str)
-def test_settings_larger_than_the_weights_are_refused(part: str, key: str, value: object, run: Path, tmp_path: Path) -> None:
+def test_settings_larger_than_the_weights_are_refused(
+    part: str, key: str, value: object, run: Path, tmp_path: Path
+) -> None:
     changed(run, part, key, value)
     refused(lambda: zeuxis.load(run).sample(2), tmp_path)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(("key", "value"), [("channels", 8192), ("code", 10**8), ("channels", 10**9)])
+@pytest.mark.parametrize(
+    ("key", "value"), [("channels", 8192), ("code", 10**8), ("channels", 10**9)]
+)
 def test_networks_larger_than_the_weights_are_refused(key: str, value: int, tmp_path: Path) -> None:
-    save(build("dcgan", DCGANConfig(layout="strided", channels=4, code=8), Spec("tiny", (1, 28, 28))), tmp_path / "dcgan")
-    changed(tmp_path / "dcgan", "settings", key, value)
+    save(
+        build(
+            "dcgan", DCGANConfig(layout="strided", channels=4, code=8), Spec("tiny", (1, 28, 28))
+        ),
+        tmp_path / "dcgan",
+    )
+    changed(tmp_path / "dcgan", "config", key, value)
     refused(lambda: zeuxis.load(tmp_path / "dcgan"), tmp_path)
 
 
@@ -265,14 +338,20 @@ def test_pipes_and_devices_are_not_waited_for(tmp_path: Path) -> None:
         os.mkfifo(run / name)
     refused(lambda: zeuxis.load(run), tmp_path, 8)
     os.mkfifo(tmp_path / "x.zx")
-    refused(lambda: command("decompress", str(tmp_path / "x.zx"), "--out", str(tmp_path / "out")), tmp_path, 8)
+    refused(
+        lambda: command("decompress", str(tmp_path / "x.zx"), "--out", str(tmp_path / "out")),
+        tmp_path,
+        8,
+    )
 
 
 @pytest.mark.slow
 def test_arrays_that_inflate_cost_no_more_than_their_headers_say(tmp_path: Path) -> None:
     (tmp_path / "idx").mkdir()
     head = b"\0\0\x08\x03" + struct.pack(">3I", 2, 28, 28)
-    (tmp_path / "idx" / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(head) + 240 * gzip.compress(bytes(10_000_000)))
+    (tmp_path / "idx" / "train-images-idx3-ubyte.gz").write_bytes(
+        gzip.compress(head) + 240 * gzip.compress(bytes(10_000_000))
+    )
     refused(lambda: len(zeuxis.load_data(str(tmp_path / "idx"))), tmp_path)
     with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
         np.lib.format.write_array(into := io.BytesIO(), np.zeros((2, 8, 8), np.uint8))
@@ -291,9 +370,14 @@ def test_pictures_that_inflate_cost_little(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     Image.new("RGB", (9400, 9400)).save(tmp_path / "pixels" / "0.png")
     raw = bytearray(b"\x89PNG\r\n\x1a\n")
-    parts = [(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0)), (b"zTXt", b"a\0\0" + zlib.compress(bytes(500_000_000), 9))]
+    parts = [
+        (b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0)),
+        (b"zTXt", b"a\0\0" + zlib.compress(bytes(500_000_000), 9)),
+    ]
     for kind, body in (*parts, (b"IDAT", zlib.compress(bytes(72))), (b"IEND", b"")):
-        raw += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        raw += (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
     (tmp_path / "text" / "0.png").write_bytes(raw)
     for name in ("pixels", "text"):
         safe(lambda name=name: len(zeuxis.load_data(str(tmp_path / name), size=32)), tmp_path)  # type: ignore[misc]
@@ -323,7 +407,11 @@ def test_hdf5_that_claims_gigabytes_costs_little(tmp_path: Path) -> None:
     h5py = pytest.importorskip("h5py")
     with h5py.File(tmp_path / "e.hdf5", "w") as file:
         group = file.create_group("episode_0")
-        group["actions"], group["rewards"], group["terminations"] = np.zeros(10, np.int64), np.zeros(10, np.float32), np.zeros(10, bool)
+        group["actions"], group["rewards"], group["terminations"] = (
+            np.zeros(10, np.int64),
+            np.zeros(10, np.float32),
+            np.zeros(10, bool),
+        )
         group.create_dataset("observations", (11, 400_000_000), "u1", chunks=(1, 1_000_000))
     refused(lambda: read_demos(tmp_path / "e.hdf5"), tmp_path)
 

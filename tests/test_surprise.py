@@ -1,4 +1,4 @@
-"""Heat pictures: bits that add up to the likelihood, colours on a known scale, the command."""
+"""Heat pictures: bits that add up to the likelihood, colors on a known scale, the command."""
 
 from __future__ import annotations
 
@@ -17,11 +17,16 @@ from zeuxis.checkpoints.weights import build, save
 from zeuxis.cli import main
 from zeuxis.visual.grid import to_image
 
-SHAPES = [("pixelcnn", (1, 4, 5), {"maps": 4, "layers": 1, "head": 4}), ("pixelcnnpp", (3, 4, 4), {"maps": 4, "blocks": 1, "scales": 2})]
+SHAPES = [
+    ("pixelcnn", (1, 4, 5), {"maps": 4, "layers": 1, "head": 4}),
+    ("pixelcnnpp", (3, 4, 4), {"maps": 4, "blocks": 1, "scales": 2}),
+]
 
 
 @pytest.mark.parametrize(("name", "shape", "changes"), SHAPES)
-def test_bits_add_up_to_the_likelihood_and_depend_on_the_past_alone(name: str, shape: tuple, changes: dict) -> None:
+def test_bits_add_up_to_the_likelihood_and_depend_on_the_past_alone(
+    name: str, shape: tuple, changes: dict
+) -> None:
     model = causal.make(name, shape, **changes)
     x = causal.random_images(model, 6)
     bits = surprise(model, x)
@@ -36,12 +41,14 @@ def test_bits_add_up_to_the_likelihood_and_depend_on_the_past_alone(name: str, s
 
 
 def test_heat_grows_in_brightness_from_nothing_to_the_most() -> None:
-    colours = heat(torch.linspace(0, 3, 200)[None], 3.0)[:, 0].float()
-    light = (colours * torch.tensor([[0.299], [0.587], [0.114]])).sum(0)
+    colors = heat(torch.linspace(0, 3, 200)[None], 3.0)[:, 0].float()
+    light = (colors * torch.tensor([[0.299], [0.587], [0.114]])).sum(0)
     assert (light.diff() >= -0.5).all()
-    assert torch.equal(colours[:, 0], HEAT[0])
-    assert torch.equal(colours[:, -1], HEAT[-1])
-    assert torch.equal(heat(torch.tensor([[7.0]]), 3.0)[:, 0, 0].float(), HEAT[-1]), "cut off above the scale"
+    assert torch.equal(colors[:, 0], HEAT[0])
+    assert torch.equal(colors[:, -1], HEAT[-1])
+    assert torch.equal(heat(torch.tensor([[7.0]]), 3.0)[:, 0, 0].float(), HEAT[-1]), (
+        "cut off above the scale"
+    )
 
 
 def test_a_sheet_shows_image_and_heat_side_by_side() -> None:
@@ -58,7 +65,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save(tiny.model("pixelcnn"), at / "model")
     save(tiny.model("dcgan"), at / "gan")
     data = tiny.images(side=8, classes=2)
-    config = type(tiny.model("pixelcnn").config)(network="gated", maps=4, layers=1, head=4, conditional=True)
+    config = type(tiny.model("pixelcnn").config)(
+        network="gated", maps=4, layers=1, head=4, conditional=True
+    )
     save(build("pixelcnn", config, data.spec), at / "conditional")
     to_image(data.all()[0]).resize((20, 20)).save(at / "a.png")
     np.savez(at / "set.npz", images=data.all().numpy(), labels=np.arange(64) % 2)
@@ -71,10 +80,21 @@ def test_the_command_draws_files_and_sets(place: Path, capsys: pytest.CaptureFix
     said = capsys.readouterr().out
     assert "a.png" in said and "bits" in said and "a dimension" in said
     assert Image.open(place / "one.png").width > 320
-    assert main(f"surprise {place}/model --data {place}/set.npz --n 4 --out {place}/four.png".split()) == 0
+    assert (
+        main(f"surprise {place}/model --data {place}/set.npz --n 4 --out {place}/four.png".split())
+        == 0
+    )
     assert capsys.readouterr().out.count("most at row") == 4
-    assert main(f"surprise {place}/conditional --data {place}/set.npz --n 2 --out {place}/two.png".split()) == 0
-    assert main(f"surprise {place}/conditional {place}/a.png --label 1 --out {place}/two.png".split()) == 0
+    assert (
+        main(
+            f"surprise {place}/conditional --data {place}/set.npz --n 2 --out {place}/two.png".split()
+        )
+        == 0
+    )
+    assert (
+        main(f"surprise {place}/conditional {place}/a.png --label 1 --out {place}/two.png".split())
+        == 0
+    )
 
 
 BAD = [
@@ -92,7 +112,9 @@ BAD = [
 
 
 @pytest.mark.parametrize(("words", "code", "sentence"), BAD, ids=[case[0] for case in BAD])
-def test_bad_input_gets_one_sentence(words: str, code: int, sentence: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_gets_one_sentence(
+    words: str, code: int, sentence: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["surprise", *words.format(place).split()]) == code
     said = capsys.readouterr().err
     assert sentence in said

@@ -1,4 +1,5 @@
-"""The command written into records is one that the command line takes, and gives the run's settings back."""
+"""The command written into records is one that the command line takes, and gives the run's settings
+back."""
 
 from __future__ import annotations
 
@@ -16,22 +17,34 @@ from zeuxis.registry import model_class
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "training"),
+    ("name", "config", "training"),
     [
         ("vae/mnist", {"maps": (8, 16), "open_edges": False}, {"clip": 1.0}),
-        ("infogan/heads", {"categorical": (10, 5), "inform_generator": False}, {"compile": True, "images": 5}),
+        (
+            "infogan/heads",
+            {"categorical": (10, 5), "inform_generator": False},
+            {"compile": True, "images": 5},
+        ),
         ("improved-gan/mnist", {"reuse": False, "lr": 0.5}, {"schedule": "cosine"}),
         ("iaf-ladder/cifar10", {"blocks": (10, 10)}, {}),
     ],
 )
-def test_the_command_of_a_run_gives_its_settings_back(name: str, settings: dict, training: dict) -> None:
+def test_the_command_of_a_run_gives_its_settings_back(
+    name: str, config: dict, training: dict
+) -> None:
     recipe = recipes()[name]
-    config, wish = replace(recipe.settings, **settings), replace(recipe.training, **training)
-    about = {"model": recipe.model, "recipe": name, "settings": to_json(config), "training": to_json(wish), "source": {"data": recipe.data}}
+    config, wish = replace(recipe.config, **config), replace(recipe.training, **training)
+    about = {
+        "model": recipe.model,
+        "recipe": name,
+        "config": to_json(config),
+        "training": to_json(wish),
+        "data": {"data": recipe.data},
+    }
     words = shlex.split(training_command(json.loads(json.dumps(about))))
     assert words[:5] == ["zeuxis", "train", recipe.model, "--recipe", name.split("/")[1]]
     for part, kind, base, wanted in (
-        ("model", model_class(recipe.model).Config, recipe.settings, config),
+        ("model", model_class(recipe.model).Config, recipe.config, config),
         ("training", type(wish), recipe.training, wish),
     ):
         own: list[str] = []
@@ -45,6 +58,11 @@ def test_the_command_of_a_run_gives_its_settings_back(name: str, settings: dict,
 
 def test_what_a_recipe_gives_is_not_repeated() -> None:
     recipe = recipes()["vae/mnist"]
-    about = {"model": "vae", "recipe": "vae/mnist", "settings": to_json(recipe.settings), "training": to_json(recipe.training)}
-    about["source"] = {"data": "mnist"}
+    about = {
+        "model": "vae",
+        "recipe": "vae/mnist",
+        "config": to_json(recipe.config),
+        "training": to_json(recipe.training),
+    }
+    about["data"] = {"data": "mnist"}
     assert training_command(json.loads(json.dumps(about))) == "zeuxis train vae --recipe mnist"

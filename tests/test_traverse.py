@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import config, given
 from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
@@ -18,7 +18,11 @@ from zeuxis.checkpoints.weights import save
 from zeuxis.cli import main
 from zeuxis.errors import UsageError
 
-CODES = (Code("category", "categorical", 2, 3), Code("tilt", "continuous", 5), Code("shade", "continuous", 6, low=0.0, high=1.0))
+CODES = (
+    Code("category", "categorical", 2, 3),
+    Code("tilt", "continuous", 5),
+    Code("shade", "continuous", 6, low=0.0, high=1.0),
+)
 
 
 class Bars:
@@ -42,11 +46,18 @@ class Bars:
 
     def decode(self, z: Tensor) -> Tensor:
         self.given.append(z)
-        return (127.5 + 60 * z.clamp(-2, 2)).byte()[:, None, :, None].expand(-1, 1, -1, 7).contiguous()
+        return (
+            (127.5 + 60 * z.clamp(-2, 2)).byte()[:, None, :, None].expand(-1, 1, -1, 7).contiguous()
+        )
 
 
-@settings(max_examples=30, deadline=None)
-@given(rows=st.integers(1, 4), columns=st.integers(2, 5), which=st.integers(0, 2), seed=st.integers(0, 99))
+@config(max_examples=30, deadline=None)
+@given(
+    rows=st.integers(1, 4),
+    columns=st.integers(2, 5),
+    which=st.integers(0, 2),
+    seed=st.integers(0, 99),
+)
 def test_only_the_code_itself_varies(rows: int, columns: int, which: int, seed: int) -> None:
     code = CODES[which]
     z = Bars().prior(rows, generator=torch.Generator().manual_seed(seed))
@@ -80,7 +91,10 @@ def test_rows_are_samples_and_columns_are_values() -> None:
     for row in range(3):
         for column in range(4):
             for number in (0, 5, 6):
-                x, y = (1 + column * 8 + 3) * factor, traverse.STRIP + (1 + row * 8 + number) * factor
+                x, y = (
+                    (1 + column * 8 + 3) * factor,
+                    traverse.STRIP + (1 + row * 8 + number) * factor,
+                )
                 assert picture.getpixel((x, y)) == (int(image[row * 4 + column, 0, number, 0]),) * 3
 
 
@@ -92,12 +106,18 @@ def test_every_code_starts_from_the_same_samples() -> None:
 
 
 def test_panels_do_not_overlap() -> None:
-    colours = [(250, 0, 0), (0, 250, 0), (0, 0, 250)]
-    panels = [Image.new("RGB", size, colour) for size, colour in zip(((10, 20), (30, 5), (7, 9)), colours, strict=True)]
+    colors = [(250, 0, 0), (0, 250, 0), (0, 0, 250)]
+    panels = [
+        Image.new("RGB", size, color)
+        for size, color in zip(((10, 20), (30, 5), (7, 9)), colors, strict=True)
+    ]
     sheet = traverse.arranged(panels, gap=2)
     assert sheet.size == (10 + 2 + 30, 20 + 2 + 9)
-    for panel, colour in zip(panels, colours, strict=True):
-        assert sum(sheet.getpixel((x, y)) == colour for x in range(42) for y in range(31)) == panel.width * panel.height
+    for panel, color in zip(panels, colors, strict=True):
+        assert (
+            sum(sheet.getpixel((x, y)) == color for x in range(42) for y in range(31))
+            == panel.width * panel.height
+        )
 
 
 def test_a_caption_is_never_cut_off() -> None:
@@ -110,13 +130,17 @@ def test_a_film_goes_there_and_back_and_closes() -> None:
     frames = list(traverse.sweep(model, CODES, samples=4, frames=12, seed=1))
     assert len(frames) == 12 and len({frame.size for frame in frames}) == 1
     tilt = torch.stack([z[:, 5] for z in model.given[1::3]])  # one call for each frame and code
-    assert torch.allclose(tilt[0], torch.tensor(-2.0)) and torch.allclose(tilt[6], torch.tensor(2.0))
+    assert torch.allclose(tilt[0], torch.tensor(-2.0)) and torch.allclose(
+        tilt[6], torch.tensor(2.0)
+    )
     assert torch.allclose(tilt[1:], tilt[1:].flip(0), atol=1e-6)
     shown = [z[0, 2:5].argmax().item() for z in model.given[0::3]]
     assert shown == [0] * 4 + [1] * 4 + [2] * 4
 
 
-@pytest.mark.parametrize(("samples", "size"), [(16, (4, 4)), (10, (5, 2)), (7, (7, 1)), (1, (1, 1))])
+@pytest.mark.parametrize(
+    ("samples", "size"), [(16, (4, 4)), (10, (5, 2)), (7, (7, 1)), (1, (1, 1))]
+)
 def test_a_panel_of_a_film_has_no_empty_place(samples: int, size: tuple[int, int]) -> None:
     frame = next(traverse.sweep(Bars(), CODES[1:2], samples=samples, frames=2))
     across, down = size[0] * 8 + 1, size[1] * 8 + 1
@@ -142,16 +166,46 @@ def test_what_cannot_be_traversed() -> None:
         traverse.sheet(model, CODES[1])
 
 
-def test_the_command_draws_sheets_and_films(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_draws_sheets_and_films(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = str(save(tiny.model("infogan"), tmp_path / "model"))
     small = ["--rows", "2", "--columns", "3"]
     assert main(["traverse", run, *small, "--out", str(tmp_path / "all.png")]) == 0
-    assert main(["traverse", run, *small, "--code", "continuous 2", "--out", str(tmp_path / "one.png")]) == 0
+    assert (
+        main(
+            ["traverse", run, *small, "--code", "continuous 2", "--out", str(tmp_path / "one.png")]
+        )
+        == 0
+    )
     with Image.open(tmp_path / "all.png") as whole, Image.open(tmp_path / "one.png") as one:
         assert whole.width > one.width and whole.height > one.height
-    assert main(["traverse", run, *small, "--separate", "--low", "-1", "--high", "1", "--out", str(tmp_path / "t.png")]) == 0
-    assert {p.name for p in tmp_path.glob("t-*")} == {"t-category.png", "t-continuous-1.png", "t-continuous-2.png"}
-    assert main(["traverse", run, "--rows", "2", "--frames", "4", "--out", str(tmp_path / "film.gif")]) == 0
+    assert (
+        main(
+            [
+                "traverse",
+                run,
+                *small,
+                "--separate",
+                "--low",
+                "-1",
+                "--high",
+                "1",
+                "--out",
+                str(tmp_path / "t.png"),
+            ]
+        )
+        == 0
+    )
+    assert {p.name for p in tmp_path.glob("t-*")} == {
+        "t-category.png",
+        "t-continuous-1.png",
+        "t-continuous-2.png",
+    }
+    assert (
+        main(["traverse", run, "--rows", "2", "--frames", "4", "--out", str(tmp_path / "film.gif")])
+        == 0
+    )
     with Image.open(tmp_path / "film.gif") as film:
         assert getattr(film, "n_frames", 1) > 1
     capsys.readouterr()

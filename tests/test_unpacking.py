@@ -1,4 +1,5 @@
-"""What `zeuxis decompress` writes: PNG files that hold what was coded, over nothing that was there, and through no link."""
+"""What `zeuxis decompress` writes: PNG files that hold what was coded, over nothing that was there,
+and through no link."""
 
 from __future__ import annotations
 
@@ -19,13 +20,19 @@ from zeuxis.compression.codec import compress, decompress
 from zeuxis.compression.unpacking import write_array, write_png
 from zeuxis.errors import UsageError, ZeuxisError
 
-links = pytest.mark.skipif(not hasattr(os, "symlink") or os.name != "posix", reason="symbolic links")
+links = pytest.mark.skipif(
+    not hasattr(os, "symlink") or os.name != "posix", reason="symbolic links"
+)
 
 
 @pytest.mark.parametrize("shape", [(1, 5, 7), (3, 5, 7), (1, 1, 1), (3, 1, 9)])
 @pytest.mark.parametrize("fill", ["noise", "black", "white"])
 def test_pixels_are_those_of_the_image(shape: tuple[int, ...], fill: str, tmp_path: Path) -> None:
-    x = noise(*shape) if fill == "noise" else torch.full(shape, 255 * (fill == "white"), dtype=torch.uint8)
+    x = (
+        noise(*shape)
+        if fill == "noise"
+        else torch.full(shape, 255 * (fill == "white"), dtype=torch.uint8)
+    )
     path = write_png(x, tmp_path / "new", "a/b.png")
     with Image.open(path, formats=["PNG"]) as picture:
         back = np.asarray(picture)
@@ -55,7 +62,9 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
             write_png(x, tmp_path, "a.png", overwrite)
 
 
-def test_a_file_that_appears_meanwhile_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_appears_meanwhile_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for link in (os.link, None):
         path = tmp_path / f"{link is None}.png"
         monkeypatch.setattr(unpacking, "require_free", lambda path, overwrite: None)
@@ -73,7 +82,9 @@ def test_a_file_that_appears_meanwhile_is_kept(tmp_path: Path, monkeypatch: pyte
         assert path.read_bytes() == b"precious"
 
 
-def test_a_file_system_without_links_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_without_links_will_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def none(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
@@ -104,7 +115,9 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
     assert [p.name for p in victim.iterdir()] == ["a.png"]
 
 
-def test_a_disk_that_gives_back_other_bytes_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_gives_back_other_bytes_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Failing(io.FileIO):
         def write(self, data: bytes) -> int:
             other = io.BytesIO()
@@ -116,13 +129,17 @@ def test_a_disk_that_gives_back_other_bytes_is_noticed(tmp_path: Path, monkeypat
             return super().write(bytes(data)[:40]) and len(data)
 
     for kind, said in ((Failing, "other pixels"), (Cut, "could not be read back")):
-        monkeypatch.setattr(os, "fdopen", lambda descriptor, mode, kind=kind: kind(descriptor, "r+"))
+        monkeypatch.setattr(
+            os, "fdopen", lambda descriptor, mode, kind=kind: kind(descriptor, "r+")
+        )
         with pytest.raises(ZeuxisError, match=said):
             write_png(noise(1, 4, 4), tmp_path, "a.png")
         assert not list(tmp_path.iterdir())
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Full(io.FileIO):
         def write(self, data: bytes) -> int:
             raise OSError(28, "No space left on device")
@@ -155,7 +172,11 @@ class Named(Given):
 
 def test_what_cannot_be_read_is_not_written(tmp_path: Path) -> None:
     pytest.importorskip("constriction")
-    for names, said in ((["a.jpg"], "does not end in .png"), (["../a.png"], "out of its folder"), (["a.png", "A.png"], "both be called")):
+    for names, said in (
+        (["a.jpg"], "does not end in .png"),
+        (["../a.png"], "out of its folder"),
+        (["a.png", "A.png"], "both be called"),
+    ):
         with pytest.raises(UsageError, match=said):
             compress(chain(), Named(names), tmp_path / "x.zx")
     assert not list(tmp_path.iterdir())
@@ -169,10 +190,14 @@ def test_an_image_is_not_written_over_by_its_archive(tmp_path: Path) -> None:
     assert (tmp_path / "a.png").read_bytes() == b"precious"
     for seed in (0, 1):
         compress(chain(), Given([noise(1, 4, 4, seed=seed)]), tmp_path / "x.zx")
-    assert [x.tolist() for _, x in decompress(tmp_path / "x.zx", chain())] == [noise(1, 4, 4, seed=1).tolist()]
+    assert [x.tolist() for _, x in decompress(tmp_path / "x.zx", chain())] == [
+        noise(1, 4, 4, seed=1).tolist()
+    ]
 
 
-def test_odd_file_names_come_back_under_portable_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_odd_file_names_come_back_under_portable_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("constriction")
     if os.name != "posix":
         pytest.skip("names that only some systems have")
@@ -181,16 +206,43 @@ def test_odd_file_names_come_back_under_portable_ones(tmp_path: Path, capsys: py
 
     save(vae((1, 6, 6), binary=False), tmp_path / "model")
     (tmp_path / "in").mkdir()
-    names = {"12:30.png": "12_30.png", "a\nb.png": "a_b.png", "con.jpg": "con_.png", "x\\y.png": "x_y.png", "\x1b[2J.png": "_[2J.png"}
+    names = {
+        "12:30.png": "12_30.png",
+        "a\nb.png": "a_b.png",
+        "con.jpg": "con_.png",
+        "x\\y.png": "x_y.png",
+        "\x1b[2J.png": "_[2J.png",
+    }
     names |= {"y" * 251 + ".png": "y" * 251 + ".png"}
     for name in names:
         Image.fromarray(noise(1, 6, 6)[0].numpy()).save(tmp_path / "in" / name)
-    assert main(["compress", str(tmp_path / "model"), str(tmp_path / "in"), "-o", str(tmp_path / "x.zx")]) == 0
+    assert (
+        main(
+            [
+                "compress",
+                str(tmp_path / "model"),
+                str(tmp_path / "in"),
+                "-o",
+                str(tmp_path / "x.zx"),
+            ]
+        )
+        == 0
+    )
     assert main(["decompress", str(tmp_path / "x.zx"), "--out", str(tmp_path / "out")]) == 0
     assert sorted(p.name for p in (tmp_path / "out" / "in").iterdir()) == sorted(names.values())
-    assert main(["decompress", str(tmp_path / "x.zx"), "--out", str(tmp_path / "out"), "--overwrite"]) == 0
-    assert main(["decompress", str(tmp_path / "x.zx"), "--out", str(tmp_path / "numbers"), "--numbers"]) == 0
-    assert sorted(p.name for p in (tmp_path / "numbers").iterdir()) == [f"{i}.png" for i in range(len(names))]
+    assert (
+        main(["decompress", str(tmp_path / "x.zx"), "--out", str(tmp_path / "out"), "--overwrite"])
+        == 0
+    )
+    assert (
+        main(
+            ["decompress", str(tmp_path / "x.zx"), "--out", str(tmp_path / "numbers"), "--numbers"]
+        )
+        == 0
+    )
+    assert sorted(p.name for p in (tmp_path / "numbers").iterdir()) == [
+        f"{i}.png" for i in range(len(names))
+    ]
     assert "\x1b" not in "".join(capsys.readouterr())
 
 
@@ -204,9 +256,13 @@ def test_images_whose_names_are_refused_are_had_by_numbers(tmp_path: Path) -> No
     compress(model, Given([x]), tmp_path / "good.zx")
     from zeuxis.compression.container import Block, sections
 
-    payload = next(body for about, body in sections(tmp_path / "good.zx") if isinstance(about, Block))
+    payload = next(
+        body for about, body in sections(tmp_path / "good.zx") if isinstance(about, Block)
+    )
     for name in ("../../a.png", "a.exe", "CON.png"):
-        forged(tmp_path / "x.zx", model, (BLOCK | {"names": [name], "digest": digest([x])}, payload))
+        forged(
+            tmp_path / "x.zx", model, (BLOCK | {"names": [name], "digest": digest([x])}, payload)
+        )
         with pytest.raises(DataError, match="numbers=True"):
             next(decompress(tmp_path / "x.zx", model))
         [(found, back)] = decompress(tmp_path / "x.zx", model, numbers=True)

@@ -1,4 +1,5 @@
-"""Images held out of a training are seen by nothing that learns, and are those that figures are taken on."""
+"""Images held out of a training are seen by nothing that learns, and are those that figures are
+taken on."""
 
 from __future__ import annotations
 
@@ -12,13 +13,13 @@ from torch import Tensor
 
 import tiny
 from zeuxis.checkpoints.run_folder import Run
-from zeuxis.data.binarised import binarised
+from zeuxis.data.binarized import binarized
 from zeuxis.data.dataset import Dataset
 from zeuxis.evaluation.features.classifier import ClassifierConfig
 from zeuxis.experiments.train import resume, train
 from zeuxis.experiments.validation import accuracy, likelihood, validation_of
 from zeuxis.gan.improved import ImprovedGAN
-from zeuxis.training.loop import Fitting
+from zeuxis.training.loop import Trainer
 
 
 def numbered(n: int = 64) -> Dataset:
@@ -34,7 +35,9 @@ class Seen:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.learned: list[int] = []
         self.judged: list[int] = []
-        game, begin, settle, classify = (getattr(ImprovedGAN, name) for name in ("play", "begin", "settle", "classify"))
+        game, begin, update_statistics, classify = (
+            getattr(ImprovedGAN, name) for name in ("play", "begin", "settle", "classify")
+        )
 
         def play(model: ImprovedGAN, batch: object) -> object:
             more = batch.more  # type: ignore[attr-defined]
@@ -54,13 +57,18 @@ class Seen:
 
         def settled(model: ImprovedGAN, x: Tensor | None = None) -> None:
             self.learned += [] if x is None else numbers(x)
-            settle(model, x)
+            update_statistics(model, x)
 
         def judged(model: ImprovedGAN, x: Tensor) -> Tensor:
             self.judged += numbers(x)
             return classify(model, x)
 
-        for name, method in (("play", play), ("begin", started), ("settle", settled), ("classify", judged)):
+        for name, method in (
+            ("play", play),
+            ("begin", started),
+            ("settle", settled),
+            ("classify", judged),
+        ):
             monkeypatch.setattr(ImprovedGAN, name, method)
 
 
@@ -74,7 +82,14 @@ def test_held_out_images_are_judged_and_never_learned_from(
 ) -> None:
     seen, config = Seen(monkeypatch), tiny.model("improved-gan").config
     training = tiny.training(images=192, hold_out=20, validate_every=64)
-    result = train("improved-gan", numbered(), settings=config, training=training, labels_per_class=labels_per_class, out=tmp_path)
+    result = train(
+        "improved-gan",
+        numbered(),
+        config=config,
+        training=training,
+        labels_per_class=labels_per_class,
+        out=tmp_path,
+    )
     learned, judged = set(seen.learned), set(seen.judged)
     assert len(judged) == 20 and learned == set(range(64)) - judged
     assert "held-out/accuracy" in result.figures
@@ -82,20 +97,24 @@ def test_held_out_images_are_judged_and_never_learned_from(
     seen.learned, seen.judged = [], []
     assert result.run is not None
     resume(result.run.folder, 320, numbered())
-    assert set(seen.judged) == judged and set(seen.learned) == learned, "a resumed run holds out the same images"
+    assert set(seen.judged) == judged and set(seen.learned) == learned, (
+        "a resumed run holds out the same images"
+    )
 
 
-def test_another_seed_holds_out_other_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_seed_holds_out_other_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen, config, sets = Seen(monkeypatch), tiny.model("improved-gan").config, []
     for seed in (0, 1):
         seen.judged = []
         training = tiny.training(images=16, hold_out=20, validate_every=16, seed=seed)
-        train("improved-gan", numbered(), settings=config, training=training, out=tmp_path)
+        train("improved-gan", numbered(), config=config, training=training, out=tmp_path)
         sets.append(set(seen.judged))
     assert sets[0] != sets[1]
 
 
-def test_accuracy_is_the_share_of_labelled_images_guessed_rightly() -> None:
+def test_accuracy_is_the_share_of_labeled_images_guessed_rightly() -> None:
     data = tiny.images(30)
     assert data.y is not None
     labels = torch.where(torch.arange(30) < 10, -1, data.y)
@@ -117,37 +136,59 @@ def test_held_out_likelihood_is_that_of_pixels_drawn_once() -> None:
     model, held = tiny.model("vae").eval(), tiny.images(12)
     first, again = (validation_of(model, held)(model)["nats"] for _ in range(2))
     assert first == again and math.isfinite(first)
-    x = binarised(held.all(), torch.arange(12), 0)
+    x = binarized(held.all(), torch.arange(12), 0)
     assert first == pytest.approx(model.log_prob(x).nats.mean().item(), rel=1e-5)
-    colour = tiny.images(12, channels=3)
-    ladder = tiny.model("vae").__class__(tiny.model("vae").config, colour.spec).eval()
-    assert likelihood(ladder, colour)["nats"] == pytest.approx(ladder.log_prob(colour.all()).nats.mean().item(), rel=1e-5)
+    color = tiny.images(12, channels=3)
+    ladder = tiny.model("vae").__class__(tiny.model("vae").config, color.spec).eval()
+    assert likelihood(ladder, color)["nats"] == pytest.approx(
+        ladder.log_prob(color.all()).nats.mean().item(), rel=1e-5
+    )
 
 
-def test_reports_stand_once_wherever_the_last_life_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kill between the last validation and the last save repeats no line of the log, and neither does resuming a finished run."""
-    data, training = tiny.images(), tiny.training(images=64, hold_out=16, validate_every=32, save_minutes=0.0, log_every=16)
+def test_reports_stand_once_wherever_the_last_life_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill between the last validation and the last save repeats no line of the log, and neither
+    does resuming a finished run."""
+    data, training = (
+        tiny.images(),
+        tiny.training(images=64, hold_out=16, validate_every=32, save_minutes=0.0, log_every=16),
+    )
     times = lambda run: [line["images"] for line in run.metrics()]  # noqa: E731
-    whole = train("classifier", data, out=tmp_path / "whole", settings=ClassifierConfig(width=8), training=training)
+    whole = train(
+        "classifier",
+        data,
+        out=tmp_path / "whole",
+        config=ClassifierConfig(width=8),
+        training=training,
+    )
     assert whole.run is not None and len(times(whole.run)) == 6
-    save = Fitting.save
+    save = Trainer.save
 
-    def killed(fitting: Fitting) -> None:
+    def killed(fitting: Trainer) -> None:
         if fitting.step == fitting.steps:
             raise KeyboardInterrupt
         save(fitting)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Fitting, "save", killed)
+        patch.setattr(Trainer, "save", killed)
         with pytest.raises(KeyboardInterrupt):
-            train("classifier", data, out=tmp_path / "broken", settings=ClassifierConfig(width=8), training=training)
+            train(
+                "classifier",
+                data,
+                out=tmp_path / "broken",
+                config=ClassifierConfig(width=8),
+                training=training,
+            )
     broken = Run(next((tmp_path / "broken").iterdir()))
     for _ in range(2):  # once to the end, and once more from there
         result = resume(broken.folder, given=data)
         assert times(broken) == times(whole.run) and "held-out/accuracy" in result.figures
 
 
-def test_a_folder_is_a_run_only_once_it_knows_its_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_is_a_run_only_once_it_knows_its_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     known, write = [], Run.write_json
 
     def watched(run: Run, name: str, values: dict) -> None:
@@ -155,5 +196,11 @@ def test_a_folder_is_a_run_only_once_it_knows_its_images(tmp_path: Path, monkeyp
         write(run, name, values)
 
     monkeypatch.setattr(Run, "write_json", watched)
-    train("classifier", tiny.images(), out=tmp_path, settings=ClassifierConfig(width=8), training=tiny.training(images=16))
+    train(
+        "classifier",
+        tiny.images(),
+        out=tmp_path,
+        config=ClassifierConfig(width=8),
+        training=tiny.training(images=16),
+    )
     assert known[0]

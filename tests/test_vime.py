@@ -1,4 +1,5 @@
-"""Information gain: the closed form against automatic differentiation, finite differences and exact beliefs, and what a belief must do."""
+"""Information gain: the closed form against automatic differentiation, finite differences and exact
+beliefs, and what a belief must do."""
 
 from __future__ import annotations
 
@@ -32,7 +33,9 @@ HIDDEN = [(), (7,), (6, 5)]
 def net_of(hidden: tuple[int, ...], **more: object) -> BNN:
     """A float64 network that is nowhere special."""
     net = BNN(3, hidden, 2, noise=0.7, **more).double()  # type: ignore[arg-type]
-    net.theta += 0.3 * torch.randn(net.theta.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    net.theta += 0.3 * torch.randn(
+        net.theta.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
+    )
     return net
 
 
@@ -50,8 +53,17 @@ def layers(net: BNN, mu: Tensor, sigma: Tensor) -> list[tuple[Tensor, Tensor]]:
     return found
 
 
-def expected(net: BNN, mu: Tensor, sigma: Tensor, log_noise: Tensor, x: Tensor, y: Tensor, noise: list[Tensor] | None) -> Tensor:
-    """Expected negative log-likelihood of one row but for a constant, by the book: textbook moments, or given noise (units, S)."""
+def expected(
+    net: BNN,
+    mu: Tensor,
+    sigma: Tensor,
+    log_noise: Tensor,
+    x: Tensor,
+    y: Tensor,
+    noise: list[Tensor] | None,
+) -> Tensor:
+    """Expected negative log-likelihood of one row but for a constant, by the book: textbook
+    moments, or given noise (units, S)."""
     a, spread = x, torch.zeros_like(x)
     h = x[:, None].expand(-1, len(noise[0][0])) if noise else x[:, None]
     for i, (w, s) in enumerate(layers(net, mu, sigma)):
@@ -62,7 +74,11 @@ def expected(net: BNN, mu: Tensor, sigma: Tensor, log_noise: Tensor, x: Tensor, 
             h = z if last else z.relu()
             continue
         m = w[:, :-1] @ a + w[:, -1]
-        v = s[:, :-1].square() @ (a.square() + spread) + s[:, -1].square() + w[:, :-1].square() @ spread
+        v = (
+            s[:, :-1].square() @ (a.square() + spread)
+            + s[:, -1].square()
+            + w[:, :-1].square() @ spread
+        )
         if not last:
             t = m / v.sqrt()
             above, peak = torch.special.ndtr(t), torch.exp(-t.square() / 2) / math.sqrt(2 * math.pi)
@@ -77,7 +93,8 @@ def split(net: BNN) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def drawn(net: BNN, n: int, seed: int) -> list[list[Tensor]]:
-    """The noise that `stirred` draws for a block of n rows: of each row, of each layer (units, S)."""
+    """The noise that `stirred` draws for a block of n rows: of each row, of each layer (units,
+    S)."""
     rng = np.random.default_rng(seed)
     by_layer = [rng.standard_normal((a, n, net.samples), np.float32) for a, _ in net.shapes]
     return [[torch.from_numpy(e[:, k].astype(np.float64)) for e in by_layer] for k in range(n)]
@@ -85,22 +102,34 @@ def drawn(net: BNN, n: int, seed: int) -> list[list[Tensor]]:
 
 @pytest.mark.parametrize("expectation", ["moments", "samples"])
 @pytest.mark.parametrize("hidden", HIDDEN, ids=str)
-def test_the_bonus_is_that_of_a_gradient_for_each_row(hidden: tuple[int, ...], expectation: str) -> None:
+def test_the_bonus_is_that_of_a_gradient_for_each_row(
+    hidden: tuple[int, ...], expectation: str
+) -> None:
     net = net_of(hidden, expectation=expectation, samples=3)
     x, y = rows_of(5)
     found = net.stirred(columns(x), np.ascontiguousarray(y.T), np.random.default_rng(4))
     noise = drawn(net, 5, 4) if expectation == "samples" else [None] * 5
     mu, rho, log_noise = split(net)
-    for kind in ("softplus", "exp"):  # the bonus does not depend on how deviations are parameterised
+    for kind in (
+        "softplus",
+        "exp",
+    ):  # the bonus does not depend on how deviations are parameterized
         sigma = torch.nn.functional.softplus(rho)
         raw = rho.clone() if kind == "softplus" else sigma.log()
-        bend: Callable[[Tensor], Tensor] = torch.nn.functional.softplus if kind == "softplus" else torch.exp
+        bend: Callable[[Tensor], Tensor] = (
+            torch.nn.functional.softplus if kind == "softplus" else torch.exp
+        )
         slope = torch.sigmoid(raw) if kind == "softplus" else sigma
         for k in range(5):
             m, r = mu.clone().requires_grad_(), raw.clone().requires_grad_()
-            loss = expected(net, m, bend(r), log_noise, torch.tensor(x[k]), torch.tensor(y[k]), noise[k])
+            loss = expected(
+                net, m, bend(r), log_noise, torch.tensor(x[k]), torch.tensor(y[k]), noise[k]
+            )
             to_mu, to_raw = torch.autograd.grad(loss, [m, r])
-            by_hand = (to_mu.square() * sigma.square() + to_raw.square() * sigma.square() / (2 * slope.square())).sum()
+            by_hand = (
+                to_mu.square() * sigma.square()
+                + to_raw.square() * sigma.square() / (2 * slope.square())
+            ).sum()
             assert found[k] == pytest.approx(by_hand.item(), rel=1e-9)
 
 
@@ -111,7 +140,13 @@ def test_gradients_by_finite_differences(expectation: str) -> None:
     noise = drawn(net, 1, 4)[0] if expectation == "samples" else None
     mu, rho, log_noise = split(net)
     loss = lambda m, r: expected(  # noqa: E731
-        net, m, torch.nn.functional.softplus(r), log_noise, torch.tensor(x[0]), torch.tensor(y[0]), noise
+        net,
+        m,
+        torch.nn.functional.softplus(r),
+        log_noise,
+        torch.tensor(x[0]),
+        torch.tensor(y[0]),
+        noise,
     ).item()
     total, h = 0.0, 1e-5
     sigma, slope = torch.nn.functional.softplus(rho), torch.sigmoid(rho)
@@ -127,36 +162,61 @@ def test_gradients_by_finite_differences(expectation: str) -> None:
 
 def kl(mu: Tensor, sigma: Tensor, old_mu: Tensor, old_sigma: Tensor) -> float:
     """KL[new || old] of independent Gaussians."""
-    return (((mu - old_mu).square() + sigma.square()) / (2 * old_sigma.square()) - 0.5 + (old_sigma / sigma).log()).sum().item()
+    return (
+        (
+            ((mu - old_mu).square() + sigma.square()) / (2 * old_sigma.square())
+            - 0.5
+            + (old_sigma / sigma).log()
+        )
+        .sum()
+        .item()
+    )
 
 
 @pytest.mark.parametrize("hidden", [(), (5,)], ids=str)
-def test_the_closed_form_is_the_divergence_of_the_step_to_second_order(hidden: tuple[int, ...]) -> None:
-    """One step is taken, and the exact KL[after || before] is what was said, the better the shorter it is."""
+def test_the_closed_form_is_the_divergence_of_the_step_to_second_order(
+    hidden: tuple[int, ...],
+) -> None:
+    """One step is taken, and the exact KL[after || before] is what was said, the better the shorter
+    it is."""
     net = net_of(hidden)
     x, y = rows_of(1)
     said = 0.5 * net.stirred(columns(x), np.ascontiguousarray(y.T), np.random.default_rng(0))[0]
     mu, rho, log_noise = split(net)
     m, r = mu.clone().requires_grad_(), rho.clone().requires_grad_()
-    loss = expected(net, m, torch.nn.functional.softplus(r), log_noise, torch.tensor(x[0]), torch.tensor(y[0]), None)
+    loss = expected(
+        net,
+        m,
+        torch.nn.functional.softplus(r),
+        log_noise,
+        torch.tensor(x[0]),
+        torch.tensor(y[0]),
+        None,
+    )
     to_mu, to_rho = torch.autograd.grad(loss, [m, r])
     sigma, slope = torch.nn.functional.softplus(rho), torch.sigmoid(rho)
     errors = []
     for length in (1e-2, 1e-3):
         after = rho - length * to_rho * sigma.square() / (2 * slope.square())
-        moved = kl(mu - length * to_mu * sigma.square(), torch.nn.functional.softplus(after), mu, sigma)
+        moved = kl(
+            mu - length * to_mu * sigma.square(), torch.nn.functional.softplus(after), mu, sigma
+        )
         errors.append(abs(moved / (length**2 * said) - 1))
     assert errors[0] < 0.1 and errors[1] < 0.2 * errors[0], errors
 
 
 def test_a_linear_model_of_one_weight_gains_what_bayes_rule_says() -> None:
-    """At input 0 a linear model is its bias alone, with a known posterior: at lambda = 1, from data that says little, the gains agree."""
+    """At input 0 a linear model is its bias alone, with a known posterior: at lambda = 1, from data
+    that says little, the gains agree."""
     ratios = []
     for noise in (3.0, 30.0):
         net = BNN(1, (), 1, noise=noise).double()
         mu, sigma = net.theta[1].item(), math.log1p(math.exp(net.theta[3].item()))
         y = mu + 2.5 * noise
-        said = 0.5 * net.stirred(np.array([[0.0], [1.0]]), np.array([[y]]), np.random.default_rng(0))[0]
+        said = (
+            0.5
+            * net.stirred(np.array([[0.0], [1.0]]), np.array([[y]]), np.random.default_rng(0))[0]
+        )
         precision = 1 / sigma**2 + 1 / noise**2
         after = (mu / sigma**2 + y / noise**2) / precision
         exact = kl(*(torch.tensor(v) for v in (after, precision**-0.5, mu, sigma)))
@@ -178,34 +238,52 @@ def test_moments_of_a_rectified_gaussian() -> None:
     np.testing.assert_allclose(density[0, 2], 1 / math.sqrt(2 * math.pi * 2))
     assert a[1].tolist() == [1] * 5 and tau[1].tolist() == [0] * 5
     single = rectified(m.astype(np.float32), v.astype(np.float32))[1]
-    np.testing.assert_allclose(single, tau, atol=2e-6, rtol=1e-3, err_msg="nothing cancels in float32 far above 0")
+    np.testing.assert_allclose(
+        single, tau, atol=2e-6, rtol=1e-3, err_msg="nothing cancels in float32 far above 0"
+    )
 
 
 @pytest.mark.parametrize(("hidden", "tolerance"), [((7,), 0.03), ((16, 16), 0.25)], ids=str)
 def test_samples_tend_to_the_moments(hidden: tuple[int, ...], tolerance: float) -> None:
     """Exact with one hidden layer; with two, near."""
-    by = {kind: net_of(hidden, expectation=kind, samples=4_000, scaled=True) for kind in ("moments", "samples")}
+    by = {
+        kind: net_of(hidden, expectation=kind, samples=4_000, scaled=True)
+        for kind in ("moments", "samples")
+    }
     for net in by.values():
         net.theta[net.weights : 2 * net.weights] -= 1
     x, y = rows_of(6)
-    found = {kind: net.stirred(columns(x), np.ascontiguousarray(y.T), np.random.default_rng(0)) for kind, net in by.items()}
+    found = {
+        kind: net.stirred(columns(x), np.ascontiguousarray(y.T), np.random.default_rng(0))
+        for kind, net in by.items()
+    }
     np.testing.assert_allclose(found["samples"], found["moments"], rtol=tolerance)
 
 
 @pytest.mark.parametrize("learned", [True, False])
 @pytest.mark.parametrize("expectation", ["moments", "samples"])
 @pytest.mark.parametrize("hidden", HIDDEN, ids=str)
-def test_the_gradient_is_that_of_the_bound(hidden: tuple[int, ...], expectation: str, learned: bool) -> None:
+def test_the_gradient_is_that_of_the_bound(
+    hidden: tuple[int, ...], expectation: str, learned: bool
+) -> None:
     net = net_of(hidden, expectation=expectation, samples=3, learned=learned)
     x, y = rows_of(4)
     found = np.empty(len(net.theta))
-    net.gradient(net.belief(), columns(x), np.ascontiguousarray(y.T), np.random.default_rng(4), 0.05, found)
+    net.gradient(
+        net.belief(), columns(x), np.ascontiguousarray(y.T), np.random.default_rng(4), 0.05, found
+    )
     noise = drawn(net, 4, 4) if expectation == "samples" else [None] * 4
     theta = net.theta.clone().requires_grad_()
     mu, rho, log_noise = theta.split([net.weights, net.weights, 2])
     sigma = torch.nn.functional.softplus(rho)
     divergence = (((mu**2 + sigma**2) / 0.25 - 1) / 2 + math.log(0.5) - sigma.log()).sum()
-    fits = sum(expected(net, mu, sigma, log_noise, torch.tensor(x[k]), torch.tensor(y[k]), noise[k]) for k in range(4)) / 4
+    fits = (
+        sum(
+            expected(net, mu, sigma, log_noise, torch.tensor(x[k]), torch.tensor(y[k]), noise[k])
+            for k in range(4)
+        )
+        / 4
+    )
     (by_hand,) = torch.autograd.grad(0.05 * divergence + fits, theta)
     by_hand[2 * net.weights :] *= learned
     np.testing.assert_allclose(found, by_hand.numpy(), rtol=1e-8, atol=1e-10)
@@ -216,7 +294,9 @@ def test_shared_noise_is_shared_by_the_rows_of_a_minibatch() -> None:
     x = np.repeat(rows_of(1)[0], 3, 0)
     for shared in (False, True):
         net = net_of((7,), expectation="samples", shared=shared)
-        error, _ = net.by_samples(net.belief(), columns(x), np.zeros((2, 3)), np.random.default_rng(0), shared)
+        error, _ = net.by_samples(
+            net.belief(), columns(x), np.zeros((2, 3)), np.random.default_rng(0), shared
+        )
         assert bool(np.ptp(error, 1).max() < 1e-12) == shared
 
 
@@ -224,12 +304,12 @@ def test_adam_is_adam() -> None:
     rng = np.random.default_rng(0)
     theta = rng.standard_normal(20)
     p = torch.nn.Parameter(torch.from_numpy(theta.copy()))
-    optimiser = torch.optim.Adam([p], 1e-2)
+    optimizer = torch.optim.Adam([p], 1e-2)
     m, v, scratch = (np.zeros(20) for _ in range(3))
     for t in range(1, 6):
         g = rng.standard_normal(20) * 10.0 ** rng.integers(-6, 2, 20)
         p.grad = torch.from_numpy(g.copy())
-        optimiser.step()
+        optimizer.step()
         adam(theta, g, m, v, scratch, t, 1e-2)
     np.testing.assert_allclose(theta, p.detach().numpy(), rtol=1e-12)
 
@@ -252,15 +332,23 @@ def test_an_ensemble_learns_by_the_gradient_of_each_members_error() -> None:
             h = torch.cat([h.relu(), torch.ones(2, 1, 6, dtype=torch.float64)], 1)
     error = h - torch.from_numpy(y)
     log_sd = theta[start:]
-    scale = 0.5 * (error.detach().square() * torch.exp(-2 * log_sd[:, None])).mean((0, 2)).sum() + log_sd.sum()
+    scale = (
+        0.5 * (error.detach().square() * torch.exp(-2 * log_sd[:, None])).mean((0, 2)).sum()
+        + log_sd.sum()
+    )
     (by_hand,) = torch.autograd.grad(0.5 * error.square().sum() / 6 + scale, theta)
     np.testing.assert_allclose(found, by_hand.numpy(), rtol=1e-8, atol=1e-12)
-    np.testing.assert_allclose(net.error(x[0], y[0]), np.square(net.predict(x[0]).mean(0) - y[0]).mean(0))
+    np.testing.assert_allclose(
+        net.error(x[0], y[0]), np.square(net.predict(x[0]).mean(0) - y[0]).mean(0)
+    )
     assert (net.disagreement(x[0]) > 0).all()
 
 
-def line(n: int, low: float, high: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Transitions of a world of one number, moved by a sine of itself and an action that does nothing."""
+def line(
+    n: int, low: float, high: float, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Transitions of a world of one number, moved by a sine of itself and an action that does
+    nothing."""
     rng = np.random.default_rng(seed)
     x = rng.uniform(low, high, (n, 1))
     return x, np.zeros((n, 1)), x + np.sin(2 * x) + 0.05 * rng.standard_normal((n, 1))
@@ -279,12 +367,18 @@ def test_curiosity_fades_where_one_has_been_and_stays_where_not(preset: VIMEConf
     assert levels[-1] < 0.5 * levels[0] and away[-1] > 10 * levels[-1]
     net, pool = curiosity.model, curiosity.pool
     assert isinstance(net, BNN)
-    inside, outside = (net.predict(columns(pool.inputs(x, 0 * x)))[1].mean() for x in (np.zeros((1, 1)), np.full((1, 1), 4.0)))
+    inside, outside = (
+        net.predict(columns(pool.inputs(x, 0 * x)))[1].mean()
+        for x in (np.zeros((1, 1)), np.full((1, 1), 4.0))
+    )
     assert outside > 1.2 * inside, "the belief is less sure outside the data"
 
 
 def test_the_likelihood_of_unseen_rows_rises_with_learning() -> None:
-    curiosity, found = InformationGain(1, 1, replace(CORRECTED, lr=5e-3, updates=300, least=100)), []
+    curiosity, found = (
+        InformationGain(1, 1, replace(CORRECTED, lr=5e-3, updates=300, least=100)),
+        [],
+    )
     for k in range(8):
         found.append(curiosity.fit(*line(300, -2, 2, k)))
     assert "likelihood" not in found[0] and found[-1]["likelihood"] > found[1]["likelihood"] + 0.5
@@ -295,22 +389,26 @@ def test_gains_are_counted_in_recent_medians() -> None:
     curiosity = InformationGain(1, 1, VIMEConfig(queue=3))
     rng, sizes = np.random.default_rng(0), []
     gains = [rng.lognormal(-8, 1, 500) * 0.8**k for k in range(6)]
-    assert curiosity.normalise(gains[0]) is gains[0], "no median is taken before there is a belief"
+    assert curiosity.normalize(gains[0]) is gains[0], "no median is taken before there is a belief"
     curiosity.fits += 1
     for k, some in enumerate(gains):
-        found = curiosity.normalise(some)
+        found = curiosity.normalize(some)
         usual = np.mean([np.median(g) for g in gains[max(0, k - 2) : k + 1]])
         np.testing.assert_allclose(found, some / usual)
         sizes.append(np.median(found))
     assert min(sizes) > 0.3 and max(sizes) < 3
-    assert (InformationGain(1, 1, VIMEConfig(queue=0)).normalise(gains[0]) == gains[0]).all()
+    assert (InformationGain(1, 1, VIMEConfig(queue=0)).normalize(gains[0]) == gains[0]).all()
     for limit, most in ((50.0, 50.0), (0.0, 1e6)):
         bounded = InformationGain(1, 1, VIMEConfig(limit=limit))
         bounded.fits += 1
-        assert bounded.normalise(np.array([1e-6, 1e-6, 1e-6, 1.0]))[3] == pytest.approx(most), "one step far from all predictions"
+        assert bounded.normalize(np.array([1e-6, 1e-6, 1e-6, 1.0]))[3] == pytest.approx(most), (
+            "one step far from all predictions"
+        )
     silent = InformationGain(1, 1)
     silent.fits += 1
-    assert (silent.normalise(np.zeros(4)) == 0).all(), "nothing to be curious of is no division by 0"
+    assert (silent.normalize(np.zeros(4)) == 0).all(), (
+        "nothing to be curious of is no division by 0"
+    )
 
 
 def test_the_released_codes_numbers_differ_by_the_half_alone() -> None:
@@ -328,7 +426,11 @@ def test_a_full_pool_forgets_the_oldest_and_its_statistics_forget_nothing() -> N
     rng = np.random.default_rng(0)
     pool, parts = Pool(2, 1, 100), []
     for n in (30, 50, 15, 250, 7):
-        part = rng.standard_normal((n, 2)), rng.standard_normal((n, 1)), 3 * rng.standard_normal((n, 2))
+        part = (
+            rng.standard_normal((n, 2)),
+            rng.standard_normal((n, 1)),
+            3 * rng.standard_normal((n, 2)),
+        )
         pool.add(*part)
         parts.append(part)
         obs, act, following = (np.concatenate(v) for v in zip(*parts, strict=True))
@@ -345,7 +447,9 @@ def test_a_full_pool_forgets_the_oldest_and_its_statistics_forget_nothing() -> N
     assert abs(y).max() <= 10 and abs(x).max() <= 10
     still = Pool(1, 1)
     still.add(np.ones((5, 1)), np.zeros((5, 1)), np.ones((5, 1)))
-    assert still.targets(np.ones((1, 1)), np.full((1, 1), 2.0)) == 10, "a number that never moved, and now does, is clipped"
+    assert still.targets(np.ones((1, 1)), np.full((1, 1), 2.0)) == 10, (
+        "a number that never moved, and now does, is clipped"
+    )
 
 
 @pytest.mark.parametrize("bonus", ["information", "error", "disagreement"])
@@ -354,7 +458,7 @@ def test_all_state_is_in_the_state_dict(bonus: str) -> None:
     first = InformationGain(1, 1, config, seed=3)
     for k in range(2):
         first.fit(*line(600, -1, 1, k))
-        first.normalise(first.bonus(*line(50, -1, 1, k)))
+        first.normalize(first.bonus(*line(50, -1, 1, k)))
     second = InformationGain(1, 1, config, seed=4)
     second.seed = 3
     second.load_state_dict({name: value.clone() for name, value in first.state_dict().items()})
@@ -362,7 +466,7 @@ def test_all_state_is_in_the_state_dict(bonus: str) -> None:
         one.fit(*line(600, -1, 1, 7))
     gains = [one.bonus(*line(50, -2, 2, 8)) for one in (first, second)]
     assert np.array_equal(*gains) and gains[0].min() >= 0 and gains[0].max() > 0
-    assert np.array_equal(first.normalise(gains[0]), second.normalise(gains[1]))
+    assert np.array_equal(first.normalize(gains[0]), second.normalize(gains[1]))
 
 
 def test_discrete_actions_enter_one_hot() -> None:
@@ -371,7 +475,9 @@ def test_discrete_actions_enter_one_hot() -> None:
     following = obs + classes[:, None]
     curiosity.fit(obs, classes, following)
     one_hot = np.eye(3)[classes]
-    assert np.array_equal(curiosity.bonus(obs, classes, following), curiosity.bonus(obs, one_hot, following))
+    assert np.array_equal(
+        curiosity.bonus(obs, classes, following), curiosity.bonus(obs, one_hot, following)
+    )
     np.testing.assert_array_equal(curiosity.pool.rows[:600, 1:4].numpy(), one_hot)
 
 

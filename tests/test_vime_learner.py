@@ -1,4 +1,5 @@
-"""Curious policies: rewards and successors at the ends of episodes, going on bit for bit, a task that is silent, and the callback."""
+"""Curious policies: rewards and successors at the ends of episodes, going on bit for bit, a task
+that is silent, and the callback."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ from zeuxis.rl.exploration.information_gain import CORRECTED, PAPER, Information
 from zeuxis.rl.exploration.state_coverage import MOST, Visits
 from zeuxis.rl.exploration.vime import VIME
 from zeuxis.rl.integrations.sb3_exploration import curious
-from zeuxis.rl.optimization.on_policy import Learning
+from zeuxis.rl.optimization.on_policy import OnPolicyConfig
 from zeuxis.rl.policies.policy import load_policy
 from zeuxis.rl.rollouts.collector import Rollouts
 
@@ -37,10 +38,14 @@ QUICK = replace(CORRECTED, updates=20, least=50)
 
 
 class Far(gymnasium.Env):
-    """A number to be moved by at most 0.1 a step; the only reward is at 2.5, to which chance leads nobody in 40 steps."""
+    """A number to be moved by at most 0.1 a step; the only reward is at 2.5, to which chance leads
+    nobody in 40 steps."""
 
     def __init__(self) -> None:
-        self.observation_space, self.action_space = Box(-np.inf, np.inf, (1,), np.float32), Box(-1, 1, (1,), np.float32)
+        self.observation_space, self.action_space = (
+            Box(-np.inf, np.inf, (1,), np.float32),
+            Box(-1, 1, (1,), np.float32),
+        )
 
     def look(self) -> np.ndarray:
         return np.array([self.at], np.float32)
@@ -56,9 +61,17 @@ class Far(gymnasium.Env):
         return self.look(), float(won), won, self.t == 40, {}
 
 
-def learning(**changes: object) -> Learning:
-    base = {"batch": 800, "horizon": 40, "workers": 0, "threads": 1, "hidden": (16,), "gamma": 0.99, "lam": 0.95}
-    return Learning(**(base | changes))  # type: ignore[arg-type]
+def learning(**changes: object) -> OnPolicyConfig:
+    base = {
+        "batch": 800,
+        "horizon": 40,
+        "workers": 0,
+        "threads": 1,
+        "hidden": (16,),
+        "gamma": 0.99,
+        "lam": 0.95,
+    }
+    return OnPolicyConfig(**(base | changes))  # type: ignore[arg-type]
 
 
 def agent_of(config: VIMEConfig = QUICK, env: Any = Far, **changes: object) -> VIME:
@@ -72,14 +85,18 @@ def test_curiosity_finds_what_chance_does_not() -> None:
         found[bonus] = [agent.learn(1).figures["return"] for _ in range(13)]
         assert agent.figures["cells"] == len(agent.visits.cells)
     assert max(found["none"]) == 0
-    assert max(found["information"][:2]) == 0 and found["information"][-1] > 0.8, found["information"]
+    assert max(found["information"][:2]) == 0 and found["information"][-1] > 0.8, found[
+        "information"
+    ]
 
 
 @pytest.mark.parametrize("critic", ["total", "extrinsic"])
 def test_a_batch_is_paid_by_the_belief_before_it(critic: str) -> None:
     agent = agent_of(replace(QUICK, critic=critic, eta=0.5, discount=0.5), batch=200)  # type: ignore[arg-type]
     first = agent.learn(1).figures
-    assert first["information"] == first["bonus"] == first["share"] == 0 and "likelihood" not in first
+    assert (
+        first["information"] == first["bonus"] == first["share"] == 0 and "likelihood" not in first
+    )
     assert int(agent.curiosity.batches) == 0 and int(agent.curiosity.fits) == 1
     rollouts, _ = agent.engine.collect(agent.policy.actor(), steps=200, first=agent.trajectories)
     obs, act, following = agent.transitions(rollouts)
@@ -90,14 +107,25 @@ def test_a_batch_is_paid_by_the_belief_before_it(critic: str) -> None:
     targets = agent.targets(rollouts, paid)
     assert np.array_equal(targets, paid if critic == "total" else rollouts.rewards)
     again = agent.learn(1).figures
-    assert again["information"] == pytest.approx(gains.mean()) and again["share"] > 0.99 and np.isfinite(again["likelihood"])
+    assert (
+        again["information"] == pytest.approx(gains.mean())
+        and again["share"] > 0.99
+        and np.isfinite(again["likelihood"])
+    )
 
 
 def ends() -> Rollouts:
     """Two episodes, one that ended and one that was cut off."""
     obs = np.arange(5, dtype=np.float32)[:, None]
     finals = np.array([[30.0], [50.0]], np.float32)
-    return Rollouts(obs, np.zeros((5, 1), np.float32), np.zeros(5), np.array([3, 2]), finals, np.array([True, False]))
+    return Rollouts(
+        obs,
+        np.zeros((5, 1), np.float32),
+        np.zeros(5),
+        np.array([3, 2]),
+        finals,
+        np.array([True, False]),
+    )
 
 
 def test_successors_are_true_unless_the_released_code_is_asked_for() -> None:
@@ -113,11 +141,21 @@ def test_successors_are_true_unless_the_released_code_is_asked_for() -> None:
     assert paid[2] == paid[1] > 0 and paid[4] == paid[3]
 
 
-@pytest.mark.parametrize("env", [Far, partial(tiny_envs.Corridor, 6), tiny_envs.Nested], ids=["box", "discrete", "nested"])
-@pytest.mark.parametrize("config", [QUICK, replace(PAPER, updates=10, least=50, samples=2)], ids=["corrected", "paper"])
+@pytest.mark.parametrize(
+    "env",
+    [Far, partial(tiny_envs.Corridor, 6), tiny_envs.Nested],
+    ids=["box", "discrete", "nested"],
+)
+@pytest.mark.parametrize(
+    "config", [QUICK, replace(PAPER, updates=10, least=50, samples=2)], ids=["corrected", "paper"]
+)
 def test_every_kind_of_task(env: Any, config: VIMEConfig) -> None:
     figures = agent_of(config, env, batch=100).learn(250).figures
-    assert figures["information"] > 0 and figures["bonus"] > 0 and np.isfinite(list(figures.values())).all()
+    assert (
+        figures["information"] > 0
+        and figures["bonus"] > 0
+        and np.isfinite(list(figures.values())).all()
+    )
 
 
 @pytest.mark.parametrize("bonus", ["information", "disagreement", "none"])
@@ -131,7 +169,13 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(bonus: str, tmp_path: Pat
     for name, part in whole.parts.items():
         for key, value in part.state_dict().items():
             assert torch.equal(value, rest.parts[name].state_dict()[key]), f"{name}.{key}"
-    lines = [[{k: v for k, v in line.items() if k not in ("seconds", "steps/s")} for line in r.run.metrics()] for r in (whole, rest)]
+    lines = [
+        [
+            {k: v for k, v in line.items() if k not in ("seconds", "steps/s")}
+            for line in r.run.metrics()
+        ]
+        for r in (whole, rest)
+    ]
     assert lines[0] == lines[1]
     assert Image.open(rest.run.path("visited.png")).size == (360, 386)
 
@@ -139,7 +183,9 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(bonus: str, tmp_path: Pat
 def test_workers_change_nothing() -> None:
     found = []
     for workers in (0, 2):
-        agent = VIME("tiny_envs:Drawn-v0", QUICK, learning(batch=200, workers=workers, horizon=0), quiet=True).learn(600)
+        agent = VIME(
+            "tiny_envs:Drawn-v0", QUICK, learning(batch=200, workers=workers, horizon=0), quiet=True
+        ).learn(600)
         found.append({k: v for k, v in agent.figures.items() if k not in ("seconds", "steps/s")})
     assert found[0] == found[1]
 
@@ -165,7 +211,9 @@ def test_places_are_counted_once() -> None:
     for k in range(5):
         many.add(np.arange(k * 50_000, (k + 1) * 50_000)[:, None])
     stride = int(many.stride)
-    assert len(many.points) <= MOST and many.points[:, 0].tolist() == list(range(0, 250_000, stride)), "evenly over the whole time"
+    assert len(many.points) <= MOST and many.points[:, 0].tolist() == list(
+        range(0, 250_000, stride)
+    ), "evenly over the whole time"
     high = Visits(40)
     high.add(np.random.default_rng(0).standard_normal((500, 40)))
     assert 50 < high.count <= 500 and not high.axes
@@ -175,18 +223,24 @@ def test_places_are_counted_once() -> None:
         Visits(2, (0, 2))
 
 
-def test_the_first_visit_colours_a_place() -> None:
+def test_the_first_visit_colors_a_place() -> None:
     visits = Visits(2)
     visits.add(np.concatenate([np.zeros((50, 2)), np.ones((50, 2)), np.zeros((50, 2))]))
     pixels = np.asarray(visits.picture(10, 10))[:360].reshape(-1, 3)
     bright = np.unique(pixels[pixels.max(1) > 100], axis=0)
-    assert len(bright) == 2 and any((bright == (38, 62, 160)).all(1)), "the corner seen at first and again at last is of the first colour"
+    assert len(bright) == 2 and any((bright == (38, 62, 160)).all(1)), (
+        "the corner seen at first and again at last is of the first color"
+    )
 
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for the package, so that the callback is tested where it is not installed."""
-    for name in ("stable_baselines3", "stable_baselines3.common", "stable_baselines3.common.callbacks"):
+    for name in (
+        "stable_baselines3",
+        "stable_baselines3.common",
+        "stable_baselines3.common.callbacks",
+    ):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     sys.modules["stable_baselines3.common.callbacks"].BaseCallback = tiny_sb3.BaseCallback  # type: ignore[attr-defined]
 
@@ -197,12 +251,18 @@ def test_the_callback_pays_for_true_transitions(make: Any, fake: None) -> None:
     callback.init_callback(model)
     model.collect(callback)
     before = model.rollout_buffer.rewards.copy()
-    assert set(np.unique(before)) <= {-1.0, 0.0, 1.0} and model.figures["vime/bonus"] == 0, "nothing is paid in the first rollout"
-    twin = InformationGain(callback.curiosity.obs_dim, callback.curiosity.act_dim, replace(QUICK, eta=2.0))
-    twin.load_state_dict({name: value.clone() for name, value in callback.curiosity.state_dict().items()})
+    assert set(np.unique(before)) <= {-1.0, 0.0, 1.0} and model.figures["vime/bonus"] == 0, (
+        "nothing is paid in the first rollout"
+    )
+    twin = InformationGain(
+        callback.curiosity.obs_dim, callback.curiosity.act_dim, replace(QUICK, eta=2.0)
+    )
+    twin.load_state_dict(
+        {name: value.clone() for name, value in callback.curiosity.state_dict().items()}
+    )
     model.collect(callback)
     obs, act, following = (np.stack([np.asarray(step[i]) for step in model.true]) for i in range(3))
-    bonus = 2.0 * twin.normalise(twin.bonus(obs, act, following)).reshape(100, 2)
+    bonus = 2.0 * twin.normalize(twin.bonus(obs, act, following)).reshape(100, 2)
     buffer = model.rollout_buffer
     task = -1.0 if isinstance(model.action_space, Discrete) else 0.0
     np.testing.assert_allclose(buffer.rewards, task + bonus, rtol=1e-5)
@@ -245,35 +305,73 @@ def test_without_the_package_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_callback_in_the_package_itself() -> None:
-    """PPO of Stable-Baselines3, where it is installed: what is paid in its buffer, and that it learns from it."""
+    """PPO of Stable-Baselines3, where it is installed: what is paid in its buffer, and that it
+    learns from it."""
     sb3 = pytest.importorskip("stable_baselines3")
     callback = curious(replace(QUICK, eta=1.0))
-    model = sb3.PPO("MlpPolicy", gymnasium.wrappers.TimeLimit(Far(), 40), n_steps=120, batch_size=60, device="cpu", seed=0)
+    model = sb3.PPO(
+        "MlpPolicy",
+        gymnasium.wrappers.TimeLimit(Far(), 40),
+        n_steps=120,
+        batch_size=60,
+        device="cpu",
+        seed=0,
+    )
     model.learn(360, callback=callback)
     buffer, pool = model.rollout_buffer, callback.curiosity.pool
     assert len(pool) == 360 and buffer.rewards[:, 0].min() > 0, "every step is paid"
     rows = pool.rows[:360].numpy()
-    assert abs(rows[:, 2] - np.maximum(-0.3, rows[:, 0] + 0.1 * rows[:, 1])).max() < 1e-5, "no pair crosses the end of an episode"
-    np.testing.assert_allclose(buffer.returns, buffer.advantages + buffer.values, rtol=1e-5, atol=1e-5)
+    assert abs(rows[:, 2] - np.maximum(-0.3, rows[:, 0] + 0.1 * rows[:, 1])).max() < 1e-5, (
+        "no pair crosses the end of an episode"
+    )
+    np.testing.assert_allclose(
+        buffer.returns, buffer.advantages + buffer.values, rtol=1e-5, atol=1e-5
+    )
 
 
 def test_settings_of_the_papers_tasks() -> None:
     config, t, region = curiosity("zeuxis/SparseMountainCar-v0")
-    assert config == CORRECTED and (t.steps, t.batch, t.hidden, t.gamma, t.lam, region.delta) == (250_000, 5_000, (32,), 0.995, 0.95, 0.01)
+    assert config == CORRECTED and (t.steps, t.batch, t.hidden, t.gamma, t.lam, region.delta) == (
+        250_000,
+        5_000,
+        (32,),
+        0.995,
+        0.95,
+        0.01,
+    )
     config, t, region = curiosity("zeuxis/SparseMountainCar-v0", "paper")
-    assert config == PAPER and (t.value, t.normalise, region.damping) == ("natural", False, 1e-5)
+    assert config == PAPER and (t.value, t.normalize, region.damping) == ("natural", False, 1e-5)
     config, t, _ = curiosity("zeuxis/SparseHalfCheetah-v0", "paper")
-    assert config.hidden == (64, 64) and t.hidden == (64, 32) and t.value == "linear" and t.steps == 3_000_000
+    assert (
+        config.hidden == (64, 64)
+        and t.hidden == (64, 32)
+        and t.value == "linear"
+        and t.steps == 3_000_000
+    )
     config, t, _ = curiosity("zeuxis/SwimmerGather-v0", "paper")
-    assert (config.updates, config.lr, config.pool, t.batch, t.lam) == (5_000, 1e-4, 1_000_000, 50_000, 1.0)
-    assert curiosity("InvertedDoublePendulum-v5")[1].steps == 2_000_000 and curiosity("Hopper-v5")[1].steps == 1_000_000
+    assert (config.updates, config.lr, config.pool, t.batch, t.lam) == (
+        5_000,
+        1e-4,
+        1_000_000,
+        50_000,
+        1.0,
+    )
+    assert (
+        curiosity("InvertedDoublePendulum-v5")[1].steps == 2_000_000
+        and curiosity("Hopper-v5")[1].steps == 1_000_000
+    )
 
 
-SMALL = "--training.workers 0 --training.threads 1 --training.batch 100 --training.hidden 8 --vime.least 50 --vime.updates 5"
+SMALL = (
+    "--training.workers 0 --training.threads 1 --training.batch 100 "
+    "--training.hidden 8 --vime.least 50 --vime.updates 5"
+)
 TASK = "--env tiny_envs:Drawn-v0"
 
 
-def test_a_whole_visit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_whole_visit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
 
     def run(words: str) -> str:
@@ -284,7 +382,13 @@ def test_a_whole_visit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     said = run(f"train vime {TASK} {SMALL} --training.steps 300 --vime.eta 0.01")
     assert "Bonus in tiny_envs:Drawn-v0: information gain" in said and "300 of 300 steps" in said
     folder = tmp_path / "runs" / "0001-vime-tiny_envs-Drawn-v0-seed0"
-    assert {p.name for p in folder.iterdir()} >= {"config.json", "state.safetensors", "policy.safetensors", "visited.png", "film.webp"}
+    assert {p.name for p in folder.iterdir()} >= {
+        "config.json",
+        "state.safetensors",
+        "policy.safetensors",
+        "visited.png",
+        "film.webp",
+    }
     assert Image.open(folder / "film.webp").n_frames == 3
     lines = Run(folder).metrics()
     assert lines[0]["information"] == 0 < lines[1]["information"] and lines[2]["bonus"] > 0
@@ -294,7 +398,12 @@ def test_a_whole_visit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert "zeuxis train vime --env tiny_envs:Drawn-v0" in (tmp_path / "record.json").read_text()
     assert "--vime.eta=0.01" in (tmp_path / "record.json").read_text()
     assert "6 pictures" in run(f"play {folder} --every 4 --steps 21")
-    said = run(f"train vime {TASK} {SMALL} --preset paper --vime.bonus error --training.steps 100 --dry-run")
+    said = run(
+        (
+            f"train vime {TASK} {SMALL} --preset paper --vime.bonus error --training.steps "
+            "100 --dry-run"
+        )
+    )
     assert '"weight": "code"' in said and '"bonus": "error"' in said
 
 
@@ -309,12 +418,18 @@ def test_a_whole_visit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
         (f"train trpo {TASK} --vime.eta 1", 2, "vime.eta"),
     ],
 )
-def test_bad_input_gets_one_sentence(words: str, code: int, sentence: str, tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+def test_bad_input_gets_one_sentence(
+    words: str, code: int, sentence: str, tmp_path: Path, capsys: Any, monkeypatch: Any
+) -> None:
     monkeypatch.chdir(tmp_path)
     try:
         found = main(words.split())
     except SystemExit as exit:  # tyro's own refusals of options
         found = exit.code
     said = capsys.readouterr()
-    assert found == code and sentence in " ".join((said.err + said.out).split()) and "Traceback" not in said.err
+    assert (
+        found == code
+        and sentence in " ".join((said.err + said.out).split())
+        and "Traceback" not in said.err
+    )
     assert not list(tmp_path.iterdir()), "a run folder for nothing"

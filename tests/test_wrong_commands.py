@@ -1,4 +1,5 @@
-"""Wrong command lines: each ends with one sentence and an exit code that is not 0, and never with a traceback."""
+"""Wrong command lines: each ends with one sentence and an exit code that is not 0, and never with a
+traceback."""
 
 from __future__ import annotations
 
@@ -26,11 +27,35 @@ OPTIONS = {
     "surprise {0}": ("n", "most", "seed"),
     "curves {0}": ("points",),
     "codes {0}": ("n", "fix", "drawn", "seed"),
-    "train vae --limit 64": ("training.images", "training.batch", "training.clip", "training.film", "model.latent", "model.lr", "size"),
+    "train vae --limit 64": (
+        "training.images",
+        "training.batch",
+        "training.clip",
+        "training.film",
+        "model.latent",
+        "model.lr",
+        "size",
+    ),
 }
-LINES = [f"{command} --{option}={value}" for command, options in OPTIONS.items() for option in options for value in NUMBERS]
+LINES = [
+    f"{command} --{option}={value}"
+    for command, options in OPTIONS.items()
+    for option in options
+    for value in NUMBERS
+]
 LINES += [
-    f"{command} {{1}}" for command in ("sample", "walk", "film", "evaluate", "likelihood", "traverse", "codes", "curves", "decompress")
+    f"{command} {{1}}"
+    for command in (
+        "sample",
+        "walk",
+        "film",
+        "evaluate",
+        "likelihood",
+        "traverse",
+        "codes",
+        "curves",
+        "decompress",
+    )
 ]
 LINES += [f"sample {{0}} --out {place}" for place in ("/proc/x.png", "{1}/x.png", "{0}", "x.abc")]
 LINES += [
@@ -56,7 +81,9 @@ def test_there_are_many_of_them() -> None:
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_it_ends_in_words(line: str, places: tuple[str, str], capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch) -> None:
+def test_it_ends_in_words(
+    line: str, places: tuple[str, str], capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     try:
         code = main([word.strip("'") for word in line.format(*places).split()])
@@ -69,7 +96,13 @@ def test_it_ends_in_words(line: str, places: tuple[str, str], capsys: pytest.Cap
 
 
 def started(words: list[str], **more: object) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-m", "zeuxis", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+    return subprocess.Popen(
+        [sys.executable, "-m", "zeuxis", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **more,
+    )
 
 
 def test_a_reader_that_has_gone_is_no_error() -> None:
@@ -88,7 +121,18 @@ def test_a_terminal_that_knows_ascii_only(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", [0.4, 0.8, 1.2, 1.6])
 def test_ctrl_c_while_starting(moment: float, tmp_path: Path) -> None:
-    words = ["train", "dcgan", "--data", "mnist", "--training.images", "10000000", "--model.channels", "4", "--training.film", "0"]
+    words = [
+        "train",
+        "dcgan",
+        "--data",
+        "mnist",
+        "--training.images",
+        "10000000",
+        "--model.channels",
+        "4",
+        "--training.film",
+        "0",
+    ]
     process = started(words, cwd=tmp_path, start_new_session=True)
     time.sleep(moment)
     process.send_signal(signal.SIGINT)

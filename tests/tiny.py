@@ -10,8 +10,8 @@ from zeuxis.data.densities import points
 from zeuxis.model import Batch, Model
 from zeuxis.noise import Noise
 from zeuxis.registry import models
-from zeuxis.training.sampler import Streams
-from zeuxis.training.settings import Training
+from zeuxis.training.config import TrainingConfig
+from zeuxis.training.sampler import ExtraBatches
 
 
 def images(n: int = 64, side: int = 28, channels: int = 1, classes: int = 10) -> Dataset:
@@ -21,7 +21,7 @@ def images(n: int = 64, side: int = 28, channels: int = 1, classes: int = 10) ->
     return Dataset(Spec("tiny", (channels, side, side), classes), x, torch.arange(n) % classes)
 
 
-def settings(name: str) -> dict:
+def config(name: str) -> dict:
     """Settings that make a model of this name small."""
     small: dict[str, dict] = {
         "dcgan": {"layout": "strided", "channels": 4, "code": 8},
@@ -44,7 +44,9 @@ def data_for(name: str) -> Dataset:
     if name == "planar":
         return points("ring", 256, 0)
     if name == "char-rnn":
-        letters = torch.randint(5, (64, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
+        letters = torch.randint(
+            5, (64, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(5)
+        )
         return Dataset(Spec("letters", (12,), 0, tuple("abcde")), letters)
     if name.startswith("pixel"):  # these draw number by number
         return images(side=8)
@@ -53,27 +55,41 @@ def data_for(name: str) -> Dataset:
 
 def model(name: str, seed: int = 0, **changes: object) -> Model:
     """A small model of this name."""
-    return build(name, models()[name].Config(**{**settings(name), **changes}), data_for(name).spec, seed)
+    return build(
+        name, models()[name].Config(**{**config(name), **changes}), data_for(name).spec, seed
+    )
 
 
-def training(**changes: object) -> Training:
+def training(**changes: object) -> TrainingConfig:
     """A short training on one thread in float32."""
-    return Training(**{"images": 64, "batch": 16, "film": 0, "log_every": 10**9, "precision": "fp32", "threads": 1, **changes})
+    return TrainingConfig(
+        **{
+            "images": 64,
+            "batch": 16,
+            "film": 0,
+            "log_every": 10**9,
+            "precision": "fp32",
+            "threads": 1,
+            **changes,
+        }
+    )
 
 
-def few(n: int = 64, labelled: int = 16) -> Dataset:
-    """Random images of which the first so many are labelled."""
+def few(n: int = 64, labeled: int = 16) -> Dataset:
+    """Random images of which the first so many are labeled."""
     data = images(n)
     assert data.y is not None
-    return Dataset(data.spec, data.x, torch.where(torch.arange(n) < labelled, data.y, -1))
+    return Dataset(data.spec, data.x, torch.where(torch.arange(n) < labeled, data.y, -1))
 
 
 def batch(name: str, n: int = 16) -> Batch:
     """A first batch, as the loop would make it in a single process."""
     data = data_for(name)
     x, y = data.batch(torch.arange(n))
-    streams = Streams(data, 0)
-    return Batch(x, y, Noise(0, 0, slice(0, n), n), more=lambda kind, k: data.batch(streams.rows(kind, k, 0)))
+    streams = ExtraBatches(data, 0)
+    return Batch(
+        x, y, Noise(0, 0, slice(0, n), n), more=lambda kind, k: data.batch(streams.rows(kind, k, 0))
+    )
 
 
 NAMES = sorted(models())

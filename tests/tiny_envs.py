@@ -1,4 +1,5 @@
-"""Environments small enough to be worked out by hand; imported by worker processes too, so without PyTorch and pytest."""
+"""Environments small enough to be worked out by hand; imported by worker processes too, so without
+PyTorch and pytest."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from zeuxis.rl.rollouts.collector import Rollouts
 
 
 class Count(gymnasium.Env):
-    """Observes [t, the episode's random number]; rewards t + 1; ends by itself at `ends`, is cut off at `cut`."""
+    """Observes [t, the episode's random number]; rewards t + 1; ends by itself at `ends`, is cut
+    off at `cut`."""
 
     def __init__(self, ends: int = 0, cut: int = 0, actions: Any = None) -> None:
         self.observation_space = Box(-np.inf, np.inf, (2,), np.float32)
@@ -77,7 +79,11 @@ class Odd(Count):
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         x, about = super().reset(seed=seed)
-        return {"reset alone": x, "reset nan": (x * np.nan, about), "reset three": (x, about, 1)}.get(self.how, (x, about))
+        return {
+            "reset alone": x,
+            "reset nan": (x * np.nan, about),
+            "reset three": (x, about, 1),
+        }.get(self.how, (x, about))
 
     def step(self, action: Any) -> Any:
         x, reward, ended, cut, about = super().step(action)
@@ -106,7 +112,12 @@ class Odd(Count):
         return answers.get(self.how, (x, reward, ended, cut, about))
 
 
-RAISED = {"error": KeyError("a stranger's mistake"), "exit": SystemExit(3), "memory": MemoryError(), "silent": RuntimeError()}
+RAISED = {
+    "error": KeyError("a stranger's mistake"),
+    "exit": SystemExit(3),
+    "memory": MemoryError(),
+    "silent": RuntimeError(),
+}
 
 
 class Interrupting(Count):
@@ -136,7 +147,8 @@ class Slow(Count):
 
 
 class Bandit(gymnasium.Env):
-    """Twenty-five pulls; the reward of each is given by the arm, or by the distance of a number to 0.5."""
+    """Twenty-five pulls; the reward of each is given by the arm, or by the distance of a number to
+    0.5."""
 
     def __init__(self, arms: int = 0) -> None:
         self.observation_space = Box(-1, 1, (1,), np.float32)
@@ -155,7 +167,8 @@ class Bandit(gymnasium.Env):
 
 
 class Switch(gymnasium.Env):
-    """Two states, drawn anew at each step; the expert answers state s with action s. Nothing here rewards it."""
+    """Two states, drawn anew at each step; the expert answers state s with action s. Nothing here
+    rewards it."""
 
     def __init__(self, length: int = 20, continuous: bool = False) -> None:
         self.observation_space = Box(0, 1, (2,), np.float32)
@@ -179,7 +192,8 @@ class Switch(gymnasium.Env):
 
 
 class Corridor(gymnasium.Env):
-    """Steps of -1 until the goal is reached by going right `length` times; the expert only goes right, and then it is over."""
+    """Steps of -1 until the goal is reached by going right `length` times; the expert only goes
+    right, and then it is over."""
 
     def __init__(self, length: int = 4, cut: int = 30) -> None:
         self.observation_space = Box(0, 1, (length + 1,), np.float32)
@@ -230,7 +244,9 @@ class Nested(Count):
 
     def __init__(self) -> None:
         super().__init__(cut=4)
-        self.observation_space = Dict({"where": Box(-1, 1, (2, 2), np.float32), "which": Discrete(3)})
+        self.observation_space = Dict(
+            {"where": Box(-1, 1, (2, 2), np.float32), "which": Discrete(3)}
+        )
 
     def look(self) -> Any:
         return {"where": np.full((2, 2), 0.5, np.float32), "which": self.t % 3}
@@ -258,17 +274,34 @@ BOX, CHOICE = Task("x", 3, 2, False, 10, (-1.0, -1.0), (1.0, 1.0)), Task("x", 3,
 def switch_expert(continuous: bool) -> Actor:
     """State s is answered by action s (by -1 or 1)."""
     if continuous:
-        return Actor([np.array([[-1.0, 1.0]])], [np.zeros(1)], np.zeros(2), np.ones(2), "gaussian_mean")
+        return Actor(
+            [np.array([[-1.0, 1.0]])], [np.zeros(1)], np.zeros(2), np.ones(2), "gaussian_mean"
+        )
     return Actor([9 * np.eye(2)], [np.zeros(2)], np.zeros(2), np.ones(2), "logits")
 
 
 def right_expert(length: int = 4) -> Actor:
-    return Actor([np.zeros((2, length + 1))], [np.array([0.0, 1.0])], np.zeros(length + 1), np.ones(length + 1), "logits")
+    return Actor(
+        [np.zeros((2, length + 1))],
+        [np.array([0.0, 1.0])],
+        np.zeros(length + 1),
+        np.ones(length + 1),
+        "logits",
+    )
 
 
-def demos_of(n: int = 6, entries: int = 3, actions: np.ndarray | None = None, lengths: tuple[int, ...] = (2, 4)) -> Demonstrations:
+def demos_of(
+    n: int = 6,
+    entries: int = 3,
+    actions: np.ndarray | None = None,
+    lengths: tuple[int, ...] = (2, 4),
+) -> Demonstrations:
     rng = np.random.default_rng(0)
     taken = rng.uniform(-1, 1, (n, 2)).astype(np.float32) if actions is None else actions
     seen, ends = rng.standard_normal((n, entries)).astype(np.float32), len(lengths)
     finals = rng.standard_normal((ends, entries)).astype(np.float32)
-    return Demonstrations(Rollouts(seen, taken, np.ones(n, np.float32), np.array(lengths), finals, np.zeros(ends, bool)))
+    return Demonstrations(
+        Rollouts(
+            seen, taken, np.ones(n, np.float32), np.array(lengths), finals, np.zeros(ends, bool)
+        )
+    )

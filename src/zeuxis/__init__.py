@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from .experiments.unseen import evaluation_data
     from .model import Batch, Model, Player
     from .registry import models
+    from .training.config import TrainingConfig
     from .training.loop import Result, fit
-    from .training.settings import Training
 
     __version__: str
 
@@ -44,14 +44,15 @@ WHERE = {
     "registry": ("models",),
     "training.loop": ("Result", "fit"),
     "checkpoints.run_folder": ("Run",),
-    "training.settings": ("Training",),
+    "training.config": ("TrainingConfig",),
     "experiments.train": ("resume", "train"),
     "experiments.unseen": ("evaluation_data",),
     "checkpoints.weights": ("load", "save", "shipped"),
 }
 HOME = {name: module for module, names in WHERE.items() for name in names}
 
-__all__ = [  # without FewLabelClassifier, so that importing everything does not ask for scikit-learn
+# without FewLabelClassifier, so that importing everything does not ask for scikit-learn
+__all__ = [
     "Batch",
     "Dataset",
     "Model",
@@ -60,7 +61,7 @@ __all__ = [  # without FewLabelClassifier, so that importing everything does not
     "Result",
     "Run",
     "Spec",
-    "Training",
+    "TrainingConfig",
     "ZeuxisError",
     "check",
     "classify",

@@ -1,7 +1,8 @@
-"""What public functions check first, from their own annotations: a wrong type gets a sentence and no traceback from within.
+"""What public functions check first, from their own annotations: a wrong type gets a sentence and
+no traceback from within.
 
-`public` is for functions, `guarded` for the methods that models share. Both read what they expect from the code they stand before, so
-that a new function or model has them without a line of its own.
+`public` is for functions, `guarded` for the methods that models share. Both read what they expect
+from the code they stand before, so that a new function or model has them without a line of its own.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def public(function: F) -> F:
         >>> zeuxis.few_labels("mnist", 10, seed=0)
         Traceback (most recent call last):
         ...
-        zeuxis.errors.UsageError: few_labels: data must be of type Dataset, got 'mnist' (zeuxis.load_data makes one).
+        zeuxis.errors.UsageError: few_labels: data must be of type Dataset, got 'mnist'
+        (zeuxis.load_data makes one).
     """
     signature, called = inspect.signature(function), function.__qualname__.removesuffix(".__init__")
 
@@ -58,7 +60,11 @@ def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
     """The declared types of a function's arguments, but for what has none that can be tested."""
     found = typing.get_type_hints(function, include_extras=True)
     kinds = inspect.signature(function).parameters
-    return {name: hint for name, hint in found.items() if name in kinds and kinds[name].kind is not inspect.Parameter.VAR_KEYWORD}
+    return {
+        name: hint
+        for name, hint in found.items()
+        if name in kinds and kinds[name].kind is not inspect.Parameter.VAR_KEYWORD
+    }
 
 
 def examine(function: str, name: str, value: Any, hint: Any) -> None:
@@ -79,7 +85,7 @@ VERBS = {
     "decode": "turn codes into examples",
     "encode": "turn examples into codes",
     "log_prob": "say how likely an example is",
-    "bound": "bound the likelihood",
+    "elbo": "bound the likelihood",
     "log_weights": "bound the likelihood",
     "classify": "classify",
     "complete": "fill in",
@@ -90,11 +96,22 @@ VERBS = {
     "posterior": "give a posterior of codes",
 }
 """What a model may be asked for, and the words for it."""
-TAKES_EXAMPLES = ("encode", "log_prob", "bound", "log_weights", "classify", "complete", "features", "conditionals", "posterior")
+TAKES_EXAMPLES = (
+    "encode",
+    "log_prob",
+    "elbo",
+    "log_weights",
+    "classify",
+    "complete",
+    "features",
+    "conditionals",
+    "posterior",
+)
 
 
 class MissingMethod(MissingCapability, AttributeError):
-    """A model was asked for a method that its family does not have; an `AttributeError`, so that `hasattr` is False."""
+    """A model was asked for a method that its family does not have; an `AttributeError`, so that
+    `hasattr` is False."""
 
 
 def guard(kind: type) -> None:
@@ -116,7 +133,9 @@ def drawing(method: Callable[..., Any], name: str) -> Callable[..., Any]:
     takes_class = "y" in inspect.signature(method).parameters
 
     @functools.wraps(method)
-    def draw(self: Any, n: Any, *given: Any, seed: Any = None, label: Any = None, **more: Any) -> Any:
+    def draw(
+        self: Any, n: Any, *given: Any, seed: Any = None, label: Any = None, **more: Any
+    ) -> Any:
         examine(name, "n", n, COUNT)
         if seed is not None:
             if more.get("generator") is not None:
@@ -128,7 +147,11 @@ def drawing(method: Callable[..., Any], name: str) -> Callable[..., Any]:
             raise UsageError(f"{name} was given both label and y: give one of them.")
         if label is not None or more.get("y") is not None:
             require_classes(self, takes_class)
-            more["y"] = classes(self, more["y"], n) if label is None else torch.full((int(n),), class_of(self, label))
+            more["y"] = (
+                classes(self, more["y"], n)
+                if label is None
+                else torch.full((int(n),), class_of(self, label))
+            )
         if n == 0 and name == "sample" and len(self.spec.shape) == 3:
             return torch.empty(0, *self.spec.shape, dtype=torch.uint8, device=self.device)
         return method(self, int(n), *given, **more)
@@ -155,23 +178,33 @@ def taking(method: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 
 def decoding(method: Callable[..., Any]) -> Callable[..., Any]:
-    """`decode`: the shape of codes is that of the prior's, which is only drawn to explain an error."""
+    """`decode`: the shape of codes is that of the prior's, which is only drawn to explain an
+    error."""
 
     @functools.wraps(method)
     def decode(self: Any, z: Any, *given: Any, **more: Any) -> Any:
         if not isinstance(z, Tensor) or not z.is_floating_point() or z.ndim < 2:
-            raise UsageError(f"decode of '{self.name}' takes codes as a tensor of floats, one row a code, got {shown(z)}.")
+            raise UsageError(
+                (
+                    f"decode of '{self.name}' takes codes as a tensor of floats, one row a "
+                    f"code, got {shown(z)}."
+                )
+            )
         if more.get("y") is not None:
             require_classes(self, True)
             more["y"] = classes(self, more["y"], len(z))
         try:
             return method(self, z, *given, **more)
         except RuntimeError as error:
-            expected = tuple(self.prior(1).shape[1:]) if hasattr(self, "prior") else tuple(z.shape[1:])
+            expected = (
+                tuple(self.prior(1).shape[1:]) if hasattr(self, "prior") else tuple(z.shape[1:])
+            )
             if tuple(z.shape[1:]) == expected:
                 raise
             shape = "(n, " + ", ".join(map(str, expected)) + ")"
-            raise UsageError(f"decode of '{self.name}' takes codes of shape {shape}, got {shown(z)}.") from error
+            raise UsageError(
+                f"decode of '{self.name}' takes codes of shape {shape}, got {shown(z)}."
+            ) from error
 
     return decode
 
@@ -180,22 +213,41 @@ def require_examples(model: Any, x: Any, name: str) -> None:
     """Refuses what are no examples of a model's kind."""
     shape, spec = None, model.spec.shape
     if len(spec) == 3:
-        kind, right = "uint8 images", isinstance(x, Tensor) and x.dtype == torch.uint8 and x.ndim == 4 and tuple(x.shape[1:]) == spec
+        kind, right = (
+            "uint8 images",
+            isinstance(x, Tensor)
+            and x.dtype == torch.uint8
+            and x.ndim == 4
+            and tuple(x.shape[1:]) == spec,
+        )
     elif len(spec) == 1 and spec == (2,) and not model.spec.class_names:
-        kind, right = "points", isinstance(x, Tensor) and x.is_floating_point() and x.ndim == 2 and tuple(x.shape[1:]) == spec
+        kind, right = (
+            "points",
+            isinstance(x, Tensor)
+            and x.is_floating_point()
+            and x.ndim == 2
+            and tuple(x.shape[1:]) == spec,
+        )
     else:
         kind, right, shape = "examples", isinstance(x, Tensor), "(n, length)"
     if not right:
         shape = shape or "(n, " + ", ".join(map(str, spec)) + ")"
-        raise UsageError(f"{name} of '{model.name}' takes {kind} as a tensor of shape {shape}, got {shown(x)}.")
+        raise UsageError(
+            f"{name} of '{model.name}' takes {kind} as a tensor of shape {shape}, got {shown(x)}."
+        )
 
 
 def require_classes(model: Any, takes_class: bool) -> None:
     """Refuses a class for a model that knows none."""
     if not takes_class or not getattr(model.config, "conditional", True):
-        able = [name for name, kind in models().items() if "conditional" in {f.name for f in dataclasses.fields(kind.Config)}]
+        able = [
+            name
+            for name, kind in models().items()
+            if "conditional" in {f.name for f in dataclasses.fields(kind.Config)}
+        ]
         raise MissingCapability(
-            f"The model '{model.name}' was not trained to know classes, so that none can be chosen: leave out label and y, or train "
+            f"The model '{model.name}' was not trained to know classes, so that none can "
+            "be chosen: leave out label and y, or train "
             f"with --model.conditional one of {', '.join(able)}."
         )
 
@@ -207,7 +259,12 @@ def class_of(model: Any, label: Any) -> int:
         if label in names:
             return names.index(label)
         if not label.isdecimal():
-            raise UsageError(f"label is {label!r}, expected one of {', '.join(names) if names else f'0 to {known - 1}'}.")
+            raise UsageError(
+                (
+                    f"label is {label!r}, expected one of "
+                    f"{', '.join(names) if names else f'0 to {known - 1}'}."
+                )
+            )
         label = int(label)
     examine("sample", "label", label, int)
     if not 0 <= label < known:
@@ -226,5 +283,7 @@ def classes(model: Any, y: Any, n: int) -> Tensor:
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool or tuple(y.shape) != (n,):
         raise UsageError(f"y must hold one whole number for each of {n} examples, got {shown(y)}.")
     if n and not (int(y.min()) >= 0 and int(y.max()) < known):
-        raise UsageError(f"y holds classes from {int(y.min())} to {int(y.max())}, expected 0 to {known - 1}.")
+        raise UsageError(
+            f"y holds classes from {int(y.min())} to {int(y.max())}, expected 0 to {known - 1}."
+        )
     return y.long()

@@ -1,7 +1,7 @@
 """What a model can do: protocols of methods that it has or has not, and what these give.
 
-An application asks a model for a capability (`zeuxis.model.require`), never for a kind, so that a new model gets every command whose
-methods it has.
+An application asks a model for a capability (`zeuxis.model.require`), never for a kind, so that a
+new model gets every command whose methods it has.
 """
 
 from __future__ import annotations
@@ -55,12 +55,13 @@ class CanLogProb(Protocol):
 
 
 @dataclass(frozen=True)
-class Bound:
+class ELBO:
     """One-sample estimates of the evidence lower bound, split in two (nats).
 
     Arguments:
         distortion: -log p(x | z) for each image, (n,).
-        rate: What each group of code numbers costs beyond the prior, log q(z | x) - log p(z) or its expectation, (n, groups).
+        rate: What each group of code numbers costs beyond the prior, log q(z | x) - log p(z) or its
+            expectation, (n, groups).
     """
 
     distortion: Tensor
@@ -73,10 +74,11 @@ class Bound:
 
 
 @runtime_checkable
-class CanBound(Protocol):
-    """Bounds the likelihood by codes it infers; `log_weights` sharpens the bound with further codes."""
+class HasELBO(Protocol):
+    """Bounds the likelihood by codes it infers; `log_weights` sharpens the bound with further
+    codes."""
 
-    def bound(self, x: Tensor, *, generator: torch.Generator | None = None) -> Bound: ...
+    def elbo(self, x: Tensor, *, generator: torch.Generator | None = None) -> ELBO: ...
 
     def log_weights(self, x: Tensor, k: int, *, generator: torch.Generator | None = None) -> Tensor:
         """log p(x, z) - log q(z | x) for k codes of each image, (n, k), in nats."""
@@ -85,20 +87,22 @@ class CanBound(Protocol):
 
 @runtime_checkable
 class CanBitsBack(Protocol):
-    """Has a posterior whose numbers are independent Gaussians, a prior N(0, I), and independent pixels given a code: all that a codec by
-    bits-back coding needs."""
+    """Has a posterior whose numbers are independent Gaussians, a prior N(0, I), and independent
+    pixels given a code: all that a codec by bits-back coding needs."""
 
     levels: int
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Means and logarithms of the standard deviations of q(z | x), (n, latent) each; x are pixels, uint8."""
+        """Means and logarithms of the standard deviations of q(z | x), (n, latent) each; x are
+        pixels, uint8."""
         ...
 
     def pixels(self, z: Tensor) -> Tensor:
-        """The laws of all numbers given codes: log-probabilities (n, C, H, W, levels), with levels as in `CanScan`."""
+        """The laws of all numbers given codes: log-probabilities (n, C, H, W, levels), with levels
+        as in `CanScan`."""
         ...
 
-    def bound(self, x: Tensor, *, generator: torch.Generator | None = None) -> Bound: ...
+    def elbo(self, x: Tensor, *, generator: torch.Generator | None = None) -> ELBO: ...
 
 
 @runtime_checkable
@@ -124,23 +128,28 @@ class CanFeature(Protocol):
 
 @runtime_checkable
 class CanScan(Protocol):
-    """Knows the exact law of every number of an image given those before it, in the order row, column, channel.
+    """Knows the exact law of every number of an image given those before it, in the order row,
+    column, channel.
 
-    A number is one of `levels` values: level k of 256 is the pixel k itself, level k of two is the pixel 0 or 255.
+    A number is one of `levels` values: level k of 256 is the pixel k itself, level k of two is the
+    pixel 0 or 255.
     """
 
     levels: int
 
     def scan(self, n: int, y: Tensor | None = None) -> Generator[Tensor, Tensor, None]:
-        """Yields log-probabilities (n, levels) of the next number of n images, and is sent the levels (n,) it was given, as int64.
+        """Yields log-probabilities (n, levels) of the next number of n images, and is sent the
+        levels (n,) it was given, as int64.
 
-        What has been computed is kept, so that a pass over all numbers costs about as much as one parallel pass. The generator ends
-        when the last number has been sent. `y` are the classes (n,) of a conditional model.
+        What has been computed is kept, so that a pass over all numbers costs about as much as one
+        parallel pass. The generator ends when the last number has been sent. `y` are the classes
+        (n,) of a conditional model.
         """
         ...
 
     def conditionals(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """The same laws for given images by one parallel pass: log-probabilities (n, C, H, W, levels)."""
+        """The same laws for given images by one parallel pass: log-probabilities (n, C, H, W,
+        levels)."""
         ...
 
 
@@ -174,7 +183,8 @@ class HasCodes(Protocol):
         ...
 
     def infer(self, x: Tensor) -> list[Tensor]:
-        """For each code in order what examples say of it: class probabilities (n, size), or the mean (n, 1)."""
+        """For each code in order what examples say of it: class probabilities (n, size), or the
+        mean (n, 1)."""
         ...
 
     def prior(self, n: int, *, generator: torch.Generator | None = None) -> Tensor: ...

@@ -1,4 +1,5 @@
-"""The command line: one word chooses the command, a dataclass of that command gives its options, types, defaults and help."""
+"""The command line: one word chooses the command, a dataclass of that command gives its options,
+types, defaults and help."""
 
 from __future__ import annotations
 
@@ -17,7 +18,10 @@ from .errors import UsageError, ZeuxisError
 
 COMMANDS = {
     "demo": "train a DCGAN on handwritten digits, film it and score it, in minutes",
-    "train": "train a model: zeuxis train MODEL [--recipe NAME] [--data DATA]; a policy: train trpo --env TASK; or --resume RUN",
+    "train": (
+        "train a model: zeuxis train MODEL [--recipe NAME] [--data DATA]; a policy: "
+        "train trpo --env TASK; or --resume RUN"
+    ),
     "sample": "draw new examples from a run or a shipped model",
     "walk": "walk smoothly from code to code, as a picture or a film",
     "arithmetic": "add and subtract the codes of chosen samples",
@@ -29,12 +33,23 @@ COMMANDS = {
     "film": "make the film of a run's learning: .webp, .gif or .mp4",
     "evaluate": "score a model's samples against real images",
     "likelihood": "how likely images are to a model: log p or its bounds, with their protocol",
-    "surprise": "which pixels a model did not expect, as heat beside the image: zeuxis surprise RUN IMAGE ...",
-    "classify": "the class of images, or the errors on a set, by one model or several: zeuxis classify RUN IMAGE ...",
-    "compress": "images into one file, in as many bits as a model gives them: zeuxis compress RUN IMAGE ... -o file.zx",
+    "surprise": (
+        "which pixels a model did not expect, as heat beside the image: zeuxis "
+        "surprise RUN IMAGE ..."
+    ),
+    "classify": (
+        "the class of images, or the errors on a set, by one model or several: "
+        "zeuxis classify RUN IMAGE ..."
+    ),
+    "compress": (
+        "images into one file, in as many bits as a model gives them: zeuxis "
+        "compress RUN IMAGE ... -o file.zx"
+    ),
     "decompress": "the images of a .zx file, to the last pixel",
     "codes": "measure what a model's codes mean: errors, correlations, disentanglement",
-    "curves": "figures of several runs over time, median and quartiles over seeds: zeuxis curves RUN ...",
+    "curves": (
+        "figures of several runs over time, median and quartiles over seeds: zeuxis curves RUN ..."
+    ),
     "ablation": "Improved GAN with one technique left out at a time",
     "demos": "an expert's demonstrations: zeuxis demos record POLICY, zeuxis demos show FILE",
     "play": "film a policy in its task: zeuxis play RUN",
@@ -45,15 +60,27 @@ COMMANDS = {
 
 def overview() -> str:
     """What `zeuxis --help` prints."""
-    lines = [f"zeuxis {version('zeuxis')}: generative models, faithful, fast and measured", "", "usage: zeuxis COMMAND ...", ""]
+    lines = [
+        f"zeuxis {version('zeuxis')}: generative models, faithful, fast and measured",
+        "",
+        "usage: zeuxis COMMAND ...",
+        "",
+    ]
     lines += [f"  {name:<13}{text}" for name, text in COMMANDS.items()]
-    lines += ["", "  --import MODULE  a module or file.py with models of your own, before or after any command"]
+    lines += [
+        "",
+        (
+            "  --import MODULE  a module or file.py with models of your own, before or after "
+            "any command"
+        ),
+    ]
     lines += ["", "zeuxis COMMAND --help teaches a command's options. Start with: zeuxis demo"]
     return "\n".join(lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit code: 0, 1 for what failed, 2 for what could not be taken, 130 for an interruption."""
+    """Runs one command; returns the exit code: 0, 1 for what failed, 2 for what could not be taken,
+    130 for an interruption."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         if not words or words[0] in ("-h", "--help", "help"):
@@ -65,10 +92,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         for module in modules_named(words):
             importlib.import_module("zeuxis.registry").imported(module)
         if not words:
-            raise UsageError("Name a command after --import, as in zeuxis --import mymodels.py sample RUN.")
+            raise UsageError(
+                "Name a command after --import, as in zeuxis --import mymodels.py sample RUN."
+            )
         if words[0] not in COMMANDS:
             near = difflib.get_close_matches(words[0], COMMANDS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}."
+            hint = (
+                f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}."
+            )
             raise UsageError(f"There is no command '{words[0]}': {hint}")
         with interrupts_deferred():
             command = importlib.import_module(f"zeuxis.commands.{words[0]}")
@@ -85,8 +116,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryError) or "out of memory" in str(error).lower() or "can't allocate" in str(error).lower():
-            print("zeuxis: the memory ran out: use a smaller --training.batch, or --training.accumulate 2.", file=sys.stderr)
+        if (
+            isinstance(error, MemoryError)
+            or "out of memory" in str(error).lower()
+            or "can't allocate" in str(error).lower()
+        ):
+            print(
+                (
+                    "zeuxis: the memory ran out: use a smaller --training.batch, or "
+                    "--training.accumulate 2."
+                ),
+                file=sys.stderr,
+            )
             return 1
         raise
     finally:
@@ -95,9 +136,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def modules_named(words: list[str]) -> list[str]:
-    """Takes `--import MODULE` out of a command line, wherever it stands; the modules in their order."""
+    """Takes `--import MODULE` out of a command line, wherever it stands; the modules in their
+    order."""
     found = []
-    while (i := next((i for i, word in enumerate(words) if word == "--import" or word.startswith("--import=")), None)) is not None:
+    while (
+        i := next(
+            (
+                i
+                for i, word in enumerate(words)
+                if word == "--import" or word.startswith("--import=")
+            ),
+            None,
+        )
+    ) is not None:
         if "=" in words[i]:
             found.append(words.pop(i).split("=", 1)[1])
         elif i + 1 < len(words):
@@ -110,7 +161,8 @@ def modules_named(words: list[str]) -> list[str]:
 
 @contextlib.contextmanager
 def interrupts_deferred() -> Iterator[None]:
-    """Keeps a Ctrl-C until what is inside is done: an import of PyTorch that is cut short is swallowed or aborts the process."""
+    """Keeps a Ctrl-C until what is inside is done: an import of PyTorch that is cut short is
+    swallowed or aborts the process."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -135,7 +187,8 @@ def run() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if "TORCHELASTIC_RUN_ID" in os.environ:
-        # Under torchrun the threads of the process group may outlive it; an interpreter that takes itself down beside them may abort.
+        # Under torchrun the threads of the process group may outlive it; an interpreter that takes
+        # itself down beside them may abort.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

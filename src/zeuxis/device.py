@@ -1,4 +1,5 @@
-"""Where and in which precision to compute; each choice was measured, and a probe confirms it on the machine at hand."""
+"""Where and in which precision to compute; each choice was measured, and a probe confirms it on the
+machine at hand."""
 
 from __future__ import annotations
 
@@ -28,20 +29,31 @@ class Machine:
     threads: int
 
     def autocast(self) -> AbstractContextManager:
-        """Convolutions and products in bfloat16 inside; losses and statistics stay float32 in the models."""
+        """Convolutions and products in bfloat16 inside; losses and statistics stay float32 in the
+        models."""
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
 
     def __str__(self) -> str:
         cuda = self.device.type == "cuda"
-        where = torch.cuda.get_device_name(self.device) if cuda else f"{self.device}, {self.threads} threads"
+        where = (
+            torch.cuda.get_device_name(self.device)
+            if cuda
+            else f"{self.device}, {self.threads} threads"
+        )
         return f"{where}, {'bf16' if self.bf16 else 'fp32'}"
 
 
-def prepare(device: str = "auto", precision: Precision = "auto", threads: int = 0, world: World | None = None) -> Machine:
+def prepare(
+    device: str = "auto",
+    precision: Precision = "auto",
+    threads: int = 0,
+    world: World | None = None,
+) -> Machine:
     """Picks the device and the precision and sets the process up for them.
 
     Arguments:
-        device: "auto", "cpu", "cuda", "cuda:1" or "mps"; auto is a GPU if there is one, else the CPU.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps"; auto is a GPU if there is one, else the
+            CPU.
         precision: "auto" takes bfloat16 where the hardware multiplies it faster than float32.
         threads: CPU threads for this process; 0 shares the cores among the processes.
         world: This process among the others.
@@ -51,14 +63,18 @@ def prepare(device: str = "auto", precision: Precision = "auto", threads: int = 
         device = f"cuda:{world.local_rank}" if torch.cuda.is_available() else "cpu"
     chosen = device_named(device)
     limit = os.environ.get("OMP_NUM_THREADS", "")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = threads or (min(int(limit), 4_096) if limit.isdigit() and int(limit) else max(1, cores // world.size))
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    threads = threads or (
+        min(int(limit), 4_096) if limit.isdigit() and int(limit) else max(1, cores // world.size)
+    )
     torch.set_num_threads(threads)
     if chosen.type == "cuda":
         torch.backends.cudnn.deterministic = True  # a resumed run repeats bit for bit
     if chosen.type == "cpu":
-        faster_products()
-        keep_memory()
+        enable_onednn_fp32()
+        tune_malloc()
     bf16 = precision == "bf16" or (precision == "auto" and has_bf16(chosen))
     return Machine(chosen, bf16, threads)
 
@@ -73,12 +89,18 @@ def device_named(device: str) -> torch.device:
         chosen = torch.device(device)
         torch.zeros(1, device=chosen).item()
     except (RuntimeError, AssertionError, ValueError, TypeError) as error:
-        raise UsageError(f"The device '{device}' cannot be used here: choose cpu, or install a build of torch for it.") from error
+        raise UsageError(
+            (
+                f"The device '{device}' cannot be used here: choose cpu, or install a build "
+                "of torch for it."
+            )
+        ) from error
     return chosen
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether the hardware has bfloat16 products: CUDA from Ampere on, CPUs with AVX512-BF16 or AMX."""
+    """Whether the hardware has bfloat16 products: CUDA from Ampere on, CPUs with AVX512-BF16 or
+    AMX."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
@@ -86,11 +108,12 @@ def has_bf16(device: torch.device) -> bool:
     return False
 
 
-def faster_products() -> bool:
-    """Sends float32 products through oneDNN, twice to three times as fast on AVX-512 processors that are not Intel's.
+def enable_onednn_fp32() -> bool:
+    """Sends float32 products through oneDNN, twice to three times as fast on AVX-512 processors
+    that are not Intel's.
 
-    The setting permits lower precision, and a processor with AMX makes use of that. So it is kept only where a product of
-    512x512 matrices agrees with float64 to 1e-5; returns whether it was.
+    The setting permits lower precision, and a processor with AMX makes use of that. So it is kept
+    only where a product of 512x512 matrices agrees with float64 to 1e-5; returns whether it was.
     """
     setting = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = setting.fp32_precision
@@ -104,11 +127,13 @@ def faster_products() -> bool:
     return False
 
 
-def keep_memory() -> bool:
-    """Lets this process keep memory that it has freed; returns whether the allocator was glibc's and obeyed.
+def tune_malloc() -> bool:
+    """Lets this process keep memory that it has freed; returns whether the allocator was glibc's
+    and obeyed.
 
-    By default glibc gives large tensors back to the system, which clears their pages anew at the next step: with weights of millions
-    a sixth of a step. Huge pages beside this do not help further, and finding them can cost more than it saves.
+    By default glibc gives large tensors back to the system, which clears their pages anew at the
+    next step: with weights of millions a sixth of a step. Huge pages beside this do not help
+    further, and finding them can cost more than it saves.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

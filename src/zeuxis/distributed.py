@@ -1,8 +1,10 @@
-"""Several processes, one result: weights broadcast once, one flat all-reduce of a player's gradients per turn.
+"""Several processes, one result: weights broadcast once, one flat all-reduce of a player's
+gradients per turn.
 
-Modules stay plain: `torchrun --nproc-per-node N -m zeuxis train ...` starts N processes that each take their rows of the same
-global batch. Wrapping a model in DistributedDataParallel would let the processes drift apart silently here, since a loss is what
-`play` yields and not what `forward` returns.
+Modules stay plain: `torchrun --nproc-per-node N -m zeuxis train ...` starts N processes that each
+take their rows of the same global batch. Wrapping a model in DistributedDataParallel would let the
+processes drift apart silently here, since a loss is what `play` yields and not what `forward`
+returns.
 """
 
 from __future__ import annotations
@@ -36,7 +38,12 @@ class World:
     def rows(self, total: int) -> slice:
         """This process's rows of `total` rows."""
         if total % self.size:
-            raise UsageError(f"A batch of {total} cannot be shared by {self.size} processes: choose a multiple of {self.size}.")
+            raise UsageError(
+                (
+                    f"A batch of {total} cannot be shared by {self.size} processes: choose a "
+                    f"multiple of {self.size}."
+                )
+            )
         share = total // self.size
         return slice(self.rank * share, (self.rank + 1) * share)
 
@@ -45,7 +52,11 @@ def join() -> World:
     """Joins the other processes if torchrun started this one; else a world of one."""
     if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return World()
-    world = World(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), int(os.environ.get("LOCAL_RANK", "0")))
+    world = World(
+        int(os.environ["RANK"]),
+        int(os.environ["WORLD_SIZE"]),
+        int(os.environ.get("LOCAL_RANK", "0")),
+    )
     if not dist.is_initialized():
         backend = "nccl" if torch.cuda.is_available() else "gloo"
         if backend == "nccl":
@@ -68,13 +79,15 @@ def meet() -> None:
 
 @contextmanager
 def together() -> Iterator[None]:
-    """Work that needs every process: one that has ended, or cannot be reached, is said in a sentence."""
+    """Work that needs every process: one that has ended, or cannot be reached, is said in a
+    sentence."""
     try:
         yield
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:160]
         raise ZeuxisError(
-            f"Another process of this training has ended or cannot be reached ({reason}). The last save is kept: go on with "
+            "Another process of this training has ended or cannot be reached "
+            f"({reason}). The last save is kept: go on with "
             "torchrun --nproc-per-node N -m zeuxis train --resume RUN."
         ) from error
 
@@ -109,14 +122,17 @@ def broadcast(module: nn.Module) -> None:
     """Gives every process the first one's parameters and buffers."""
     if active():
         for tensor in (*module.parameters(), *module.buffers()):
-            flat = tensor.detach().contiguous()  # gloo leaves a channels-last tensor as it was, without a word
+            flat = (
+                tensor.detach().contiguous()
+            )  # gloo leaves a channels-last tensor as it was, without a word
             with together():
                 dist.broadcast(flat, 0)
             tensor.data.copy_(flat)
 
 
 def average_gradients(parameters: Iterable[Tensor]) -> None:
-    """Replaces each gradient by its mean over the processes, in one all-reduce of one flat tensor."""
+    """Replaces each gradient by its mean over the processes, in one all-reduce of one flat
+    tensor."""
     if not active():
         return
     parameters = list(parameters)
@@ -125,8 +141,12 @@ def average_gradients(parameters: Iterable[Tensor]) -> None:
     with together():
         dist.all_reduce(flat)
     flat /= dist.get_world_size()
-    for p, g, part in zip(parameters, gradients, flat.split([g.numel() for g in gradients]), strict=True):
-        p.grad = g.copy_(part.view_as(g))  # into the gradient's own layout: fused Adam reads memory in the parameter's order
+    for p, g, part in zip(
+        parameters, gradients, flat.split([g.numel() for g in gradients]), strict=True
+    ):
+        p.grad = g.copy_(
+            part.view_as(g)
+        )  # into the gradient's own layout: fused Adam reads memory in the parameter's order
 
 
 def agree(flag: bool, device: torch.device) -> bool:
@@ -149,7 +169,8 @@ def shared(value: float, device: torch.device) -> float:
 
 
 class SumOverProcesses(torch.autograd.Function):
-    """Sum of a tensor over the processes; the gradient is summed over them as well, as every process uses the sum."""
+    """Sum of a tensor over the processes; the gradient is summed over them as well, as every
+    process uses the sum."""
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
@@ -167,10 +188,17 @@ class SumOverProcesses(torch.autograd.Function):
 
 
 def gather_rows(x: Tensor) -> tuple[Tensor, slice]:
-    """The rows of every process in order, and which of them are this process's; gradients flow back to their owners."""
+    """The rows of every process in order, and which of them are this process's; gradients flow back
+    to their owners."""
     rank, size = dist.get_rank(), dist.get_world_size()
     own = slice(rank * len(x), (rank + 1) * len(x))
-    padded = torch.cat([x.new_zeros(own.start, *x.shape[1:]), x, x.new_zeros((size - 1 - rank) * len(x), *x.shape[1:])])
+    padded = torch.cat(
+        [
+            x.new_zeros(own.start, *x.shape[1:]),
+            x,
+            x.new_zeros((size - 1 - rank) * len(x), *x.shape[1:]),
+        ]
+    )
     return SumOverProcesses.apply(padded), own
 
 

@@ -1,4 +1,5 @@
-"""The one exception a user meets: a sentence that says what was given, what was expected and what to do."""
+"""The one exception a user meets: a sentence that says what was given, what was expected and what
+to do."""
 
 from __future__ import annotations
 
@@ -8,8 +9,9 @@ from .printable import printable
 class ZeuxisError(Exception):
     """A mistake that the user can mend.
 
-    The command line prints the sentence without a traceback and exits with `exit_code`: 1 for something that went wrong
-    while running, 2 (`UsageError`) for a command or an argument that could not be taken.
+    The command line prints the sentence without a traceback and exits with `exit_code`: 1 for
+    something that went wrong while running, 2 (`UsageError`) for a command or an argument that
+    could not be taken.
     """
 
     exit_code = 1
@@ -40,4 +42,9 @@ class MissingExtra(ZeuxisError):
     """An optional dependency is needed and is not installed."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs the package '{package}', which is not installed: run pip install 'zeuxis[{extra}]'.")
+        super().__init__(
+            (
+                f"{purpose} needs the package '{package}', which is not installed: run pip "
+                f"install 'zeuxis[{extra}]'."
+            )
+        )

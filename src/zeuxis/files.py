@@ -1,9 +1,11 @@
-"""Files as every part of zeuxis writes and reads them: whole or not at all, never through a link, and with a checksum inside.
+"""Files as every part of zeuxis writes and reads them: whole or not at all, never through a link,
+and with a checksum inside.
 
-A file is written under a random name beside its place and then renamed: a process killed at any moment leaves
-the file that was there before, and a link at that place is replaced, not followed. Only regular files are read: a pipe or a device
-could wait or go on for ever. A safetensors file carries the SHA-256 of all its bytes in its own header, so that no moment exists at
-which a file and its checksum do not belong together; any reader of safetensors can still open it.
+A file is written under a random name beside its place and then renamed: a process killed at any
+moment leaves the file that was there before, and a link at that place is replaced, not followed.
+Only regular files are read: a pipe or a device could wait or go on for ever. A safetensors file
+carries the SHA-256 of all its bytes in its own header, so that no moment exists at which a file and
+its checksum do not belong together; any reader of safetensors can still open it.
 """
 
 from __future__ import annotations
@@ -35,19 +37,27 @@ class WriteError(ZeuxisError):
     """A file that could not be written; `reason` says why in a few words."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"'{path}' could not be written ({reason}): give a writable place with room.")
+        super().__init__(
+            f"'{path}' could not be written ({reason}): give a writable place with room."
+        )
         self.path, self.reason = path, reason
 
 
-def write(path: str | Path, content: str | bytes | Callable[[Path], object], make: bool = True, flush: bool = False) -> Path:
+def write(
+    path: str | Path,
+    content: str | bytes | Callable[[Path], object],
+    make: bool = True,
+    flush: bool = False,
+) -> Path:
     """Writes a file whole or not at all.
 
     Arguments:
         path: The file. One that is there is replaced; a link is replaced and not followed.
-        content: Text (as UTF-8), bytes, or a function that fills the file whose path it is given. Encoders of
-            pictures and arrays go by its ending, which is the same.
+        content: Text (as UTF-8), bytes, or a function that fills the file whose path it is given.
+            Encoders of pictures and arrays go by its ending, which is the same.
         make: Whether to make its folder if need be.
-        flush: Whether to wait until it is on the disk, so that not even a power cut leaves half of it.
+        flush: Whether to wait until it is on the disk, so that not even a power cut leaves half of
+            it.
 
     Raises:
         WriteError: The disk is full, the place is read-only, or the path is a folder or a device.
@@ -59,7 +69,9 @@ def write(path: str | Path, content: str | bytes | Callable[[Path], object], mak
         'some text'
     """
     path = Path(path)
-    ending = "" if path.suffix == ".safetensors" else path.suffix[:16]  # weights are looked for by their ending: never half a file
+    ending = (
+        "" if path.suffix == ".safetensors" else path.suffix[:16]
+    )  # weights are looked for by their ending: never half a file
     partial = path.with_name(f".{secrets.token_hex(8)}.partial{ending}")
     try:
         if make:
@@ -74,7 +86,9 @@ def write(path: str | Path, content: str | bytes | Callable[[Path], object], mak
         if callable(content):
             content(partial)
         else:
-            partial.write_bytes(content.encode("utf-8", "replace") if isinstance(content, str) else content)
+            partial.write_bytes(
+                content.encode("utf-8", "replace") if isinstance(content, str) else content
+            )
         if flush:
             with open(partial, "rb+") as file:
                 os.fsync(file.fileno())
@@ -83,7 +97,9 @@ def write(path: str | Path, content: str | bytes | Callable[[Path], object], mak
     except (OSError, SafetensorError) as error:
         raise WriteError(path, reason(error)) from error
     finally:
-        with contextlib.suppress(OSError):  # after a rename it is gone; on a read-only disk it was never there
+        with contextlib.suppress(
+            OSError
+        ):  # after a rename it is gone; on a read-only disk it was never there
             partial.unlink()
     return path
 
@@ -92,11 +108,18 @@ def reason(error: BaseException) -> str:
     """Why a file could not be written or read, in a few words."""
     if getattr(error, "errno", None) in FULL or "No space" in str(error):
         return "the disk is full"
-    return str(getattr(error, "strerror", None) or " ".join(str(error).split())[:200] or type(error).__name__)
+    return str(
+        getattr(error, "strerror", None)
+        or " ".join(str(error).split())[:200]
+        or type(error).__name__
+    )
 
 
-def require_regular(path: str | Path, found: os.stat_result | None = None, links: bool = False) -> Path:
-    """The path itself if a regular file lies there; pipes, devices and folders are refused before they are opened.
+def require_regular(
+    path: str | Path, found: os.stat_result | None = None, links: bool = False
+) -> Path:
+    """The path itself if a regular file lies there; pipes, devices and folders are refused before
+    they are opened.
 
     Arguments:
         path: The file; links are followed.
@@ -116,7 +139,8 @@ def require_regular(path: str | Path, found: os.stat_result | None = None, links
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The values in a JSON text; every fault of it is a `ValueError`, nesting beyond what can be read included."""
+    """The values in a JSON text; every fault of it is a `ValueError`, nesting beyond what can be
+    read included."""
     try:
         return json.loads(text)
     except RecursionError:
@@ -137,9 +161,16 @@ def read_json(path: str | Path) -> dict[str, Any]:
             raise ValueError(f"it is longer than {LONGEST_JSON // 10**6} MB")
         values = parse_json(text)
     except (OSError, ValueError) as error:
-        raise ZeuxisError(f"'{path}' cannot be read ({reason(error)}): restore it or give another run folder.") from error
+        raise ZeuxisError(
+            f"'{path}' cannot be read ({reason(error)}): restore it or give another run folder."
+        ) from error
     if not isinstance(values, dict):
-        raise ZeuxisError(f"'{path}' holds {type(values).__name__} where an object was expected: restore it from a copy.")
+        raise ZeuxisError(
+            (
+                f"'{path}' holds {type(values).__name__} where an object was expected: "
+                "restore it from a copy."
+            )
+        )
     return values
 
 
@@ -148,12 +179,18 @@ def header(file: Any, path: str | Path) -> bytes:
     head = file.read(8)
     length = int.from_bytes(head, "little")
     if len(head) < 8 or length > os.fstat(file.fileno()).st_size - 8 or length > 100_000_000:
-        raise ZeuxisError(f"'{path}' is damaged or no safetensors file (its header is cut short): restore it from a copy.")
+        raise ZeuxisError(
+            (
+                f"'{path}' is damaged or no safetensors file (its header is cut short): "
+                "restore it from a copy."
+            )
+        )
     return head + file.read(length)
 
 
 def seal(path: Path) -> None:
-    """Puts the checksum of a safetensors file in its header, in the place of `UNSEALED` after a key `sha256`."""
+    """Puts the checksum of a safetensors file in its header, in the place of `UNSEALED` after a key
+    `sha256`."""
     with open(path, "rb+") as file:
         head = header(file, path)
         found = SEAL.search(head)
@@ -165,7 +202,8 @@ def seal(path: Path) -> None:
 
 
 def check_seal(path: str | Path) -> None:
-    """Compares a safetensors file with the checksum in its header; files without one, of earlier versions, are taken as they are.
+    """Compares a safetensors file with the checksum in its header; files without one, of earlier
+    versions, are taken as they are.
 
     Raises:
         ZeuxisError: A byte has changed since the file was written.
@@ -179,7 +217,12 @@ def check_seal(path: str | Path) -> None:
             return
         blank = head[: other.start(1)] + UNSEALED.encode() + head[other.end(1) :]
         if found is None or sha256(file, blank) != found[1].decode("latin-1"):
-            raise ZeuxisError(f"'{path}' is damaged: its bytes are not those that were written. Restore it from a copy.")
+            raise ZeuxisError(
+                (
+                    f"'{path}' is damaged: its bytes are not those that were written. "
+                    "Restore it from a copy."
+                )
+            )
 
 
 def sha256(file: Any, start: bytes) -> str:

@@ -19,9 +19,14 @@ def machine() -> str:
     name = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), name)
+        name = next(
+            (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), name
+        )
     except OSError:
         pass
     gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{gpu}{name}, {cores} cores, {platform.system()}, Python {platform.python_version()}, torch {torch.__version__}"
+    return (
+        f"{gpu}{name}, {cores} cores, {platform.system()}, Python "
+        f"{platform.python_version()}, torch {torch.__version__}"
+    )

@@ -1,12 +1,14 @@
-"""What a model is: a network, a frozen `Config` beside it, and the paper's algorithm as a generator of losses.
+"""What a model is: a network, a frozen `Config` beside it, and the paper's algorithm as a generator
+of losses.
 
-A model states its *players* (who moves which parameters, with which optimiser settings) and how they *play*: `play(batch)` is
-a generator that yields `(player, loss)` in the order of the paper's algorithm box, with no optimiser code in it. The training
-loop resumes it after each backward pass and update of that player's parameters, so a later turn sees the earlier turn's new
-weights. A GAN yields "discriminator" and then "generator"; an autoencoder yields once.
+A model states its *players* (who moves which parameters, with which optimizer settings) and how
+they *play*: `play(batch)` is a generator that yields `(player, loss)` in the order of the paper's
+algorithm box, with no optimizer code in it. The training loop resumes it after each backward pass
+and update of that player's parameters, so a later turn sees the earlier turn's new weights. A GAN
+yields "discriminator" and then "generator"; an autoencoder yields once.
 
-What else a model can do is said by having the method: `zeuxis.capabilities` are protocols, and an application takes any model that has
-the one it needs.
+What else a model can do is said by having the method: `zeuxis.capabilities` are protocols, and an
+application takes any model that has the one it needs.
 """
 
 from __future__ import annotations
@@ -24,10 +26,10 @@ from .capabilities import has
 from .data.dataset import Dataset, Spec
 from .errors import MissingCapability, UsageError
 from .noise import Noise
-from .ranges import Decay, Rate, Settings, Share, Weight, shown
+from .ranges import BaseConfig, Decay, Rate, Share, Weight, shown
 from .registry import models, register
 
-More = Callable[[Literal["any", "labelled"], int], tuple[Tensor, Tensor | None]]
+More = Callable[[Literal["any", "labeled"], int], tuple[Tensor, Tensor | None]]
 
 
 @dataclass
@@ -36,13 +38,15 @@ class Batch:
 
     Arguments:
         x: This process's examples, (local batch, *shape), raw (uint8 for images).
-        y: Their labels, -1 where unlabelled, or None.
+        y: Their labels, -1 where unlabeled, or None.
         noise: Random numbers for this step.
         images: Images seen before this step by all processes together.
         progress: Fraction of the training that lies behind, in [0, 1].
-        more: Draws further examples and labels from an independently shuffled stream: `more("labelled", n)` only labelled ones,
-            `more("any", n)` any; n counts the examples of all processes, of which this process gets its share.
-        logs: Figures worth watching beside the losses, by name; `play` adds to it and the loop averages and writes them.
+        more: Draws further examples and labels from an independently shuffled stream:
+            `more("labeled", n)` only labeled ones, `more("any", n)` any; n counts the examples of
+            all processes, of which this process gets its share.
+        logs: Figures worth watching beside the losses, by name; `play` adds to it and the loop
+            averages and writes them.
     """
 
     x: Tensor
@@ -55,16 +59,18 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Player(Settings, flags="Player."):
-    """One player: the module whose parameters it moves, and its optimiser's settings.
+class Player(BaseConfig, flags="Player."):
+    """One player: the module whose parameters it moves, and its optimizer's settings.
 
     Arguments:
         module: The network this player trains.
         lr: Step size.
-        betas: Decay rates of Adam's (and Adamax's, and what Muon leaves to Adam) first and second moments.
-        eps: Added to the root of the second moment; with "adam-root" to the moment inside the root, as Lasagne had it.
+        betas: Decay rates of Adam's (and Adamax's, and what Muon leaves to Adam) first and second
+            moments.
+        eps: Added to the root of the second moment; with "adam-root" to the moment inside the root,
+            as Lasagne had it.
         weight_decay: L2 penalty, added to the gradient.
-        optimiser: Which rule moves the parameters.
+        optimizer: Which rule moves the parameters.
     """
 
     module: nn.Module
@@ -72,11 +78,12 @@ class Player(Settings, flags="Player."):
     betas: tuple[Decay, Decay] = (0.9, 0.999)
     eps: Share = 1e-8
     weight_decay: Weight = 0.0
-    optimiser: Literal["adam", "adam-root", "adamax", "muon", "sgd"] = "adam"
+    optimizer: Literal["adam", "adam-root", "adamax", "muon", "sgd"] = "adam"
 
 
 class Model(nn.Module):
-    """Base of every model; a subclass sets the class variables and writes `players`, `play` and, if it can, `sample`.
+    """Base of every model; a subclass sets the class variables and writes `players`, `play` and, if
+    it can, `sample`.
 
     Attributes:
         name: What the command line calls it.
@@ -84,7 +91,8 @@ class Model(nn.Module):
         paper: Authors, title and year.
         clock: Whether a film of its learning shows "linear" or "log" time.
         channels_last: Whether its convolutions are faster with channels last (measured per model).
-        levels: Values of a pixel in the likelihood it tells: 256, or 2 for binary images, which are given as 0 and 255.
+        levels: Values of a pixel in the likelihood it tells: 256, or 2 for binary images, which are
+            given as 0 and 255.
     """
 
     name: ClassVar[str]
@@ -107,13 +115,15 @@ class Model(nn.Module):
                 raise
         able = sorted(other for other, kind in models().items() if hasattr(kind, name))
         known = getattr(type(self), "name", type(self).__name__)
-        raise MissingMethod(f"The model '{known}' cannot {VERBS[name]}; models that can: {', '.join(able)}.")
+        raise MissingMethod(
+            f"The model '{known}' cannot {VERBS[name]}; models that can: {', '.join(able)}."
+        )
 
     def __init__(self, config: Any, spec: Spec) -> None:
         super().__init__()
         self.config, self.spec = config, spec
 
-    def lay_out(self) -> None:
+    def to_channels_last(self) -> None:
         """Stores the weights of convolutions in the order in which this model computes fastest."""
         if self.channels_last:
             for module in self.modules():
@@ -128,11 +138,12 @@ class Model(nn.Module):
         """One step of the paper's algorithm: yields (player, loss) turn by turn."""
         raise TypeError(f"{type(self).__name__} must define play(batch).")
 
-    def begin(self, data: Dataset, seed: int) -> None:
+    def initialize_from_data(self, data: Dataset, seed: int) -> None:
         """Called once before the first step of a new training: set what starts from the data."""
 
-    def settle(self, x: Tensor | None = None) -> None:
-        """Called before a model is saved or used: compute whatever evaluation needs beside the weights (batch statistics)."""
+    def update_statistics(self, x: Tensor | None = None) -> None:
+        """Called before a model is saved or used: compute whatever evaluation needs beside the
+        weights (batch statistics)."""
 
     @property
     def device(self) -> torch.device:

@@ -9,8 +9,9 @@ from torch import Tensor
 class Noise:
     """The randomness of one step, the same for one process and for many.
 
-    Every draw is made for the whole global batch from a generator that is a function of the run's seed and the images seen, and
-    each process keeps its own rows. A step can therefore be repeated, resumed or split without any saved generator state.
+    Every draw is made for the whole global batch from a generator that is a function of the run's
+    seed and the images seen, and each process keeps its own rows. A step can therefore be repeated,
+    resumed or split without any saved generator state.
 
     Arguments:
         seed: The run's seed.
@@ -20,8 +21,12 @@ class Noise:
         device: Where the numbers are drawn.
     """
 
-    def __init__(self, seed: int, step: int, rows: slice, total: int, device: torch.device | str = "cpu") -> None:
-        self.generator = torch.Generator(device).manual_seed((seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9) % 2**63)
+    def __init__(
+        self, seed: int, step: int, rows: slice, total: int, device: torch.device | str = "cpu"
+    ) -> None:
+        self.generator = torch.Generator(device).manual_seed(
+            (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9) % 2**63
+        )
         self.rows, self.total, self.device = rows, total, torch.device(device)
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
@@ -31,15 +36,22 @@ class Noise:
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal numbers, shape (local batch, *shape)."""
-        return torch.randn(self.total, *shape, generator=self.generator, device=self.device)[self.rows]
+        return torch.randn(self.total, *shape, generator=self.generator, device=self.device)[
+            self.rows
+        ]
 
     def of(self, total: int) -> Noise:
-        """The same source of numbers for a batch of another global size, such as that of the labelled examples."""
+        """The same source of numbers for a batch of another global size, such as that of the
+        labeled examples."""
         other = Noise.__new__(Noise)
         other.generator, other.device, other.total = self.generator, self.device, total
-        other.rows = slice(self.rows.start * total // self.total, self.rows.stop * total // self.total)
+        other.rows = slice(
+            self.rows.start * total // self.total, self.rows.stop * total // self.total
+        )
         return other
 
     def integers(self, high: int, *shape: int) -> Tensor:
         """Integers uniform in 0..high-1, shape (local batch, *shape)."""
-        return torch.randint(high, (self.total, *shape), generator=self.generator, device=self.device)[self.rows]
+        return torch.randint(
+            high, (self.total, *shape), generator=self.generator, device=self.device
+        )[self.rows]

@@ -9,7 +9,16 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.segment import Segment
 from rich.text import Text
 
@@ -19,7 +28,8 @@ T = TypeVar("T")
 
 
 class Terminal(Console):
-    """A rich console that takes text as it is: no markup, no emoji codes, and nothing in it that would steer the terminal."""
+    """A rich console that takes text as it is: no markup, no emoji codes, and nothing in it that
+    would steer the terminal."""
 
     def __init__(self, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
@@ -31,7 +41,9 @@ class Terminal(Console):
         """Leaves a reader that has gone to the command line, for which it is no error."""
         raise BrokenPipeError
 
-    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=self.safe(segment.text))
 
@@ -78,9 +90,24 @@ class Speed(ProgressColumn):
 
 def bar(*extra: str | ProgressColumn) -> Progress:
     """A rich bar with done/total, time spent and time left; `extra` are further columns."""
-    more = [TextColumn(column, style="dim", markup=False) if isinstance(column, str) else column for column in extra]
-    columns = [TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), MofNCompleteColumn(), *more]
-    return Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console, transient=False)
+    more = [
+        TextColumn(column, style="dim", markup=False) if isinstance(column, str) else column
+        for column in extra
+    ]
+    columns = [
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        *more,
+    ]
+    return Progress(
+        *columns,
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=False,
+    )
 
 
 def track(items: Iterable[T], total: int, what: str, every: float = 10.0) -> Iterator[T]:
@@ -90,7 +117,8 @@ def track(items: Iterable[T], total: int, what: str, every: float = 10.0) -> Ite
         items: What is worked through.
         total: How many there are.
         what: The work, as in "decoding images".
-        every: Seconds between plain lines when standard error is no terminal; work that ends sooner prints nothing.
+        every: Seconds between plain lines when standard error is no terminal; work that ends sooner
+            prints nothing.
     """
     if console.is_terminal:
         with bar(Speed()) as shown:
@@ -104,17 +132,23 @@ def track(items: Iterable[T], total: int, what: str, every: float = 10.0) -> Ite
             said = now
             speed = done / (now - start)
             left = clock((total - done) / speed)
-            print(f"{printable(what)}: {done:,} of {total:,}, {rate(speed)}, {left} left", file=sys.stderr, flush=True)
+            print(
+                f"{printable(what)}: {done:,} of {total:,}, {rate(speed)}, {left} left",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 @contextlib.contextmanager
 def meter(total: float, what: str, every: float = 10.0) -> Iterator[Callable[[float], None]]:
-    """As `track`, for work that is no sequence: gives a function to be told how much more has been done.
+    """As `track`, for work that is no sequence: gives a function to be told how much more has been
+    done.
 
     Arguments:
         total: All there is to do, in items.
         what: The work, as in "compressing tiles".
-        every: Seconds between plain lines when standard error is no terminal; work that ends sooner prints nothing.
+        every: Seconds between plain lines when standard error is no terminal; work that ends sooner
+            prints nothing.
     """
     if console.is_terminal:
         with bar(Speed()) as shown:
@@ -132,6 +166,10 @@ def meter(total: float, what: str, every: float = 10.0) -> Iterator[Callable[[fl
             said = now
             speed = done / (now - start)
             left = clock((total - done) / speed)
-            print(f"{printable(what)}: {done:,.0f} of {total:,.0f}, {rate(speed)}, {left} left", file=sys.stderr, flush=True)
+            print(
+                f"{printable(what)}: {done:,.0f} of {total:,.0f}, {rate(speed)}, {left} left",
+                file=sys.stderr,
+                flush=True,
+            )
 
     yield advance

@@ -1,4 +1,5 @@
-"""Settings and their ranges: a frozen dataclass of settings declares what each may be, and refuses anything else when it is made.
+"""Settings and their ranges: a frozen dataclass of settings declares what each may be, and refuses
+anything else when it is made.
 
 ```python
 @dataclass(frozen=True)
@@ -8,8 +9,8 @@ class TinyConfig(Settings):
     slope: Annotated[float, Range(0, 1)] = 0.1
 ```
 
-The command line, JSON and Python all make the same dataclass, so this is the one place that decides. A number is finite whether it
-has a range or not.
+The command line, JSON and Python all make the same dataclass, so this is the one place that
+decides. A number is finite whether it has a range or not.
 """
 
 from __future__ import annotations
@@ -55,14 +56,28 @@ class Range:
 
     def __str__(self) -> str:
         """What follows "must be"."""
-        if not self.above and not self.below and math.isfinite(self.low) and math.isfinite(self.high):
+        if (
+            not self.above
+            and not self.below
+            and math.isfinite(self.low)
+            and math.isfinite(self.high)
+        ):
             return f"from {self.low:,} to {self.high:,}"
-        low = f"{'above' if self.above else 'at least'} {self.low:,}" if math.isfinite(self.low) else ""
-        high = f"{'below' if self.below else 'at most'} {self.high:,}" if math.isfinite(self.high) else ""
+        low = (
+            f"{'above' if self.above else 'at least'} {self.low:,}"
+            if math.isfinite(self.low)
+            else ""
+        )
+        high = (
+            f"{'below' if self.below else 'at most'} {self.high:,}"
+            if math.isfinite(self.high)
+            else ""
+        )
         return " and ".join(filter(None, (low, high)))
 
     def nearest(self, value: float) -> Range:
-        """The end that a number lies beyond, where the other is too far away to matter; else the whole range."""
+        """The end that a number lies beyond, where the other is too far away to matter; else the
+        whole range."""
         if self.high - self.low <= 1_000:
             return self
         if value <= self.low:
@@ -111,17 +126,19 @@ Duration = Annotated[float, Range(0, 10**6)]
 Finite = Annotated[float, Range(-1e9, 1e9)]
 
 
-class Settings:
-    """Base of every dataclass of settings: values are checked, and brought to their type, when one is made.
+class BaseConfig:
+    """Base of every dataclass of settings: values are checked, and brought to their type, when one
+    is made.
 
-    `flags` is what stands before a setting's name on the command line, so that a sentence names the option to change.
+    `flags` is what stands before a setting's name on the command line, so that a sentence names the
+    option to change.
 
     Raises:
         UsageError: A value is of another type, or outside the range its field declares.
 
     Example:
-        >>> from zeuxis import Training
-        >>> Training(batch=0)
+        >>> from zeuxis import TrainingConfig
+        >>> TrainingConfig(batch=0)
         Traceback (most recent call last):
         ...
         zeuxis.errors.UsageError: --training.batch must be at least 1, got 0.
@@ -147,7 +164,8 @@ def hints_of(kind: type) -> dict[str, Any]:
 
 
 def checked(kind: type, values: Mapping[str, Any], flags: str = "") -> dict[str, Any]:
-    """Values for the fields of a dataclass, each of its field's type; a `UsageError` names the first that cannot be taken.
+    """Values for the fields of a dataclass, each of its field's type; a `UsageError` names the
+    first that cannot be taken.
 
     Arguments:
         kind: The dataclass.
@@ -161,14 +179,19 @@ def checked(kind: type, values: Mapping[str, Any], flags: str = "") -> dict[str,
             try:
                 taken[name] = converted(value, hints[name])
             except ValueError as error:
-                raise UsageError(f"{before}{name.replace('_', '-')} must be {error}, got {shown(value)}.") from None
+                raise UsageError(
+                    f"{before}{name.replace('_', '-')} must be {error}, got {shown(value)}."
+                ) from None
     return taken
 
 
 def shown(value: Any) -> str:
     """A value in a sentence: short, on one line, and of an array its type and shape."""
     if hasattr(value, "shape") and hasattr(value, "dtype") and getattr(value, "ndim", False):
-        return f"{type(value).__name__} of {str(value.dtype).removeprefix('torch.')}, shape {tuple(value.shape)}"
+        return (
+            f"{type(value).__name__} of {str(value.dtype).removeprefix('torch.')}, "
+            f"shape {tuple(value.shape)}"
+        )
     text = " ".join(repr(value).split())
     return text if len(text) < 60 else text[:56] + " ..."
 
@@ -184,7 +207,9 @@ def converted(value: Any, hint: Any) -> Any:
         return inner
     if origin is Literal:
         if not any(value == one and type(value) is type(one) for one in arguments):
-            raise ValueError("one of " + ", ".join(repr(a) if a == "" else str(a) for a in arguments))
+            raise ValueError(
+                "one of " + ", ".join(repr(a) if a == "" else str(a) for a in arguments)
+            )
         return value
     if origin in (typing.Union, types.UnionType):
         return united(value, arguments)
@@ -194,7 +219,9 @@ def converted(value: Any, hint: Any) -> Any:
         return number(value, hint)
     if hint is str and isinstance(value, os.PathLike):
         value = os.fspath(value)
-    if origin is not None:  # as that of a list or a function, of which only the outermost type is checked
+    if (
+        origin is not None
+    ):  # as that of a list or a function, of which only the outermost type is checked
         if isinstance(origin, type) and not isinstance(value, origin):
             raise ValueError(f"of type {origin.__name__}")
         return value
@@ -202,7 +229,11 @@ def converted(value: Any, hint: Any) -> Any:
         if hasattr(hint, "dim_str"):  # jaxtyping's
             kinds, axes = getattr(hint, "dtypes", ()), hint.dim_str.split()
             raise ValueError(f"a tensor of {' or '.join(kinds)} of shape ({', '.join(axes)})")
-        raise ValueError({str: "text", bool: "True or False", Path: "a path"}.get(hint, f"of type {hint.__name__}"))
+        raise ValueError(
+            {str: "text", bool: "True or False", Path: "a path"}.get(
+                hint, f"of type {hint.__name__}"
+            )
+        )
     return value
 
 
@@ -223,8 +254,13 @@ def several(value: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     """The entries of a tuple or list."""
     if not isinstance(value, tuple | list):
         raise ValueError("a list of values")
-    alike = arguments[-1] is Ellipsis and {arguments[0]} == set(map(type, value))  # as long lists in files are
-    if alike and (arguments[0] is str or (arguments[0] is int and -(2**63) <= min(value) <= max(value) < 2**63)):
+    alike = arguments[-1] is Ellipsis and {arguments[0]} == set(
+        map(type, value)
+    )  # as long lists in files are
+    if alike and (
+        arguments[0] is str
+        or (arguments[0] is int and -(2**63) <= min(value) <= max(value) < 2**63)
+    ):
         return tuple(value)
     kinds = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
     if len(kinds) != len(value):

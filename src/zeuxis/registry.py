@@ -1,8 +1,10 @@
-"""Which models there are: those of zeuxis, of installed packages, and those that a program defines or a user names.
+"""Which models there are: those of zeuxis, of installed packages, and those that a program defines
+or a user names.
 
-A model registers when its class is defined. A saved folder only holds a name, which is looked up among the registered models: a file
-never decides what is imported. Modules are imported when the user names one (`zeuxis train mymodels.py:Tiny`, `--import mymodels.py`,
-an `import` in a program), and installed packages by their entry points in the group `zeuxis.models`.
+A model registers when its class is defined. A saved folder only holds a name, which is looked up
+among the registered models: a file never decides what is imported. Modules are imported when the
+user names one (`zeuxis train mymodels.py:Tiny`, `--import mymodels.py`, an `import` in a program),
+and installed packages by their entry points in the group `zeuxis.models`.
 """
 
 from __future__ import annotations
@@ -25,7 +27,12 @@ from .errors import UsageError, ZeuxisError
 if TYPE_CHECKING:
     from .model import Model
 
-FAMILIES = ("gan", "vae", "autoregressive", "evaluation.features")  # rl has learners, which need its extra and are found by their commands
+FAMILIES = (
+    "gan",
+    "vae",
+    "autoregressive",
+    "evaluation.features",
+)  # rl has learners, which need its extra and are found by their commands
 GROUP = "zeuxis.models"
 
 defined: list[type[Model]] = []
@@ -53,15 +60,21 @@ def register(kind: type[Model]) -> None:
         UsageError: Another model has this name.
     """
     defined.append(kind)
-    settings = isinstance(getattr(kind, "Config", None), type)
-    if kind.__module__.startswith("zeuxis.") or "name" not in vars(kind) or not settings:
+    config = isinstance(getattr(kind, "Config", None), type)
+    if kind.__module__.startswith("zeuxis.") or "name" not in vars(kind) or not config:
         return
     name = kind.name
     if not isinstance(name, str) or not name or "/" in name or ":" in name:
-        raise UsageError(f"The name of {place(kind)} is {name!r}: give a text without / and : as name.")
+        raise UsageError(
+            f"The name of {place(kind)} is {name!r}: give a text without / and : as name."
+        )
     other = built_in().get(name) or own.get(name)
-    if other is not None and place(other) != place(kind):  # a cell that runs again defines the same class again
-        raise UsageError(f"There is a model '{name}' already, {place(other)}: give {place(kind)} another name.")
+    if other is not None and place(other) != place(
+        kind
+    ):  # a cell that runs again defines the same class again
+        raise UsageError(
+            f"There is a model '{name}' already, {place(other)}: give {place(kind)} another name."
+        )
     own[name] = kind
 
 
@@ -75,16 +88,24 @@ def place(kind: type) -> str:
 
 @functools.cache
 def installed() -> None:
-    """Imports the models of installed packages, once; one that cannot be imported is left out with a warning."""
+    """Imports the models of installed packages, once; one that cannot be imported is left out with
+    a warning."""
     for entry in entry_points(group=GROUP):
         try:
             entry.load()
         except Exception as error:
-            warnings.warn(f"The model '{entry.name}' of an installed package, {entry.value}, is left out: {error}", stacklevel=2)
+            warnings.warn(
+                (
+                    f"The model '{entry.name}' of an installed package, {entry.value}, is "
+                    f"left out: {error}"
+                ),
+                stacklevel=2,
+            )
 
 
 def models() -> dict[str, type[Model]]:
-    """Every model by name: those of zeuxis, of installed packages, and those defined or imported in this program.
+    """Every model by name: those of zeuxis, of installed packages, and those defined or imported in
+    this program.
 
     Example:
         >>> "dcgan" in models()
@@ -111,12 +132,18 @@ def model_class(model: str | type[Model], defined: str = "") -> type[Model]:
         return known[model]
     if defined:
         raise UsageError(
-            f"The model '{model}' was defined in {defined}, which is not imported here: import that module first, "
+            f"The model '{model}' was defined in {defined}, which is not imported here: "
+            "import that module first, "
             f"or on the command line add --import {defined.split(':')[0]}."
         )
     near = difflib.get_close_matches(str(model), known, 1)
     hint = f"did you mean {near[0]}? The" if near else "the"
-    raise UsageError(f"There is no model '{model}': {hint} models are {', '.join(sorted(known))}; one of your own is module:Class.")
+    raise UsageError(
+        (
+            f"There is no model '{model}': {hint} models are {', '.join(sorted(known))}; one "
+            "of your own is module:Class."
+        )
+    )
 
 
 def findable(kind: type[Model]) -> type[Model]:
@@ -128,19 +155,23 @@ def findable(kind: type[Model]) -> type[Model]:
     if kind not in defined:
         raise UsageError(f"{place(kind)} is no model: give a subclass of zeuxis.Model.")
     if not isinstance(getattr(kind, "Config", None), type):
-        raise UsageError(f"{place(kind)} has no settings: give the class Config = ..., a frozen dataclass.")
+        raise UsageError(
+            f"{place(kind)} has no settings: give the class Config = ..., a frozen dataclass."
+        )
     name = getattr(kind, "name", "")
     if models().get(name) is not kind:
         known = f"'{name}' is {place(models()[name])}" if name in models() else "it has none"
         raise UsageError(
-            f"The model {place(kind)} could not be found again by its name, since {known}: give the class a name of its own, as in "
+            f"The model {place(kind)} could not be found again by its name, since "
+            f"{known}: give the class a name of its own, as in "
             f'name = "{kind.__name__.lower()}".'
         )
     return kind
 
 
 def named(model: str | type[Model]) -> type[Model]:
-    """A model as a user names it: by name, by class, or as `module:Class` or `file.py:Class`, which imports that module.
+    """A model as a user names it: by name, by class, or as `module:Class` or `file.py:Class`, which
+    imports that module.
 
     Raises:
         UsageError: There is no such model, or its module cannot be imported.
@@ -151,7 +182,9 @@ def named(model: str | type[Model]) -> type[Model]:
         kind: Any = getattr(module, name, None)
         if not isinstance(kind, type):
             there = [k for k, v in vars(module).items() if v in defined]
-            raise UsageError(f"'{where}' has no class '{name}': its models are {', '.join(there) or 'none'}.")
+            raise UsageError(
+                f"'{where}' has no class '{name}': its models are {', '.join(there) or 'none'}."
+            )
         return findable(kind)
     if isinstance(model, str) and model.endswith(".py"):
         raise UsageError(f"Name the class after the file, as in {model}:Tiny.")
@@ -170,15 +203,26 @@ def imported(where: str) -> ModuleType:
         raise
     except (Exception, SystemExit) as error:
         line = traceback.extract_tb(error.__traceback__)[-1]
-        at = f" ({Path(line.filename).name}, line {line.lineno})" if "importlib" not in line.filename else ""
+        at = (
+            f" ({Path(line.filename).name}, line {line.lineno})"
+            if "importlib" not in line.filename
+            else ""
+        )
         said = " ".join(str(error).split())[:200]
-        raise UsageError(f"'{where}' cannot be imported{at}: {type(error).__name__}: {said}.") from error
+        raise UsageError(
+            f"'{where}' cannot be imported{at}: {type(error).__name__}: {said}."
+        ) from error
 
 
 def from_name(where: str) -> ModuleType:
     """A module by its name, in the current folder too."""
     if not all(part.isidentifier() for part in where.split(".")):
-        raise UsageError(f"'{where}' is no module: give its name, as in package.module, or a file that ends in .py.")
+        raise UsageError(
+            (
+                f"'{where}' is no module: give its name, as in package.module, or a file "
+                "that ends in .py."
+            )
+        )
     here = str(Path.cwd())
     sys.path.append(here)
     try:
@@ -190,7 +234,9 @@ def from_name(where: str) -> ModuleType:
 def from_file(path: Path) -> ModuleType:
     """A module by its file."""
     if not path.is_file():
-        raise UsageError(f"There is no file '{path}': give one that defines a model, as in mymodels.py:Tiny.")
+        raise UsageError(
+            f"There is no file '{path}': give one that defines a model, as in mymodels.py:Tiny."
+        )
     name, file = path.stem, str(path.resolve())
     before = sys.modules.get(name)
     if before is not None and getattr(before, "__file__", None) == file:

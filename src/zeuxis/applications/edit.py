@@ -2,11 +2,14 @@ r"""Edits: an image is encoded, its code moved along directions of attributes, a
 
 $$ x' = D(E(x) + \sum_a m_a v_a) $$
 
-with $m_a$ steps along the direction of attribute a. What the model cannot reconstruct, often the fine detail, is missing from every edit.
-**Keeping detail** adds it back as it was, $x + D(z') - D(z)$, clipped to the range of pixels: with no steps the image itself comes back.
-It suits edits that leave the rest of the image in its place. Where edges move, as when a head turns, the detail stays behind as a ghost.
+with $m_a$ steps along the direction of attribute a. What the model cannot reconstruct, often the
+fine detail, is missing from every edit. **Keeping detail** adds it back as it was, $x + D(z') -
+D(z)$, clipped to the range of pixels: with no steps the image itself comes back. It suits edits
+that leave the rest of the image in its place. Where edges move, as when a head turns, the detail
+stays behind as a ghost.
 
-Source: Larsen et al., "Autoencoding beyond pixels using a learned similarity metric", 2016, section 4.1, for edits along attribute vectors.
+Source: Larsen et al., "Autoencoding beyond pixels using a learned similarity metric", 2016, section
+4.1, for edits along attribute vectors.
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ from .reconstruct import Autoencoder, decoded, encoded
 
 @dataclass(frozen=True)
 class Edit:
-    """Images as they came, as the model reconstructs them, and as they were edited; all (n, C, H, W)."""
+    """Images as they came, as the model reconstructs them, and as they were edited; all (n, C, H,
+    W)."""
 
     original: Tensor
     reconstruction: Tensor
@@ -45,8 +49,8 @@ def edit(
         model: Any model that encodes and decodes.
         x: The images.
         directions: Of this model's attributes.
-        amounts: Steps along each attribute: 1 leads from the mean of images without it to that of images with it, or changes a number by
-            one standard deviation.
+        amounts: Steps along each attribute: 1 leads from the mean of images without it to that of
+            images with it, or changes a number by one standard deviation.
         keep_detail: Add what the reconstruction loses to the edited image.
 
     Example:
@@ -81,7 +85,12 @@ def amounts(words: Sequence[str]) -> dict[str, float]:
         except ValueError:
             steps = math.nan
         if not equals or not name or not math.isfinite(steps):
-            raise UsageError(f"--attribute {word} cannot be taken: write a name and a number of steps, as in --attribute smiling=+2.")
+            raise UsageError(
+                (
+                    f"--attribute {word} cannot be taken: write a name and a number of "
+                    "steps, as in --attribute smiling=+2."
+                )
+            )
         if name in found:
             raise UsageError(f"--attribute {name} is given twice: add its steps up.")
         found[name] = steps

@@ -1,11 +1,13 @@
-r"""What an encoder and a decoder make of given images: their codes, their reconstructions, and the way from one to another.
+r"""What an encoder and a decoder make of given images: their codes, their reconstructions, and the
+way from one to another.
 
-A reconstruction $\hat x = D(E(x))$ is all that the code knows of an image. How much that is, is measured by the mean squared error of
-pixels from 0 to 1, and by the share of variance $1 - \sum |x - \hat x|^2 / \sum |x - \bar x|^2$ that is explained: 0 for a model that
-always gives the mean image.
+A reconstruction $\hat x = D(E(x))$ is all that the code knows of an image. How much that is, is
+measured by the mean squared error of pixels from 0 to 1, and by the share of variance $1 - \sum |x
+- \hat x|^2 / \sum |x - \bar x|^2$ that is explained: 0 for a model that always gives the mean
+image.
 
-Source: Kingma and Welling, "Auto-Encoding Variational Bayes", 2013; White, "Sampling Generative Networks", 2016, for walks on great
-circles between the codes of images.
+Source: Kingma and Welling, "Auto-Encoding Variational Bayes", 2013; White, "Sampling Generative
+Networks", 2016, for walks on great circles between the codes of images.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from .interpolate import circular, walk
 from .traverse import arranged, captioned
 
 BATCH = 500
-GROUND = 32  # the grey between the images of a grid
+GROUND = 32  # the gray between the images of a grid
 
 
 @runtime_checkable
@@ -41,22 +43,37 @@ class Autoencoder(Protocol):
 
 
 def autoencoder(model: Any, verb: str) -> Any:
-    """The model itself if it both encodes and decodes images; else an error that names the models that do."""
+    """The model itself if it both encodes and decodes images; else an error that names the models
+    that do."""
     found = require(model, Autoencoder, verb)
     if len(found.spec.shape) != 3:
-        raise UsageError(f"To {verb} takes a model of images, and '{found.name}' knows examples of shape {found.spec.shape}.")
+        raise UsageError(
+            (
+                f"To {verb} takes a model of images, and '{found.name}' knows examples of "
+                f"shape {found.spec.shape}."
+            )
+        )
     return found
 
 
-def encoded(model: Autoencoder, x: UInt8[Tensor, "n channels height width"]) -> Float[Tensor, "n code"]:
+def encoded(
+    model: Autoencoder, x: UInt8[Tensor, "n channels height width"]
+) -> Float[Tensor, "n code"]:
     """The codes of images; a sentence where they are no finite numbers."""
     z = torch.cat([model.encode(part).float().cpu() for part in x.split(BATCH)])
     if not z.isfinite().all():
-        raise ZeuxisError("The encoder gives codes that are no finite numbers: its training diverged, take an earlier or another run.")
+        raise ZeuxisError(
+            (
+                "The encoder gives codes that are no finite numbers: its training diverged, "
+                "take an earlier or another run."
+            )
+        )
     return z
 
 
-def decoded(model: Autoencoder, z: Float[Tensor, "n code"]) -> UInt8[Tensor, "n channels height width"]:
+def decoded(
+    model: Autoencoder, z: Float[Tensor, "n code"]
+) -> UInt8[Tensor, "n channels height width"]:
     """The images of codes."""
     return torch.cat([model.decode(part).cpu() for part in z.split(BATCH)])
 
@@ -72,7 +89,9 @@ def codes_of(model: Autoencoder, data: Dataset) -> Float[Tensor, "n code"]:
     return torch.cat([encoded(model, x) for x in batches(data, f"encoding {data.spec.name}")])
 
 
-def squared_errors(x: UInt8[Tensor, "n channels height width"], y: UInt8[Tensor, "n channels height width"]) -> Float[Tensor, "n"]:
+def squared_errors(
+    x: UInt8[Tensor, "n channels height width"], y: UInt8[Tensor, "n channels height width"]
+) -> Float[Tensor, "n"]:
     """Mean squared error of each image against another, of pixels from 0 to 1.
 
     Example:
@@ -98,8 +117,15 @@ class Fidelity:
     explained: float
 
     def __str__(self) -> str:
-        share = f", {self.explained:.1%} of the variance explained" if self.explained == self.explained else ""
-        return f"mean squared error {self.error:.5f} ({255 * self.error**0.5:.1f} of 255 grey levels){share}"
+        share = (
+            f", {self.explained:.1%} of the variance explained"
+            if self.explained == self.explained
+            else ""
+        )
+        return (
+            f"mean squared error {self.error:.5f} ({255 * self.error**0.5:.1f} of 255 "
+            f"gray levels){share}"
+        )
 
 
 def fidelity(model: Autoencoder, data: Dataset) -> Fidelity:
@@ -123,30 +149,52 @@ def fidelity(model: Autoencoder, data: Dataset) -> Fidelity:
     return Fidelity(n, lost / n, 1 - lost / n / variance if variance > 1e-9 else float("nan"))
 
 
-def pairs(x: UInt8[Tensor, "n channels height width"], y: UInt8[Tensor, "n channels height width"], columns: int = 8) -> Image.Image:
+def pairs(
+    x: UInt8[Tensor, "n channels height width"],
+    y: UInt8[Tensor, "n channels height width"],
+    columns: int = 8,
+) -> Image.Image:
     """Rows of originals, each above a row of their reconstructions."""
     columns = min(columns, len(x))
     missing = -len(x) % columns
     blank = torch.full((missing, *x.shape[1:]), GROUND, dtype=torch.uint8)
     rows = [torch.cat([part, blank]).unflatten(0, (-1, columns)) for part in (x, y)]
     woven = torch.stack(rows, 1).flatten(0, 2)
-    return captioned(grid(woven, columns, smallest=columns * 64), "originals, and below each its reconstruction")
+    return captioned(
+        grid(woven, columns, smallest=columns * 64), "originals, and below each its reconstruction"
+    )
 
 
-def columns_of(parts: list[tuple[str, UInt8[Tensor, "rows _ channels height width"]]], side: int = 96) -> Image.Image:
-    """Blocks of images beside each other under their titles, row by row in line, each image enlarged to `side` pixels or more."""
+def columns_of(
+    parts: list[tuple[str, UInt8[Tensor, "rows _ channels height width"]]], side: int = 96
+) -> Image.Image:
+    """Blocks of images beside each other under their titles, row by row in line, each image
+    enlarged to `side` pixels or more."""
     panels = []
     for title, block in parts:
         across = block.shape[1]
         factor = max(1, -(-side // block.shape[-1]))
-        panels.append(captioned(grid(block.flatten(0, 1), across, smallest=factor * (across * (block.shape[-1] + 1) + 1)), title))
+        panels.append(
+            captioned(
+                grid(
+                    block.flatten(0, 1),
+                    across,
+                    smallest=factor * (across * (block.shape[-1] + 1) + 1),
+                ),
+                title,
+            )
+        )
     return arranged(panels, columns=len(panels))
 
 
 def between(
-    model: Autoencoder, x: UInt8[Tensor, "n channels height width"], steps: int, closed: bool = False
+    model: Autoencoder,
+    x: UInt8[Tensor, "n channels height width"],
+    steps: int,
+    closed: bool = False,
 ) -> UInt8[Tensor, "m channels height width"]:
-    """Images on the way from image to image, their reconstructions included: along great circles where the model's prior is normal.
+    """Images on the way from image to image, their reconstructions included: along great circles
+    where the model's prior is normal.
 
     Arguments:
         model: Any model that encodes and decodes.
@@ -158,5 +206,10 @@ def between(
         (n - 1) * steps + 1 images, or n * steps for a closed way.
     """
     if len(x) < 2 or steps < 1:
-        raise UsageError(f"A way between images needs at least 2 images and 1 step, got {len(x)} and {steps}: give more.")
+        raise UsageError(
+            (
+                f"A way between images needs at least 2 images and 1 step, got {len(x)} and "
+                f"{steps}: give more."
+            )
+        )
     return decoded(model, walk(encoded(model, x), steps, circular(model), closed))

@@ -1,15 +1,17 @@
-r"""Where an image surprises a model: the bits that each pixel costs given all before it, as a picture of heat.
+r"""Where an image surprises a model: the bits that each pixel costs given all before it, as a
+picture of heat.
 
 A model that knows each number's law given those before it splits an image's cost over its pixels,
 
 $$ -\log_2 p(x) = \sum_{r,c} \Big( - \sum_k \log_2 p(x_{k,r,c} | x \text{ before}) \Big) , $$
 
-so that one sees what it found hard: edges and beginnings cost much, what follows from the pixels above and to the left next to nothing.
-A good compressor would spend just as many bits there. The split depends on the order: a pixel is hot if it could not be told from those
-before it, whether or not it can be told from those behind it.
+so that one sees what it found hard: edges and beginnings cost much, what follows from the pixels
+above and to the left next to nothing. A good compressor would spend just as many bits there. The
+split depends on the order: a pixel is hot if it could not be told from those before it, whether or
+not it can be told from those behind it.
 
-Source: Shannon, "A Mathematical Theory of Communication", 1948; the order is that of van den Oord et al., "Pixel Recurrent Neural
-Networks", 2016.
+Source: Shannon, "A Mathematical Theory of Communication", 1948; the order is that of van den Oord
+et al., "Pixel Recurrent Neural Networks", 2016.
 """
 
 from __future__ import annotations
@@ -26,8 +28,11 @@ from ..autoregressive.sampling import to_levels
 from ..capabilities import CanScan
 from ..visual.grid import to_image
 
-# From nothing to the most: black, purple, red, orange, light yellow, each brighter than the one before.
-HEAT = torch.tensor([[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], dtype=torch.float32)
+# From nothing to the most: black, purple, red, orange, light yellow, each brighter than the one
+# before.
+HEAT = torch.tensor(
+    [[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], dtype=torch.float32
+)
 
 
 @torch.no_grad()
@@ -50,7 +55,7 @@ def surprise(
         True
     """
     found = []
-    for i, part in enumerate(x.split(4)):  # the laws of a colour image take megabytes
+    for i, part in enumerate(x.split(4)):  # the laws of a color image take megabytes
         laws = model.conditionals(part, None if y is None else y[4 * i : 4 * i + 4])
         v = to_levels(part, model.levels).to(laws.device)
         found.append(-laws.gather(4, v[..., None])[..., 0].sum(1).cpu() / math.log(2))
@@ -58,7 +63,7 @@ def surprise(
 
 
 def heat(bits: Float[Tensor, "height width"], most: float) -> UInt8[Tensor, "3 height width"]:
-    """Bits as colours, from black for 0 to light yellow for `most` and above.
+    """Bits as colors, from black for 0 to light yellow for `most` and above.
 
     Example:
         >>> heat(torch.tensor([[0.0, 2.0]]), 2.0)[:, 0].T.tolist()
@@ -71,7 +76,10 @@ def heat(bits: Float[Tensor, "height width"], most: float) -> UInt8[Tensor, "3 h
 
 
 def sheet(
-    x: UInt8[Tensor, "n channels height width"], bits: Float[Tensor, "n height width"], names: Sequence[str] = (), most: float = 0.0
+    x: UInt8[Tensor, "n channels height width"],
+    bits: Float[Tensor, "n height width"],
+    names: Sequence[str] = (),
+    most: float = 0.0,
 ) -> Image.Image:
     """Each image with its heat beside it and its bits beneath, and a scale at the foot.
 

@@ -2,13 +2,16 @@ r"""A recurrent network that writes: the one-dimensional case of what PixelRNN d
 
 $$ p(x) = \prod_t p(x_t | x_{<t}), \qquad p(x_t | x_{<t}) = \mathrm{softmax}(W h_t + b), \qquad h_t = \mathrm{LSTM}(x_{t-1}, h_{t-1}) . $$
 
-Characters go in one-hot, through layers of LSTMs with dropout between them, and come out as a softmax over the alphabet. A text's
-first character is predicted from nothing: the input there is all zeros.
+Characters go in one-hot, through layers of LSTMs with dropout between them, and come out as a
+softmax over the alphabet. A text's first character is predicted from nothing: the input there is
+all zeros.
 
-Sources: Karpathy, "The Unreasonable Effectiveness of Recurrent Neural Networks" and char-rnn, 2015; Graves, "Generating Sequences With
-Recurrent Neural Networks", 2013. Defaults are char-rnn's: 2 layers of 128 units, RMSProp with a step size of 0.002. Departures: pieces of
-text come in any order and each starts afresh, where char-rnn carries the states of 50 streams from piece to piece, so pieces are longer
-here (128 characters instead of 50); the gradient's norm is clipped instead of each number; forget gates start with a bias of 1.
+Sources: Karpathy, "The Unreasonable Effectiveness of Recurrent Neural Networks" and char-rnn, 2015;
+Graves, "Generating Sequences With Recurrent Neural Networks", 2013. Defaults are char-rnn's: 2
+layers of 128 units, RMSProp with a step size of 0.002. Departures: pieces of text come in any order
+and each starts afresh, where char-rnn carries the states of 50 streams from piece to piece, so
+pieces are longer here (128 characters instead of 50); the gradient's norm is clipped instead of
+each number; forget gates start with a bias of 1.
 """
 
 from __future__ import annotations
@@ -29,12 +32,12 @@ from ..data.text import codes, spelled
 from ..errors import UsageError
 from ..model import Batch, Model, Player
 from ..noise import Noise
-from ..ranges import Depth, Part, Rate, Settings, Size
+from ..ranges import BaseConfig, Depth, Part, Rate, Size
 from .sampling import Scan, follow, uniform, warm
 
 
 @dataclass(frozen=True)
-class CharRNNConfig(Settings):
+class CharRNNConfig(BaseConfig):
     """Settings of a char-rnn; the defaults are those of the original."""
 
     hidden: Size = 128
@@ -45,7 +48,7 @@ class CharRNNConfig(Settings):
     """Share of each layer's outputs that is dropped while training."""
     lr: Rate = 2e-3
     """Step size."""
-    optimiser: Literal["rmsprop", "adam"] = "rmsprop"
+    optimizer: Literal["rmsprop", "adam"] = "rmsprop"
     """Which rule moves the weights."""
 
 
@@ -63,25 +66,38 @@ class CharRNN(Model):
 
     name: ClassVar[str] = "char-rnn"
     Config: ClassVar[type] = CharRNNConfig
-    paper: ClassVar[str] = "Karpathy: The Unreasonable Effectiveness of Recurrent Neural Networks, 2015"
+    paper: ClassVar[str] = (
+        "Karpathy: The Unreasonable Effectiveness of Recurrent Neural Networks, 2015"
+    )
     clock: ClassVar[Literal["linear", "log"]] = "log"
 
     def __init__(self, config: CharRNNConfig, spec: Spec) -> None:
         super().__init__(config, spec)
         c = config
         if len(spec.shape) != 1 or len(spec.class_names) < 2:
-            raise UsageError(f"A char-rnn learns text, and '{spec.name}' has examples of shape {spec.shape}: give --data BOOK.txt.")
+            raise UsageError(
+                (
+                    f"A char-rnn learns text, and '{spec.name}' has examples of shape "
+                    f"{spec.shape}: give --data BOOK.txt."
+                )
+            )
         self.alphabet, self.levels = spec.class_names, len(spec.class_names)
         sizes = [self.levels] + [c.hidden] * c.layers
         self.layers = nn.ModuleList([nn.LSTM(a, c.hidden, batch_first=True) for a in sizes[:-1]])
         for layer in self.layers:
-            with torch.no_grad():  # gates lie in the order input, forget, cell, output, and two biases are added up
+            with (
+                torch.no_grad()
+            ):  # gates lie in the order input, forget, cell, output, and two biases are added up
                 layer.bias_ih_l0[c.hidden : 2 * c.hidden] = 1.0  # type: ignore[operator]
         self.out = nn.Linear(c.hidden, self.levels)
 
     def players(self) -> dict[str, Player]:
         c = self.config
-        return {"model": Player(self, c.lr, betas=(0.0, 0.95) if c.optimiser == "rmsprop" else (0.9, 0.999))}
+        return {
+            "model": Player(
+                self, c.lr, betas=(0.0, 0.95) if c.optimizer == "rmsprop" else (0.9, 0.999)
+            )
+        }
 
     def play(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
         # Per character, so that the gradient's norm does not depend on the length of a piece.
@@ -89,13 +105,18 @@ class CharRNN(Model):
         batch.logs["bits/char"] = nats.detach() / math.log(2)
         yield "model", nats
 
-    def log_likelihood(self, x: UInt8[Tensor, "n length"], noise: Noise | None = None) -> Float[Tensor, "n length"]:
-        """log p of each character given those before it; noise is what dropout is drawn from while training."""
+    def log_likelihood(
+        self, x: UInt8[Tensor, "n length"], noise: Noise | None = None
+    ) -> Float[Tensor, "n length"]:
+        """log p of each character given those before it; noise is what dropout is drawn from while
+        training."""
         h = F.pad(self.one_hot(x), (0, 0, 1, 0))[:, :-1]
         for layer in self.layers:
             h, _ = layer(h)
             if noise is not None and self.training and self.config.dropout:
-                h = h * ((noise.uniform(*h.shape[1:]) >= self.config.dropout) / (1 - self.config.dropout))
+                h = h * (
+                    (noise.uniform(*h.shape[1:]) >= self.config.dropout) / (1 - self.config.dropout)
+                )
         logits = self.out(h)
         logits = logits if logits.dtype == torch.float64 else logits.float()
         return logits.log_softmax(2).gather(2, x.long()[..., None])[..., 0]
@@ -105,11 +126,14 @@ class CharRNN(Model):
         return F.one_hot(x.long(), self.levels).to(self.out.weight.dtype)
 
     def scan(self, n: int, y: Tensor | None = None) -> Scan:
-        """Yields log-probabilities (n, levels) of the next character, and is sent its numbers (n,), without end."""
+        """Yields log-probabilities (n, levels) of the next character, and is sent its numbers (n,),
+        without end."""
         step = self.out.weight.new_zeros(n, 1, self.levels)
         states: list[tuple[Tensor, Tensor] | None] = [None] * len(self.layers)
         while True:
-            with torch.no_grad():  # not around the loop: the caller's own mode must hold while this waits
+            with (
+                torch.no_grad()
+            ):  # not around the loop: the caller's own mode must hold while this waits
                 h = step
                 for i, layer in enumerate(self.layers):
                     h, states[i] = layer(h, states[i])
@@ -119,7 +143,9 @@ class CharRNN(Model):
             step = self.one_hot(numbers.to(step.device))[:, None]
 
     @torch.no_grad()
-    def conditionals(self, x: UInt8[Tensor, "n length"], y: Tensor | None = None) -> Float[Tensor, "n length levels"]:
+    def conditionals(
+        self, x: UInt8[Tensor, "n length"], y: Tensor | None = None
+    ) -> Float[Tensor, "n length levels"]:
         """The law of every character given those before it, by one pass."""
         h = F.pad(self.one_hot(x.to(self.device)), (0, 0, 1, 0))[:, :-1]
         for layer in self.layers:
@@ -129,7 +155,10 @@ class CharRNN(Model):
     @torch.no_grad()
     def log_prob(self, x: UInt8[Tensor, "n length"]) -> LogProb:
         """Exact log-likelihoods of pieces of text, each read from nothing, in nats a piece."""
-        return LogProb(torch.cat([self.log_likelihood(part.to(self.device)).sum(1) for part in x.split(256)]), exact=True)
+        return LogProb(
+            torch.cat([self.log_likelihood(part.to(self.device)).sum(1) for part in x.split(256)]),
+            exact=True,
+        )
 
     def sample(
         self,
@@ -145,7 +174,7 @@ class CharRNN(Model):
         Arguments:
             n: How many.
             generator: Where the randomness comes from.
-            temperature: Of the law drawn from; below 1 the likelier characters are favoured.
+            temperature: Of the law drawn from; below 1 the likelier characters are favored.
             length: Characters of each, by default those of a training piece.
             given: What each begins with.
         """
@@ -157,11 +186,23 @@ class CharRNN(Model):
         start = given.long().to(self.device)[:length]
         rest = start.new_zeros(length - len(start))
         known = torch.arange(length, device=self.device) < len(start)
-        found, _ = follow(self.scan(n), u, torch.cat([start, rest]).expand(n, -1), known.expand(n, -1), temperature)
+        found, _ = follow(
+            self.scan(n),
+            u,
+            torch.cat([start, rest]).expand(n, -1),
+            known.expand(n, -1),
+            temperature,
+        )
         return found.byte()
 
     def write(
-        self, n: int, *, start: str = "", length: int = 0, temperature: float = 1.0, generator: torch.Generator | None = None
+        self,
+        n: int,
+        *,
+        start: str = "",
+        length: int = 0,
+        temperature: float = 1.0,
+        generator: torch.Generator | None = None,
     ) -> list[str]:
         """n new texts that begin as given.
 
@@ -169,4 +210,9 @@ class CharRNN(Model):
             UsageError: A character of `start` does not occur in the text that was learned.
         """
         given = codes(start, self.alphabet) if start else None
-        return spelled(self.sample(n, generator=generator, temperature=temperature, length=length, given=given).cpu(), self.alphabet)
+        return spelled(
+            self.sample(
+                n, generator=generator, temperature=temperature, length=length, given=given
+            ).cpu(),
+            self.alphabet,
+        )

@@ -1,17 +1,21 @@
-r"""The network of the gated PixelCNN: two stacks of convolutions that together see every pixel before the current one.
+r"""The network of the gated PixelCNN: two stacks of convolutions that together see every pixel
+before the current one.
 
-A stack of masked convolutions never sees a wedge to the upper right of a pixel, however deep it is: the way up there leads through
-places that the masks hide. Here a *vertical* stack convolves all rows above, without any mask, and a *horizontal* stack the own row
-to the left; in every layer the vertical one feeds the horizontal one, never the reverse. Units are gated,
+A stack of masked convolutions never sees a wedge to the upper right of a pixel, however deep it is:
+the way up there leads through places that the masks hide. Here a *vertical* stack convolves all
+rows above, without any mask, and a *horizontal* stack the own row to the left; in every layer the
+vertical one feeds the horizontal one, never the reverse. Units are gated,
 
 $$ y = \tanh(W_f * x + V_f^\top h) \odot \sigma(W_g * x + V_g^\top h) , $$
 
 with h the class of a conditional model, one-hot.
 
-The vertical stack is moved down by a row once, before its first layer; from then on its row r holds rows above r only.
+The vertical stack is moved down by a row once, before its first layer; from then on its row r holds
+rows above r only.
 
-Source: van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves and Kavukcuoglu, "Conditional Image Generation with PixelCNN Decoders", 2016.
-Departure: the last layer has no gate in its vertical stack, whose output nothing reads.
+Source: van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves and Kavukcuoglu, "Conditional Image
+Generation with PixelCNN Decoders", 2016. Departure: the last layer has no gate in its vertical
+stack, whose output nothing reads.
 """
 
 from __future__ import annotations
@@ -25,7 +29,8 @@ from .pixel_model import Head, Put, Read
 
 
 def rows_above(inside: int, out: int, height: int, width: int) -> CausalConv:
-    """A convolution of whole rows, the current one and those above it, as wide to the right as to the left."""
+    """A convolution of whole rows, the current one and those above it, as wide to the right as to
+    the left."""
     return CausalConv(nn.Conv2d(inside, out, (height, width)), width // 2)
 
 
@@ -49,17 +54,28 @@ class GatedLayer(nn.Module):
         kernel: Side of the kernel, odd.
         first: Whether this is the first layer, with mask A and without a residual connection.
         last: Whether nothing reads the vertical stack's output.
-        colours: Colours of a pixel.
+        colors: Colors of a pixel.
         classes: Classes of a conditional model, 0 without.
     """
 
-    def __init__(self, inside: int, maps: int, kernel: int, first: bool, last: bool, colours: int, classes: int) -> None:
+    def __init__(
+        self,
+        inside: int,
+        maps: int,
+        kernel: int,
+        first: bool,
+        last: bool,
+        colors: int,
+        classes: int,
+    ) -> None:
         super().__init__()
-        self.first, self.last, self.colours = first, last, colours
+        self.first, self.last, self.colors = first, last, colors
         self.vertical = rows_above(inside, 2 * maps, kernel // 2 + (0 if first else 1), kernel)
         self.link = rows_above(2 * maps, 2 * maps, 1, 1)
-        self.horizontal = masked(inside, 2 * maps, kernel, "A" if first else "B", colours, split=2, above=False)
-        self.out = masked(maps, maps, 1, "B", colours)
+        self.horizontal = masked(
+            inside, 2 * maps, kernel, "A" if first else "B", colors, split=2, above=False
+        )
+        self.out = masked(maps, maps, 1, "B", colors)
         self.classes = Classes(classes, 4 * maps) if classes else None
 
     def forward(self, v: Tensor, h: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -85,19 +101,22 @@ class GatedStream:
         self.linked: list[tuple[Tensor, ...]] = []
 
     def row(self, v: Tensor) -> Tensor:
-        """The vertical stack's row (n, maps, width); what the horizontal one needs of it is kept."""
+        """The vertical stack's row (n, maps, width); what the horizontal one needs of it is
+        kept."""
         above = self.vertical(v)
         if self.added is not None:
             above = above + self.added[0]
         linked = self.link(above)
         if self.added is not None:
             linked = linked + self.added[1]
-        linked = linked.permute(2, 0, 1)  # (width, n, maps), so that a place's maps are near each other
+        linked = linked.permute(
+            2, 0, 1
+        )  # (width, n, maps), so that a place's maps are near each other
         self.linked = [linked[..., own].contiguous().unbind(0) for own in self.horizontal.own]
         return above if self.last else gate(above)
 
     def __call__(self, h: Tensor | None, at: At) -> Tensor:
-        new = self.out(gate(self.horizontal(h, at) + self.linked[at.colour][at.column]), at)
+        new = self.out(gate(self.horizontal(h, at) + self.linked[at.color][at.column]), at)
         return new if h is None else h + new
 
 
@@ -111,20 +130,33 @@ class GatedNetwork(nn.Module):
     """Gated layers and a head.
 
     Arguments:
-        channels: Channels of an image, each a colour of its own.
+        channels: Channels of an image, each a color of its own.
         maps: Maps of each stack.
         layers: Layers after the first.
         first: Side of the first kernel.
         kernel: Side of the others.
         head: Maps of the head's hidden layers.
-        outputs: Numbers for each colour's law.
+        outputs: Numbers for each color's law.
         classes: Classes of a conditional model, 0 without.
     """
 
-    def __init__(self, channels: int, maps: int, layers: int, first: int, kernel: int, head: int, outputs: int, classes: int = 0):
+    def __init__(
+        self,
+        channels: int,
+        maps: int,
+        layers: int,
+        first: int,
+        kernel: int,
+        head: int,
+        outputs: int,
+        classes: int = 0,
+    ):
         super().__init__()
         made = [GatedLayer(channels, maps, first, True, layers == 0, channels, classes)]
-        made += [GatedLayer(maps, maps, kernel, False, i == layers - 1, channels, classes) for i in range(layers)]
+        made += [
+            GatedLayer(maps, maps, kernel, False, i == layers - 1, channels, classes)
+            for i in range(layers)
+        ]
         self.layers = nn.ModuleList(made)
         self.head = Head(maps, head, outputs, channels)
 
@@ -141,7 +173,7 @@ class GatedNetwork(nn.Module):
         above = first.bias.new_zeros(n, first.current.shape[2], width)
 
         def read(at: At) -> Tensor:
-            if at.column == 0 and at.colour == 0:
+            if at.column == 0 and at.color == 0:
                 v = above
                 for layer in layers:
                     v = layer.row(v)
@@ -153,6 +185,6 @@ class GatedNetwork(nn.Module):
 
         def put(x: Tensor, at: At) -> None:
             first.put(x, at)
-            above[:, at.colour, at.column] = x[:, 0]
+            above[:, at.color, at.column] = x[:, 0]
 
         return read, put

@@ -2,19 +2,22 @@ r"""PixelCNN: an image's exact likelihood by masked convolutions, all conditiona
 
 $$ p(x) = \prod_i p(x_{i,R} | x_{<i})\, p(x_{i,G} | x_{i,R}, x_{<i})\, p(x_{i,B} | x_{i,R}, x_{i,G}, x_{<i}) $$
 
-A first convolution with mask A, which hides the pixel itself, is followed by residual blocks with mask B and a head of two hidden
-layers:
+A first convolution with mask A, which hides the pixel itself, is followed by residual blocks with
+mask B and a head of two hidden layers:
 
 $$ x \leftarrow x + W_3 * \mathrm{ReLU}(W_2 * \mathrm{ReLU}(W_1 * \mathrm{ReLU}(x))), $$
 
 with kernels of sides 1, 3, 1 and 2h, h, h, 2h maps between them.
 
-Resolution is kept throughout. `--model.network gated` is the gated PixelCNN of the same year, without the blind spot (see `gated`).
+Resolution is kept throughout. `--model.network gated` is the gated PixelCNN of the same year,
+without the blind spot (see `gated`).
 
-Sources: van den Oord, Kalchbrenner and Kavukcuoglu, "Pixel Recurrent Neural Networks", 2016, sections 3.3 to 3.5 and table 1; van den
-Oord et al., "Conditional Image Generation with PixelCNN Decoders", 2016. The papers give no number of epochs and no step size. Departures:
-Adam by default (RMSProp, which the first paper names, is `--model.optimiser rmsprop`); maps are split into contiguous groups for red,
-green and blue, as equal as their number allows. `first` may make the first kernel as large as the image, which the paper does not do.
+Sources: van den Oord, Kalchbrenner and Kavukcuoglu, "Pixel Recurrent Neural Networks", 2016,
+sections 3.3 to 3.5 and table 1; van den Oord et al., "Conditional Image Generation with PixelCNN
+Decoders", 2016. The papers give no number of epochs and no step size. Departures: Adam by default
+(RMSProp, which the first paper names, is `--model.optimizer rmsprop`); maps are split into
+contiguous groups for red, green and blue, as equal as their number allows. `first` may make the
+first kernel as large as the image, which the paper does not do.
 """
 
 from __future__ import annotations
@@ -29,14 +32,14 @@ from torch import Tensor, nn
 from ..data.dataset import Spec
 from ..errors import UsageError
 from ..nn.masked import At, masked
-from ..ranges import DepthOrNone, Range, Rate, Settings, Size, SizeOrNone
+from ..ranges import BaseConfig, DepthOrNone, Range, Rate, Size, SizeOrNone
 from .gated import GatedNetwork
 from .pixel_model import Head, PixelModel, Put, Read
 
 
 @dataclass(frozen=True)
-class PixelCNNConfig(Settings):
-    """Settings of a PixelCNN; the defaults are the paper's for colour images."""
+class PixelCNNConfig(BaseConfig):
+    """Settings of a PixelCNN; the defaults are the paper's for color images."""
 
     network: Literal["plain", "gated"] = "plain"
     """Residual blocks of masked convolutions, or the gated stacks without a blind spot."""
@@ -45,30 +48,32 @@ class PixelCNNConfig(Settings):
     layers: DepthOrNone = 15
     """Blocks, or gated layers after the first."""
     first: Annotated[int, Range(3, 999)] = 7
-    """Side of the first kernel; twice the image's less one, 55 for digits, reaches all of it, which is not the paper's and leaves no blind
-    spot."""
+    """Side of the first kernel; twice the image's less one, 55 for digits, reaches all of it, which
+    is not the paper's and leaves no blind spot."""
     kernel: Annotated[int, Range(3, 999)] = 3
     """Side of the other kernels."""
     head: SizeOrNone = 0
-    """Maps of the two hidden layers of the head; 0 takes 32 for binary images and 1,024 for others."""
+    """Maps of the two hidden layers of the head; 0 takes 32 for binary images and 1,024 for
+    others."""
     levels: Annotated[int, Range(0, 256)] = 0
-    """Values of a pixel: 256, or 2 for binary images; 0 takes 2 for grey images and 256 for colour."""
+    """Values of a pixel: 256, or 2 for binary images; 0 takes 2 for gray images and 256 for
+    color."""
     conditional: bool = False
     """Whether the network knows each image's class (gated only)."""
     lr: Rate = 1e-3
     """Step size."""
-    optimiser: Literal["adam", "rmsprop", "muon"] = "adam"
+    optimizer: Literal["adam", "rmsprop", "muon"] = "adam"
     """Which rule moves the weights."""
 
 
 class Block(nn.Module):
     """A residual block."""
 
-    def __init__(self, maps: int, kernel: int, colours: int) -> None:
+    def __init__(self, maps: int, kernel: int, colors: int) -> None:
         super().__init__()
-        self.narrow = masked(2 * maps, maps, 1, "B", colours)
-        self.middle = masked(maps, maps, kernel, "B", colours)
-        self.wide = masked(maps, 2 * maps, 1, "B", colours)
+        self.narrow = masked(2 * maps, maps, 1, "B", colors)
+        self.middle = masked(maps, maps, kernel, "B", colors)
+        self.wide = masked(maps, 2 * maps, 1, "B", colors)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.wide(F.relu(self.middle(F.relu(self.narrow(F.relu(x))))))
@@ -81,16 +86,29 @@ class BlockStream:
     """A residual block fed place by place."""
 
     def __init__(self, block: Block, n: int, width: int) -> None:
-        self.narrow, self.middle, self.wide = (part.stream(n, width) for part in (block.narrow, block.middle, block.wide))
+        self.narrow, self.middle, self.wide = (
+            part.stream(n, width) for part in (block.narrow, block.middle, block.wide)
+        )
 
     def __call__(self, x: Tensor, at: At) -> Tensor:
-        return x + self.wide(torch.relu(self.middle(torch.relu(self.narrow(torch.relu(x), at)), at)), at)
+        return x + self.wide(
+            torch.relu(self.middle(torch.relu(self.narrow(torch.relu(x), at)), at)), at
+        )
 
 
 class PlainNetwork(nn.Module):
     """Mask A, residual blocks, head."""
 
-    def __init__(self, channels: int, maps: int, layers: int, first: int, kernel: int, head: int, outputs: int) -> None:
+    def __init__(
+        self,
+        channels: int,
+        maps: int,
+        layers: int,
+        first: int,
+        kernel: int,
+        head: int,
+        outputs: int,
+    ) -> None:
         super().__init__()
         self.first = masked(channels, 2 * maps, first, "A", channels)
         self.blocks = nn.ModuleList([Block(maps, kernel, channels) for _ in range(layers)])
@@ -129,27 +147,46 @@ class PixelCNN(PixelModel):
 
     name: ClassVar[str] = "pixelcnn"
     Config: ClassVar[type] = PixelCNNConfig
-    paper: ClassVar[str] = "van den Oord, Kalchbrenner and Kavukcuoglu: Pixel Recurrent Neural Networks, 2016"
+    paper: ClassVar[str] = (
+        "van den Oord, Kalchbrenner and Kavukcuoglu: Pixel Recurrent Neural Networks, 2016"
+    )
 
     def __init__(self, config: PixelCNNConfig, spec: Spec) -> None:
         super().__init__(config, spec)
-        c, colours = config, spec.shape[0]
-        check(c, colours)
-        head, outputs = c.head or (32 if self.levels == 2 else 1024), 1 if self.levels == 2 else self.levels
+        c, colors = config, spec.shape[0]
+        check(c, colors)
+        head, outputs = (
+            c.head or (32 if self.levels == 2 else 1024),
+            1 if self.levels == 2 else self.levels,
+        )
         self.network: PlainNetwork | GatedNetwork
         if c.network == "gated":
             classes = spec.classes if c.conditional else 0
-            self.network = GatedNetwork(colours, c.maps, c.layers, c.first, c.kernel, head, outputs, classes)
+            self.network = GatedNetwork(
+                colors, c.maps, c.layers, c.first, c.kernel, head, outputs, classes
+            )
         else:
-            self.network = PlainNetwork(colours, c.maps, c.layers, c.first, c.kernel, head, outputs)
+            self.network = PlainNetwork(colors, c.maps, c.layers, c.first, c.kernel, head, outputs)
 
 
-def check(c: PixelCNNConfig, colours: int) -> None:
+def check(c: PixelCNNConfig, colors: int) -> None:
     """Refuses settings that cannot work."""
     for name in ("first", "kernel"):
         if getattr(c, name) % 2 == 0:
-            raise UsageError(f"--model.{name} is the side of a kernel and must be odd, got {getattr(c, name)}.")
-    if c.maps < colours or (c.head and c.head < colours):
-        raise UsageError(f"Images of {colours} channels need at least {colours} maps in every layer: raise --model.maps or --model.head.")
+            raise UsageError(
+                f"--model.{name} is the side of a kernel and must be odd, got {getattr(c, name)}."
+            )
+    if c.maps < colors or (c.head and c.head < colors):
+        raise UsageError(
+            (
+                f"Images of {colors} channels need at least {colors} maps in every layer: "
+                "raise --model.maps or --model.head."
+            )
+        )
     if c.conditional and c.network != "gated":
-        raise UsageError("Only the gated network can be conditional: add --model.network gated, or leave out --model.conditional.")
+        raise UsageError(
+            (
+                "Only the gated network can be conditional: add --model.network gated, or "
+                "leave out --model.conditional."
+            )
+        )

@@ -1,17 +1,22 @@
-r"""The network of PixelCNN++: two streams of gated residual blocks, down to a quarter of the side and up again.
+r"""The network of PixelCNN++: two streams of gated residual blocks, down to a quarter of the side
+and up again.
 
-The stream u holds all rows above, the stream ul the own row to the left as well and reads u in every block; neither needs masks, since
-convolutions are padded at the top and the left only. On the way down each scale has `blocks` blocks and a convolution of stride 2; on
-the way up a transposed one, and every block reads the block of the way down that it mirrors. A block is
+The stream u holds all rows above, the stream ul the own row to the left as well and reads u in
+every block; neither needs masks, since convolutions are padded at the top and the left only. On the
+way down each scale has `blocks` blocks and a convolution of stride 2; on the way up a transposed
+one, and every block reads the block of the way down that it mirrors. A block is
 
 $$ x + a \cdot \sigma(b), \qquad (a, b) = W_2 * d(e(W_1 * e(x) + W_3\, e(\mathrm{aux}))) + V^\top h , $$
 
-with $e(x) = \mathrm{ELU}([x, -x])$, dropout d, and the class h of a conditional model. Weights are normalised.
+with $e(x) = \mathrm{ELU}([x, -x])$, dropout d, and the class h of a conditional model. Weights are
+normalized.
 
-**Streams.** A row of u depends on rows above only, so at the start of a row all of u is computed for it at once; ul goes place by place. At
-scale s only rows and places that $2^s$ divides are computed: what a coarse place tells the finer ones is kept until they are reached.
+**Streams.** A row of u depends on rows above only, so at the start of a row all of u is computed
+for it at once; ul goes place by place. At scale s only rows and places that $2^s$ divides are
+computed: what a coarse place tells the finer ones is kept until they are reached.
 
-Source: Salimans et al., "PixelCNN++", 2017, and its released code, from which sizes and order are taken.
+Source: Salimans et al., "PixelCNN++", 2017, and its released code, from which sizes and order are
+taken.
 """
 
 from __future__ import annotations
@@ -32,9 +37,13 @@ from .gated import Classes
 Apply = Callable[[Tensor], Tensor]
 
 
-def shifted(inside: int, out: int, height: int, width: int, left: int, stride: int = 1, start: float = 1.0) -> CausalConv:
-    """A convolution with normalised weights that sees no row below."""
-    return CausalConv(WeightNorm(nn.Conv2d(inside, out, (height, width), stride), gain=True, start=start), left)
+def shifted(
+    inside: int, out: int, height: int, width: int, left: int, stride: int = 1, start: float = 1.0
+) -> CausalConv:
+    """A convolution with normalized weights that sees no row below."""
+    return CausalConv(
+        WeightNorm(nn.Conv2d(inside, out, (height, width), stride), gain=True, start=start), left
+    )
 
 
 def above(inside: int, out: int, stride: int = 1, start: float = 1.0) -> CausalConv:
@@ -79,13 +88,21 @@ class Resnet(nn.Module):
         self.aux = point(2 * aux, maps) if aux else None
         self.classes = Classes(classes, 2 * maps) if classes else None
 
-    def forward(self, x: Tensor, aux: Tensor | None, y: Tensor | None, drop: Apply | None) -> Tensor:
+    def forward(
+        self, x: Tensor, aux: Tensor | None, y: Tensor | None, drop: Apply | None
+    ) -> Tensor:
         added = None if self.classes is None else self.classes(y)[..., None, None]
         return block(x, aux, self.first, self.aux, self.second, drop, added)
 
 
 def block(
-    x: Tensor, aux: Tensor | None, first: Apply, read: Apply | None, second: Apply, drop: Apply | None, added: Tensor | None
+    x: Tensor,
+    aux: Tensor | None,
+    first: Apply,
+    read: Apply | None,
+    second: Apply,
+    drop: Apply | None,
+    added: Tensor | None,
 ) -> Tensor:
     """The formula of a block, the same for images, rows and places."""
     h = first(elus(x))
@@ -103,23 +120,41 @@ class Network(nn.Module):
     Arguments:
         channels: Channels of an image.
         maps: Maps of each stream.
-        blocks: Blocks a scale on the way down; there is one more on the way up, but for the coarsest scale.
+        blocks: Blocks a scale on the way down; there is one more on the way up, but for the
+            coarsest scale.
         scales: Sides: the image's, its half, its quarter, ...
         outputs: Numbers a pixel.
         dropout: Share of a block's inner maps that is dropped while training.
         classes: Classes of a conditional model, 0 without.
     """
 
-    def __init__(self, channels: int, maps: int, blocks: int, scales: int, outputs: int, dropout: float, classes: int = 0) -> None:
+    def __init__(
+        self,
+        channels: int,
+        maps: int,
+        blocks: int,
+        scales: int,
+        outputs: int,
+        dropout: float,
+        classes: int = 0,
+    ) -> None:
         super().__init__()
         self.maps, self.dropout, self.scales = maps, dropout, scales
         self.u_start = shifted(channels + 1, maps, 2, 3, 1)
-        self.ul_above, self.ul_left = shifted(channels + 1, maps, 1, 3, 1), shifted(channels + 1, maps, 2, 1, 0)
+        self.ul_above, self.ul_left = (
+            shifted(channels + 1, maps, 1, 3, 1),
+            shifted(channels + 1, maps, 2, 1, 0),
+        )
 
         def resnets(conv: Callable[..., CausalConv], aux: int, ends: int) -> nn.ModuleList:
             """For each scale its blocks."""
             count = [blocks + (ends if s < scales - 1 else 0) for s in range(scales)]
-            return nn.ModuleList([nn.ModuleList([Resnet(conv, maps, aux * maps, classes) for _ in range(c)]) for c in count])
+            return nn.ModuleList(
+                [
+                    nn.ModuleList([Resnet(conv, maps, aux * maps, classes) for _ in range(c)])
+                    for c in count
+                ]
+            )
 
         self.u_down, self.ul_down = resnets(above, 0, 0), resnets(left, 1, 0)
         self.u_up, self.ul_up = resnets(above, 1, 1), resnets(left, 2, 1)
@@ -133,8 +168,12 @@ class Network(nn.Module):
         blocks: Any = self  # lists of modules have no types of their own
         drop = None
         if noise is not None and self.dropout:
-            drop = lambda h: h * ((noise.uniform(*h.shape[1:]) >= self.dropout) / (1 - self.dropout))  # noqa: E731
-        x = torch.cat([x, torch.ones_like(x[:, :1])], 1)  # a map of ones tells the image from its padding
+            drop = lambda h: (
+                h * ((noise.uniform(*h.shape[1:]) >= self.dropout) / (1 - self.dropout))
+            )  # noqa: E731
+        x = torch.cat(
+            [x, torch.ones_like(x[:, :1])], 1
+        )  # a map of ones tells the image from its padding
         u, ul = down(self.u_start(x)), down(self.ul_above(x)) + right(self.ul_left(x))
         us, uls = [u], [ul]
         for s in range(self.scales):
@@ -182,21 +221,45 @@ class NetworkStream:
         self.scales, wide = net.scales, [width >> s for s in range(net.scales)]
         self.u_start, self.ul_above = net.u_start.rows(n, width), net.ul_above.rows(n, width)
         self.ul_left, self.head = net.ul_left.stream(n, width), net.head.stream(n, width)
-        self.u_down = [[RowResnet(b, n, w, y) for b in part] for part, w in zip(parts.u_down, wide, strict=True)]
-        self.u_up = [[RowResnet(b, n, w, y) for b in part] for part, w in zip(parts.u_up, wide, strict=True)]
-        self.ul_down = [[PlaceResnet(b, n, w, y) for b in part] for part, w in zip(parts.ul_down, wide, strict=True)]
-        self.ul_up = [[PlaceResnet(b, n, w, y) for b in part] for part, w in zip(parts.ul_up, wide, strict=True)]
-        self.u_shrink: list[Rows] = [conv.rows(n, w) for conv, w in zip(parts.u_shrink, wide, strict=False)]
-        self.ul_shrink: list[Stream] = [conv.stream(n, w) for conv, w in zip(parts.ul_shrink, wide, strict=False)]
+        self.u_down = [
+            [RowResnet(b, n, w, y) for b in part]
+            for part, w in zip(parts.u_down, wide, strict=True)
+        ]
+        self.u_up = [
+            [RowResnet(b, n, w, y) for b in part] for part, w in zip(parts.u_up, wide, strict=True)
+        ]
+        self.ul_down = [
+            [PlaceResnet(b, n, w, y) for b in part]
+            for part, w in zip(parts.ul_down, wide, strict=True)
+        ]
+        self.ul_up = [
+            [PlaceResnet(b, n, w, y) for b in part]
+            for part, w in zip(parts.ul_up, wide, strict=True)
+        ]
+        self.u_shrink: list[Rows] = [
+            conv.rows(n, w) for conv, w in zip(parts.u_shrink, wide, strict=False)
+        ]
+        self.ul_shrink: list[Stream] = [
+            conv.stream(n, w) for conv, w in zip(parts.ul_shrink, wide, strict=False)
+        ]
         self.grown = [(conv.weight(), conv.layer.bias) for conv in parts.u_grow]
-        self.place_grown = [(conv.weight().permute(0, 2, 3, 1).flatten(1), conv.layer.bias) for conv in parts.ul_grow]
+        self.place_grown = [
+            (conv.weight().permute(0, 2, 3, 1).flatten(1), conv.layer.bias)
+            for conv in parts.ul_grow
+        ]
         zeros = net.head.weights()[0].new_zeros
         self.zero_row, self.zero_place = zeros(n, net.maps, width), zeros(n, net.maps)
         self.row_above = zeros(n, net.u_start.weights()[0].shape[1], width)
-        self.us: list[list[tuple[Tensor, ...]]] = [[] for _ in wide]  # rows of u at each scale on the way down, by column
+        self.us: list[list[tuple[Tensor, ...]]] = [
+            [] for _ in wide
+        ]  # rows of u at each scale on the way down, by column
         self.ups: list[list[tuple[Tensor, ...]]] = [[] for _ in wide]  # and on the way up
-        self.finer: list[Tensor] = [zeros(0) for _ in wide]  # two rows of u that the next coarser scale gave
-        self.quarters: list[list[Tensor]] = [[self.zero_place] * w for w in wide[1:]]  # four places of ul for each coarser one
+        self.finer: list[Tensor] = [
+            zeros(0) for _ in wide
+        ]  # two rows of u that the next coarser scale gave
+        self.quarters: list[list[Tensor]] = [
+            [self.zero_place] * w for w in wide[1:]
+        ]  # four places of ul for each coarser one
         self.start: tuple[Tensor, ...] = ()
         self.beside = self.zero_place
 

@@ -1,32 +1,41 @@
-r"""PixelRNN: a two-dimensional LSTM reads the image in the order of its pixels, in rows or along diagonals.
+r"""PixelRNN: a two-dimensional LSTM reads the image in the order of its pixels, in rows or along
+diagonals.
 
-All layers have gates $[o, f, i, g] = K_{is} * x + K_{ss} * h_{before}$, with the logistic function on o, f, i and tanh on g, and
+All layers have gates $[o, f, i, g] = K_{is} * x + K_{ss} * h_{before}$, with the logistic function
+on o, f, i and tanh on g, and
 
 $$ c = f \odot c_{before} + i \odot g, \qquad h = o \odot \tanh(c) . $$
 
-The input-to-state map $K_{is}$ is masked (kind B); the state-to-state map has no mask. The paper computes the former for the whole image
-at once; here both are one product in every step of the loop (`recurrence` tells why that is faster).
+The input-to-state map $K_{is}$ is masked (kind B); the state-to-state map has no mask. The paper
+computes the former for the whole image at once; here both are one product in every step of the loop
+(`recurrence` tells why that is faster).
 
-**Row LSTM.** Before means the row above: $K_{is}$ is a convolution of three columns along the row, $K_{ss}$ one of three columns over the
-states of the row above. The loop goes over rows. A place sees a triangle above it.
+**Row LSTM.** Before means the row above: $K_{is}$ is a convolution of three columns along the row,
+$K_{ss}$ one of three columns over the states of the row above. The loop goes over rows. A place
+sees a triangle above it.
 
-**Diagonal BiLSTM.** Before means the place to the left, and $K_{ss}$ reads the places to the left and above. The loop goes over the
-diagonals, all places of one at a time. (The paper skews the image, row r by r places to the right, so that diagonals become columns, half
-of which is padding; here the places are put in the order of their diagonals, with a border place at both ends of each.) A second LSTM
-does the same from right to left, and what it found is moved down by a row, so that it cannot tell of pixels to the right in the own row.
-Both run in one batched product. A place sees everything before it but for one number, which the paper does not mention: no place in a row
-knows the row's last number, since mask A hides it from its own place and nothing in the row comes after it. Of the row above, a place
-sees it only where the first convolution reaches it.
+**Diagonal BiLSTM.** Before means the place to the left, and $K_{ss}$ reads the places to the left
+and above. The loop goes over the diagonals, all places of one at a time. (The paper skews the
+image, row r by r places to the right, so that diagonals become columns, half of which is padding;
+here the places are put in the order of their diagonals, with a border place at both ends of each.)
+A second LSTM does the same from right to left, and what it found is moved down by a row, so that it
+cannot tell of pixels to the right in the own row. Both run in one batched product. A place sees
+everything before it but for one number, which the paper does not mention: no place in a row knows
+the row's last number, since mask A hides it from its own place and nothing in the row comes after
+it. Of the row above, a place sees it only where the first convolution reaches it.
 
-An LSTM's h maps are brought to 2h by a 1x1 convolution and added to the layer's input (figure 5). A 7x7 convolution with mask A comes
-before the layers, a head of two hidden layers after them.
+An LSTM's h maps are brought to 2h by a 1x1 convolution and added to the layer's input (figure 5). A
+7x7 convolution with mask A comes before the layers, a head of two hidden layers after them.
 
-**Scanning** costs one column of work a pixel in either form. The left-to-right LSTM of a diagonal layer goes on from the states to the
-left and above, which are known in raster order; the right-to-left one, read one row later, walks once through each row when it is done.
+**Scanning** costs one column of work a pixel in either form. The left-to-right LSTM of a diagonal
+layer goes on from the states to the left and above, which are known in raster order; the
+right-to-left one, read one row later, walks once through each row when it is done.
 
-Source: van den Oord, Kalchbrenner and Kavukcuoglu, "Pixel Recurrent Neural Networks", 2016, sections 3.1 to 3.3 and table 1. Departures:
-Adam by default instead of RMSProp; no skip connections from every layer to the output beside the residual ones; states before the first
-row and column are learned, and a row's states begin at its own first pixel rather than in the padding that skewing adds.
+Source: van den Oord, Kalchbrenner and Kavukcuoglu, "Pixel Recurrent Neural Networks", 2016,
+sections 3.1 to 3.3 and table 1. Departures: Adam by default instead of RMSProp; no skip connections
+from every layer to the output beside the residual ones; states before the first row and column are
+learned, and a row's states begin at its own first pixel rather than in the padding that skewing
+adds.
 """
 
 from __future__ import annotations
@@ -40,15 +49,15 @@ from torch import Tensor, nn
 
 from ..data.dataset import Spec
 from ..errors import UsageError
-from ..nn.masked import At, CausalConv, colours_of, masked, members
-from ..ranges import Depth, Range, Rate, Settings, Size, SizeOrNone
+from ..nn.masked import At, CausalConv, colors_of, masked, members
+from ..ranges import BaseConfig, Depth, Range, Rate, Size, SizeOrNone
 from .lstm_scan import Walk, along_diagonals, along_rows
 from .pixel_model import Head, PixelModel, Put, Read
 
 
 @dataclass(frozen=True)
-class PixelRNNConfig(Settings):
-    """Settings of a PixelRNN; the defaults are the paper's for colour images."""
+class PixelRNNConfig(BaseConfig):
+    """Settings of a PixelRNN; the defaults are the paper's for color images."""
 
     layer: Literal["row", "diagonal"] = "diagonal"
     """Row LSTM or Diagonal BiLSTM."""
@@ -59,12 +68,14 @@ class PixelRNNConfig(Settings):
     first: Annotated[int, Range(3, 999)] = 7
     """Side of the first kernel."""
     head: SizeOrNone = 0
-    """Maps of the two hidden layers of the head; 0 takes 32 for binary images and 1,024 for others."""
+    """Maps of the two hidden layers of the head; 0 takes 32 for binary images and 1,024 for
+    others."""
     levels: Annotated[int, Range(0, 256)] = 0
-    """Values of a pixel: 256, or 2 for binary images; 0 takes 2 for grey images and 256 for colour."""
+    """Values of a pixel: 256, or 2 for binary images; 0 takes 2 for gray images and 256 for
+    color."""
     lr: Rate = 1e-3
     """Step size."""
-    optimiser: Literal["adam", "rmsprop", "muon"] = "adam"
+    optimizer: Literal["adam", "rmsprop", "muon"] = "adam"
     """Which rule moves the weights."""
 
     @property
@@ -74,7 +85,8 @@ class PixelRNNConfig(Settings):
 
 
 def cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """New h and c from the four gates, side by side in the last axis, and c before, at a single place."""
+    """New h and c from the four gates, side by side in the last axis, and c before, at a single
+    place."""
     size = gates.shape[-1] // 4
     o, f, i = torch.sigmoid(gates[..., : 3 * size]).chunk(3, -1)
     new = torch.addcmul(i * torch.tanh(gates[..., 3 * size :]), f, c)
@@ -82,10 +94,13 @@ def cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def doubled(weight: Tensor, maps: int) -> Tensor:
-    """Weights, or biases, of gates as `Walk` takes them: those of g, the last of each four groups in the first axis, twice."""
+    """Weights, or biases, of gates as `Walk` takes them: those of g, the last of each four groups
+    in the first axis, twice."""
     scale = torch.ones(4, dtype=weight.dtype, device=weight.device)
     scale[3] = 2
-    return (weight.unflatten(0, (-1, 4, maps)) * scale.view(1, 4, 1, *[1] * (weight.ndim - 1))).flatten(0, 2)
+    return (
+        weight.unflatten(0, (-1, 4, maps)) * scale.view(1, 4, 1, *[1] * (weight.ndim - 1))
+    ).flatten(0, 2)
 
 
 class RowLSTM(nn.Module):
@@ -93,24 +108,30 @@ class RowLSTM(nn.Module):
 
     Arguments:
         maps: Maps h of the states; the layer's input and output have 2h.
-        colours: Colours of a pixel.
+        colors: Colors of a pixel.
     """
 
-    def __init__(self, maps: int, colours: int) -> None:
+    def __init__(self, maps: int, colors: int) -> None:
         super().__init__()
-        self.maps, self.colours = maps, colours
-        self.input = masked(2 * maps, 4 * maps, 3, "B", colours, split=4, above=False)
-        self.state = nn.Parameter(started(3 * maps, 4 * maps))  # of the columns to the left, here, and to the right
+        self.maps, self.colors = maps, colors
+        self.input = masked(2 * maps, 4 * maps, 3, "B", colors, split=4, above=False)
+        self.state = nn.Parameter(
+            started(3 * maps, 4 * maps)
+        )  # of the columns to the left, here, and to the right
         self.first = nn.Parameter(torch.zeros(2, maps))  # h and c above the first row
-        self.out = masked(maps, 2 * maps, 1, "B", colours)
+        self.out = masked(maps, 2 * maps, 1, "B", colors)
 
-    def forward(self, x: Float[Tensor, "maps height width n"]) -> Float[Tensor, "maps height width n"]:
+    def forward(
+        self, x: Float[Tensor, "maps height width n"]
+    ) -> Float[Tensor, "maps height width n"]:
         weight, bias = self.input.weights()
         beside = torch.cat([torch.zeros_like(x[:, :, :1]), x[:, :, :-1]], 2)
         whole = torch.cat([weight[:, :, 0].transpose(1, 2).flatten(1), self.state.t()], 1)
         whole, bias = doubled(whole, self.maps)[None], doubled(bias, self.maps)[None]
         both = torch.cat([beside, x]).flatten(1, 2)
-        found = Walk.apply(both, whole, bias, self.first[:, None].clone(), along_rows(*x.shape[1:3]))[0]
+        found = Walk.apply(
+            both, whole, bias, self.first[:, None].clone(), along_rows(*x.shape[1:3])
+        )[0]
         return x + pointwise(self.out, found).view(x.shape)
 
     def stream(self, n: int, width: int) -> RowStream:
@@ -138,18 +159,22 @@ class RowStream:
     """A layer of Row LSTM fed place by place."""
 
     def __init__(self, layer: RowLSTM, n: int, width: int) -> None:
-        self.input, self.out, self.state = layer.input.stream(n, width), layer.out.stream(n, width), layer.state
+        self.input, self.out, self.state = (
+            layer.input.stream(n, width),
+            layer.out.stream(n, width),
+            layer.state,
+        )
         # States by column: of the row above until a place of the new row is done.
         self.h, self.c = (t.expand(width, n, -1).clone() for t in layer.first)
-        self.parts = members(colours_of(layer.maps, layer.colours).to(self.h.device))
+        self.parts = members(colors_of(layer.maps, layer.colors).to(self.h.device))
         self.from_above: list[Tensor] = []
 
     def __call__(self, x: Tensor, at: At) -> Tensor:
-        if at.column == 0 and at.colour == 0:
+        if at.column == 0 and at.color == 0:
             gates = three(self.h) @ self.state
             self.from_above = [gates[..., own] for own in self.input.own]
-        part = self.parts[at.colour]
-        gates = self.input(x, at) + self.from_above[at.colour][at.column]
+        part = self.parts[at.color]
+        gates = self.input(x, at) + self.from_above[at.color][at.column]
         h, c = cell(gates, self.c[at.column][:, part])
         self.h[at.column][:, part], self.c[at.column][:, part] = h, c
         return x + self.out(h, at)
@@ -160,26 +185,40 @@ class DiagonalBiLSTM(nn.Module):
 
     Arguments:
         maps: Maps h of the states of each direction; the layer's input and output have 2h.
-        colours: Colours of a pixel.
+        colors: Colors of a pixel.
     """
 
-    def __init__(self, maps: int, colours: int) -> None:
+    def __init__(self, maps: int, colors: int) -> None:
         super().__init__()
-        self.maps, self.colours = maps, colours
-        self.input = masked(2 * maps, 8 * maps, 1, "B", colours, split=8)  # four gates for each direction
-        self.state = nn.Parameter(torch.stack([started(2 * maps, 4 * maps) for _ in range(2)]))  # of the place above, then to the left
-        self.first = nn.Parameter(torch.zeros(2, 2, maps))  # h and c of each direction outside the image
-        self.out = masked(maps, 2 * maps, 1, "B", colours)
+        self.maps, self.colors = maps, colors
+        self.input = masked(
+            2 * maps, 8 * maps, 1, "B", colors, split=8
+        )  # four gates for each direction
+        self.state = nn.Parameter(
+            torch.stack([started(2 * maps, 4 * maps) for _ in range(2)])
+        )  # of the place above, then to the left
+        self.first = nn.Parameter(
+            torch.zeros(2, 2, maps)
+        )  # h and c of each direction outside the image
+        self.out = masked(maps, 2 * maps, 1, "B", colors)
 
-    def forward(self, x: Float[Tensor, "maps height width n"]) -> Float[Tensor, "maps height width n"]:
+    def forward(
+        self, x: Float[Tensor, "maps height width n"]
+    ) -> Float[Tensor, "maps height width n"]:
         height, width = x.shape[1:3]
         weight, bias = self.input.weights()
         gates = 4 * self.maps
-        whole = torch.cat([weight.view(2, gates, -1), self.state.transpose(1, 2)], 2)  # for each direction
+        whole = torch.cat(
+            [weight.view(2, gates, -1), self.state.transpose(1, 2)], 2
+        )  # for each direction
         whole = torch.stack([doubled(part, self.maps) for part in whole])
         bias = doubled(bias, self.maps).view(2, gates)
-        forth, back = Walk.apply(x.flatten(1, 2), whole, bias, self.first.clone(), along_diagonals(height, width))
-        late = torch.cat([torch.zeros_like(back[:, :width]), back[:, :-width]], 1)  # a row further down
+        forth, back = Walk.apply(
+            x.flatten(1, 2), whole, bias, self.first.clone(), along_diagonals(height, width)
+        )
+        late = torch.cat(
+            [torch.zeros_like(back[:, :width]), back[:, :-width]], 1
+        )  # a row further down
         return x + pointwise(self.out, forth + late).view(x.shape)
 
     def stream(self, n: int, width: int) -> DiagonalStream:
@@ -190,29 +229,37 @@ class DiagonalStream:
     """A layer of Diagonal BiLSTM fed place by place."""
 
     def __init__(self, layer: DiagonalBiLSTM, n: int, width: int) -> None:
-        self.input, self.out, self.width = layer.input.stream(n, width), layer.out.stream(n, width), width
+        self.input, self.out, self.width = (
+            layer.input.stream(n, width),
+            layer.out.stream(n, width),
+            width,
+        )
         self.state, maps = layer.state, layer.maps
         h0, c0 = (t[:, None, None].expand(2, width, n, -1) for t in layer.first)
         # States by column: of the row above until a place of the new row is done.
         (self.forth, self.back), self.c0, self.h0 = h0.clone(), c0[:, 0], h0[:, 0]
-        self.told = torch.zeros_like(self.back)  # what the right-to-left LSTM found in the row above: nothing for the first row
-        self.gates = self.back.new_zeros(width, n, 4 * maps)  # of the right-to-left LSTM for the own row
+        self.told = torch.zeros_like(
+            self.back
+        )  # what the right-to-left LSTM found in the row above: nothing for the first row
+        self.gates = self.back.new_zeros(
+            width, n, 4 * maps
+        )  # of the right-to-left LSTM for the own row
         self.left = self.left_c = self.c0[0]
-        colour = colours_of(maps, layer.colours).to(self.back.device)
-        self.parts, self.wide_parts = members(colour), members(colour.repeat(4))
+        color = colors_of(maps, layer.colors).to(self.back.device)
+        self.parts, self.wide_parts = members(color), members(color.repeat(4))
         self.from_states = self.gates[0]
 
     def __call__(self, x: Tensor, at: At) -> Tensor:
-        if at.colour == 0:
+        if at.color == 0:
             if at.column == 0:
                 if at.row:
                     self.walk_back()
                 self.left, self.left_c = self.h0[0].clone(), self.c0[0].clone()
             self.from_states = torch.cat([self.forth[at.column], self.left], 1) @ self.state[0]
-        part, gates = self.parts[at.colour], self.input(x, at)
+        part, gates = self.parts[at.color], self.input(x, at)
         forth, back = gates.chunk(2, 1)
-        self.gates[at.column][:, self.wide_parts[at.colour]] = back
-        h, c = cell(forth + self.from_states[:, self.wide_parts[at.colour]], self.left_c[:, part])
+        self.gates[at.column][:, self.wide_parts[at.color]] = back
+        h, c = cell(forth + self.from_states[:, self.wide_parts[at.color]], self.left_c[:, part])
         self.left[:, part], self.left_c[:, part] = h, c
         self.forth[at.column][:, part] = h
         return x + self.out(h + self.told[at.column][:, part], at)
@@ -221,7 +268,9 @@ class DiagonalStream:
         """The right-to-left LSTM over the row that is done."""
         h, c = self.h0[1], self.c0[1]
         for column in reversed(range(self.width)):
-            gates = torch.addmm(self.gates[column], torch.cat([self.back[column], h], 1), self.state[1])
+            gates = torch.addmm(
+                self.gates[column], torch.cat([self.back[column], h], 1), self.state[1]
+            )
             h, c = cell(gates, c)
             self.back[column] = h
         self.told = self.back
@@ -230,14 +279,23 @@ class DiagonalStream:
 class Network(nn.Module):
     """Mask A, LSTM layers, head."""
 
-    def __init__(self, layer: type[RowLSTM] | type[DiagonalBiLSTM], channels: int, c: PixelRNNConfig, head: int, outputs: int) -> None:
+    def __init__(
+        self,
+        layer: type[RowLSTM] | type[DiagonalBiLSTM],
+        channels: int,
+        c: PixelRNNConfig,
+        head: int,
+        outputs: int,
+    ) -> None:
         super().__init__()
         self.first = masked(channels, 2 * c.maps, c.first, "A", channels)
         self.layers = nn.ModuleList([layer(c.maps, channels) for _ in range(c.layers)])
         self.head = Head(2 * c.maps, head, outputs, channels)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        h = self.first(x).permute(1, 2, 3, 0).contiguous()  # maps first, images last: the places of a step lie together for every map
+        h = (
+            self.first(x).permute(1, 2, 3, 0).contiguous()
+        )  # maps first, images last: the places of a step lie together for every map
         for layer in self.layers:
             h = layer(h)
         return self.head(h.permute(3, 0, 1, 2).contiguous())
@@ -268,16 +326,28 @@ class PixelRNN(PixelModel):
 
     name: ClassVar[str] = "pixelrnn"
     Config: ClassVar[type] = PixelRNNConfig
-    paper: ClassVar[str] = "van den Oord, Kalchbrenner and Kavukcuoglu: Pixel Recurrent Neural Networks, 2016"
+    paper: ClassVar[str] = (
+        "van den Oord, Kalchbrenner and Kavukcuoglu: Pixel Recurrent Neural Networks, 2016"
+    )
 
     def __init__(self, config: PixelRNNConfig, spec: Spec) -> None:
         super().__init__(config, spec)
-        c, colours = config, spec.shape[0]
+        c, colors = config, spec.shape[0]
         if c.first % 2 == 0:
-            raise UsageError(f"--model.first is the side of a kernel and must be odd, got {c.first}.")
-        if c.maps < colours or (c.head and c.head < colours):
             raise UsageError(
-                f"Images of {colours} channels need at least {colours} maps in every layer: raise --model.maps or --model.head."
+                f"--model.first is the side of a kernel and must be odd, got {c.first}."
             )
-        head, outputs = c.head or (32 if self.levels == 2 else 1024), 1 if self.levels == 2 else self.levels
-        self.network = Network(RowLSTM if c.layer == "row" else DiagonalBiLSTM, colours, c, head, outputs)
+        if c.maps < colors or (c.head and c.head < colors):
+            raise UsageError(
+                (
+                    f"Images of {colors} channels need at least {colors} maps in every "
+                    "layer: raise --model.maps or --model.head."
+                )
+            )
+        head, outputs = (
+            c.head or (32 if self.levels == 2 else 1024),
+            1 if self.levels == 2 else self.levels,
+        )
+        self.network = Network(
+            RowLSTM if c.layer == "row" else DiagonalBiLSTM, colors, c, head, outputs
+        )

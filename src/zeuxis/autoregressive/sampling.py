@@ -1,14 +1,16 @@
 r"""Drawing from a model that gives each number's law given those before it.
 
-A number is drawn by inverting its cumulative distribution at a uniform number, one for each image and place, drawn beforehand: two ways of
-computing the same laws therefore give the same images. Temperature T raises probabilities to the power 1/T: below 1 the likelier levels
-are favoured.
+A number is drawn by inverting its cumulative distribution at a uniform number, one for each image
+and place, drawn beforehand: two ways of computing the same laws therefore give the same images.
+Temperature T raises probabilities to the power 1/T: below 1 the likelier levels are favored.
 
-**Filling in.** Where the given numbers come first in the order, the rest is drawn from exactly $p(x_{rest} | x_{given})$. For any other
-mask given numbers are clamped as the scan passes them, and a hidden number is then drawn from $p(x_i | x_{<i})$, which does not know
-the given numbers behind it: a stroke may run into one that contradicts it. What is lost is measured by the weight
-$w = \prod_{i\,given} p(x_i | x_{<i})$ of the outcome, and won back by `tries`: of so many outcomes for each image one is
-chosen with probability proportional to $w$ (sampling, importance resampling), which tends to the exact conditional as tries grow.
+**Filling in.** Where the given numbers come first in the order, the rest is drawn from exactly
+$p(x_{rest} | x_{given})$. For any other mask given numbers are clamped as the scan passes them, and
+a hidden number is then drawn from $p(x_i | x_{<i})$, which does not know the given numbers behind
+it: a stroke may run into one that contradicts it. What is lost is measured by the weight $w =
+\prod_{i\,given} p(x_i | x_{<i})$ of the outcome, and won back by `tries`: of so many outcomes for
+each image one is chosen with probability proportional to $w$ (sampling, importance resampling),
+which tends to the exact conditional as tries grow.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ from ..errors import UsageError
 Scan = Generator[Tensor, Tensor, None]
 
 
-def draw(log_p: Float[Tensor, "n levels"], u: Float[Tensor, "n"], temperature: float = 1.0) -> Int[Tensor, "n"]:
+def draw(
+    log_p: Float[Tensor, "n levels"], u: Float[Tensor, "n"], temperature: float = 1.0
+) -> Int[Tensor, "n"]:
     """The levels at which the cumulative distributions pass u.
 
     Example:
@@ -33,7 +37,9 @@ def draw(log_p: Float[Tensor, "n levels"], u: Float[Tensor, "n"], temperature: f
         [0, 1]
     """
     log_p = log_p.double() if temperature == 1 else log_p.double() / temperature
-    return torch.searchsorted(torch.softmax(log_p, 1).cumsum_(1), u.double()[:, None].contiguous()).clamp_(max=log_p.shape[1] - 1)[:, 0]
+    return torch.searchsorted(
+        torch.softmax(log_p, 1).cumsum_(1), u.double()[:, None].contiguous()
+    ).clamp_(max=log_p.shape[1] - 1)[:, 0]
 
 
 def follow(
@@ -53,9 +59,13 @@ def follow(
         temperature: Of the law drawn from.
 
     Returns:
-        The levels, and the log-probability of the known ones given all before them (nats, at temperature 1).
+        The levels, and the log-probability of the known ones given all before them (nats, at
+        temperature 1).
     """
-    found, nats = torch.empty(u.shape, dtype=torch.int64, device=u.device), u.new_zeros(len(u), dtype=torch.float64)
+    found, nats = (
+        torch.empty(u.shape, dtype=torch.int64, device=u.device),
+        u.new_zeros(len(u), dtype=torch.float64),
+    )
     if not u.shape[1]:
         return found, nats
     log_p = next(scan)
@@ -95,7 +105,12 @@ def uniform(n: int, size: int, generator: torch.Generator | None, device: torch.
 def warm(temperature: float) -> None:
     """Refuses a temperature of 0 or below."""
     if not temperature > 0:
-        raise UsageError(f"A temperature must be above 0, got {temperature}: 1 draws from the model itself, less favours the likely.")
+        raise UsageError(
+            (
+                f"A temperature must be above 0, got {temperature}: 1 draws from the model "
+                "itself, less favors the likely."
+            )
+        )
 
 
 def hidden(mask: Tensor, x: Tensor) -> Bool[Tensor, "n channels height width"]:
@@ -104,11 +119,17 @@ def hidden(mask: Tensor, x: Tensor) -> Bool[Tensor, "n channels height width"]:
         return mask.bool().expand(x.shape)
     except RuntimeError as error:
         given, expected = tuple(mask.shape), tuple(x.shape)
-        raise UsageError(f"The mask has shape {given} and the images {expected}: give (H, W), (C, H, W) or one mask an image.") from error
+        raise UsageError(
+            (
+                f"The mask has shape {given} and the images {expected}: give (H, W), (C, H, "
+                "W) or one mask an image."
+            )
+        ) from error
 
 
 def naive_scan(model: CanScan, n: int, shape: tuple[int, ...], y: Tensor | None = None) -> Scan:
-    """The same protocol as `model.scan` at the cost of a full pass for each number: what a cached scan is checked against."""
+    """The same protocol as `model.scan` at the cost of a full pass for each number: what a cached
+    scan is checked against."""
     channels, height, width = shape
     x = torch.zeros(n, *shape, dtype=torch.uint8)
     for r in range(height):

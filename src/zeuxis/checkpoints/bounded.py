@@ -1,8 +1,10 @@
-"""Building a model whose settings came out of a file, in no more memory than the weights beside them call for.
+"""Building a model whose settings came out of a file, in no more memory than the weights beside
+them call for.
 
-Settings are a few numbers, and any of them may ask for a terabyte. So every tensor that a constructor makes is held to a multiple of
-what the weights' own header says, before it is made, and so is the number of parameters. (Building on the meta device would tell the
-shapes as well, but PyTorch loads for seconds before the first tensor there.)
+Settings are a few numbers, and any of them may ask for a terabyte. So every tensor that a
+constructor makes is held to a multiple of what the weights' own header says, before it is made, and
+so is the number of parameters. (Building on the meta device would tell the shapes as well, but
+PyTorch loads for seconds before the first tensor there.)
 """
 
 from __future__ import annotations
@@ -41,12 +43,17 @@ class Bounded(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
     def wanted(self, func: Any, args: Any, kwargs: dict[str, Any]) -> float:
-        """Numbers in the tensor that an operation is about to make, as far as its arguments tell."""
+        """Numbers in the tensor that an operation is about to make, as far as its arguments
+        tell."""
         tensors = [a for a in args if isinstance(a, Tensor)]
         if not tensors:
-            sizes = next((a for a in (*args, kwargs.get("size")) if isinstance(a, list | tuple)), None)
+            sizes = next(
+                (a for a in (*args, kwargs.get("size")) if isinstance(a, list | tuple)), None
+            )
             if sizes is None:  # eye(n, m), arange(end), linspace(start, end, steps)
-                sizes = [abs(a) for a in args if isinstance(a, int | float) and not isinstance(a, bool)] or [0]
+                sizes = [
+                    abs(a) for a in args if isinstance(a, int | float) and not isinstance(a, bool)
+                ] or [0]
                 return math.prod(max(1, s) for s in sizes[:2]) if "eye" in str(func) else max(sizes)
             return math.prod(s for s in sizes if isinstance(s, int))
         if func.__name__.split(".")[0] in PRODUCTS:
@@ -87,7 +94,10 @@ def bounded(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[None]:
             if min(left.values()) < 0:
                 raise Unfit("it asks for many more tensors")
 
-    handles = [hooks.register_module_parameter_registration_hook(count), hooks.register_module_buffer_registration_hook(count)]
+    handles = [
+        hooks.register_module_parameter_registration_hook(count),
+        hooks.register_module_buffer_registration_hook(count),
+    ]
     try:
         with Bounded(ROOM + 2 * numbers):
             yield

@@ -1,8 +1,9 @@
 """Which data a run learns from, how it finds them again, and whether its folder may say so.
 
-`config.json` keeps the absolute place of the data, a fingerprint of their pixels and labels, and a signature with a key that lies in
-the user's own cache folder. A folder that somebody else wrote has no such signature: what it names is not looked for, neither on this
-machine nor on the Hub, unless it is a built-in set that lies here already.
+`config.json` keeps the absolute place of the data, a fingerprint of their pixels and labels, and a
+signature with a key that lies in the user's own cache folder. A folder that somebody else wrote has
+no such signature: what it names is not looked for, neither on this machine nor on the Hub, unless
+it is a built-in set that lies here already.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 from .. import files
 from ..data.cache import cache_folder
-from ..data.config import Source
+from ..data.config import DataConfig
 from ..data.dataset import Dataset, Spec
 from ..data.densities import DENSITIES
 from ..data.sources import BUILT_IN, MADE, SHIPPED
@@ -30,7 +31,7 @@ KEY = "own-runs.key"
 REMOTE_TRACKERS = ("wandb", "trackio")
 
 
-def own_source(about: dict[str, Any], where: str) -> Source:
+def own_data_config(about: dict[str, Any], where: str) -> DataConfig:
     """The data that a run's `config.json` names, where it may be followed.
 
     Arguments:
@@ -41,15 +42,19 @@ def own_source(about: dict[str, Any], where: str) -> Source:
         UsageError: The folder was written elsewhere and names no built-in set that lies here.
     """
     spec = from_json(Spec, about.get("spec"), where)
-    source = from_json(Source, about.get("source", {"data": spec.name}), where)
+    source = from_json(DataConfig, about.get("data", {"data": spec.name}), where)
     if is_own(about) or (lies_here(source.data) and not source.labels):
         if source.size not in (None, *spec.shape[-1:]):
             raise ZeuxisError(
-                f"{where} brings images to {source.size} pixels, and its examples have the shape {spec.shape}: it is damaged."
+                (
+                    f"{where} brings images to {source.size} pixels, and its examples have "
+                    f"the shape {spec.shape}: it is damaged."
+                )
             )
         return source
     raise UsageError(
-        f"'{Path(where).parent}' names the data '{source.data[:200]}' and was not made by you on this machine, so they are not looked "
+        f"'{Path(where).parent}' names the data '{source.data[:200]}' and was not made "
+        "by you on this machine, so they are not looked "
         "for: give them with --data, as a place, a Hub id or a built-in name."
     )
 
@@ -57,7 +62,9 @@ def own_source(about: dict[str, Any], where: str) -> Source:
 def lies_here(name: str) -> bool:
     """Whether a name stands for a built-in set that needs no network."""
     root = os.environ.get("ZEUXIS_DATA")
-    here = name in BUILT_IN and any(folder.is_dir() for folder in (SHIPPED / name, *([Path(root) / name] if root else [])))
+    here = name in BUILT_IN and any(
+        folder.is_dir() for folder in (SHIPPED / name, *([Path(root) / name] if root else []))
+    )
     return here or name in (*MADE, *DENSITIES)
 
 
@@ -65,7 +72,8 @@ def require_same(about: dict[str, Any], data: Dataset, run: str) -> Dataset:
     """The data themselves, by the run's name for them, if they are those that the run began with.
 
     Arguments:
-        about: What `config.json` holds; an older run has no fingerprint, and shape and classes are compared alone.
+        about: What `config.json` holds; an older run has no fingerprint, and shape and classes are
+            compared alone.
         data: What was loaded or given.
         run: The folder.
 
@@ -73,14 +81,26 @@ def require_same(about: dict[str, Any], data: Dataset, run: str) -> Dataset:
         DataError: Other examples, labels or classes.
     """
     spec = from_json(Spec, about.get("spec"), f"{run}/config.json")
-    same = (spec.shape, spec.classes, spec.class_names) == (data.spec.shape, data.spec.classes, data.spec.class_names)
+    same = (spec.shape, spec.classes, spec.class_names) == (
+        data.spec.shape,
+        data.spec.classes,
+        data.spec.class_names,
+    )
     kept = about.get("fingerprint")
     if not same or (kept is not None and kept != data.fingerprint()):
         count = about["held_out"].get("of") if isinstance(about.get("held_out"), dict) else None
-        was, now = described(spec, count if isinstance(count, int) else None), described(data.spec, len(data))
-        change = f"it had {was}, these are {now}" if was != now else f"{now} again, with other pixels or labels"
+        was, now = (
+            described(spec, count if isinstance(count, int) else None),
+            described(data.spec, len(data)),
+        )
+        change = (
+            f"it had {was}, these are {now}"
+            if was != now
+            else f"{now} again, with other pixels or labels"
+        )
         raise DataError(
-            f"These are not the data that '{run}' began with: {change}. Give the same ones with --data PLACE, or begin a new run "
+            f"These are not the data that '{run}' began with: {change}. Give the same "
+            "ones with --data PLACE, or begin a new run "
             f"from its weights with --training.start {run}."
         )
     return dataclasses.replace(data, spec=dataclasses.replace(data.spec, name=spec.name))
@@ -89,13 +109,22 @@ def require_same(about: dict[str, Any], data: Dataset, run: str) -> Dataset:
 def described(spec: Spec, count: int | None) -> str:
     """Number, shape and classes of examples."""
     number = "examples" if count is None else f"{count:,} examples"
-    names = [str(name)[:30] for name in spec.class_names[:6]] + ["..."] * (len(spec.class_names) > 6)
-    classes = f" of the classes {', '.join(names)}" if names else f" of {spec.classes:,} classes" if spec.classes else ""
+    names = [str(name)[:30] for name in spec.class_names[:6]] + ["..."] * (
+        len(spec.class_names) > 6
+    )
+    classes = (
+        f" of the classes {', '.join(names)}"
+        if names
+        else f" of {spec.classes:,} classes"
+        if spec.classes
+        else ""
+    )
     return f"{number} of shape {spec.shape}{classes}"
 
 
 def signed(about: dict[str, Any]) -> dict[str, Any]:
-    """The same with the signature that makes a run one's own; without a place to keep a key, as it is."""
+    """The same with the signature that makes a run one's own; without a place to keep a key, as it
+    is."""
     secret = key()
     return about if secret is None else about | {"signature": signature(about, secret)}
 
@@ -111,14 +140,21 @@ def is_own(about: dict[str, Any]) -> bool:
 
 
 def signature(about: dict[str, Any], secret: bytes) -> str:
-    """HMAC-SHA-256 over everything that reaches outside the folder: data, first weights, demonstrations, a tracking service."""
+    """HMAC-SHA-256 over everything that reaches outside the folder: data, first weights,
+    demonstrations, a tracking service."""
     training = about.get("training")
     training = training if isinstance(training, dict) else {}
-    outward = [about.get("source"), training.get("start", ""), training.get("track", "")]
+    outward = [about.get("data"), training.get("start", ""), training.get("track", "")]
     if "algorithm" in about:  # a policy's
         learning = about.get("learning")
-        outward += [about.get("env"), about.get("demos"), learning.get("track") if isinstance(learning, dict) else ""]
-    return hmac.new(secret, json.dumps(outward, sort_keys=True).encode(), hashlib.sha256).hexdigest()
+        outward += [
+            about.get("env"),
+            about.get("demos"),
+            learning.get("track") if isinstance(learning, dict) else "",
+        ]
+    return hmac.new(
+        secret, json.dumps(outward, sort_keys=True).encode(), hashlib.sha256
+    ).hexdigest()
 
 
 def key() -> bytes | None:
@@ -138,5 +174,9 @@ def key() -> bytes | None:
                 partial.unlink()
         secret = files.require_regular(path).read_bytes()
         return secret if len(secret) == 32 else None
-    except (OSError, RuntimeError, ZeuxisError):  # no home, a read-only one, or one without hard links
+    except (
+        OSError,
+        RuntimeError,
+        ZeuxisError,
+    ):  # no home, a read-only one, or one without hard links
         return None

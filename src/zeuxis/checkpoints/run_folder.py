@@ -4,15 +4,16 @@
 config.json         model, its settings, data, training settings, version
 model.safetensors   newest weights          ema.safetensors   averaged weights, the ones that are loaded
 best.safetensors    averaged weights at the best validation, where a figure was chosen to select by
-state.safetensors   all that is needed to go on bit for bit: weights, averages, optimisers, counters
+state.safetensors   all that is needed to go on bit for bit: weights, averages, optimizers, counters
 metrics.jsonl       one line of figures per report
 samples/  frames/   pictures over time      film.webp         the frames as a film
 README.md           the model card
 ```
 
-Every file is written under another name, flushed to the disk and then renamed, so a process killed at any moment leaves the last
-complete file. `state.safetensors` alone decides where a resumed run goes on; what other files hold beyond it is taken back.
-Tensors are checked as they are written (every number is finite) and as they are read (every byte is as it was written).
+Every file is written under another name, flushed to the disk and then renamed, so a process killed
+at any moment leaves the last complete file. `state.safetensors` alone decides where a resumed run
+goes on; what other files hold beyond it is taken back. Tensors are checked as they are written
+(every number is finite) and as they are read (every byte is as it was written).
 """
 
 from __future__ import annotations
@@ -67,12 +68,19 @@ class Run:
             name = re.sub(r"[^A-Za-z0-9._-]+", "-", label)[:100]
             for number in itertools.count(max(numbers, default=0) + 1):
                 folder = root / f"{number:04}-{name}"
-                with contextlib.suppress(FileExistsError):  # another training that began at the same moment took it
+                with contextlib.suppress(
+                    FileExistsError
+                ):  # another training that began at the same moment took it
                     folder.mkdir()
                     break
         except (OSError, ValueError) as error:
             reason = files.reason(error)
-            raise ZeuxisError(f"No run folder can be made in '{root}' ({reason}): give a writable folder with --out.") from error
+            raise ZeuxisError(
+                (
+                    f"No run folder can be made in '{root}' ({reason}): give a writable "
+                    "folder with --out."
+                )
+            ) from error
         return cls(folder)
 
     @classmethod
@@ -83,11 +91,23 @@ class Run:
         try:
             there, whole = run.folder.is_dir(), run.path("config.json").is_file()
         except (OSError, ValueError) as error:
-            raise ZeuxisError(f"'{folder}' cannot be opened ({files.reason(error)}): give another run folder.") from error
+            raise ZeuxisError(
+                f"'{folder}' cannot be opened ({files.reason(error)}): give another run folder."
+            ) from error
         if not there:
-            raise ZeuxisError(f"There is no run folder '{folder}': `zeuxis list` shows the runs and shipped models there are.")
+            raise ZeuxisError(
+                (
+                    f"There is no run folder '{folder}': `zeuxis list` shows the runs and "
+                    "shipped models there are."
+                )
+            )
         if not whole:
-            raise ZeuxisError(f"'{folder}' is no run folder, since it holds no config.json: give a folder that zeuxis wrote.")
+            raise ZeuxisError(
+                (
+                    f"'{folder}' is no run folder, since it holds no config.json: give a "
+                    "folder that zeuxis wrote."
+                )
+            )
         return run
 
     def path(self, *names: str) -> Path:
@@ -97,12 +117,15 @@ class Run:
         return str(self.folder)
 
     def write(self, name: str, content: str | bytes | Callable[[Path], object]) -> Path:
-        """Writes a file whole or not at all: `content` is what it holds, or fills the path it is given."""
+        """Writes a file whole or not at all: `content` is what it holds, or fills the path it is
+        given."""
         path = self.path(name)
         try:
             if path.parent != self.folder:
                 self.subfolder(path.parent.name).mkdir(exist_ok=True)
-            if self.begun and not self.path("config.json").exists():  # not made again by what is left of a training
+            if (
+                self.begun and not self.path("config.json").exists()
+            ):  # not made again by what is left of a training
                 raise OSError(errno.ENOENT, "the run folder was moved or deleted")
             return files.write(path, content, make=False, flush=True)
         except files.WriteError as error:
@@ -111,38 +134,53 @@ class Run:
             raise ZeuxisError(self.cannot_write(name, files.reason(error))) from error
 
     def subfolder(self, name: str) -> Path:
-        """A folder inside this one; a link in its place is refused, since it may lead to files that are not the run's."""
+        """A folder inside this one; a link in its place is refused, since it may lead to files that
+        are not the run's."""
         path = self.path(name)
         if path.is_symlink():
-            raise ZeuxisError(f"'{path}' is a link and no folder of the run: remove it, then resume the run.")
+            raise ZeuxisError(
+                f"'{path}' is a link and no folder of the run: remove it, then resume the run."
+            )
         return path
 
     def cannot_write(self, name: str, reason: str) -> str:
         """The sentence for a failed write."""
         saved = self.saved()
         unit = "steps" if "steps" in saved else "images"
-        kept = f"the save of {moment(saved):,} {unit} is kept" if moment(saved) else "nothing was saved before"
-        return f"'{self.path(name)}' could not be written ({reason}); {kept}: make room or mend the folder, then resume the run."
+        kept = (
+            f"the save of {moment(saved):,} {unit} is kept"
+            if moment(saved)
+            else "nothing was saved before"
+        )
+        return (
+            f"'{self.path(name)}' could not be written ({reason}); {kept}: make room "
+            "or mend the folder, then resume the run."
+        )
 
     def require_room(self, needed: int) -> None:
-        """Checks before training that the folder can be written to and has room for `needed` bytes."""
+        """Checks before training that the folder can be written to and has room for `needed`
+        bytes."""
         self.write(".probe", "zeuxis")
         with contextlib.suppress(OSError):
             self.path(".probe").unlink()
         free = shutil.disk_usage(self.folder).free
         if free < needed:
             raise ZeuxisError(
-                f"The disk of '{self.folder}' has {free / 1e6:,.0f} MB free and this run needs {needed / 1e6:,.0f} MB: "
+                f"The disk of '{self.folder}' has {free / 1e6:,.0f} MB free and this run "
+                f"needs {needed / 1e6:,.0f} MB: "
                 "make room or choose another folder with --out."
             )
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Keeps a second process from training in the same folder; the hold ends with its process, however that ends."""
+        """Keeps a second process from training in the same folder; the hold ends with its process,
+        however that ends."""
         import fcntl
 
         try:
-            lock = os.open(self.path(".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+            lock = os.open(
+                self.path(".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666
+            )
         except OSError as error:
             raise ZeuxisError(self.cannot_write(".lock", files.reason(error))) from error
         try:
@@ -151,10 +189,16 @@ class Run:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 if error.errno in TAKEN:
-                    sentence = f"Another process is training in '{self.folder}': wait for it, or stop it first."
+                    sentence = (
+                        f"Another process is training in '{self.folder}': wait "
+                        "for it, or stop it first."
+                    )
                     raise ZeuxisError(sentence) from error
                 reason = files.reason(error)
-                sentence = f"The file system of '{self.folder}' has no locks ({reason}): start no second training in it."
+                sentence = (
+                    f"The file system of '{self.folder}' has no locks ({reason}): "
+                    "start no second training in it."
+                )
                 console.print(sentence, markup=False, soft_wrap=True)
             self.begun = self.path("config.json").exists()
             yield
@@ -168,7 +212,9 @@ class Run:
     def read_json(self, name: str) -> dict[str, Any]:
         return files.read_json(self.path(name))
 
-    def write_tensors(self, name: str, tensors: dict[str, Tensor], about: dict[str, Any] | None = None) -> None:
+    def write_tensors(
+        self, name: str, tensors: dict[str, Tensor], about: dict[str, Any] | None = None
+    ) -> None:
         """Writes tensors and a few JSON values beside them, as safetensors with a checksum.
 
         Raises:
@@ -177,9 +223,14 @@ class Run:
         ready = {key: t.detach().cpu().contiguous() for key, t in tensors.items()}
         if wrong := not_finite(ready):
             saved = moment(self.saved())
-            kept = f"the last good save, at {saved:,}, is kept" if saved else "nothing was saved before"
+            kept = (
+                f"the last good save, at {saved:,}, is kept"
+                if saved
+                else "nothing was saved before"
+            )
             raise DivergenceError(
-                f"'{wrong}' holds numbers that are not finite, and '{self.path(name)}' was not written; {kept}: "
+                f"'{wrong}' holds numbers that are not finite, and '{self.path(name)}' "
+                f"was not written; {kept}: "
                 "lower the step size, set --training.clip 1 or --training.precision fp32."
             )
         metadata = {"zeuxis": json.dumps({**(about or {}), "sha256": files.UNSEALED})}
@@ -203,12 +254,21 @@ class Run:
                 about = about_of(file)
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except FileNotFoundError as error:
-            raise ZeuxisError(f"'{path}' does not exist: this folder holds no such weights, train or copy them first.") from error
+            raise ZeuxisError(
+                (
+                    f"'{path}' does not exist: this folder holds no such weights, train or "
+                    "copy them first."
+                )
+            ) from error
         except (OSError, SafetensorError, ValueError, RuntimeError, MemoryError) as error:
             reason = files.reason(error)
-            raise ZeuxisError(f"'{path}' is damaged or no safetensors file ({reason}): restore it from a copy.") from error
+            raise ZeuxisError(
+                f"'{path}' is damaged or no safetensors file ({reason}): restore it from a copy."
+            ) from error
         if wrong := not_finite(tensors):
-            raise ZeuxisError(f"'{path}' holds numbers in '{wrong}' that are not finite: restore it from a copy.")
+            raise ZeuxisError(
+                f"'{path}' holds numbers in '{wrong}' that are not finite: restore it from a copy."
+            )
         return tensors, about
 
     def shapes(self, name: str) -> dict[str, tuple[int, ...]]:
@@ -218,10 +278,17 @@ class Run:
             with safe_open(files.require_regular(path), "pt") as file:
                 return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
         except FileNotFoundError as error:
-            raise ZeuxisError(f"'{path}' does not exist: this folder holds no such weights, train or copy them first.") from error
+            raise ZeuxisError(
+                (
+                    f"'{path}' does not exist: this folder holds no such weights, train or "
+                    "copy them first."
+                )
+            ) from error
         except (OSError, SafetensorError, ValueError) as error:
             reason = files.reason(error)
-            raise ZeuxisError(f"'{path}' is damaged or no safetensors file ({reason}): restore it from a copy.") from error
+            raise ZeuxisError(
+                f"'{path}' is damaged or no safetensors file ({reason}): restore it from a copy."
+            ) from error
 
     def saved_images(self) -> int:
         """Images seen (by a policy: steps taken) at the last save, 0 without one."""
@@ -244,7 +311,9 @@ class Run:
         """Appends one line to metrics.jsonl."""
         path = self.path("metrics.jsonl")
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+            descriptor = os.open(
+                path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666
+            )
             with open(descriptor, "a", encoding="utf-8") as file:
                 files.require_regular(path, os.fstat(descriptor))
                 file.write(json.dumps(figures) + "\n")
@@ -252,7 +321,8 @@ class Run:
             raise ZeuxisError(self.cannot_write("metrics.jsonl", files.reason(error))) from error
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The numbers in each line of metrics.jsonl; lines that are cut short or otherwise damaged are left out."""
+        """The numbers in each line of metrics.jsonl; lines that are cut short or otherwise damaged
+        are left out."""
         return [figures for _, figures in self.lines()]
 
     def lines(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -263,23 +333,35 @@ class Run:
                 for line in file:
                     with contextlib.suppress(ValueError):
                         values = files.parse_json(line)
-                        figures = {k: v for k, v in values.items() if is_number(v)} if isinstance(values, dict) else {}
+                        figures = (
+                            {k: v for k, v in values.items() if is_number(v)}
+                            if isinstance(values, dict)
+                            else {}
+                        )
                         when = figures.get("images", figures.get("steps", math.nan))
                         if not math.isnan(when) and line.endswith("\n"):
                             yield line, figures
-        except (OSError, ZeuxisError):  # no figures yet, or something else in their place: no reason to lose the run
+        except (
+            OSError,
+            ZeuxisError,
+        ):  # no figures yet, or something else in their place: no reason to lose the run
             return
 
     def frames(self) -> list[tuple[int, Path]]:
         """Images seen and path of each frame of the film, in order."""
         found = self.path("frames").glob("*.png")
-        return sorted((int(p.stem), p) for p in found if re.fullmatch("[0-9]{1,18}", p.stem) and not p.is_symlink())
+        return sorted(
+            (int(p.stem), p)
+            for p in found
+            if re.fullmatch("[0-9]{1,18}", p.stem) and not p.is_symlink()
+        )
 
     def add_frame(self, images: int, picture: Image.Image) -> None:
         self.write(f"frames/{images:012}.png", lambda path: picture.save(path, "PNG"))
 
     def rewind(self, images: int) -> None:
-        """Takes back reports and frames made after the save that a run resumes from; all of them for -1."""
+        """Takes back reports and frames made after the save that a run resumes from; all of them
+        for -1."""
         kept = [line for line, figures in self.lines() if moment(figures) <= images]
         if kept or os.path.lexists(self.path("metrics.jsonl")):
             self.write("metrics.jsonl", "".join(kept))
@@ -288,7 +370,10 @@ class Run:
             for seen, path in self.frames():
                 if seen > images:
                     path.unlink()
-            for folder in (self.folder, *(self.path(name) for name in FOLDERS if not self.path(name).is_symlink())):
+            for folder in (
+                self.folder,
+                *(self.path(name) for name in FOLDERS if not self.path(name).is_symlink()),
+            ):
                 for partial in folder.glob(".*.partial*"):
                     partial.unlink()
         except OSError as error:
@@ -301,7 +386,8 @@ def not_finite(tensors: dict[str, Tensor]) -> str:
 
 
 def is_finite(t: Tensor) -> bool:
-    """Whether every number is finite. One that is not makes their sum so, which is found in a tenth of the time."""
+    """Whether every number is finite. One that is not makes their sum so, which is found in a tenth
+    of the time."""
     if not (t.is_floating_point() or t.is_complex()):
         return True
     if t.element_size() == 1:  # of 8-bit numbers there are no sums
@@ -320,9 +406,14 @@ def about_of(file: Any) -> dict[str, Any]:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a JSON value is a number that a float can hold; NaN is one, as a figure may be undefined."""
+    """Whether a JSON value is a number that a float can hold; NaN is one, as a figure may be
+    undefined."""
     try:
-        return isinstance(value, int | float) and not isinstance(value, bool) and not math.isinf(float(value))
+        return (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and not math.isinf(float(value))
+        )
     except OverflowError:
         return False
 

@@ -1,4 +1,5 @@
-"""Settings between dataclasses and JSON: what a run folder says of itself, read back with every type and range checked."""
+"""Settings between dataclasses and JSON: what a run folder says of itself, read back with every
+type and range checked."""
 
 from __future__ import annotations
 
@@ -34,14 +35,28 @@ def from_json(kind: type[C], values: Any, where: str) -> C:
         ZeuxisError: A setting is unknown, of the wrong type or outside its range.
     """
     if not isinstance(values, dict):
-        raise ZeuxisError(f"{where} holds no settings of {kind.__name__} but a {type(values).__name__}: it is damaged.")
+        raise ZeuxisError(
+            (
+                f"{where} holds no settings of {kind.__name__} but a "
+                f"{type(values).__name__}: it is damaged."
+            )
+        )
     known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     for name in values:
         if name not in known:
-            raise ZeuxisError(f"{where} has the setting '{name}', which {kind.__name__} of this version of zeuxis does not know.")
+            raise ZeuxisError(
+                (
+                    f"{where} has the setting '{name}', which {kind.__name__} of this "
+                    "version of zeuxis does not know."
+                )
+            )
     try:
         return kind(**checked(kind, values))
     except UsageError as error:
-        raise ZeuxisError(f"{where} holds a setting of {kind.__name__} that cannot be taken: {error}") from error
+        raise ZeuxisError(
+            f"{where} holds a setting of {kind.__name__} that cannot be taken: {error}"
+        ) from error
     except TypeError as error:
-        raise ZeuxisError(f"{where} holds no whole {kind.__name__} ({error}): it is damaged.") from error
+        raise ZeuxisError(
+            f"{where} holds no whole {kind.__name__} ({error}): it is damaged."
+        ) from error

@@ -1,4 +1,5 @@
-"""Models as folders others can share: `save` writes one, `load` opens it, a run folder, or a model that ships with zeuxis."""
+"""Models as folders others can share: `save` writes one, `load` opens it, a run folder, or a model
+that ships with zeuxis."""
 
 from __future__ import annotations
 
@@ -32,7 +33,10 @@ WEIGHTS = ("best.safetensors", "ema.safetensors", "model.safetensors")
 
 def shipped() -> dict[str, Path]:
     """The models that come with zeuxis, by their name `data/model`."""
-    return {str(p.parent.relative_to(SHIPPED)): p.parent for p in sorted(SHIPPED.glob("*/*/config.json"))}
+    return {
+        str(p.parent.relative_to(SHIPPED)): p.parent
+        for p in sorted(SHIPPED.glob("*/*/config.json"))
+    }
 
 
 def describe(model: Model) -> dict[str, Any]:
@@ -41,23 +45,36 @@ def describe(model: Model) -> dict[str, Any]:
     return {
         "zeuxis": version("zeuxis"),
         "model": kind.name,
-        "settings": to_json(model.config),
+        "config": to_json(model.config),
         "spec": to_json(model.spec),
     } | ({} if kind.__module__.startswith("zeuxis.") else {"class": place(kind)})
 
 
 def build(name: str | type[Model], config: Any, spec: Spec, seed: int = 0) -> Model:
-    """A new model whose first weights are a function of the seed; the global generator is left as it was."""
+    """A new model whose first weights are a function of the seed; the global generator is left as
+    it was."""
     kind = model_class(name)
     if not isinstance(config, kind.Config):
-        raise UsageError(f"The model '{kind.name}' takes settings of the type {kind.Config.__name__}, got {config!r}.")
+        raise UsageError(
+            (
+                f"The model '{kind.name}' takes settings of the type {kind.Config.__name__}, "
+                f"got {config!r}."
+            )
+        )
     checked(kind.Config, vars(config))  # for those that do not check themselves when they are made
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return kind(config, spec)
 
 
-def rebuild(name: str, config: Any, spec: Spec, shapes: Mapping[str, tuple[int, ...]], where: str, seed: int = 0) -> Model:
+def rebuild(
+    name: str,
+    config: Any,
+    spec: Spec,
+    shapes: Mapping[str, tuple[int, ...]],
+    where: str,
+    seed: int = 0,
+) -> Model:
     """The same for settings out of a file, which must be those of the weights beside it.
 
     Arguments:
@@ -69,31 +86,53 @@ def rebuild(name: str, config: Any, spec: Spec, shapes: Mapping[str, tuple[int, 
         ZeuxisError: No model can be built from the settings, or one with other weights.
     """
     try:
-        if math.prod(spec.shape) > LARGEST or min(spec.shape, default=0) < 1 or not 0 <= spec.classes <= LARGEST:
-            raise Unfit(f"it names examples of shape {str(spec.shape)[:60]} and {str(spec.classes)[:30]} classes")
+        if (
+            math.prod(spec.shape) > LARGEST
+            or min(spec.shape, default=0) < 1
+            or not 0 <= spec.classes <= LARGEST
+        ):
+            raise Unfit(
+                (
+                    f"it names examples of shape {str(spec.shape)[:60]} and "
+                    f"{str(spec.classes)[:30]} classes"
+                )
+            )
         with bounded(shapes):
             model = build(name, config, spec, seed)
     except UsageError:
         raise
     except Exception as error:  # whatever a constructor says to settings that nobody would give it
         reason = files.reason(error) or type(error).__name__
-        sentence = f"'{where}' does not fit the weights beside it, or is damaged ({reason}): restore both from a copy."
+        sentence = (
+            f"'{where}' does not fit the weights beside it, or is damaged "
+            f"({reason}): restore both from a copy."
+        )
         raise ZeuxisError(sentence) from error
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    wrong = sorted(shapes.keys() ^ expected.keys()) or [key for key in expected if shapes[key] != expected[key]]
+    wrong = sorted(shapes.keys() ^ expected.keys()) or [
+        key for key in expected if shapes[key] != expected[key]
+    ]
     if wrong:
-        raise ZeuxisError(f"'{where}' does not fit the weights beside it ('{wrong[0][:80]}' differs): restore both from a copy.")
+        raise ZeuxisError(
+            (
+                f"'{where}' does not fit the weights beside it ('{wrong[0][:80]}' differs): "
+                "restore both from a copy."
+            )
+        )
     return model
 
 
 @public
-def save(model: Model, folder: str | Path, precision: torch.dtype | None = None, **about: Any) -> Path:
+def save(
+    model: Model, folder: str | Path, precision: torch.dtype | None = None, **about: Any
+) -> Path:
     """Writes a model as config.json and model.safetensors.
 
     Arguments:
         model: What is saved, with the weights it has now.
         folder: Made if need be.
-        precision: Type of the stored weights, as in torch.float16 for half the size; None keeps theirs.
+        precision: Type of the stored weights, as in torch.float16 for half the size; None keeps
+            theirs.
         about: Further entries of config.json.
 
     Raises:
@@ -103,13 +142,20 @@ def save(model: Model, folder: str | Path, precision: torch.dtype | None = None,
     try:
         json.dumps(about)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"config.json holds texts, numbers, lists and dicts only, got {shown(about)}: {error}.") from error
+        raise UsageError(
+            f"config.json holds texts, numbers, lists and dicts only, got {shown(about)}: {error}."
+        ) from error
     run = Run(folder)
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ZeuxisError(f"The folder '{folder}' cannot be made ({error.strerror}): give a writable place.") from error
-    tensors = {k: v.to(precision) if precision and v.is_floating_point() else v for k, v in model.state_dict().items()}
+        raise ZeuxisError(
+            f"The folder '{folder}' cannot be made ({error.strerror}): give a writable place."
+        ) from error
+    tensors = {
+        k: v.to(precision) if precision and v.is_floating_point() else v
+        for k, v in model.state_dict().items()
+    }
     run.write_tensors("model.safetensors", tensors, about)
     run.write_json("config.json", described | about)
     return run.folder
@@ -123,7 +169,11 @@ def resolve(name: str | Path) -> Path:
     if str(name) in known:
         return known[str(name)]
     near = difflib.get_close_matches(str(name), known, 1, 0.5)
-    hint = f"did you mean {near[0]}?" if near else f"the shipped models are {', '.join(known) or 'none'}."
+    hint = (
+        f"did you mean {near[0]}?"
+        if near
+        else f"the shipped models are {', '.join(known) or 'none'}."
+    )
     raise UsageError(f"'{name}' is neither a folder nor a model that ships with zeuxis; {hint}")
 
 
@@ -132,8 +182,10 @@ def load(name: str | Path, weights: str = "", device: str = "cpu") -> Model:
     """A model ready for use, in eval mode with its best or averaged weights.
 
     Arguments:
-        name: A run folder, a folder that `save` wrote, or a shipped model's name, as in `mnist/dcgan`.
-        weights: The file to take them from, by default the best, else the averaged, else the newest.
+        name: A run folder, a folder that `save` wrote, or a shipped model's name, as in
+            `mnist/dcgan`.
+        weights: The file to take them from, by default the best, else the averaged, else the
+            newest.
         device: Where the model goes.
 
     Raises:
@@ -142,19 +194,33 @@ def load(name: str | Path, weights: str = "", device: str = "cpu") -> Model:
     run, place_for = Run.open(resolve(name)), device_named(device)
     about, where = run.read_json("config.json"), str(run.path("config.json"))
     if "algorithm" in about:
-        raise UsageError(f"'{name}' is a policy and makes no images: see it with zeuxis play, or load it with zeuxis.rl.load_policy.")
-    for key in ("model", "settings", "spec"):
+        raise UsageError(
+            (
+                f"'{name}' is a policy and makes no images: see it with zeuxis play, or load "
+                "it with zeuxis.rl.load_policy."
+            )
+        )
+    for key in ("model", "config", "spec"):
         if key not in about:
-            raise ZeuxisError(f"'{where}' has no entry '{key}': it is damaged or was not written by zeuxis.")
+            raise ZeuxisError(
+                f"'{where}' has no entry '{key}': it is damaged or was not written by zeuxis."
+            )
     kind = model_class(str(about["model"]), str(about.get("class", "")))
     spec = from_json(Spec, about["spec"], where)
     file = weights or usual_file(run)
-    model = rebuild(kind.name, from_json(kind.Config, about["settings"], where), spec, run.shapes(file), where)
+    model = rebuild(
+        kind.name, from_json(kind.Config, about["config"], where), spec, run.shapes(file), where
+    )
     tensors, _ = run.read_tensors(file)
     expected = model.state_dict()
     tensors = {key: value.to(expected[key].dtype) for key, value in tensors.items()}
     if wrong := not_finite(tensors):  # in the model's own precision
-        raise ZeuxisError(f"'{run.path(file)}' holds numbers in '{wrong}' that are not finite: restore it from a copy.")
+        raise ZeuxisError(
+            (
+                f"'{run.path(file)}' holds numbers in '{wrong}' that are not finite: restore "
+                "it from a copy."
+            )
+        )
     model.load_state_dict(tensors)
     return model.to(place_for).eval().requires_grad_(False)
 
@@ -187,11 +253,21 @@ def start_from(model: Model, name: str | Path) -> None:
     """
     other = load(name)
     if other.name != model.name:
-        raise UsageError(f"--training.start names '{name}', a model of kind {other.name}, for one of kind {model.name}: give such a one.")
+        raise UsageError(
+            (
+                f"--training.start names '{name}', a model of kind {other.name}, for one of "
+                f"kind {model.name}: give such a one."
+            )
+        )
     mine, theirs = model.state_dict(), other.state_dict()
-    wrong = sorted(mine.keys() ^ theirs.keys()) or [k for k in mine if mine[k].shape != theirs[k].shape]
+    wrong = sorted(mine.keys() ^ theirs.keys()) or [
+        k for k in mine if mine[k].shape != theirs[k].shape
+    ]
     if wrong:
         raise UsageError(
-            f"'{name}' was trained with other layers ('{wrong[0]}' differs): give one of the same --model settings and image size."
+            (
+                f"'{name}' was trained with other layers ('{wrong[0]}' differs): give one of "
+                "the same --model settings and image size."
+            )
         )
     model.load_state_dict(theirs)

@@ -1,4 +1,5 @@
-"""zeuxis ablation: Improved GAN with one technique left out at a time, as in the paper's table of Inception scores."""
+"""zeuxis ablation: Improved GAN with one technique left out at a time, as in the paper's table of
+Inception scores."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from rich.table import Table
 
 from ..checkpoints.run_folder import Run
 from ..checkpoints.weights import load
-from ..data.config import Source
+from ..data.config import DataConfig
 from ..errors import UsageError
 from ..evaluation.features.feature_network import feature_network
 from ..evaluation.record import write_record
@@ -21,11 +22,12 @@ from ..evaluation.sample_quality import Quality, evaluate
 from ..experiments.train import resume, start
 from ..gan.improved import ImprovedGANConfig
 from ..progress import console, out
-from ..ranges import Count, CountOrNone, Seed, Settings, SizeOrNone
+from ..ranges import BaseConfig, Count, CountOrNone, Seed, SizeOrNone
 from ..recipes import recipes
 from .provenance import training_of
 
-# row: what is changed, the paper's name for it, and its Inception score in table 3 (CIFAR-10, 50,000 samples)
+# row: what is changed, the paper's name for it, and its Inception score in table 3 (CIFAR-10,
+# 50,000 samples)
 ROWS: dict[str, tuple[dict[str, Any], str, str]] = {
     "all": ({}, "our methods", "8.09 ± .07"),
     "no-virtual": ({"virtual": 0}, "-VBN+BN", "7.54 ± .07"),
@@ -37,9 +39,10 @@ ROWS: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @dataclass(frozen=True)
-class Ablation(Settings, flags="--"):
-    """Trains the model with minibatch discrimination (MBF), labels (L), label smoothing (LS) and virtual batch normalisation (VBN),
-    and again with each left out, and scores their samples. Rows that are done already are not trained again."""
+class Ablation(BaseConfig, flags="--"):
+    """Trains the model with minibatch discrimination (MBF), labels (L), label smoothing (LS) and
+    virtual batch normalization (VBN), and again with each left out, and scores their samples. Rows
+    that are done already are not trained again."""
 
     data: str = "cifar10"
     """What --data of train takes."""
@@ -68,7 +71,9 @@ class Ablation(Settings, flags="--"):
 def main(words: Sequence[str]) -> None:
     wish = tyro.cli(Ablation, args=words, prog="zeuxis ablation")
     if unknown := [row for row in wish.rows if row not in ROWS]:
-        raise UsageError(f"There is no row '{unknown[0]}' in the ablation: the rows are {', '.join(ROWS)}.")
+        raise UsageError(
+            f"There is no row '{unknown[0]}' in the ablation: the rows are {', '.join(ROWS)}."
+        )
     if not wish.rows:
         raise UsageError("An ablation needs a row: give --rows.")
     began, found = time.monotonic(), {}
@@ -76,23 +81,56 @@ def main(words: Sequence[str]) -> None:
     if name not in recipes():
         raise UsageError(f"There is no recipe {name}: give mnist, cifar10 or svhn.")
     recipe = recipes()[name]
-    settings = replace(recipe.settings, virtual=100, smoothing=0.75, width=wish.width, generator_width=wish.generator_width)
-    training = replace(recipe.training, seed=wish.seed, images=wish.images or recipe.training.images)
-    source = Source(wish.data, recipe.size, labels_per_class=recipe.labels_per_class, label_seed=wish.seed)
+    config = replace(
+        recipe.config,
+        virtual=100,
+        smoothing=0.75,
+        width=wish.width,
+        generator_width=wish.generator_width,
+    )
+    training = replace(
+        recipe.training, seed=wish.seed, images=wish.images or recipe.training.images
+    )
+    source = DataConfig(
+        wish.data, recipe.size, labels_per_class=recipe.labels_per_class, label_seed=wish.seed
+    )
     test = source.load("test")
     network = feature_network(wish.network or None, test.spec.name)
     for row in wish.rows:
         folder = Path(wish.out) / f"seed{wish.seed}-{row}"
-        trained(folder, replace(settings, **ROWS[row][0]), training, source, name)
-        found[row] = evaluate(load(folder_of(folder)), test, n=wish.n, network=network, seed=wish.seed, split="test")
-        console.print(f"{row}: score {found[row].fake.score:.2f}, Fréchet distance {found[row].fake.frechet:.1f}", markup=False)
+        trained(folder, replace(config, **ROWS[row][0]), training, source, name)
+        found[row] = evaluate(
+            load(folder_of(folder)), test, n=wish.n, network=network, seed=wish.seed, split="test"
+        )
+        console.print(
+            (
+                f"{row}: score {found[row].fake.score:.2f}, Fréchet distance "
+                f"{found[row].fake.frechet:.1f}"
+            ),
+            markup=False,
+        )
     out.print(table(found))
     if wish.record:
         figures = {row: quality.as_dict() for row, quality in found.items()}
-        paper = "Inception scores of table 3: " + ", ".join(f"{name} {score}" for _, name, score in ROWS.values())
+        paper = "Inception scores of table 3: " + ", ".join(
+            f"{name} {score}" for _, name, score in ROWS.values()
+        )
         seconds = time.monotonic() - began
-        runs = {"training": [training_of(Run.open(folder_of(Path(wish.out) / f"seed{wish.seed}-{row}"))) for row in wish.rows]}
-        path = write_record(wish.record, figures, seconds=seconds, seed=wish.seed, paper=paper, note=wish.note, **runs)
+        runs = {
+            "training": [
+                training_of(Run.open(folder_of(Path(wish.out) / f"seed{wish.seed}-{row}")))
+                for row in wish.rows
+            ]
+        }
+        path = write_record(
+            wish.record,
+            figures,
+            seconds=seconds,
+            seed=wish.seed,
+            paper=paper,
+            note=wish.note,
+            **runs,
+        )
         out.print(f"Record: {path}", markup=False, soft_wrap=True)
 
 
@@ -101,11 +139,13 @@ def folder_of(place: Path) -> Path:
     return next(iter(sorted(place.glob("[0-9]*"))), place)
 
 
-def trained(place: Path, settings: ImprovedGANConfig, training: Any, source: Source, recipe: str) -> None:
+def trained(
+    place: Path, config: ImprovedGANConfig, training: Any, source: DataConfig, recipe: str
+) -> None:
     """Trains a row to its end, going on with what there is."""
     folder = folder_of(place)
     if folder == place:
-        start("improved-gan", settings, training, source, place, recipe)
+        start("improved-gan", config, training, source, place, recipe)
     elif Run.open(folder).saved_images() < training.images:
         resume(folder, training.images)
 
@@ -113,14 +153,35 @@ def trained(place: Path, settings: ImprovedGANConfig, training: Any, source: Sou
 def table(found: dict[str, Quality]) -> Table:
     """The rows with the paper's scores beside them."""
     first = next(iter(found.values()))
-    title = f"{first.data}: {first.n_fake:,} samples, features of {first.network} ({first.network_hash})"
-    shown = Table("", "score", "Fréchet", "precision", "recall", "Inception score, CIFAR-10 (paper)", title=title, title_justify="left")
+    title = (
+        f"{first.data}: {first.n_fake:,} samples, features of {first.network} "
+        f"({first.network_hash})"
+    )
+    shown = Table(
+        "",
+        "score",
+        "Fréchet",
+        "precision",
+        "recall",
+        "Inception score, CIFAR-10 (paper)",
+        title=title,
+        title_justify="left",
+    )
     floor = first.floor
     if floor:
-        shown.add_row("real images", *(f"{v:.2f}" for v in (floor.score, floor.frechet, floor.precision, floor.recall)), "11.24 ± .12")
+        shown.add_row(
+            "real images",
+            *(f"{v:.2f}" for v in (floor.score, floor.frechet, floor.precision, floor.recall)),
+            "11.24 ± .12",
+        )
     for row, quality in found.items():
         s = quality.fake
         shown.add_row(
-            row, f"{s.score:.2f} ± {s.score_spread:.2f}", f"{s.frechet:.1f}", f"{s.precision:.2f}", f"{s.recall:.2f}", ROWS[row][1]
+            row,
+            f"{s.score:.2f} ± {s.score_spread:.2f}",
+            f"{s.frechet:.1f}",
+            f"{s.precision:.2f}",
+            f"{s.recall:.2f}",
+            ROWS[row][1],
         )
     return shown

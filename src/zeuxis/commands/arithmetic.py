@@ -1,4 +1,5 @@
-"""zeuxis arithmetic: the mean code of some samples, minus that of others, plus that of others again."""
+"""zeuxis arithmetic: the mean code of some samples, minus that of others, plus that of others
+again."""
 
 from __future__ import annotations
 
@@ -13,14 +14,15 @@ from ..capabilities import CanDecode
 from ..checkpoints.weights import load
 from ..errors import UsageError
 from ..model import require
-from ..ranges import CountOrNone, Few, Seed, Settings, Weight
+from ..ranges import BaseConfig, CountOrNone, Few, Seed, Weight
 from ..visual.grid import equation, save
 
 
 @dataclass(frozen=True)
-class Arithmetic(Settings, flags="--"):
-    """Draws G(mean of PLUS - mean of MINUS + mean of THEN) with eight neighbours. First look at `zeuxis sample MODEL --numbers`
-    and choose three or more numbers for each concept; use the same seed and n here."""
+class Arithmetic(BaseConfig, flags="--"):
+    """Draws G(mean of PLUS - mean of MINUS + mean of THEN) with eight neighbors. First look at
+    `zeuxis sample MODEL --numbers` and choose three or more numbers for each concept; use the same
+    seed and n here."""
 
     model: tyro.conf.Positional[str]
     """A run folder, or a shipped model's name as in mnist/dcgan."""
@@ -35,7 +37,7 @@ class Arithmetic(Settings, flags="--"):
     seed: Seed = 0
     """Seed of the numbered sheet."""
     width: Weight = 0.25
-    """How far the neighbours lie from the result, in each number of the code."""
+    """How far the neighbors lie from the result, in each number of the code."""
     out: str = "arithmetic.png"
     """Where the picture goes."""
 
@@ -45,7 +47,12 @@ def main(words: Sequence[str]) -> None:
     for name in ("plus", "minus", "then"):
         for number in getattr(wish, name):
             if not 0 <= number < wish.n:
-                raise UsageError(f"--{name} names sample {number}, expected 0 to {wish.n - 1}: see zeuxis sample MODEL --numbers.")
+                raise UsageError(
+                    (
+                        f"--{name} names sample {number}, expected 0 to {wish.n - 1}: see "
+                        "zeuxis sample MODEL --numbers."
+                    )
+                )
     model = require(load(wish.model), CanDecode, "do arithmetic on codes")
     codes = model.prior(wish.n, generator=torch.Generator().manual_seed(wish.seed))
     terms = [codes[list(getattr(wish, name))] for name in ("plus", "minus", "then")]

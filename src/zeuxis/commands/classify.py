@@ -21,7 +21,7 @@ from rich.table import Column, Table
 from .. import files
 from ..checkpoints.run_folder import Run
 from ..checkpoints.weights import load, resolve, shipped
-from ..data.config import Source
+from ..data.config import DataConfig
 from ..data.dataset import Dataset, Spec
 from ..data.images import read, spread
 from ..data.reading import contents
@@ -31,7 +31,7 @@ from ..evaluation.images import Images, check_split
 from ..evaluation.record import write_record
 from ..experiments.unseen import evaluation_data
 from ..progress import out
-from ..ranges import Count, CountOrNone, Settings
+from ..ranges import BaseConfig, Count, CountOrNone
 from ..visual.grid import numbered, save
 from .provenance import training_of
 
@@ -39,17 +39,21 @@ LIGHT_ON_DARK = ("mnist", "fashion-mnist")
 
 
 @dataclass(frozen=True)
-class Classify(Settings, flags="--"):
-    """Gives images their class with its probability, or a labelled set its errors and confusion table. Several models are an ensemble:
-    zeuxis classify RUN RUN ... IMAGE ..., or zeuxis classify RUN RUN ... --data mnist. A member trained elsewhere can be given by what
-    it said, the file of --csv: zeuxis classify RUN a.csv.gz b.csv.gz --data mnist."""
+class Classify(BaseConfig, flags="--"):
+    """Gives images their class with its probability, or a labeled set its errors and confusion
+    table. Several models are an ensemble: zeuxis classify RUN RUN ... IMAGE ..., or zeuxis classify
+    RUN RUN ... --data mnist. A member trained elsewhere can be given by what it said, the file of
+    --csv: zeuxis classify RUN a.csv.gz b.csv.gz --data mnist."""
 
     words: tyro.conf.Positional[tuple[str, ...]]
-    """One or more run folders, shipped models (as mnist/improved-gan) or files of --csv, then image files or folders of them."""
+    """One or more run folders, shipped models (as mnist/improved-gan) or files of --csv, then image
+    files or folders of them."""
     data: str = ""
-    """Classify a data set instead of image files, as --data of train takes it: its errors, with a table of what was taken for what."""
+    """Classify a data set instead of image files, as --data of train takes it: its errors, with a
+    table of what was taken for what."""
     split: str = "test"
-    """Which part of it: test (of a set with one part the images that were not trained on), train or held-out."""
+    """Which part of it: test (of a set with one part the images that were not trained on), train or
+    held-out."""
     labels: str | None = None
     """A CSV of file and label, for a folder given as --data."""
     n: CountOrNone = 0
@@ -59,9 +63,11 @@ class Classify(Settings, flags="--"):
     invert: bool = False
     """Turn images into their negative first: models of digits know light strokes on dark."""
     csv: str = ""
-    """Write class and all probabilities of each image to this file; packed, if its name ends in .gz."""
+    """Write class and all probabilities of each image to this file; packed, if its name ends in
+    .gz."""
     mistakes: str = ""
-    """Draw the images of --data that are classified wrongly, surest first, each with what it is and what it was taken for."""
+    """Draw the images of --data that are classified wrongly, surest first, each with what it is and
+    what it was taken for."""
     weights: str = ""
     """Which file of the folders to take the weights from."""
     record: str = ""
@@ -84,31 +90,55 @@ def main(words: Sequence[str]) -> None:
         given = f", got only '{wish.words[0]}'" if wish.words else ""
         raise UsageError(f"Name the model first, a run folder or one of {known}{given}.")
     if bool(files) == bool(wish.data):
-        raise UsageError("Give either image files after the model, or a set with --data." + (" Got both." if files else ""))
+        raise UsageError(
+            "Give either image files after the model, or a set with --data."
+            + (" Got both." if files else "")
+        )
     if tables and not wish.data:
-        raise UsageError(f"'{tables[0]}' holds what a member said of a set: name the set with --data.")
+        raise UsageError(
+            f"'{tables[0]}' holds what a member said of a set: name the set with --data."
+        )
     for option in ("record", "mistakes"):
         if getattr(wish, option) and not wish.data:
-            raise UsageError(f"--{option} needs a labelled set: give one with --data.")
+            raise UsageError(f"--{option} needs a labeled set: give one with --data.")
     models = agreeing([load(name, wish.weights) for name in names]) if names else []
     if wish.data:
         if names:
-            data, used = evaluation_data(names, wish.data, wish.split, labels=wish.labels, limit=wish.n or None)
+            data, used = evaluation_data(
+                names, wish.data, wish.split, labels=wish.labels, limit=wish.n or None
+            )
         else:
-            data = Source(wish.data, labels=wish.labels, limit=wish.n or None).load(wish.split)
+            data = DataConfig(wish.data, labels=wish.labels, limit=wish.n or None).load(wish.split)
             used = Images(str(data.facts.get("part", wish.split)), len(data), len(data))
         classes = named((models[0] if models else data).spec)
-        found, chances = score(models, data, split=used.split, told=[told(table, classes) for table in tables])
+        found, chances = score(
+            models, data, split=used.split, told=[told(table, classes) for table in tables]
+        )
         out.print(found.confusion())
         if wish.mistakes:
-            out.print(str(save(mistaken(data, chances, classes), wish.mistakes)), markup=False, soft_wrap=True)
+            out.print(
+                str(save(mistaken(data, chances, classes), wish.mistakes)),
+                markup=False,
+                soft_wrap=True,
+            )
         where = [str(i) for i in (range(len(data)) if data.rows is None else data.rows.tolist())]
         if wish.record:
             runs = [Run.open(resolve(name)) for name in names]
-            settings = [run.read_json("config.json")["settings"] for run in runs]
-            more = {"training": [*map(training_of, runs), *map(fingerprint, tables)], "settings": settings} | used.as_dict()
+            config = [run.read_json("config.json")["config"] for run in runs]
+            more = {
+                "training": [*map(training_of, runs), *map(fingerprint, tables)],
+                "config": config,
+            } | used.as_dict()
             seconds = time.monotonic() - began
-            path = write_record(wish.record, found.as_dict(), seconds=seconds, seed=0, paper=wish.paper, note=wish.note, **more)
+            path = write_record(
+                wish.record,
+                found.as_dict(),
+                seconds=seconds,
+                seed=0,
+                paper=wish.paper,
+                note=wish.note,
+                **more,
+            )
             out.print(f"Record: {path}", markup=False, soft_wrap=True)
     else:
         paths, classes = spread(files), named(models[0].spec)
@@ -116,7 +146,13 @@ def main(words: Sequence[str]) -> None:
         chances, where = classify(models, x), [str(p) for p in paths]
         out.print(listing(where, chances, classes, wish.top))
         if models[0].spec.name in LIGHT_ON_DARK and not wish.invert and (bright := rim(x)):
-            out.print(f"Images with a bright background: {bright}; the model knows light on dark, so try --invert.", markup=False)
+            out.print(
+                (
+                    f"Images with a bright background: {bright}; the model knows light on "
+                    "dark, so try --invert."
+                ),
+                markup=False,
+            )
     if wish.csv:
         print(written(wish.csv, where, chances, classes))
 
@@ -143,25 +179,38 @@ def listing(where: Sequence[str], chances: torch.Tensor, classes: Sequence[str],
     top = min(top, len(classes))
     head = [Column("image", overflow="fold")]
     for i in range(top):
-        head += [Column("class" if i == 0 else f"{i + 1}.", no_wrap=True), Column("probability" if i == 0 else "", justify="right")]
+        head += [
+            Column("class" if i == 0 else f"{i + 1}.", no_wrap=True),
+            Column("probability" if i == 0 else "", justify="right"),
+        ]
     table = Table(*head)
     for name, row in zip(where, chances, strict=True):
         values, index = row.topk(top)
-        cells = [cell for k, p in zip(index.tolist(), values.tolist(), strict=True) for cell in (classes[k], f"{p:.1%}")]
+        cells = [
+            cell
+            for k, p in zip(index.tolist(), values.tolist(), strict=True)
+            for cell in (classes[k], f"{p:.1%}")
+        ]
         table.add_row(name, *cells)
     return table
 
 
-def mistaken(data: Dataset, chances: torch.Tensor, classes: Sequence[str], most: int = 120) -> Image.Image:
+def mistaken(
+    data: Dataset, chances: torch.Tensor, classes: Sequence[str], most: int = 120
+) -> Image.Image:
     """A sheet of wrongly classified images, surest first."""
     assert data.labels is not None
     labels = data.labels.cpu()
     sure, guess = chances.max(1)
     wrong = torch.nonzero((guess != labels) & (labels >= 0))[:, 0]
     if not len(wrong):
-        raise UsageError("No image was classified wrongly: there is no picture of mistakes to draw.")
+        raise UsageError(
+            "No image was classified wrongly: there is no picture of mistakes to draw."
+        )
     wrong = wrong[sure[wrong].argsort(descending=True)][:most]
-    texts = [f"{classes[int(labels[i])][:4]} > {classes[int(guess[i])][:4]}" for i in wrong.tolist()]
+    texts = [
+        f"{classes[int(labels[i])][:4]} > {classes[int(guess[i])][:4]}" for i in wrong.tolist()
+    ]
     return numbered(data.batch(wrong)[0].cpu(), 12, texts)
 
 
@@ -176,7 +225,9 @@ def written(out: str, where: Sequence[str], chances: torch.Tensor, classes: Sequ
     if path.suffix == ".gz":
 
         def pack(partial: Path) -> None:
-            partial.write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))  # no time stamp: equal tables are equal files
+            partial.write_bytes(
+                gzip.compress(text.getvalue().encode(), mtime=0)
+            )  # no time stamp: equal tables are equal files
 
         return files.write(path, pack)
     return files.write(path, text.getvalue())
@@ -190,16 +241,31 @@ def told(table: str, classes: Sequence[str]) -> torch.Tensor:
         head, *rows = csv.reader(io.StringIO(text))
         chances = [[float(p) for p in row[2:]] for row in rows]
     except (OSError, EOFError, zlib.error, ValueError, csv.Error) as error:
-        raise UsageError(f"'{table}' cannot be read as a table of probabilities ({error}): write one with --csv.") from error
+        raise UsageError(
+            f"'{table}' cannot be read as a table of probabilities ({error}): write one with --csv."
+        ) from error
     if head != ["image", "class", *classes]:
         given, expected = ", ".join(head[2:]) or "no classes", ", ".join(classes)
-        raise UsageError(f"'{table}' is about {given}, expected the classes {expected}: give a file that --csv wrote for them.")
+        raise UsageError(
+            (
+                f"'{table}' is about {given}, expected the classes {expected}: give a file "
+                "that --csv wrote for them."
+            )
+        )
     for line, row in enumerate(chances, start=2):
         if len(row) != len(classes) or min(row) < 0 or not math.isclose(sum(row), 1, abs_tol=1e-4):
-            raise UsageError(f"Line {line} of '{table}' holds no probabilities of {len(classes)} classes: restore it from a copy.")
+            raise UsageError(
+                (
+                    f"Line {line} of '{table}' holds no probabilities of {len(classes)} "
+                    "classes: restore it from a copy."
+                )
+            )
     return torch.tensor(chances, dtype=torch.float64)
 
 
 def fingerprint(table: str) -> dict[str, str]:
     """What a record tells of a member whose weights are not at hand."""
-    return {"probabilities": Path(table).name, "sha256": hashlib.sha256(Path(table).read_bytes()).hexdigest()}
+    return {
+        "probabilities": Path(table).name,
+        "sha256": hashlib.sha256(Path(table).read_bytes()).hexdigest(),
+    }

@@ -1,4 +1,5 @@
-"""zeuxis codes: what a model's codes mean, read from images and compared with labels, known factors, or slant and width."""
+"""zeuxis codes: what a model's codes mean, read from images and compared with labels, known
+factors, or slant and width."""
 
 from __future__ import annotations
 
@@ -17,27 +18,32 @@ from ..evaluation.record import write_record
 from ..experiments.unseen import evaluation_data
 from ..model import require
 from ..progress import out
-from ..ranges import CountOrNone, Seed, Settings
+from ..ranges import BaseConfig, CountOrNone, Seed
 from .provenance import provenance
 
 
 @dataclass(frozen=True)
-class Codes(Settings, flags="--"):
-    """Reads every code from real images: errors of a category as a classifier, correlations of a continuous code, and how far the
-    codes are disentangled where the factors of the images are known."""
+class Codes(BaseConfig, flags="--"):
+    """Reads every code from real images: errors of a category as a classifier, correlations of a
+    continuous code, and how far the codes are disentangled where the factors of the images are
+    known."""
 
     model: tyro.conf.Positional[str]
     """A run folder of a model with codes."""
     data: str = ""
-    """Images to read codes from, as --data of train takes them; by default the run's own data set."""
+    """Images to read codes from, as --data of train takes them; by default the run's own data
+    set."""
     split: str = "test"
-    """Which part of the data: test (of a set with one part the images that were not trained on), train or held-out."""
+    """Which part of the data: test (of a set with one part the images that were not trained on),
+    train or held-out."""
     n: CountOrNone = 0
     """Images to look at; 0 means all there are."""
     fix: CountOrNone = 10_000
-    """Training images on which the maps from categories to classes are fixed; 0 fixes them on the images looked at."""
+    """Training images on which the maps from categories to classes are fixed; 0 fixes them on the
+    images looked at."""
     drawn: CountOrNone = 10_000
-    """Images drawn from the model to see what can be told of chosen codes and what they do to slant and width; 0 for none."""
+    """Images drawn from the model to see what can be told of chosen codes and what they do to slant
+    and width; 0 for none."""
     seed: Seed = 0
     """Fixes the choice of images and the drawn codes."""
     weights: str = ""
@@ -65,9 +71,23 @@ def main(words: Sequence[str]) -> None:
     if wish.fix and used.split in ("test", "held-out") and data.labels is not None and categories:
         whole, _ = evaluation_data(wish.model, wish.data, "train")
         fix = whole.take(torch.randperm(len(whole), generator=shuffled)[: wish.fix])
-    report = describe_codes(model, data, fix=fix, drawn=wish.drawn, seed=wish.seed, split=used.split)
+    report = describe_codes(
+        model, data, fix=fix, drawn=wish.drawn, seed=wish.seed, split=used.split
+    )
     out.print(report.table())
     if wish.record:
-        more, seconds, figures = provenance(wish.model) | used.as_dict(), time.monotonic() - began, report.as_dict()
-        path = write_record(wish.record, figures, seconds=seconds, seed=wish.seed, paper=wish.paper, note=wish.note, **more)
+        more, seconds, figures = (
+            provenance(wish.model) | used.as_dict(),
+            time.monotonic() - began,
+            report.as_dict(),
+        )
+        path = write_record(
+            wish.record,
+            figures,
+            seconds=seconds,
+            seed=wish.seed,
+            paper=wish.paper,
+            note=wish.note,
+            **more,
+        )
         out.print(f"Record: {path}", markup=False, soft_wrap=True)

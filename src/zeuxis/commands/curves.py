@@ -15,21 +15,23 @@ from ..checkpoints.run_folder import Run
 from ..errors import UsageError
 from ..evaluation.record import write_record
 from ..progress import out
-from ..ranges import Finite, Range, Settings
+from ..ranges import BaseConfig, Finite, Range
 from ..visual.curves import curves, draw
 from ..visual.grid import save
 from .provenance import training_of
 
 
 @dataclass(frozen=True)
-class Curves(Settings, flags="--"):
-    """Compares runs over time: those that differ in their seed alone are taken together as median and quartiles, and each group gets
-    a line in a picture. Groups are named by the settings in which they differ."""
+class Curves(BaseConfig, flags="--"):
+    """Compares runs over time: those that differ in their seed alone are taken together as median
+    and quartiles, and each group gets a line in a picture. Groups are named by the settings in
+    which they differ."""
 
     runs: tyro.conf.Positional[tuple[str, ...]]
     """Run folders, of one kind."""
     of: str = ""
-    """The figure, as the progress lines call it: by default return for policies, else the first of bound, bits/dim, generator."""
+    """The figure, as the progress lines call it: by default return for policies, else the first of
+    bound, bits/dim, generator."""
     above: Finite | None = None
     """Also say when each group's median first reaches this value."""
     out: str = ""
@@ -47,9 +49,13 @@ class Curves(Settings, flags="--"):
 def main(words: Sequence[str]) -> None:
     wish = tyro.cli(Curves, args=words, prog="zeuxis curves")
     if not wish.runs:
-        raise UsageError("No run was given: name at least one run folder, as in zeuxis curves runs/*.")
+        raise UsageError(
+            "No run was given: name at least one run folder, as in zeuxis curves runs/*."
+        )
     if wish.out and Path(wish.out).suffix.lower() not in (".png", ".webp"):
-        raise UsageError(f"The picture '{wish.out}' has another ending than .png or .webp: give one of these.")
+        raise UsageError(
+            f"The picture '{wish.out}' has another ending than .png or .webp: give one of these."
+        )
     began = time.monotonic()
     runs = [Run.open(folder) for folder in wish.runs]
     of = wish.of or usual(runs[0])
@@ -75,10 +81,21 @@ def main(words: Sequence[str]) -> None:
         training = [training_of(run) for run in runs]
         trained = sum(run["seconds"] or 0.0 for run in training)
         abouts = [run.read_json("config.json") for run in runs]
-        settings = [{k: v for k, v in about.items() if k != "task"} for about in abouts]
-        more = {"settings": settings, "training": training, "training seconds": trained}
-        seconds, seeds = time.monotonic() - began, sorted({seed for about in abouts if (seed := seed_of(about)) is not None})
-        path = write_record(wish.record, figures, seconds=seconds, seed=seeds, paper=wish.paper, note=wish.note, **more)
+        config = [{k: v for k, v in about.items() if k != "task"} for about in abouts]
+        more = {"config": config, "training": training, "training seconds": trained}
+        seconds, seeds = (
+            time.monotonic() - began,
+            sorted({seed for about in abouts if (seed := seed_of(about)) is not None}),
+        )
+        path = write_record(
+            wish.record,
+            figures,
+            seconds=seconds,
+            seed=seeds,
+            paper=wish.paper,
+            note=wish.note,
+            **more,
+        )
         out.print(f"Record: {path}", markup=False, soft_wrap=True)
 
 
@@ -92,8 +109,12 @@ def usual(run: Run) -> str:
     """The figure that most would look at."""
     lines = run.metrics()
     known = {key for line in lines for key in line}
-    found = next((name for name in ("return", "bound", "bits/dim", "generator") if name in known), "")
+    found = next(
+        (name for name in ("return", "bound", "bits/dim", "generator") if name in known), ""
+    )
     if not found:
         names = ", ".join(sorted(known)) or "nothing yet"
-        raise UsageError(f"'{run.folder}' has none of the usual figures: choose one with --of from {names}.")
+        raise UsageError(
+            f"'{run.folder}' has none of the usual figures: choose one with --of from {names}."
+        )
     return found

@@ -9,11 +9,11 @@ import tyro
 
 from ..data import check
 from ..errors import DataError, UsageError
-from ..ranges import Settings
+from ..ranges import BaseConfig
 
 
 @dataclass(frozen=True)
-class Check(Settings, flags="--"):
+class Check(BaseConfig, flags="--"):
     """Counts, sizes, channels, classes, corrupt files and duplicates of a data set."""
 
     source: tyro.conf.Positional[str]
@@ -24,10 +24,17 @@ class Check(Settings, flags="--"):
 
 def main(words: Sequence[str]) -> None:
     if not words or words[0] in ("-h", "--help"):
-        print("usage: zeuxis data check SOURCE [--labels CSV]\n\nzeuxis data check --help teaches its options.")
+        print(
+            (
+                "usage: zeuxis data check SOURCE [--labels CSV]\n\nzeuxis data check --help "
+                "teaches its options."
+            )
+        )
         return
     if words[0] != "check":
-        raise UsageError(f"zeuxis data cannot '{words[0]}': it can check, as in zeuxis data check my_folder.")
+        raise UsageError(
+            f"zeuxis data cannot '{words[0]}': it can check, as in zeuxis data check my_folder."
+        )
     wish = tyro.cli(Check, args=words[1:], prog="zeuxis data check")
     report = check(wish.source, labels=wish.labels)
     print(report)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ..errors import UsageError
 from ..progress import out
-from ..ranges import Count, CountOrNone, Seed, Settings, Threads
+from ..ranges import BaseConfig, Count, CountOrNone, Seed, Threads
 from ..rl.imitation.demonstrations import Demonstrations, read_demos, record, writable
 from .evaluate_policy import opened, task_named
 
@@ -25,8 +25,9 @@ POLICY is a policy file or the run folder of a policy. zeuxis demos record --hel
 
 
 @dataclass(frozen=True)
-class Record(Settings, flags="--"):
-    """Lets a policy act and keeps its trajectories: .npz, .safetensors, .hdf5, or a folder in Minari's form; no pickle."""
+class Record(BaseConfig, flags="--"):
+    """Lets a policy act and keeps its trajectories: .npz, .safetensors, .hdf5, or a folder in
+    Minari's form; no pickle."""
 
     policy: tyro.conf.Positional[str]
     """A policy file, or the run folder of a policy."""
@@ -35,9 +36,11 @@ class Record(Settings, flags="--"):
     episodes: Count = 25
     """Trajectories."""
     out: str = ""
-    """Where they go, by default TASK.npz; a name without an ending is a folder that Minari reads."""
+    """Where they go, by default TASK.npz; a name without an ending is a folder that Minari
+    reads."""
     stochastic: bool = False
-    """Draw actions from the policy's law, as the paper's experts did, instead of taking the likeliest."""
+    """Draw actions from the policy's law, as the paper's experts did, instead of taking the
+    likeliest."""
     horizon: CountOrNone = 0
     """Longest episode (steps); 0 takes the task's own limit."""
     workers: Threads = 0
@@ -47,7 +50,7 @@ class Record(Settings, flags="--"):
 
 
 @dataclass(frozen=True)
-class Show(Settings, flags="--"):
+class Show(BaseConfig, flags="--"):
     """What is in a file of demonstrations."""
 
     file: tyro.conf.Positional[str]
@@ -67,7 +70,12 @@ def main(words: Sequence[str]) -> None:
     actor, _, run = opened(wish.policy)
     env, path = task_named(wish.env, run, actor), Path(wish.policy)
     file = writable(wish.out or f"{env.split(':')[-1].replace('/', '-')}.npz")
-    told = {"deterministic": not wish.stochastic, "seed": wish.seed, "workers": max(0, wish.workers), "horizon": wish.horizon}
+    told = {
+        "deterministic": not wish.stochastic,
+        "seed": wish.seed,
+        "workers": max(0, wish.workers),
+        "horizon": wish.horizon,
+    }
     demos = record(actor, env, wish.episodes, **told, policy=path.name)  # type: ignore[arg-type]
     show(demos)
     out.print(f"Written: {demos.save(file)}", markup=False, soft_wrap=True)
@@ -77,18 +85,28 @@ def show(demos: Demonstrations) -> None:
     """Prints counts, returns, and what a column of numbers looks like."""
     r = demos.rollouts
     told = ", ".join(f"{key} {value}" for key, value in demos.about.items())
-    out.print(f"{len(demos)} trajectories, {len(r):,} steps" + (f" ({told})" if told else ""), markup=False, soft_wrap=True)
     out.print(
-        f"return {r.returns.mean():.2f} ± {r.returns.std():.2f} ({r.returns.min():.2f} to {r.returns.max():.2f}), "
-        f"{r.lengths.mean():.0f} steps ({r.lengths.min()} to {r.lengths.max()}), {int(r.terminated.sum())} ended by themselves",
+        f"{len(demos)} trajectories, {len(r):,} steps" + (f" ({told})" if told else ""),
+        markup=False,
+        soft_wrap=True,
+    )
+    out.print(
+        f"return {r.returns.mean():.2f} ± {r.returns.std():.2f} ({r.returns.min():.2f} "
+        f"to {r.returns.max():.2f}), "
+        f"{r.lengths.mean():.0f} steps ({r.lengths.min()} to {r.lengths.max()}), "
+        f"{int(r.terminated.sum())} ended by themselves",
         markup=False,
         soft_wrap=True,
     )
     table = Table("", "mean", "deviation", "least", "greatest")
-    columns = [(f"observation {i}", r.observations[:, i]) for i in range(min(12, r.observations.shape[1]))]
+    columns = [
+        (f"observation {i}", r.observations[:, i]) for i in range(min(12, r.observations.shape[1]))
+    ]
     if demos.discrete:
         found = np.unique(r.actions, return_counts=True)
-        shown = ", ".join(f"{a}: {n / len(r):.1%}" for a, n in list(zip(*found, strict=True))[:MOST])
+        shown = ", ".join(
+            f"{a}: {n / len(r):.1%}" for a, n in list(zip(*found, strict=True))[:MOST]
+        )
         out.print(f"actions {shown}" + (", ..." if len(found[0]) > MOST else ""), markup=False)
     else:
         columns += [(f"action {i}", r.actions[:, i]) for i in range(min(12, r.actions.shape[1]))]
@@ -98,4 +116,6 @@ def show(demos: Demonstrations) -> None:
     constant = int((r.observations.std(0) == 0).sum())
     left = r.observations.shape[1] - 12
     if left > 0 or constant:
-        out.print(f"{r.observations.shape[1]} observed numbers, {constant} of them constant", markup=False)
+        out.print(
+            f"{r.observations.shape[1]} observed numbers, {constant} of them constant", markup=False
+        )

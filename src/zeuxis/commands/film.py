@@ -9,12 +9,12 @@ from pathlib import Path
 import tyro
 
 from ..checkpoints.run_folder import Run
-from ..ranges import Duration, Settings
+from ..ranges import BaseConfig, Duration
 from ..visual.film import write_film
 
 
 @dataclass(frozen=True)
-class Film(Settings, flags="--"):
+class Film(BaseConfig, flags="--"):
     """Joins a run's frames into a film of its learning."""
 
     run: tyro.conf.Positional[str]

@@ -1,4 +1,5 @@
-"""zeuxis interpolate: the way from one given image to another through the codes between, as a sheet or as a film."""
+"""zeuxis interpolate: the way from one given image to another through the codes between, as a sheet
+or as a film."""
 
 from __future__ import annotations
 
@@ -13,22 +14,24 @@ from ..applications.reconstruct import autoencoder, between, columns_of
 from ..checkpoints.weights import load
 from ..data.images import read, spread
 from ..errors import UsageError
-from ..ranges import Duration, FewOrNone, Settings
+from ..ranges import BaseConfig, Duration, FewOrNone
 from ..visual.film import film_of
 from ..visual.grid import enlarged, save
 
 
 @dataclass(frozen=True)
-class Interpolate(Settings, flags="--"):
-    """Encodes images and walks from code to code: zeuxis interpolate RUN a.png b.png. The way follows the great circle where the model's
-    prior is normal, and is straight where it is not; it begins and ends with reconstructions."""
+class Interpolate(BaseConfig, flags="--"):
+    """Encodes images and walks from code to code: zeuxis interpolate RUN a.png b.png. The way
+    follows the great circle where the model's prior is normal, and is straight where it is not; it
+    begins and ends with reconstructions."""
 
     model: tyro.conf.Positional[str]
     """A run folder of a model that encodes and decodes images."""
     images: tyro.conf.Positional[tuple[str, ...]]
     """Two or more image files, or folders of them, in the order of the way."""
     out: str = "interpolation.png"
-    """A sheet with one row from each image to the next (.png), or a film that comes back to the first (.webp, .gif, .mp4)."""
+    """A sheet with one row from each image to the next (.png), or a film that comes back to the
+    first (.webp, .gif, .mp4)."""
     steps: FewOrNone = 0
     """Images from one to the next; 0 means 8 on a sheet, 24 in a film."""
     seconds: Duration = 0.0
@@ -43,7 +46,9 @@ def main(words: Sequence[str]) -> None:
     wish = tyro.cli(Interpolate, args=words, prog="zeuxis interpolate")
     paths = spread(wish.images)
     if len(paths) < 2:
-        raise UsageError(f"A way goes between at least 2 images, got {len(paths)}: name more after the model.")
+        raise UsageError(
+            f"A way goes between at least 2 images, got {len(paths)}: name more after the model."
+        )
     model = autoencoder(load(wish.model, wish.weights), "interpolate between images")
     x = read(paths, model.spec.shape, wish.invert)
     if (path := Path(wish.out)).suffix.lower() in (".webp", ".gif", ".mp4"):
@@ -53,4 +58,16 @@ def main(words: Sequence[str]) -> None:
     steps = wish.steps or 8
     way = between(model, x, steps)
     rows = torch.stack([way[i * steps : (i + 1) * steps + 1] for i in range(len(x) - 1)])
-    print(save(columns_of([("from", x[:-1, None]), ("reconstructed, and the way between", rows), ("to", x[1:, None])], 64), wish.out))
+    print(
+        save(
+            columns_of(
+                [
+                    ("from", x[:-1, None]),
+                    ("reconstructed, and the way between", rows),
+                    ("to", x[1:, None]),
+                ],
+                64,
+            ),
+            wish.out,
+        )
+    )

@@ -27,7 +27,7 @@ from ..data.densities import DENSITIES
 from ..errors import ZeuxisError
 from ..experiments.train_policy import ALGORITHMS
 from ..progress import out
-from ..ranges import Settings
+from ..ranges import BaseConfig
 from ..recipes import recipes
 from ..registry import models
 
@@ -44,7 +44,7 @@ VERBS = {
 
 
 @dataclass(frozen=True)
-class List(Settings, flags="--"):
+class List(BaseConfig, flags="--"):
     """Shows models, recipes, data, shipped models and runs."""
 
     runs: str = "runs"
@@ -58,15 +58,34 @@ def main(words: Sequence[str]) -> None:
         able = [verb for verb, what in VERBS.items() if has(kind, what)]
         table.add_row(name, kind.paper, ", ".join(able))
     out.print(table)
-    table = Table("algorithm", "paper", title="policies: zeuxis train ALGORITHM --env TASK", title_justify="left")
+    table = Table(
+        "algorithm",
+        "paper",
+        title="policies: zeuxis train ALGORITHM --env TASK",
+        title_justify="left",
+    )
     for name, paper in ALGORITHMS.items():
         table.add_row(name, paper)
     out.print(table)
-    table = Table("recipe", "data", "images", "for", title="recipes: zeuxis train MODEL --recipe NAME", title_justify="left")
+    table = Table(
+        "recipe",
+        "data",
+        "images",
+        "for",
+        title="recipes: zeuxis train MODEL --recipe NAME",
+        title_justify="left",
+    )
     for name, recipe in recipes().items():
-        table.add_row(name, recipe.data, f"{recipe.training.images:,}", recipe.target or recipe.note or recipe.source)
+        table.add_row(
+            name,
+            recipe.data,
+            f"{recipe.training.images:,}",
+            recipe.target or recipe.note or recipe.source,
+        )
     out.print(table)
-    table = Table("data", "where", "note", title="data: --data NAME, NAME=PATH or PATH", title_justify="left")
+    table = Table(
+        "data", "where", "note", title="data: --data NAME, NAME=PATH or PATH", title_justify="left"
+    )
     for row in describe_sources():
         table.add_row(*row)
     table.add_row(", ".join(DENSITIES), "computed", "points in the plane, for the density picture")
@@ -75,11 +94,19 @@ def main(words: Sequence[str]) -> None:
     for name in shipped():
         table.add_row(name)
     out.print(table)
-    table = Table("run", "model", "images or steps saved", title=f"runs in '{wish.runs}'", title_justify="left")
+    table = Table(
+        "run",
+        "model",
+        "images or steps saved",
+        title=f"runs in '{wish.runs}'",
+        title_justify="left",
+    )
     for folder in sorted(Path(wish.runs).glob("*/config.json")):
         run = Run(folder.parent)
         try:
-            table.add_row(str(run), str(run.read_json("config.json").get("model")), f"{run.saved_images():,}")
+            table.add_row(
+                str(run), str(run.read_json("config.json").get("model")), f"{run.saved_images():,}"
+            )
         except ZeuxisError:
             table.add_row(str(run), "damaged", "")
     out.print(table)

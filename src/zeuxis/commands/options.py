@@ -45,7 +45,11 @@ def option_for(name: str, value: Any) -> str:
     name = name.replace("_", "-")
     if isinstance(value, bool):
         return f"--{name}" if value else "--{}.no-{}".format(*name.split("."))
-    return f"--{name} {' '.join(map(str, value))}".rstrip() if isinstance(value, list) else f"--{name}={value}"
+    return (
+        f"--{name} {' '.join(map(str, value))}".rstrip()
+        if isinstance(value, list)
+        else f"--{name}={value}"
+    )
 
 
 def is_policy(folder: str) -> bool:

@@ -11,14 +11,14 @@ import tyro
 
 from ..errors import UsageError
 from ..progress import out, track
-from ..ranges import Count, CountOrNone, Duration, Few, Pixels, Seed, Settings
+from ..ranges import BaseConfig, Count, CountOrNone, Duration, Few, Pixels, Seed
 from ..rl.rollouts.rendering import frames
 from ..visual.film import write_film
 from .evaluate_policy import opened, task_named
 
 
 @dataclass(frozen=True)
-class Play(Settings, flags="--"):
+class Play(BaseConfig, flags="--"):
     """Films a policy while it acts; without a screen too, where OpenGL is there."""
 
     policy: tyro.conf.Positional[str]
@@ -47,10 +47,24 @@ def main(words: Sequence[str]) -> None:
     wish = tyro.cli(Play, args=words, prog="zeuxis play")
     actor, _, run = opened(wish.policy)
     env, path = task_named(wish.env, run, actor), Path(wish.policy)
-    film = Path(wish.out) if wish.out else path / "policy.webp" if path.is_dir() else path.with_suffix(".webp")
+    film = (
+        Path(wish.out)
+        if wish.out
+        else path / "policy.webp"
+        if path.is_dir()
+        else path.with_suffix(".webp")
+    )
     if film.suffix not in (".webp", ".gif", ".mp4"):
-        raise UsageError(f"A film is written as .webp, .gif or .mp4, not as '{film.name}': choose one of these.")
-    options = {"episodes": wish.episodes, "steps": wish.steps, "every": wish.every, "seed": wish.seed, "side": wish.side}
+        raise UsageError(
+            f"A film is written as .webp, .gif or .mp4, not as '{film.name}': choose one of these."
+        )
+    options = {
+        "episodes": wish.episodes,
+        "steps": wish.steps,
+        "every": wish.every,
+        "seed": wish.seed,
+        "side": wish.side,
+    }
     seen = frames(actor, env, deterministic=not wish.stochastic, **options)
     expected = wish.episodes * (wish.steps or 1000) // wish.every
     with tempfile.TemporaryDirectory() as folder:
@@ -62,4 +76,6 @@ def main(words: Sequence[str]) -> None:
             image.save(pictures[-1])
         write_film(pictures, film, wish.seconds or len(pictures) / 25)
     earned = ", ".join(f"{total:.1f}" for total in returns)
-    out.print(f"{film}: {len(pictures)} pictures of {env}, return {earned}", markup=False, soft_wrap=True)
+    out.print(
+        f"{film}: {len(pictures)} pictures of {env}, return {earned}", markup=False, soft_wrap=True
+    )

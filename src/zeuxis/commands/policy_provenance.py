@@ -7,21 +7,35 @@ from typing import Any
 
 from ..checkpoints.serialization import to_json
 from ..recipes.policies import cloning, curiosity, imitation
-from ..rl.optimization.on_policy import Learning
+from ..rl.optimization.on_policy import OnPolicyConfig
 from ..rl.optimization.ppo import Proximal
-from ..rl.optimization.trust_region import TrustRegion
+from ..rl.optimization.trust_region import TrustRegionConfig
 
-PARTS = {"training": "learning", "region": "region", "ppo": "proximal", "gail": "gail", "bc": "bc", "vime": "vime"}
+PARTS = {
+    "training": "learning",
+    "region": "region",
+    "ppo": "proximal",
+    "gail": "gail",
+    "bc": "bc",
+    "vime": "vime",
+}
 
 
 def policy_command(about: dict[str, Any]) -> str:
     """The command that trains a run with these settings."""
     algorithm, env = about["algorithm"], about["env"]
-    words = ["zeuxis", "train", algorithm, "--env", env] + (["--demos", Path(about["demos"]).name] if "demos" in about else [])
-    base: dict[str, Any] = {"learning": Learning(optimiser="ppo" if algorithm == "ppo" else "trpo"), "region": TrustRegion()}
+    words = ["zeuxis", "train", algorithm, "--env", env] + (
+        ["--demos", Path(about["demos"]).name] if "demos" in about else []
+    )
+    base: dict[str, Any] = {
+        "learning": OnPolicyConfig(optimizer="ppo" if algorithm == "ppo" else "trpo"),
+        "region": TrustRegionConfig(),
+    }
     base |= {"proximal": Proximal(), "bc": cloning(env)}
     if algorithm in ("gail", "fem", "gtal"):
-        base["gail"], base["learning"], base["region"] = imitation(env, "discriminator" if algorithm == "gail" else algorithm)
+        base["gail"], base["learning"], base["region"] = imitation(
+            env, "discriminator" if algorithm == "gail" else algorithm
+        )
     if algorithm == "vime":
         base["vime"], base["learning"], base["region"] = curiosity(env)
     for given, part in PARTS.items():

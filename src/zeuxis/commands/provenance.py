@@ -1,7 +1,8 @@
-"""Where a model comes from: command, seed, time, length and machine of its training, for the records.
+"""Where a model comes from: command, seed, time, length and machine of its training, for the
+records.
 
-A run that began with other weights (`--training.start`) is a continuation: its command alone does not make the model, so the record
-names the weights and their SHA-256.
+A run that began with other weights (`--training.start`) is a continuation: its command alone does
+not make the model, so the record names the weights and their SHA-256.
 """
 
 from __future__ import annotations
@@ -25,36 +26,41 @@ def provenance(name: str | Path) -> dict[str, Any]:
     """
     run = Run.open(resolve(name))
     about = run.read_json("config.json")
-    return {"training": training_of(run), "settings": about["settings"]}
+    return {"training": training_of(run), "config": about["config"]}
 
 
 def training_of(run: Run) -> dict[str, Any]:
-    """Command, seed, seconds, length and machine of a run's training, None where its folder does not tell.
+    """Command, seed, seconds, length and machine of a run's training, None where its folder does
+    not tell.
 
     Arguments:
         run: The folder of a run, of a policy or of a saved model.
     """
     about, reports = run.read_json("config.json"), run.metrics()
     parts = ("training", "learning", "bc")
-    settings: dict[str, Any] = next((about[part] for part in parts if about.get(part)), {})
+    config: dict[str, Any] = next((about[part] for part in parts if about.get(part)), {})
     last = reports[-1] if reports else {}
-    unit = next((unit for unit in ("images", "steps") if unit in last), "images" if "training" in about else "steps")
+    unit = next(
+        (unit for unit in ("images", "steps") if unit in last),
+        "images" if "training" in about else "steps",
+    )
     found = {
         "command": command_of(about),
-        "seed": settings.get("seed"),
+        "seed": config.get("seed"),
         "seconds": last.get("seconds"),
         unit: last.get(unit),
         "machine": about.get("machine"),
     }
-    if settings.get("start"):
-        found["start"] = about.get("start") or {"weights": settings["start"], "sha256": None}
+    if config.get("start"):
+        found["start"] = about.get("start") or {"weights": config["start"], "sha256": None}
     if "training" in about:
-        found["settings"] = about["training"]
+        found["config"] = about["training"]
     return found | {"last report": last or None}
 
 
 def command_of(about: dict[str, Any]) -> str | None:
-    """The command that trains what a config.json describes; None for a model saved by hand, which no command made."""
+    """The command that trains what a config.json describes; None for a model saved by hand, which
+    no command made."""
     if "algorithm" in about:
         return policy_command(about)
     return training_command(about) if "training" in about else None
@@ -67,20 +73,29 @@ def training_command(about: dict[str, Any]) -> str:
     base: dict[str, Any] = {}
     if name in recipes():
         words += ["--recipe", name.split("/", 1)[1]]
-        base = {"training": to_json(recipes()[name].training), "settings": to_json(recipes()[name].settings)}
-    source = about.get("source", {})
+        base = {
+            "training": to_json(recipes()[name].training),
+            "config": to_json(recipes()[name].config),
+        }
+    source = about.get("data", {})
     data = source.get("data", "")
     if name not in recipes() or data != recipes()[name].data:
         words += ["--data", data.split("=")[0]]
-    given = {"size": recipes()[name].size, "labels_per_class": recipes()[name].labels_per_class} if name in recipes() else {}
+    given = (
+        {"size": recipes()[name].size, "labels_per_class": recipes()[name].labels_per_class}
+        if name in recipes()
+        else {}
+    )
     for key in ("size", "channels", "labels", "limit", "labels_per_class", "label_seed"):
         if source.get(key) and source[key] != given.get(key):
             words.append(f"--{key.replace('_', '-')}={source[key]}")
-    for part, option in (("settings", "model"), ("training", "training")):
+    for part, option in (("config", "model"), ("training", "training")):
         for key, value in about.get(part, {}).items():
             if key == "minutes":  # the images that came of them are there
                 continue
             usual = base.get(part, {}).get(key, value)
-            if value != (list(usual) if isinstance(usual, tuple) else usual):  # a file knows lists only
+            if value != (
+                list(usual) if isinstance(usual, tuple) else usual
+            ):  # a file knows lists only
                 words.append(option_for(f"{option}.{key}", value))
     return " ".join(words)

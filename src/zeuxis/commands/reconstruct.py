@@ -23,14 +23,15 @@ from ..errors import UsageError
 from ..evaluation.images import check_split, phrase
 from ..experiments.unseen import evaluation_data
 from ..progress import out
-from ..ranges import CountOrNone, Few, Seed, Settings
+from ..ranges import BaseConfig, CountOrNone, Few, Seed
 from ..visual.grid import save
 
 
 @dataclass(frozen=True)
-class Reconstruct(Settings, flags="--"):
-    """Encodes images and decodes their codes: a sheet of originals with their reconstructions, and the mean squared error. Give image
-    files, or look at a data set: zeuxis reconstruct RUN IMAGE ..., or zeuxis reconstruct RUN [--data DATA]."""
+class Reconstruct(BaseConfig, flags="--"):
+    """Encodes images and decodes their codes: a sheet of originals with their reconstructions, and
+    the mean squared error. Give image files, or look at a data set: zeuxis reconstruct RUN IMAGE
+    ..., or zeuxis reconstruct RUN [--data DATA]."""
 
     model: tyro.conf.Positional[str]
     """A run folder of a model that encodes and decodes images."""
@@ -39,7 +40,8 @@ class Reconstruct(Settings, flags="--"):
     data: str = ""
     """A data set, as --data of train takes it; by default the run's own."""
     split: str = "test"
-    """Which part of it: test (of a set with one part the images that were not trained on), train or held-out."""
+    """Which part of it: test (of a set with one part the images that were not trained on), train or
+    held-out."""
     n: CountOrNone = 1000
     """Images of the data set that the error is measured on; 0 means all."""
     shown: Few = 32
@@ -69,15 +71,32 @@ def main(words: Sequence[str]) -> None:
             out.print(f"{path}: mean squared error {error:.5f}", markup=False, soft_wrap=True)
         if len(x) > 1:
             out.print(f"mean of {len(x):,} images: {errors.mean().item():.5f}")
-        picture = columns_of([("original", x[:, None]), ("reconstruction", y[:, None])]) if len(x) < 5 else pairs(x, y)
+        picture = (
+            columns_of([("original", x[:, None]), ("reconstruction", y[:, None])])
+            if len(x) < 5
+            else pairs(x, y)
+        )
     else:
         data, used = evaluation_data(wish.model, wish.data, wish.split)
         if data.spec.shape != model.spec.shape:
-            raise UsageError(f"'{data.spec.name}' has images of shape {data.spec.shape} and the model knows {model.spec.shape}.")
+            raise UsageError(
+                (
+                    f"'{data.spec.name}' has images of shape {data.spec.shape} and the model "
+                    f"knows {model.spec.shape}."
+                )
+            )
         if 0 < wish.n < len(data):
-            data = data.take(torch.randperm(len(data), generator=torch.Generator().manual_seed(wish.seed))[: wish.n])
+            data = data.take(
+                torch.randperm(len(data), generator=torch.Generator().manual_seed(wish.seed))[
+                    : wish.n
+                ]
+            )
         found = fidelity(model, data)
-        out.print(f"{data.spec.name}, {found.images:,} {phrase(used.split)}: {found}", markup=False, soft_wrap=True)
+        out.print(
+            f"{data.spec.name}, {found.images:,} {phrase(used.split)}: {found}",
+            markup=False,
+            soft_wrap=True,
+        )
         x = data.batch_of(wish.shown)
         picture = pairs(x, decoded(model, encoded(model, x)))
     out.print(str(save(picture, wish.out)), markup=False, soft_wrap=True)

@@ -1,4 +1,5 @@
-"""zeuxis traverse: each of a model's codes varied with everything else fixed, as a sheet of pictures or as a film."""
+"""zeuxis traverse: each of a model's codes varied with everything else fixed, as a sheet of
+pictures or as a film."""
 
 from __future__ import annotations
 
@@ -14,19 +15,21 @@ from ..capabilities import HasCodes
 from ..checkpoints.weights import load
 from ..errors import UsageError
 from ..model import require
-from ..ranges import Duration, Few, Finite, Range, Seed, Settings
+from ..ranges import BaseConfig, Duration, Few, Finite, Range, Seed
 from ..visual.film import film_of
 from ..visual.grid import save
 
 
 @dataclass(frozen=True)
-class Traverse(Settings, flags="--"):
-    """Varies a code along each row and leaves everything else as it is, so that one sees what the code means."""
+class Traverse(BaseConfig, flags="--"):
+    """Varies a code along each row and leaves everything else as it is, so that one sees what the
+    code means."""
 
     model: tyro.conf.Positional[str]
     """A run folder of a model with codes."""
     out: str = "traverse.png"
-    """A sheet with one panel a code (.png), or a film in which each continuous code goes there and back (.webp, .gif, .mp4)."""
+    """A sheet with one panel a code (.png), or a film in which each continuous code goes there and
+    back (.webp, .gif, .mp4)."""
     code: str = ""
     """Vary only this code, as in "continuous 1"."""
     rows: Few = 10
@@ -34,7 +37,8 @@ class Traverse(Settings, flags="--"):
     columns: Few = 10
     """Values of a continuous code; a categorical one has a column for each category."""
     low: Finite | None = None
-    """Least value of a continuous code; by default of a range twice as wide as the prior's, -2 for a code on (-1, 1)."""
+    """Least value of a continuous code; by default of a range twice as wide as the prior's, -2 for
+    a code on (-1, 1)."""
     high: Finite | None = None
     """Its greatest value."""
     separate: bool = False
@@ -54,15 +58,31 @@ def main(words: Sequence[str]) -> None:
     model = require(load(wish.model, wish.weights), HasCodes, "vary its codes")
     codes = [find(model.codes(), wish.code)] if wish.code else list(model.codes())
     if not codes:
-        raise UsageError(f"'{wish.model}' was trained without codes: train it with --model.continuous or --model.categorical.")
+        raise UsageError(
+            (
+                f"'{wish.model}' was trained without codes: train it with --model.continuous "
+                "or --model.categorical."
+            )
+        )
     out = Path(wish.out)
     if out.suffix.lower() in (".webp", ".gif", ".mp4"):
         swept = [code for code in codes if code.kind == "continuous"] or codes
-        print(film_of(sweep(model, swept, wish.rows, wish.frames, wish.low, wish.high, wish.seed), out, wish.seconds))
+        print(
+            film_of(
+                sweep(model, swept, wish.rows, wish.frames, wish.low, wish.high, wish.seed),
+                out,
+                wish.seconds,
+            )
+        )
         return
-    panels = [sheet(model, code, wish.rows, wish.columns, wish.low, wish.high, wish.seed) for code in codes]
+    panels = [
+        sheet(model, code, wish.rows, wish.columns, wish.low, wish.high, wish.seed)
+        for code in codes
+    ]
     if wish.separate:
         for code, panel in zip(codes, panels, strict=True):
-            print(save(panel, out.with_name(f"{out.stem}-{code.name.replace(' ', '-')}{out.suffix}")))
+            print(
+                save(panel, out.with_name(f"{out.stem}-{code.name.replace(' ', '-')}{out.suffix}"))
+            )
     else:
         print(save(arranged(panels), out))

@@ -14,13 +14,13 @@ from ..applications.interpolate import circular, walk
 from ..capabilities import CanDecode
 from ..checkpoints.weights import load
 from ..model import require
-from ..ranges import Duration, Few, FewOrNone, Range, Seed, Settings
+from ..ranges import BaseConfig, Duration, Few, FewOrNone, Range, Seed
 from ..visual.film import film_of
 from ..visual.grid import grid, save
 
 
 @dataclass(frozen=True)
-class Walk(Settings, flags="--"):
+class Walk(BaseConfig, flags="--"):
     """Walks from code to code; every image on the way should be a plausible one."""
 
     model: tyro.conf.Positional[str]
@@ -48,9 +48,15 @@ def main(words: Sequence[str]) -> None:
     circle = circular(model)
     if Path(wish.out).suffix.lower() in (".webp", ".gif", ".mp4"):
         steps = wish.steps or 24
-        ways = [walk(model.prior(wish.codes, generator=generator), steps, circle, closed=True) for _ in range(wish.walks)]
+        ways = [
+            walk(model.prior(wish.codes, generator=generator), steps, circle, closed=True)
+            for _ in range(wish.walks)
+        ]
         images = [model.decode(way) for way in ways]
-        pictures = (grid(torch.stack(together).cpu(), smallest=256) for together in zip(*images, strict=True))
+        pictures = (
+            grid(torch.stack(together).cpu(), smallest=256)
+            for together in zip(*images, strict=True)
+        )
         print(film_of(pictures, Path(wish.out), wish.seconds))
         return
     steps = wish.steps or 10

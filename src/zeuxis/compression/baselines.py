@@ -1,8 +1,8 @@
 """What the codecs that everybody has need for the same pixels.
 
-PNG (optimised) and WebP (lossless, slowest and smallest) take each image as a file, with the header that every file has: on small images
-headers are much of it. xz (its strongest setting) takes the bare pixels of all images in a row. Black-and-white images get one bit a pixel
-in PNG and for xz.
+PNG (optimized) and WebP (lossless, slowest and smallest) take each image as a file, with the header
+that every file has: on small images headers are much of it. xz (its strongest setting) takes the
+bare pixels of all images in a row. Black-and-white images get one bit a pixel in PNG and for xz.
 """
 
 from __future__ import annotations
@@ -40,11 +40,17 @@ class Rivals:
         """One more image."""
         array, picture = x.numpy(), to_image(x)
         binary = len(array) == 1 and bool(((array == 0) | (array == 255)).all())
-        self.png += size(picture.convert("1", dither=Image.Dither.NONE) if binary else picture, "PNG", optimize=True)
+        self.png += size(
+            picture.convert("1", dither=Image.Dither.NONE) if binary else picture,
+            "PNG",
+            optimize=True,
+        )
         self.fits = self.fits and max(picture.size) <= WEBP_SIDE
         if self.fits:
             self.webp += size(picture, "WEBP", lossless=True, quality=100, method=6)
-        self.xz += len(self.stream.compress(np.packbits(array > 0).tobytes() if binary else array.tobytes()))
+        self.xz += len(
+            self.stream.compress(np.packbits(array > 0).tobytes() if binary else array.tobytes())
+        )
 
     def sizes(self) -> dict[str, int]:
         """Bytes by codec, at the end; WebP only if no image was too large for it."""
@@ -52,8 +58,8 @@ class Rivals:
         return {"PNG": self.png} | ({"WebP": self.webp} if self.fits else {}) | {"xz": self.xz}
 
 
-def size(picture: Image.Image, kind: str, **settings: object) -> int:
+def size(picture: Image.Image, kind: str, **config: object) -> int:
     """Bytes of a picture as a file."""
     file = io.BytesIO()
-    picture.save(file, kind, **settings)
+    picture.save(file, kind, **config)
     return file.tell()

@@ -2,25 +2,30 @@ r"""Lossless coding with a model that has codes: bits-back coding with asymmetri
 
 The stack of bits is a source as well as a sink. Of each image
 
-1. a code z is *popped* with the posterior q(z | x), which takes $-\log_2 q(z|x)$ bits off the stack,
+1. a code z is *popped* with the posterior q(z | x), which takes $-\log_2 q(z|x)$ bits off the
+   stack,
 2. the pixels are pushed with $p(x | z)$,
 3. z is pushed with the prior p(z).
 
-The stack has grown by $-\log_2 p(x|z) - \log_2 p(z) + \log_2 q(z|x)$ bits, whose mean is the negative of the evidence lower bound: the
-code is free but for its divergence from the prior. The decoder pops z with the prior and x with p(x | z), and pushes z back with
-q(z | x), which it knows once it has x: images come back in reverse, and the last of them leaves the initial bits as they were, to the
-last one. That is checked.
+The stack has grown by $-\log_2 p(x|z) - \log_2 p(z) + \log_2 q(z|x)$ bits, whose mean is the
+negative of the evidence lower bound: the code is free but for its divergence from the prior. The
+decoder pops z with the prior and x with p(x | z), and pushes z back with q(z | x), which it knows
+once it has x: images come back in reverse, and the last of them leaves the initial bits as they
+were, to the last one. That is checked.
 
-A number of a code is one of $2^{10}$ bins of equal mass under the prior, so that pushing it with the prior takes exactly 10 bits; the
-decoder network sees the bin's median $\Phi^{-1}((i + 1/2) / 2^{10})$, and the posterior has in each bin the difference of its
-cumulative distribution. Finer bins cost nothing, since bits spent on them are had back.
+A number of a code is one of $2^{10}$ bins of equal mass under the prior, so that pushing it with
+the prior takes exactly 10 bits; the decoder network sees the bin's median $\Phi^{-1}((i + 1/2) /
+2^{10})$, and the posterior has in each bin the difference of its cumulative distribution. Finer
+bins cost nothing, since bits spent on them are had back.
 
-The first images find an empty stack. It is filled with bits that decoder and encoder know (SHAKE-256 of a fixed text), of which those not
-touched are left out of the file; what is used up is spent once a sequence. Images go through the network in groups of `lanes`, which
-multiplies that expense: a sequence of n images has n / 256 lanes, so that it stays at about half a per cent.
+The first images find an empty stack. It is filled with bits that decoder and encoder know
+(SHAKE-256 of a fixed text), of which those not touched are left out of the file; what is used up is
+spent once a sequence. Images go through the network in groups of `lanes`, which multiplies that
+expense: a sequence of n images has n / 256 lanes, so that it stays at about half a per cent.
 
-Sources: Townsend, Bird and Barber, "Practical lossless compression with latent variables using bits back coding", 2019; Hinton and van
-Camp, 1993. Departures: groups of images, and initial bits that are not stored.
+Sources: Townsend, Bird and Barber, "Practical lossless compression with latent variables using bits
+back coding", 2019; Hinton and van Camp, 1993. Departures: groups of images, and initial bits that
+are not stored.
 """
 
 from __future__ import annotations
@@ -68,18 +73,25 @@ class BitsBack:
     def __init__(self, model: Model, precision: Precision, bins: int = BINS) -> None:
         exact, measured = ready(model, precision), ready(model, "single")
         assert isinstance(exact, CanBitsBack) and isinstance(measured, CanBitsBack)
-        self.model, self.measured, self.shape, self.levels = exact, measured, model.spec.shape, exact.levels
+        self.model, self.measured, self.shape, self.levels = (
+            exact,
+            measured,
+            model.spec.shape,
+            exact.levels,
+        )
         self.latent = exact.posterior(torch.zeros(1, *self.shape, dtype=torch.uint8))[0].shape[1]
         count = 2**bins
         self.edges = torch.special.ndtri(torch.arange(count + 1, dtype=torch.float64) / count)
-        self.centres = torch.special.ndtri((torch.arange(count, dtype=torch.float64) + 0.5) / count)
+        self.centers = torch.special.ndtri((torch.arange(count, dtype=torch.float64) + 0.5) / count)
         self.stack, self.prior = constriction().stack, constriction().model.Uniform(count)
 
     def lanes_for(self, n: int) -> int:
         room = max(1, TABLE // (self.model.spec.size * self.levels))
         return max(1, min(n // 256, room))
 
-    def encode(self, x: UInt8[Tensor, "n channels height width"], lanes: int, advance: Advance) -> Coded:
+    def encode(
+        self, x: UInt8[Tensor, "n channels height width"], lanes: int, advance: Advance
+    ) -> Coded:
         """The images' bits, and the initial bits they used up."""
         groups = x.split(lanes)
         start = self.initial(min(lanes, len(x)))
@@ -88,14 +100,16 @@ class BitsBack:
             bins = coder.decode(categorical(), self.posterior(group))
             coder.encode_reverse(self.numbers(group), categorical(), self.pixels(bins, len(group)))
             coder.encode_reverse(bins, self.prior)
-            nats -= self.measured.bound(group, generator=generator).nats.double().sum().item()
+            nats -= self.measured.elbo(group, generator=generator).nats.double().sum().item()
             advance(len(group))
         words = coder.get_compressed()
         same = words[: len(start)] == start[: len(words)]
         kept = int(same.cumprod().sum())
         return Coded(to_bytes(words[kept:]), lanes, kept, nats, 32 * (len(start) - kept))
 
-    def decode(self, coded: Coded, n: int, advance: Advance) -> UInt8[Tensor, "n channels height width"]:
+    def decode(
+        self, coded: Coded, n: int, advance: Advance
+    ) -> UInt8[Tensor, "n channels height width"]:
         """The n images of these bits."""
         start, words = self.initial(min(coded.lanes, n)), to_words(coded.payload)
         if coded.kept > len(start):
@@ -109,7 +123,11 @@ class BitsBack:
             count = min(coded.lanes, n - first)
             bins = coder.decode(self.prior, count * self.latent)
             numbers = coder.decode(categorical(), self.pixels(bins, count))
-            if coder.num_words() < 2:  # an empty stack goes on with zeros; the initial bits see to it that no image empties it
+            if (
+                coder.num_words() < 2
+                # an empty stack goes on with zeros; the initial bits see to it that no image
+                # empties it
+            ):
                 raise DataError("more than its bits can hold")
             group = self.images(numbers, count)
             coder.encode_reverse(bins, categorical(), self.posterior(group))
@@ -120,12 +138,17 @@ class BitsBack:
         return found
 
     def initial(self, lanes: int) -> np.ndarray:
-        """Bits for the codes of the first group, which can take 24 for each number; the last word is 1, as the coder wants it."""
-        words = to_words(hashlib.shake_256(b"zeuxis initial bits").digest(3 * lanes * self.latent // 4 * 4 + 32))
+        """Bits for the codes of the first group, which can take 24 for each number; the last word
+        is 1, as the coder wants it."""
+        words = to_words(
+            hashlib.shake_256(b"zeuxis initial bits").digest(3 * lanes * self.latent // 4 * 4 + 32)
+        )
         words[-1] = 1
         return words
 
-    def posterior(self, x: UInt8[Tensor, "n channels height width"]) -> Float32[np.ndarray, "numbers bins"]:
+    def posterior(
+        self, x: UInt8[Tensor, "n channels height width"]
+    ) -> Float32[np.ndarray, "numbers bins"]:
         """Laws of the bins of every number of the codes, image by image."""
         mean, log_std = (t.double().flatten()[:, None] for t in self.model.posterior(x))
         parts = []
@@ -134,13 +157,17 @@ class BitsBack:
             parts.append(slots(below.diff(dim=1).log_()))
         return np.concatenate(parts)
 
-    def pixels(self, bins: Int32[np.ndarray, "numbers"], n: int) -> Float32[np.ndarray, "pixels levels"]:
+    def pixels(
+        self, bins: Int32[np.ndarray, "numbers"], n: int
+    ) -> Float32[np.ndarray, "pixels levels"]:
         """Laws of all numbers of n images given their codes."""
-        z = self.centres[torch.from_numpy(bins).long()].view(n, self.latent)
+        z = self.centers[torch.from_numpy(bins).long()].view(n, self.latent)
         return slots(self.model.pixels(z.to(next(self.model.parameters()).dtype)).flatten(0, -2))
 
     def numbers(self, x: UInt8[Tensor, "n channels height width"]) -> Int32[np.ndarray, "pixels"]:
         return to_levels(x, self.levels).flatten().int().numpy()
 
-    def images(self, numbers: Int32[np.ndarray, "pixels"], n: int) -> UInt8[Tensor, "n channels height width"]:
+    def images(
+        self, numbers: Int32[np.ndarray, "pixels"], n: int
+    ) -> UInt8[Tensor, "n channels height width"]:
         return to_pixels(torch.from_numpy(numbers).long().view(n, *self.shape), self.levels)

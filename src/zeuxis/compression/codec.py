@@ -1,12 +1,15 @@
 r"""A lossless codec from any model that knows how likely an image is.
 
-A model that gives an image the probability P(x) can write it in $-\log_2 P(x)$ bits, and no code does better on average if images are
-as the model believes. Models that know each number's law given those before it are used with a range coder (`range_coding`), models with
-codes by bits-back coding (`bits_back`), at the price of their bound. Images of any size go through as tiles (`tiles`), in a file that
-proves itself (`container`); `coding` says how numbers that a network computes become the same bits on both sides.
+A model that gives an image the probability P(x) can write it in $-\log_2 P(x)$ bits, and no code
+does better on average if images are as the model believes. Models that know each number's law given
+those before it are used with a range coder (`range_coding`), models with codes by bits-back coding
+(`bits_back`), at the price of their bound. Images of any size go through as tiles (`tiles`), in a
+file that proves itself (`container`); `coding` says how numbers that a network computes become the
+same bits on both sides.
 
-Images are read, coded and written block by block, so that memory does not grow with their number. A block holds whole images and is a
-sequence of its own: bits-back coding spends its initial bits once a block, and what is damaged is known block by block.
+Images are read, coded and written block by block, so that memory does not grow with their number. A
+block holds whole images and is a sequence of its own: bits-back coding spends its initial bits once
+a block, and what is damaged is known block by block.
 """
 
 from __future__ import annotations
@@ -58,16 +61,38 @@ def coder_for(model: Model, precision: Precision) -> Coder:
 
     Raises:
         MissingCapability: The model tells no likelihood that can be coded with.
-        UsageError: It knows no grey or RGB images, or is conditional, so that its laws need every image's class.
+        UsageError: It knows no gray or RGB images, or is conditional, so that its laws need every
+            image's class.
     """
-    if isinstance(model, CanScan | CanBitsBack) and (len(model.spec.shape) != 3 or model.spec.shape[0] not in (1, 3)):
-        raise UsageError(f"This {model.name} knows examples of shape {model.spec.shape}, which are no grey or RGB images.")
+    if isinstance(model, CanScan | CanBitsBack) and (
+        len(model.spec.shape) != 3 or model.spec.shape[0] not in (1, 3)
+    ):
+        raise UsageError(
+            (
+                f"This {model.name} knows examples of shape {model.spec.shape}, which are no "
+                "gray or RGB images."
+            )
+        )
     if getattr(model.config, "conditional", False) or not isinstance(model, CanScan | CanBitsBack):
-        able = sorted(name for name, kind in models().items() if has(kind, CanScan) or has(kind, CanBitsBack))
+        able = sorted(
+            name for name, kind in models().items() if has(kind, CanScan) or has(kind, CanBitsBack)
+        )
         if isinstance(model, CanScan | CanBitsBack):
-            raise UsageError(f"This {model.name} is conditional, and a file of images holds no classes: take one trained without.")
-        raise MissingCapability(f"The model '{model.name}' cannot compress; models that can: {', '.join(able) or 'none yet'}.")
-    return RangeCoder(model, precision) if isinstance(model, CanScan) else BitsBack(model, precision)
+            raise UsageError(
+                (
+                    f"This {model.name} is conditional, and a file of images holds no "
+                    "classes: take one trained without."
+                )
+            )
+        raise MissingCapability(
+            (
+                f"The model '{model.name}' cannot compress; models that can: "
+                f"{', '.join(able) or 'none yet'}."
+            )
+        )
+    return (
+        RangeCoder(model, precision) if isinstance(model, CanScan) else BitsBack(model, precision)
+    )
 
 
 def compress(
@@ -88,7 +113,8 @@ def compress(
         model: A model with `scan`, or with a posterior for bits-back coding.
         originals: The images.
         path: The file; it appears when all of it is written.
-        precision: What the network computes in; "single" is faster, and only the same machine and version decode it.
+        precision: What the network computes in; "single" is faster, and only the same machine and
+            version decode it.
         source: Where the model comes from, for the decoder to find it again.
         weights: Which file of weights it has, if not the one loaded by default.
         check: Decode every block and compare before it is written.
@@ -147,10 +173,23 @@ def compress(
                 coded = coder.encode(x, coder.lanes_for(len(x)), advance)
                 report.seconds += time.monotonic() - began
                 if check and not torch.equal(coder.decode(coded, len(x), lambda more: None), x):
-                    where = f"The image {originals.where(first)}, or one of the {len(images) - 1:,} after it,"
-                    raise ZeuxisError(f"{where} does not decode to what it is, and nothing was written: try --precision double.")
-                names = () if originals.prefix else tuple(originals.name(i) for i in range(first, last))
-                file.section(Block(runs(images), names, first, coded.lanes, coded.kept, digest(images)), coded.payload)
+                    where = (
+                        f"The image {originals.where(first)}, or one of the "
+                        f"{len(images) - 1:,} after it,"
+                    )
+                    raise ZeuxisError(
+                        (
+                            f"{where} does not decode to what it is, and nothing was "
+                            "written: try --precision double."
+                        )
+                    )
+                names = (
+                    () if originals.prefix else tuple(originals.name(i) for i in range(first, last))
+                )
+                file.section(
+                    Block(runs(images), names, first, coded.lanes, coded.kept, digest(images)),
+                    coded.payload,
+                )
                 report.add(images, x, coded)
                 for one in images if compare else []:
                     rivals.add(one)
@@ -165,31 +204,44 @@ def compress(
 def decompress(
     path: str | Path, model: Model, *, numbers: bool = False, large: bool = False
 ) -> Iterator[tuple[str, UInt8[Tensor, "channels height width"]]]:
-    """The images of a file with their names, block by block; a block's images are given out when all of them are proven right.
+    """The images of a file with their names, block by block; a block's images are given out when
+    all of them are proven right.
 
     Arguments:
         path: A file that `compress` wrote. All of it is checked before anything is decoded.
         model: The model it was written with.
-        numbers: Call the images 0.png, 1.png and so on instead of by their names, which are then not checked.
-        large: Decode it, too, if it claims far more pixels than a file of its size is likely to hold.
+        numbers: Call the images 0.png, 1.png and so on instead of by their names, which are then
+            not checked.
+        large: Decode it, too, if it claims far more pixels than a file of its size is likely to
+            hold.
 
     Raises:
-        DataError: The file is damaged, belongs to another model, names images as no file should be named, or decodes to other pixels
-            than were coded.
+        DataError: The file is damaged, belongs to another model, names images as no file should be
+            named, or decodes to other pixels than were coded.
     """
     contents = survey(path, numbers=numbers, large=large)
     header = contents.header
     if (found := fingerprint(model)) != header.fingerprint:
         place = f" (then at '{header.source}')" if header.source else ""
         asked = f"a {header.model} of fingerprint {header.fingerprint[:12]}{place}"
-        raise DataError(f"'{path}' was written with {asked}, and this {model.name} has {found[:12]}: give the same weights with --model.")
+        raise DataError(
+            (
+                f"'{path}' was written with {asked}, and this {model.name} has {found[:12]}: "
+                "give the same weights with --model."
+            )
+        )
     with pinned():
         coder = coder_for(model, header.precision)
     if header.bits != PRECISION or header.shape != model.spec.shape or header.coder != coder.kind:
-        how = f"frequencies of {header.bits} bits, tiles of {header.shape} and the {header.coder} coder"
+        how = (
+            f"frequencies of {header.bits} bits, tiles of {header.shape} and the "
+            f"{header.coder} coder"
+        )
         raise DataError(f"'{path}' has {how}, which this zeuxis does not read for this model.")
     names, expected = contents.names(), iter(contents.blocks)
-    with meter(sum(block.tiles(header.shape) for block in contents.blocks), "decompressing tiles") as advance:
+    with meter(
+        sum(block.tiles(header.shape) for block in contents.blocks), "decompressing tiles"
+    ) as advance:
         for block, payload in sections(path, large):
             if not isinstance(block, Block):
                 continue
@@ -197,7 +249,12 @@ def decompress(
                 raise DataError(f"'{path}' was changed while it was read: start again.")
             count = block.tiles(header.shape)
             if block.lanes > coder.lanes_for(count):
-                raise DataError(f"'{path}' is damaged (a block says {block.lanes:,} lanes): fetch or copy it again.")
+                raise DataError(
+                    (
+                        f"'{path}' is damaged (a block says {block.lanes:,} lanes): fetch or "
+                        "copy it again."
+                    )
+                )
             try:
                 with pinned():
                     x = coder.decode(Coded(payload, block.lanes, block.kept), count, advance)
@@ -206,8 +263,10 @@ def decompress(
             except DataError as error:
                 last = block.first + len(block) - 1
                 raise DataError(
-                    f"'{path}' is whole, but images {block.first} to {last} decode to {error}: it was written by {header.machine} in "
-                    f"{header.precision} precision, and this is {machine()}. Decode it where it was written."
+                    f"'{path}' is whole, but images {block.first} to {last} decode to "
+                    f"{error}: it was written by {header.machine} in "
+                    f"{header.precision} precision, and this is {machine()}. Decode it "
+                    "where it was written."
                 ) from error
             for one in joined(x, block):
                 yield next(names), one
@@ -242,7 +301,9 @@ class Contents:
         for block in self.blocks:
             if self.numbers or not block.names:
                 prefix = "" if self.numbers else self.header.prefix
-                yield from (numbered(prefix, i, total) for i in range(block.first, block.first + len(block)))
+                yield from (
+                    numbered(prefix, i, total) for i in range(block.first, block.first + len(block))
+                )
             else:
                 yield from block.names
 
@@ -266,15 +327,27 @@ def survey(path: str | Path, *, numbers: bool = False, large: bool = False) -> C
     header, blocks = found[0], [about for about in found if isinstance(about, Block)]
     assert isinstance(header, Header)
     if header.images != sum(map(len, blocks)):
-        raise DataError(f"'{path}' is damaged (its parts disagree on the number of images): fetch or copy it again.")
+        raise DataError(
+            (
+                f"'{path}' is damaged (its parts disagree on the number of images): fetch or "
+                "copy it again."
+            )
+        )
     contents = Contents(header, blocks, numbers)
     if numbers:
         return contents
     for name in itertools.chain([f"{header.prefix}0.png"], *(block.names for block in blocks)):
         if wrong := fault(name):
-            raise DataError(f"'{path}' is damaged or not to be trusted: its name {name!r} {wrong}. {INSTEAD}.")
+            raise DataError(
+                f"'{path}' is damaged or not to be trusted: its name {name!r} {wrong}. {INSTEAD}."
+            )
     if any(block.names for block in blocks) and (name := clash(contents.names())):
-        raise DataError(f"'{path}' calls two images {name!r}, or what some systems take for the same. {INSTEAD}.")
+        raise DataError(
+            (
+                f"'{path}' calls two images {name!r}, or what some systems take for the "
+                f"same. {INSTEAD}."
+            )
+        )
     return contents
 
 
@@ -284,12 +357,21 @@ INSTEAD = "Add --numbers (numbers=True) to have its images numbered instead of n
 def require_names(originals: Originals) -> None:
     """Refuses names that `decompress` would not take."""
     total = len(originals)
-    names = [numbered(originals.prefix, 0, total)] if originals.prefix else [originals.name(i) for i in range(total)]
+    names = (
+        [numbered(originals.prefix, 0, total)]
+        if originals.prefix
+        else [originals.name(i) for i in range(total)]
+    )
     for name in names:
         if wrong := fault(name):
             raise UsageError(f"The name {name!r} of an image {wrong}: rename it.")
     if name := clash(names):
-        raise UsageError(f"Two images would both be called '{name}': compress them into two files, or rename one.")
+        raise UsageError(
+            (
+                f"Two images would both be called '{name}': compress them into two files, or "
+                "rename one."
+            )
+        )
 
 
 def require_own(path: Path) -> None:
@@ -297,7 +379,12 @@ def require_own(path: Path) -> None:
     if path.is_file() and path.stat().st_size:
         with open(path, "rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
-                raise UsageError(f"There is a '{path}' already, which `zeuxis compress` did not write: give another place with -o.")
+                raise UsageError(
+                    (
+                        f"There is a '{path}' already, which `zeuxis compress` did not "
+                        "write: give another place with -o."
+                    )
+                )
 
 
 def require_levels(x: UInt8[Tensor, "channels height width"], levels: int, where: str) -> None:
@@ -306,20 +393,32 @@ def require_levels(x: UInt8[Tensor, "channels height width"], levels: int, where
         return
     if levels == 2:
         raise UsageError(
-            f"The model knows only black and white, and the image {where} has greys or colours: add --binarise to turn it black and "
+            f"The model knows only black and white, and the image {where} has grays or "
+            "colors: add --binarize to turn it black and "
             "white first, which is not lossless, or take a model of 256 levels."
         )
-    raise UsageError(f"The model knows {levels} levels of brightness, and the image {where} has others: take a model of 256 levels.")
+    raise UsageError(
+        (
+            f"The model knows {levels} levels of brightness, and the image {where} has "
+            "others: take a model of 256 levels."
+        )
+    )
 
 
 def blocks(originals: Originals, shape: tuple[int, ...], tiles: int) -> Iterator[tuple[int, int]]:
-    """First and last + 1 of the images of each block: as many as make `tiles` tiles, at least one."""
+    """First and last + 1 of the images of each block: as many as make `tiles` tiles, at least
+    one."""
     first = count = 0
     most = BLOCK // math.prod(shape)
     for i in range(len(originals)):
         more = tile_count(originals.shape(i), shape)
         if more > most:
-            raise UsageError(f"The image {originals.where(i)} is too large for one block: cut it into smaller ones.")
+            raise UsageError(
+                (
+                    f"The image {originals.where(i)} is too large for one block: cut it into "
+                    "smaller ones."
+                )
+            )
         if count + more > most:
             yield first, i
             first, count = i, 0
@@ -331,7 +430,10 @@ def blocks(originals: Originals, shape: tuple[int, ...], tiles: int) -> Iterator
 
 def runs(images: list[Tensor]) -> tuple[tuple[int, ...], ...]:
     """Shapes of images in a row: how many, then the shape."""
-    return tuple((len(list(same)), *shape) for shape, same in itertools.groupby(tuple(x.shape) for x in images))
+    return tuple(
+        (len(list(same)), *shape)
+        for shape, same in itertools.groupby(tuple(x.shape) for x in images)
+    )
 
 
 def digest(images: Iterable[Tensor]) -> str:

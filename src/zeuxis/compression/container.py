@@ -11,15 +11,18 @@ sections, each:
   16 bytes                 BLAKE2b of all bytes of the section, and of the digest of the section before it
 ```
 
-Numbers are little-endian. One HEAD gives the model's name, place and fingerprint (SHA-256 of settings and weights), how it computes, and
-the number of images; each BLCK holds whole images, their shapes and names, and a digest of their decoded pixels; DONE counts images and
-blocks and is the end of the file. As each digest covers the one before it, a section that is changed, lost, doubled or moved is noticed,
-and so is a file that was cut off or has bytes behind its end. Nothing is unpickled.
+Numbers are little-endian. One HEAD gives the model's name, place and fingerprint (SHA-256 of
+settings and weights), how it computes, and the number of images; each BLCK holds whole images,
+their shapes and names, and a digest of their decoded pixels; DONE counts images and blocks and is
+the end of the file. As each digest covers the one before it, a section that is changed, lost,
+doubled or moved is noticed, and so is a file that was cut off or has bytes behind its end. Nothing
+is unpickled.
 
-A small file must not cost much memory or time, whoever wrote it. No length is believed before it is compared with the size of the file;
-descriptions that inflate to more than `LARGEST` bytes, blocks of more than `BLOCK` numbers, and files of more than `DENSE` numbers a byte
-are refused before anything is decoded. (Black digits, the densest of what the shipped models code, have 240 numbers a byte.) Who knows
-where a file comes from can lift the last of these limits.
+A small file must not cost much memory or time, whoever wrote it. No length is believed before it is
+compared with the size of the file; descriptions that inflate to more than `LARGEST` bytes, blocks
+of more than `BLOCK` numbers, and files of more than `DENSE` numbers a byte are refused before
+anything is decoded. (Black digits, the densest of what the shipped models code, have 240 numbers a
+byte.) Who knows where a file comes from can lift the last of these limits.
 """
 
 from __future__ import annotations
@@ -46,9 +49,16 @@ MAGIC, VERSION = b"\x89ZX\r\n\x1a\n\0", 1
 FRAME = struct.Struct("<4sII")
 DIGEST = 16
 WORD = 4  # bytes; payloads are whole words
-LARGEST = {b"HEAD": 2**16, b"BLCK": 2**24, b"DONE": 2**16}  # bytes of a section's JSON, far above what is ever written
+LARGEST = {
+    b"HEAD": 2**16,
+    b"BLCK": 2**24,
+    b"DONE": 2**16,
+}  # bytes of a section's JSON, far above what is ever written
 RUNS = 2**16  # runs of images of one shape in a block
-ALL_JSON = 2**24, 4  # bytes of the JSON of all sections: so many, and so many more for each byte of the file
+ALL_JSON = (
+    2**24,
+    4,
+)  # bytes of the JSON of all sections: so many, and so many more for each byte of the file
 BLOCK = 2**29  # numbers of a block's tiles
 DENSE = 2**20, 1024  # numbers of all tiles: so many, and so many more for each byte of the file
 
@@ -61,7 +71,8 @@ class Header:
         zeuxis: Version that wrote the file.
         model: The model's name.
         source: The run folder or shipped model as it was given.
-        weights: Which of its files of weights was asked for; empty for the one that is loaded by default.
+        weights: Which of its files of weights was asked for; empty for the one that is loaded by
+            default.
         fingerprint: SHA-256 of settings and weights.
         coder: How bits are made: "range" or "bits-back".
         precision: What the network computed in.
@@ -146,7 +157,12 @@ class Writer:
         kind = next(name for name, one in KINDS.items() if isinstance(about, one))
         text = json.dumps(dataclasses.asdict(about), separators=(",", ":")).encode()
         if len(text) > LARGEST[kind] or (isinstance(about, Block) and len(about.shapes) > RUNS):
-            raise UsageError(f"A description of {len(text):,} bytes is too long for a file: ask for blocks of fewer tiles.")
+            raise UsageError(
+                (
+                    f"A description of {len(text):,} bytes is too long for a file: ask for "
+                    "blocks of fewer tiles."
+                )
+            )
         head = zlib.compress(text, 9)
         frame = FRAME.pack(kind, len(head), len(body))
         self.digest = link(self.digest, frame, head, body)
@@ -161,7 +177,9 @@ def link(before: bytes, *parts: bytes) -> bytes:
     return total.digest()
 
 
-def sections(path: str | Path, large: bool = False) -> Iterator[tuple[Header | Block | Done, bytes]]:
+def sections(
+    path: str | Path, large: bool = False
+) -> Iterator[tuple[Header | Block | Done, bytes]]:
     """The sections of a file in their order, each checked before it is given out.
 
     Arguments:
@@ -220,20 +238,33 @@ class Reader:
         found = self.file.read(len(MAGIC) + 4)
         if found[: len(MAGIC)] != MAGIC[: len(found)]:
             begins = found[:8].hex(" ") or "nothing"
-            raise DataError(f"'{self.path}' is no file that `zeuxis compress` wrote: it starts with {begins}.")
+            raise DataError(
+                f"'{self.path}' is no file that `zeuxis compress` wrote: it starts with {begins}."
+            )
         if len(found) < len(MAGIC) + 4:
             raise self.damaged(f"it ends after {self.size} bytes")
         if (version := int.from_bytes(found[len(MAGIC) :], "little")) != VERSION:
             newer = "it is damaged, or a newer zeuxis is needed"
-            raise DataError(f"'{self.path}' is of version {version} of the format, and this zeuxis reads version {VERSION}: {newer}.")
+            raise DataError(
+                (
+                    f"'{self.path}' is of version {version} of the format, and this zeuxis "
+                    f"reads version {VERSION}: {newer}."
+                )
+            )
         return found
 
     def damaged(self, how: str) -> DataError:
-        return DataError(f"'{self.path}' is damaged ({how}): fetch or copy it again, or restore it from a backup.")
+        return DataError(
+            (
+                f"'{self.path}' is damaged ({how}): fetch or copy it again, or restore it "
+                "from a backup."
+            )
+        )
 
     def beyond(self, how: str) -> DataError:
         return DataError(
-            f"'{self.path}' has {self.size:,} bytes and {how}, far beyond what a file of its size holds: if you know where it comes from, "
+            f"'{self.path}' has {self.size:,} bytes and {how}, far beyond what a file of "
+            "its size holds: if you know where it comes from, "
             "decompress it with --large (large=True)."
         )
 
@@ -249,7 +280,11 @@ class Reader:
                 raise ValueError("too long")
             self.json -= len(text)
             values = parse_json(text)
-            if isinstance(values, dict) and isinstance(runs := values.get("shapes"), list) and len(runs) > RUNS:
+            if (
+                isinstance(values, dict)
+                and isinstance(runs := values.get("shapes"), list)
+                and len(runs) > RUNS
+            ):
                 raise ValueError("too many runs")
             return from_json(KINDS[kind], values, "a section")
         except DataError:
@@ -270,7 +305,11 @@ class Reader:
             alike = len(about.names) in (0, len(about)) and about.first == self.images
             if numbers > BLOCK or not alike or about.lanes < 1 or about.kept < 0:
                 raise self.damaged("a block's description makes no sense")
-            self.images, self.blocks, self.numbers = self.images + len(about), self.blocks + 1, self.numbers + numbers
+            self.images, self.blocks, self.numbers = (
+                self.images + len(about),
+                self.blocks + 1,
+                self.numbers + numbers,
+            )
             if not self.large and self.numbers > DENSE[0] + DENSE[1] * self.size:
                 raise self.beyond(f"claims {self.numbers:,} pixels or more")
         elif about != Done(self.images, self.blocks) or body or self.file.read(1):
@@ -278,11 +317,17 @@ class Reader:
 
 
 def possible(shapes: tuple[tuple[int, ...], ...]) -> bool:
-    """Whether a block can hold images like these, given as runs of count, channels, height and width."""
+    """Whether a block can hold images like these, given as runs of count, channels, height and
+    width."""
     try:
         runs = np.array(shapes, np.int64)  # there may be a million
     except ValueError:
         return False
-    if runs.ndim != 2 or runs.shape[1] != 4 or runs.min() < 1 or not np.isin(runs[:, 1], (1, 3)).all():
+    if (
+        runs.ndim != 2
+        or runs.shape[1] != 4
+        or runs.min() < 1
+        or not np.isin(runs[:, 1], (1, 3)).all()
+    ):
         return False
     return bool(runs.astype(np.float64).prod(1).sum() <= BLOCK)

@@ -1,8 +1,10 @@
-"""What is to be kept to the last pixel: image files or a data set, one image at a time, with the names they will have again.
+"""What is to be kept to the last pixel: image files or a data set, one image at a time, with the
+names they will have again.
 
-Only what 8 bits of grey or RGB hold is taken: an image with transparency, 16 bits, CMYK or several pictures would not come back as it was,
-and is refused before anything is written. Palettes become RGB, black-and-white pictures become 0 and 255, and photographs are turned
-upright; their pixels stay the same, their files and metadata do not. All become PNG.
+Only what 8 bits of gray or RGB hold is taken: an image with transparency, 16 bits, CMYK or several
+pictures would not come back as it was, and is refused before anything is written. Palettes become
+RGB, black-and-white pictures become 0 and 255, and photographs are turned upright; their pixels
+stay the same, their files and metadata do not. All become PNG.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from ..data.binarised import binarised
+from ..data.binarized import binarized
 from ..data.dataset import Dataset
 from ..data.images import FORMATS, Files, decode, spread, upright_size
 from ..data.reading import first_line
@@ -60,19 +62,21 @@ class Pictures:
 
     Arguments:
         words: Files and folders; of a folder's images the path from the folder on is kept.
-        binarise: Make pixels from 128 on white and the others black first, which is not lossless.
+        binarize: Make pixels from 128 on white and the others black first, which is not lossless.
 
     Raises:
-        DataError: An image cannot be read, or holds more than 8 bits of grey or RGB.
+        DataError: An image cannot be read, or holds more than 8 bits of gray or RGB.
     """
 
     prefix = ""
 
-    def __init__(self, words: Sequence[str], binarise: bool = False) -> None:
+    def __init__(self, words: Sequence[str], binarize: bool = False) -> None:
         self.files = Files(spread(words))
         if not len(self.files):
-            raise UsageError("There are no images to compress: give image files, folders of them, or --data.")
-        self.binarise = binarise
+            raise UsageError(
+                "There are no images to compress: give image files, folders of them, or --data."
+            )
+        self.binarize = binarize
         self.names = unique([name for word in words for name in inside(Path(word))])
         self.shapes = [inspected(path, self.where(i)) for i, path in enumerate(self.files.paths)]
 
@@ -91,8 +95,10 @@ class Pictures:
     def read(self, i: int) -> UInt8[Tensor, "channels height width"]:
         x = torch.from_numpy(decode(self.files.read(i), self.where(i)).copy())
         if tuple(x.shape) != self.shapes[i]:
-            raise DataError(f"The image {self.where(i)} was changed while it was being compressed: start again.")
-        return 255 * (x >= 128).byte() if self.binarise else x
+            raise DataError(
+                f"The image {self.where(i)} was changed while it was being compressed: start again."
+            )
+        return 255 * (x >= 128).byte() if self.binarize else x
 
 
 class Rows:
@@ -101,13 +107,23 @@ class Rows:
     Arguments:
         data: The data set.
         prefix: What their names start with, as in "mnist-test-".
-        seed: Draw every pixel as 0 or 255 first, with its brightness as probability, as `zeuxis likelihood` does with this seed.
+        seed: Draw every pixel as 0 or 255 first, with its brightness as probability, as
+            `zeuxis likelihood` does with this seed.
     """
 
     def __init__(self, data: Dataset, prefix: str, seed: int | None = None) -> None:
         if len(data.spec.shape) != 3 or data.spec.shape[0] not in (1, 3):
-            raise UsageError(f"'{data.spec.name}' has examples of shape {data.spec.shape}, expected grey or RGB images.")
-        self.data, self.prefix, self.seed = data, portable(f"{prefix}0.png").removesuffix("0.png"), seed
+            raise UsageError(
+                (
+                    f"'{data.spec.name}' has examples of shape {data.spec.shape}, expected "
+                    "gray or RGB images."
+                )
+            )
+        self.data, self.prefix, self.seed = (
+            data,
+            portable(f"{prefix}0.png").removesuffix("0.png"),
+            seed,
+        )
 
     def __len__(self) -> int:
         return len(self.data)
@@ -126,7 +142,9 @@ class Rows:
         index = torch.tensor([i])
         x = self.data.batch(index)[0].cpu()
         if self.seed is not None:
-            x = binarised(x, index if self.data.rows is None else self.data.rows[index].cpu(), self.seed)
+            x = binarized(
+                x, index if self.data.rows is None else self.data.rows[index].cpu(), self.seed
+            )
         return x[0]
 
 
@@ -145,12 +163,14 @@ def inside(path: Path) -> list[str]:
     if not path.is_dir():
         return [path.name]
     root = path.resolve().name
-    return [str(PurePosixPath(root, *found.relative_to(path).parts)) for found in spread([str(path)])]
+    return [
+        str(PurePosixPath(root, *found.relative_to(path).parts)) for found in spread([str(path)])
+    ]
 
 
 def unique(names: Sequence[str]) -> list[str]:
-    """The names as PNG files: another ending is replaced, or kept before .png where two would be called the same, and so is what
-    some system does not allow in a name.
+    """The names as PNG files: another ending is replaced, or kept before .png where two would be
+    called the same, and so is what some system does not allow in a name.
 
     Example:
         >>> unique(["a.png", "b.jpg", "c.bmp", "c.gif", "12:00.png"])
@@ -159,15 +179,21 @@ def unique(names: Sequence[str]) -> list[str]:
     short = [portable(f"{PurePosixPath(name).with_suffix('')}.png") for name in names]
     often = Counter(map(folded, short))
     whole = [
-        s if PurePosixPath(n).suffix == ".png" or often[folded(s)] == 1 else portable(f"{n}.png") for s, n in zip(short, names, strict=True)
+        s if PurePosixPath(n).suffix == ".png" or often[folded(s)] == 1 else portable(f"{n}.png")
+        for s, n in zip(short, names, strict=True)
     ]
     if twice := clash(whole):
-        raise UsageError(f"Two images would both be called '{twice}': compress them into two files, or rename one.")
+        raise UsageError(
+            (
+                f"Two images would both be called '{twice}': compress them into two files, "
+                "or rename one."
+            )
+        )
     return whole
 
 
 def inspected(path: Path, where: str) -> tuple[int, int, int]:
-    """Channels, height and width of an image file, if 8 bits of grey or RGB hold it."""
+    """Channels, height and width of an image file, if 8 bits of gray or RGB hold it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -176,25 +202,43 @@ def inspected(path: Path, where: str) -> tuple[int, int, int]:
                 refused = too_much(picture)
                 channels, (width, height) = MODES.get(picture.mode, 3), upright_size(picture)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"The image {where} is too large to be safe ({first_line(error)}): cut it into smaller ones.") from error
+        raise DataError(
+            (
+                f"The image {where} is too large to be safe ({first_line(error)}): cut it "
+                "into smaller ones."
+            )
+        ) from error
     except OSError as error:  # Pillow's error for what is no image is one of these
-        raise DataError(f"The image {where} cannot be read ({first_line(error)}): replace or remove it.") from error
+        raise DataError(
+            f"The image {where} cannot be read ({first_line(error)}): replace or remove it."
+        ) from error
     except Exception as error:  # as in data.images
-        raise DataError(f"The image {where} cannot be decoded ({first_line(error)}): replace or remove it.") from error
+        raise DataError(
+            f"The image {where} cannot be decoded ({first_line(error)}): replace or remove it."
+        ) from error
     if refused:
-        raise DataError(f"The image {where} has {refused}, which would be lost: convert it to grey or RGB of 8 bits, or leave it out.")
+        raise DataError(
+            (
+                f"The image {where} has {refused}, which would be lost: convert it to gray "
+                "or RGB of 8 bits, or leave it out."
+            )
+        )
     return channels, height, width
 
 
 def too_much(picture: Image.Image) -> str:
-    """What an image has beyond 8 bits of grey or RGB; empty if nothing. Further pictures in a camera's file are left aside."""
+    """What an image has beyond 8 bits of gray or RGB; empty if nothing. Further pictures in a
+    camera's file are left aside."""
     frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
     if frames > 1:
         return f"{frames} pictures"
     if "A" in picture.mode or "a" in picture.mode or "transparency" in picture.info:
         return "transparency"
     packing = [tile[3] for tile in getattr(picture, "tile", ())]
-    deep = any(p[1] > 255 if picture.format == "PPM" and isinstance(p, tuple) else ";16" in str(p) for p in packing)
+    deep = any(
+        p[1] > 255 if picture.format == "PPM" and isinstance(p, tuple) else ";16" in str(p)
+        for p in packing
+    )
     if deep or picture.mode in ("F", "I") or picture.mode.startswith("I;"):
         return "more than 8 bits"
-    return "" if picture.mode in MODES else f"colours of the kind {picture.mode}"
+    return "" if picture.mode in MODES else f"colors of the kind {picture.mode}"

@@ -1,7 +1,8 @@
 """File names that images in an archive may have.
 
-A name is relative, with / between folders, and ends in .png. `fault` says why a name that a file gives must not be written; `portable`
-makes any name one that every system can write; `clash` finds two names that some systems take for the same.
+A name is relative, with / between folders, and ends in .png. `fault` says why a name that a file
+gives must not be written; `portable` makes any name one that every system can write; `clash` finds
+two names that some systems take for the same.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from collections.abc import Iterable, Iterator
 
 from ..printable import STEERING
 
-DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|clock\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]) *(\.|$)", re.IGNORECASE)
+DEVICES = re.compile(
+    r"(con|prn|aux|nul|conin\$|conout\$|clock\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]) *(\.|$)",
+    re.IGNORECASE,
+)
 UNDECODED = re.compile("[\udc80-\udcff]")  # how Python gives bytes of a file name that are no UTF-8
 LONGEST, DEEPEST, LONGEST_NAME = 255, 32, 1024  # bytes of a part, parts, and bytes in all
 
@@ -33,7 +37,11 @@ def fault(name: str) -> str:
         return "does not end in .png"
     if any(DEVICES.match(part) for part in parts):
         return "is that of a device"
-    if len(parts) > DEEPEST or size(name) > LONGEST_NAME or any(size(part) > LONGEST for part in parts):
+    if (
+        len(parts) > DEEPEST
+        or size(name) > LONGEST_NAME
+        or any(size(part) > LONGEST for part in parts)
+    ):
         return "is too long"
     return ""
 
@@ -53,7 +61,9 @@ def portable(name: str) -> str:
         ('2024-01-31 12_00.png', 'con_/why_.png', 'a/_/b.png')
     """
     *folders, last = (part for part in name.split("/") if part not in ("", "."))
-    parts = [cleaned(part) for part in folders] + [cleaned(last.removesuffix(".png"), LONGEST - 4) + ".png"]
+    parts = [cleaned(part) for part in folders] + [
+        cleaned(last.removesuffix(".png"), LONGEST - 4) + ".png"
+    ]
     first = len(parts) - DEEPEST
     while first < len(parts) - 1 and size("/".join(parts[max(0, first) :])) > LONGEST_NAME:
         first = max(0, first) + 1
@@ -73,13 +83,15 @@ def cleaned(part: str, longest: int = LONGEST) -> str:
 
 
 def folded(name: str) -> str:
-    """What names have in common that a system may take for the same: case, composition of accents, spaces and dots at an end."""
+    """What names have in common that a system may take for the same: case, composition of accents,
+    spaces and dots at an end."""
     name = unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
     return "/".join(part.rstrip(" .") for part in name.split("/"))
 
 
 def clash(names: Iterable[str]) -> str:
-    """A name that cannot be beside an earlier one, being the same or a folder of it; empty if there is none.
+    """A name that cannot be beside an earlier one, being the same or a folder of it; empty if there
+    is none.
 
     Example:
         >>> clash(["a.png", "b/c.png"]), clash(["a.png", "A.png"]), clash(["a.png", "a.png/b.png"])

@@ -1,12 +1,15 @@
-r"""Lossless coding with a model that knows each number's exact law given those before it: PixelCNN and its family.
+r"""Lossless coding with a model that knows each number's exact law given those before it: PixelCNN
+and its family.
 
 $$ \text{bits} = -\sum_i \log_2 P(x_i \,|\, x_{<i}) + \text{what the integers and the coder cost (about 0.1 \%)} . $$
 
-Numbers are coded in the order row, column, channel. Encoder and decoder drive the same scan with the same number of images side by side
-(*lanes*), so that the laws are the same to the last bit; the one tells the scan the numbers it knows, the other those it has just
-decoded. A range coder is a queue: what is encoded first is decoded first, which is the order that a scan has.
+Numbers are coded in the order row, column, channel. Encoder and decoder drive the same scan with
+the same number of images side by side (*lanes*), so that the laws are the same to the last bit; the
+one tells the scan the numbers it knows, the other those it has just decoded. A range coder is a
+queue: what is encoded first is decoded first, which is the order that a scan has.
 
-Sources: van den Oord, Kalchbrenner and Kavukcuoglu, "Pixel Recurrent Neural Networks", 2016; Martin, "Range encoding", 1979.
+Sources: van den Oord, Kalchbrenner and Kavukcuoglu, "Pixel Recurrent Neural Networks", 2016;
+Martin, "Range encoding", 1979.
 """
 
 from __future__ import annotations
@@ -58,7 +61,9 @@ class RangeCoder:
     def lanes_for(self, n: int) -> int:
         return min(n, LANES)
 
-    def encode(self, x: UInt8[Tensor, "n channels height width"], lanes: int, advance: Advance) -> Coded:
+    def encode(
+        self, x: UInt8[Tensor, "n channels height width"], lanes: int, advance: Advance
+    ) -> Coded:
         """The images' bits."""
         encoder, nats = self.queue.RangeEncoder(), 0.0
         for part in x.split(lanes):
@@ -74,7 +79,9 @@ class RangeCoder:
             scan.close()
         return Coded(to_bytes(encoder.get_compressed()), lanes, nats=nats)
 
-    def decode(self, coded: Coded, n: int, advance: Advance) -> UInt8[Tensor, "n channels height width"]:
+    def decode(
+        self, coded: Coded, n: int, advance: Advance
+    ) -> UInt8[Tensor, "n channels height width"]:
         """The n images of these bits."""
         decoder, size = self.queue.RangeDecoder(to_words(coded.payload)), int(np.prod(self.shape))
         found = torch.empty(n, *self.shape, dtype=torch.uint8)
@@ -90,7 +97,8 @@ class RangeCoder:
                     column = decoder.decode(categorical(), laws)
                 except AssertionError as error:  # how constriction says that the bits fit no symbol
                     raise DataError("bits that no image has") from error
-                # Behind its end a code goes on with zeros, which always mean something: what it says must have been paid for.
+                # Behind its end a code goes on with zeros, which always mean something: what it
+                # says must have been paid for.
                 left -= float((PRECISION - np.log2(laws[np.arange(count), column] + 1)).sum())
                 if left < 0:
                     raise DataError("more than its bits can hold")

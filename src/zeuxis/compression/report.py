@@ -22,7 +22,8 @@ class Report:
         coder: "range" or "bits-back".
         images: How many.
         numbers: Pixels times channels of all images.
-        padding: Numbers that were coded beside them since tiles reached beyond edges, or channels were repeated.
+        padding: Numbers that were coded beside them since tiles reached beyond edges, or channels
+            were repeated.
         size: Bytes of the file.
         payload: Bytes of it that are the coder's.
         nats: The code length by the model itself: -log p(x) of all tiles, or the bound on it.
@@ -49,7 +50,11 @@ class Report:
     def add(self, images: Sequence[Tensor], x: Tensor, coded: Coded) -> None:
         """Counts a block: its images, their tiles, and what they were coded as."""
         numbers = sum(one.numel() for one in images)
-        self.images, self.numbers, self.padding = self.images + len(images), self.numbers + numbers, self.padding + x.numel() - numbers
+        self.images, self.numbers, self.padding = (
+            self.images + len(images),
+            self.numbers + numbers,
+            self.padding + x.numel() - numbers,
+        )
         self.payload, self.nats = self.payload + len(coded.payload), self.nats + coded.nats
         self.initial, self.lanes = self.initial + coded.initial, max(self.lanes, coded.lanes)
         self.chains.append(len(x))
@@ -67,33 +72,60 @@ class Report:
         """The figures of a record."""
         ideal = self.ideal
         return {
-            **{key: value for key, value in dataclasses.asdict(self).items() if key not in ("rivals", "nats", "seconds")},
+            **{
+                key: value
+                for key, value in dataclasses.asdict(self).items()
+                if key not in ("rivals", "nats", "seconds")
+            },
             "bits/dim": self.bits(self.size),
             "bits/dim of the payload": self.bits(self.payload),
             "bits/dim of the model itself": self.bits(ideal),
             "overhead of the payload": self.payload / ideal - 1 if ideal else math.inf,
             "overhead of the file": self.size / ideal - 1 if ideal else math.inf,
             "megabytes of pixels a second": self.numbers / 1e6 / max(self.seconds, 1e-9),
-            "rivals": {name: {"bytes": size, "bits/dim": self.bits(size)} for name, size in self.rivals.items()},
+            "rivals": {
+                name: {"bytes": size, "bits/dim": self.bits(size)}
+                for name, size in self.rivals.items()
+            },
         }
 
     def table(self) -> Table:
         """Sizes and rates, smallest first."""
-        sheet = Table("", Column("bytes", justify="right"), Column("bits/dim", justify="right"), Column("of the pixels", justify="right"))
+        sheet = Table(
+            "",
+            Column("bytes", justify="right"),
+            Column("bits/dim", justify="right"),
+            Column("of the pixels", justify="right"),
+        )
         own = "the model itself" if self.coder == "range" else "the model's bound"
         rows = {own: self.ideal, "this file": self.size, **self.rivals, "bare pixels": self.numbers}
         for name, size in sorted(rows.items(), key=lambda row: row[1]):
-            sheet.add_row(name, f"{size:,.0f}", f"{self.bits(size):.4f}", f"{size / self.numbers:.2%}")
+            sheet.add_row(
+                name, f"{size:,.0f}", f"{self.bits(size):.4f}", f"{size / self.numbers:.2%}"
+            )
         return sheet
 
     def sentence(self) -> str:
         """How the bits came about, in words."""
         about = self.as_dict()
-        chains = f"{len(self.chains)} block{'s' if len(self.chains) > 1 else ''} of {min(self.chains):,} to {max(self.chains):,} tiles"
-        spent = f", of which {self.initial / 8:,.0f} are initial bits, spent once a block of {self.lanes} lanes" if self.initial else ""
+        chains = (
+            f"{len(self.chains)} block{'s' if len(self.chains) > 1 else ''} of "
+            f"{min(self.chains):,} to {max(self.chains):,} tiles"
+        )
+        spent = (
+            (
+                f", of which {self.initial / 8:,.0f} are initial bits, spent once a block of "
+                f"{self.lanes} lanes"
+            )
+            if self.initial
+            else ""
+        )
         over, whole = about["overhead of the payload"], about["overhead of the file"]
         return (
-            f"{self.images:,} image{'s' if self.images > 1 else ''} in {self.size:,} bytes: {self.payload:,} of the {self.coder} coder in "
-            f"{chains}{spent}. Over the model's own length: {over:+.2%}, with names, sizes and checksums {whole:+.2%}. Tiles hold "
-            f"{self.padding / self.numbers:.1%} more than the images. {about['megabytes of pixels a second']:.3f} MB/s."
+            f"{self.images:,} image{'s' if self.images > 1 else ''} in {self.size:,} "
+            f"bytes: {self.payload:,} of the {self.coder} coder in "
+            f"{chains}{spent}. Over the model's own length: {over:+.2%}, with names, "
+            f"sizes and checksums {whole:+.2%}. Tiles hold "
+            f"{self.padding / self.numbers:.1%} more than the images. "
+            f"{about['megabytes of pixels a second']:.3f} MB/s."
         )

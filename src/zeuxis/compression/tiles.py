@@ -1,8 +1,9 @@
 """Images of any size as tiles of the size that a model knows, and back.
 
-An image is cut into tiles from the top left, row by row. Tiles that reach beyond its right or lower edge repeat its last column or row; the
-decoder cuts them off again. A model of grey images codes a colour image as three grey ones, red, green and blue; a model of colour images
-codes a grey image as a colour image of three equal channels. Both lose what a model of the right kind would know.
+An image is cut into tiles from the top left, row by row. Tiles that reach beyond its right or lower
+edge repeat its last column or row; the decoder cuts them off again. A model of gray images codes a
+color image as three gray ones, red, green and blue; a model of color images codes a gray image as a
+color image of three equal channels. Both lose what a model of the right kind would know.
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ def tile_count(image: Shape, tile: Shape) -> int:
     return planes * -(-image[1] // tile[1]) * -(-image[2] // tile[2])
 
 
-def cut(x: UInt8[Tensor, "channels height width"], tile: Shape) -> UInt8[Tensor, "tiles tile_channels tile_height tile_width"]:
+def cut(
+    x: UInt8[Tensor, "channels height width"], tile: Shape
+) -> UInt8[Tensor, "tiles tile_channels tile_height tile_width"]:
     """An image's tiles.
 
     Arguments:
-        x: A grey or RGB image.
+        x: A gray or RGB image.
         tile: Channels, height and width of a tile.
 
     Example:
@@ -39,14 +42,28 @@ def cut(x: UInt8[Tensor, "channels height width"], tile: Shape) -> UInt8[Tensor,
         [[[[1, 2], [1, 2]]], [[[3, 3], [3, 3]]]]
     """
     if len(x) not in (1, 3) or tile[0] not in (1, 3):
-        raise UsageError(f"Images and models of 1 or 3 channels can be coded, got {len(x)} and {tile[0]}.")
+        raise UsageError(
+            f"Images and models of 1 or 3 channels can be coded, got {len(x)} and {tile[0]}."
+        )
     planes = x[:, None] if tile[0] == 1 else x.expand(3, -1, -1)[None]
-    rows, columns = (-(-size // side) * side for size, side in zip(x.shape[1:], tile[1:], strict=True))
-    inside = planes[:, :, torch.arange(rows).clamp(max=x.shape[1] - 1)][..., torch.arange(columns).clamp(max=x.shape[2] - 1)]
-    return inside.unflatten(3, (-1, tile[2])).unflatten(2, (-1, tile[1])).permute(0, 2, 4, 1, 3, 5).flatten(0, 2).contiguous()
+    rows, columns = (
+        -(-size // side) * side for size, side in zip(x.shape[1:], tile[1:], strict=True)
+    )
+    inside = planes[:, :, torch.arange(rows).clamp(max=x.shape[1] - 1)][
+        ..., torch.arange(columns).clamp(max=x.shape[2] - 1)
+    ]
+    return (
+        inside.unflatten(3, (-1, tile[2]))
+        .unflatten(2, (-1, tile[1]))
+        .permute(0, 2, 4, 1, 3, 5)
+        .flatten(0, 2)
+        .contiguous()
+    )
 
 
-def join(tiles: UInt8[Tensor, "tiles tile_channels tile_height tile_width"], image: Shape) -> UInt8[Tensor, "channels height width"]:
+def join(
+    tiles: UInt8[Tensor, "tiles tile_channels tile_height tile_width"], image: Shape
+) -> UInt8[Tensor, "channels height width"]:
     """The image of this shape that has these tiles.
 
     Example:
@@ -57,5 +74,7 @@ def join(tiles: UInt8[Tensor, "tiles tile_channels tile_height tile_width"], ima
     channels, height, width = tiles.shape[1:]
     down, across = -(-image[1] // height), -(-image[2] // width)
     planes = tiles.view(-1, down, across, channels, height, width).permute(0, 3, 1, 4, 2, 5)
-    whole = planes.reshape(-1, down * height, across * width)  # the planes of a grey model, or the channels of a colour one
+    whole = planes.reshape(
+        -1, down * height, across * width
+    )  # the planes of a gray model, or the channels of a color one
     return whole[: image[0], : image[1], : image[2]].contiguous()

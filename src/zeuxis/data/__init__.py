@@ -5,4 +5,13 @@ from .dataset import Dataset, Spec
 from .labels import few_labels, hold_out
 from .sources import describe_sources, load_data
 
-__all__ = ["Dataset", "Report", "Spec", "check", "describe_sources", "few_labels", "hold_out", "load_data"]
+__all__ = [
+    "Dataset",
+    "Report",
+    "Spec",
+    "check",
+    "describe_sources",
+    "few_labels",
+    "hold_out",
+    "load_data",
+]

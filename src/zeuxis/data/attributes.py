@@ -1,8 +1,10 @@
-"""What is known of images beyond one label each: a table with one column an attribute, NaN where nothing is known.
+"""What is known of images beyond one label each: a table with one column an attribute, NaN where
+nothing is known.
 
-It is read from a CSV of files and attributes (also CelebA's own list, whose first line is a count and whose names and values are
-separated by blanks), from the classes of a labelled set, each against the rest, or from the factors of rendered heads. A column of 0 and
-1, or of -1 and 1 as in CelebA, says whether an image has an attribute; other numbers measure how much of it.
+It is read from a CSV of files and attributes (also CelebA's own list, whose first line is a count
+and whose names and values are separated by blanks), from the classes of a labeled set, each against
+the rest, or from the factors of rendered heads. A column of 0 and 1, or of -1 and 1 as in CelebA,
+says whether an image has an attribute; other numbers measure how much of it.
 """
 
 from __future__ import annotations
@@ -52,10 +54,20 @@ class Attributes:
 
     def __post_init__(self) -> None:
         if not self.names or len(set(self.names)) < len(self.names):
-            raise DataError(f"Attributes need different names, got {', '.join(self.names) or 'none'}: rename or add columns.")
+            raise DataError(
+                (
+                    "Attributes need different names, got "
+                    f"{', '.join(self.names) or 'none'}: rename or add columns."
+                )
+            )
         if self.values.shape[1] != len(self.names) or len(self.kinds) != len(self.names):
-            sizes = f"{len(self.names)} names, {len(self.kinds)} kinds and values of shape {tuple(self.values.shape)}"
-            raise DataError(f"A table of attributes needs one name and one kind a column, got {sizes}.")
+            sizes = (
+                f"{len(self.names)} names, {len(self.kinds)} kinds and values of "
+                f"shape {tuple(self.values.shape)}"
+            )
+            raise DataError(
+                f"A table of attributes needs one name and one kind a column, got {sizes}."
+            )
 
     def __len__(self) -> int:
         return len(self.values)
@@ -82,7 +94,12 @@ def attributes_of(data: Dataset) -> Attributes:
         names = tuple(data.facts["factor names"])
         return Attributes(names, tuple(NUMBER for _ in names), factors(data).double())
     if data.labels is None:
-        raise UsageError(f"Nothing is known of the images of '{data.spec.name}': give a CSV of file and attributes with --labels.")
+        raise UsageError(
+            (
+                f"Nothing is known of the images of '{data.spec.name}': give a CSV of file "
+                "and attributes with --labels."
+            )
+        )
     labels = data.labels.cpu()
     one_hot = (labels[:, None] == torch.arange(data.spec.classes)).double()
     one_hot[labels < 0] = math.nan
@@ -91,7 +108,8 @@ def attributes_of(data: Dataset) -> Attributes:
 
 
 def image_names(data: Dataset, source: str, split: str, limit: int | None = None) -> list[str]:
-    """What a CSV calls the images: their paths, or their numbers from 0 where a data set is not made of files.
+    """What a CSV calls the images: their paths, or their numbers from 0 where a data set is not
+    made of files.
 
     Arguments:
         data: The data set as it was loaded.
@@ -99,7 +117,9 @@ def image_names(data: Dataset, source: str, split: str, limit: int | None = None
         split: Which part.
         limit: How many of its first images it has, None for all.
     """
-    if source not in MADE and isinstance(images := open_source(source, "test" if split == "test" else "train").images, Files):
+    if source not in MADE and isinstance(
+        images := open_source(source, "test" if split == "test" else "train").images, Files
+    ):
         return [path.as_posix() for path in images.paths[:limit]]
     return [str(i) for i in range(len(data))]
 
@@ -108,12 +128,14 @@ def read_attributes(path: str | Path, images: Sequence[str]) -> tuple[Attributes
     """A CSV of attributes as a table over images, and the names in it that are none of theirs.
 
     Arguments:
-        path: A CSV with the header `file,smiling,glasses,...` and numbers, an empty cell where unknown; or CelebA's list.
-        images: Paths or numbers of the images, in the order of the table. A file is named by the end of its path, as much as it takes
-            to tell it from others.
+        path: A CSV with the header `file,smiling,glasses,...` and numbers, an empty cell where
+            unknown; or CelebA's list.
+        images: Paths or numbers of the images, in the order of the table. A file is named by the
+            end of its path, as much as it takes to tell it from others.
 
     Raises:
-        DataError: The file cannot be read, a cell is no finite number, or no image is named; the sentence says where.
+        DataError: The file cannot be read, a cell is no finite number, or no image is named; the
+            sentence says where.
 
     Example:
         >>> import tempfile
@@ -128,29 +150,66 @@ def read_attributes(path: str | Path, images: Sequence[str]) -> tuple[Attributes
     number, header = next(lines, (0, []))
     names = [name.strip() for name in header[1:]]
     if not names or header[0].strip().lower() not in FILE_COLUMN:
-        raise DataError(f"The attributes '{path}' need a first line like `file,smiling,glasses` and a line for each image.")
+        raise DataError(
+            (
+                f"The attributes '{path}' need a first line like `file,smiling,glasses` and "
+                "a line for each image."
+            )
+        )
     if len(set(names)) < len(names) or "" in names:
         wrong = next(repr(name) for name in names if not name or names.count(name) > 1)
-        raise DataError(f"The attributes '{path}' have a column {wrong} that is nameless or there twice: rename or remove it.")
+        raise DataError(
+            (
+                f"The attributes '{path}' have a column {wrong} that is nameless or there "
+                "twice: rename or remove it."
+            )
+        )
     places = by_ending(images)
     values = torch.full((len(images), len(names)), math.nan, dtype=torch.float64)
     found: dict[int, list[float]] = {}
     others = []
     for number, cells in lines:
         if len(cells) != len(header):
-            raise DataError(f"Line {number} of '{path}' has {len(cells)} cells, expected {len(header)} as in its first line.")
+            raise DataError(
+                (
+                    f"Line {number} of '{path}' has {len(cells)} cells, expected "
+                    f"{len(header)} as in its first line."
+                )
+            )
         at = places.get(cells[0].strip())
         if at is None:
             others.append(cells[0].strip())
         elif at < 0:
-            raise DataError(f"Line {number} of '{path}' names '{cells[0]}', and there are several: give more of its path.")
+            raise DataError(
+                (
+                    f"Line {number} of '{path}' names '{cells[0]}', and there are several: "
+                    "give more of its path."
+                )
+            )
         else:
-            row = [finite(cell, f"line {number}, column '{name}' of '{path}'") for cell, name in zip(cells[1:], names, strict=True)]
+            row = [
+                finite(cell, f"line {number}, column '{name}' of '{path}'")
+                for cell, name in zip(cells[1:], names, strict=True)
+            ]
             if str(found.setdefault(at, row)) != str(row):
-                raise DataError(f"Line {number} of '{path}' gives '{cells[0]}' other values than a line before: leave one out.")
+                raise DataError(
+                    (
+                        f"Line {number} of '{path}' gives '{cells[0]}' other values than a "
+                        "line before: leave one out."
+                    )
+                )
     if not found:
-        example = f"; it names '{others[0]}' and they are called like '{images[0]}'" if others and images else ""
-        raise DataError(f"The attributes '{path}' name none of the {len(images):,} images{example}: correct its first column.")
+        example = (
+            f"; it names '{others[0]}' and they are called like '{images[0]}'"
+            if others and images
+            else ""
+        )
+        raise DataError(
+            (
+                f"The attributes '{path}' name none of the {len(images):,} images{example}: "
+                "correct its first column."
+            )
+        )
     values[list(found)] = torch.tensor(list(found.values()), dtype=torch.float64)
     kinds: list[Kind] = []
     for column in values.T:
@@ -162,7 +221,8 @@ def read_attributes(path: str | Path, images: Sequence[str]) -> tuple[Attributes
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Number and cells of each line that is not empty, the header first; CelebA's list gets the header it lacks."""
+    """Number and cells of each line that is not empty, the header first; CelebA's list gets the
+    header it lacks."""
     try:
         text = as_text(contents(path))
         lines = text.splitlines()
@@ -171,9 +231,16 @@ def lines_of(path: Path) -> Iterator[tuple[int, list[str]]]:
             yield from ((i, line.split()) for i, line in enumerate(lines[2:], 3) if line.strip())
             return
         reader = csv.reader(lines, strict=True)
-        yield from ((reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells))
+        yield from (
+            (reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)
+        )
     except (OSError, UnicodeError, csv.Error) as error:
-        raise DataError(f"The attributes '{path}' cannot be read ({first_line(error)}): give a CSV of file and attributes.") from error
+        raise DataError(
+            (
+                f"The attributes '{path}' cannot be read ({first_line(error)}): give a CSV "
+                "of file and attributes."
+            )
+        ) from error
 
 
 def finite(cell: str, where: str) -> float:
@@ -185,7 +252,12 @@ def finite(cell: str, where: str) -> float:
     except ValueError:
         value = math.inf
     if not math.isfinite(value):
-        raise DataError(f"The cell '{cell.strip()}' in {where} is no finite number: give one, or leave it empty where unknown.")
+        raise DataError(
+            (
+                f"The cell '{cell.strip()}' in {where} is no finite number: give one, or "
+                "leave it empty where unknown."
+            )
+        )
     return value
 
 

@@ -1,4 +1,5 @@
-"""What is in a data set, before anything is trained on it: counts, sizes, channels, classes, corrupt files, duplicates."""
+"""What is in a data set, before anything is trained on it: counts, sizes, channels, classes,
+corrupt files, duplicates."""
 
 from __future__ import annotations
 
@@ -27,10 +28,10 @@ class Report:
         images: How many there are.
         sizes: Images of each (height, width).
         channels: Images with each number of channels.
-        classes: Images of each class; -1 for unlabelled ones.
+        classes: Images of each class; -1 for unlabeled ones.
         corrupt: A sentence for each image that cannot be read.
         duplicates: Images that equal an earlier one in every pixel.
-        constant: Images of a single colour.
+        constant: Images of a single color.
         dark: Others with no value above 31 of 255, as of cameras that use 12 of 16 bits.
         notes: What was left out or changed when the set was read, as training on it says too.
         fatal: The sentence with which training on this set would be refused, or None.
@@ -55,16 +56,28 @@ class Report:
         if len(self.corrupt) > 10:
             found.append(f"Further images that cannot be decoded: {len(self.corrupt) - 10:,}.")
         if len(self.sizes) > 1:
-            found.append(f"Images have {len(self.sizes)} different sizes: training brings them to one; --size chooses which.")
+            found.append(
+                (
+                    f"Images have {len(self.sizes)} different sizes: training brings them to "
+                    "one; --size chooses which."
+                )
+            )
         if len(self.channels) > 1:
-            found.append("Some images are grey and some are in colour: training makes all RGB; --channels 1 makes them grey.")
+            found.append(
+                (
+                    "Some images are gray and some are in color: training makes all RGB; "
+                    "--channels 1 makes them gray."
+                )
+            )
         if self.duplicates:
             found.append(f"Images that equal an earlier one in every pixel: {self.duplicates:,}.")
         if self.constant:
-            found.append(f"Images of a single colour: {self.constant:,}.")
+            found.append(f"Images of a single color: {self.constant:,}.")
         if self.dark:
-            found.append(f"Images that are nearly black: {self.dark:,}; in files of 16 bits white is 65535.")
-        few = [c for c, k in self.classes.items() if k < 2 and c != "unlabelled"]
+            found.append(
+                f"Images that are nearly black: {self.dark:,}; in files of 16 bits white is 65535."
+            )
+        few = [c for c, k in self.classes.items() if k < 2 and c != "unlabeled"]
         if few:
             found.append(f"Classes with a single image: {len(few)} ({', '.join(few[:5])}).")
         return found
@@ -79,20 +92,36 @@ class Report:
             f"  width x height: {sizes or 'none'}{more}",
             f"  channels: {', '.join(f'{c} ({k:,})' for c, k in self.channels.items()) or 'none'}",
             f"  classes: {classes or 'no labels'}{further}",
-            f"  corrupt: {len(self.corrupt):,}, duplicates: {self.duplicates:,}, of a single colour: {self.constant:,}",
+            (
+                f"  corrupt: {len(self.corrupt):,}, duplicates: {self.duplicates:,}, of a "
+                f"single color: {self.constant:,}"
+            ),
         ]
         lines += [f"  - {line}" for line in (*self.notes, *self.problems)]
-        return "\n".join([*lines, "It can be trained on." if not self.fatal else "It cannot be trained on as it is."])
+        return "\n".join(
+            [
+                *lines,
+                "It can be trained on." if not self.fatal else "It cannot be trained on as it is.",
+            ]
+        )
 
 
 def made(report: Report, data: Dataset) -> Report:
-    """The report on a text, or on images that zeuxis makes itself, in which nothing can be broken."""
+    """The report on a text, or on images that zeuxis makes itself, in which nothing can be
+    broken."""
     report.images = len(data)
     if len(data.spec.shape) == 3:
         report.channels[data.spec.shape[0]] = report.sizes[data.spec.shape[1:]] = len(data)
     else:
-        report.notes.append(f"A text, in pieces of {data.spec.size} of its {len(data.spec.class_names)} different characters.")
-    for label, count in sorted(Counter([] if data.labels is None else data.labels.tolist()).items()):
+        report.notes.append(
+            (
+                f"A text, in pieces of {data.spec.size} of its {len(data.spec.class_names)} "
+                "different characters."
+            )
+        )
+    for label, count in sorted(
+        Counter([] if data.labels is None else data.labels.tolist()).items()
+    ):
         report.classes[data.spec.class_names[label]] = count
     return report
 
@@ -123,7 +152,11 @@ def check(source: str, *, split: Split = "train", labels: str | Path | None = No
     seen: set[bytes] = set()
     for i in track(range(report.images), report.images, f"checking {raw.name}"):
         try:
-            x = raw.images[i] if isinstance(raw.images, np.ndarray) else decode(raw.images.read(i), raw.images.where(i))
+            x = (
+                raw.images[i]
+                if isinstance(raw.images, np.ndarray)
+                else decode(raw.images.read(i), raw.images.where(i))
+            )
         except DataError as error:
             report.corrupt.append(str(error))
             continue
@@ -138,12 +171,21 @@ def check(source: str, *, split: Split = "train", labels: str | Path | None = No
     if raw.labels is not None:
         for label, count in sorted(Counter(raw.labels.tolist()).items()):
             known = 0 <= label < len(raw.class_names)
-            report.classes["unlabelled" if label < 0 else raw.class_names[label] if known else str(label)] = count
+            report.classes[
+                "unlabeled" if label < 0 else raw.class_names[label] if known else str(label)
+            ] = count
     if report.corrupt:
-        more = f"; further corrupt images: {len(report.corrupt) - 1:,}" if len(report.corrupt) > 1 else ""
+        more = (
+            f"; further corrupt images: {len(report.corrupt) - 1:,}"
+            if len(report.corrupt) > 1
+            else ""
+        )
         report.fatal = report.corrupt[0].rstrip(".") + f"{more}."
     elif not report.images:
         report.fatal = f"'{source}' holds no images: give a data set with at least one."
     elif raw.labels is not None and len(raw.labels) != report.images:
-        report.fatal = f"'{source}' has {report.images:,} images and {len(raw.labels):,} labels: give one label an image."
+        report.fatal = (
+            f"'{source}' has {report.images:,} images and {len(raw.labels):,} "
+            "labels: give one label an image."
+        )
     return report

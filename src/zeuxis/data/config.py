@@ -6,7 +6,7 @@ import dataclasses
 import os
 from typing import Annotated
 
-from ..ranges import Count, Pixels, Range, Seed, Settings
+from ..ranges import BaseConfig, Count, Pixels, Range, Seed
 from . import load_data
 from .dataset import Dataset
 from .densities import DENSITIES, points
@@ -14,15 +14,16 @@ from .sources import BUILT_IN, MADE
 
 
 @dataclasses.dataclass(frozen=True)
-class Source(Settings, flags="--"):
+class DataConfig(BaseConfig, flags="--"):
     """Which data, and what is done to them first."""
 
     data: str = "mnist"
     """A built-in name (`zeuxis list` shows them), NAME=PATH, a folder, a file, or a Hub id."""
     size: Pixels | None = None
-    """Side that images are resized and cropped to (pixels), None keeps theirs; or characters in a piece of text, None takes 128."""
+    """Side that images are resized and cropped to (pixels), None keeps theirs; or characters in a
+    piece of text, None takes 128."""
     channels: Annotated[int, Range(1, 3)] | None = None
-    """1 turns images grey, 3 makes them RGB; None keeps theirs."""
+    """1 turns images gray, 3 makes them RGB; None keeps theirs."""
     labels: str | None = None
     """A CSV of file and label for an image folder."""
     limit: Count | None = None
@@ -36,7 +37,9 @@ class Source(Settings, flags="--"):
         """The data set; the test split of points in the plane is drawn with another seed."""
         if self.data in DENSITIES:
             data = points(self.data, self.limit or 262_144, 0 if split == "train" else 1)
-            return dataclasses.replace(data, facts={**data.facts, "part": "test" if split == "test" else "train"})
+            return dataclasses.replace(
+                data, facts={**data.facts, "part": "test" if split == "test" else "train"}
+            )
         return load_data(
             self.data,
             split="test" if split == "test" else "train",
@@ -46,13 +49,15 @@ class Source(Settings, flags="--"):
             limit=self.limit,
         )
 
-    def absolute(self) -> Source:
+    def absolute(self) -> DataConfig:
         """The same with places that hold wherever the program is started."""
         name, equals, place = self.data.partition("=")
         data, labels = self.data, self.labels
         if equals and not os.path.exists(data):
             data = f"{name}={absolute(place)}" if place else data
-        elif data not in (*BUILT_IN, *MADE, *DENSITIES) and os.path.exists(os.path.expanduser(data)):
+        elif data not in (*BUILT_IN, *MADE, *DENSITIES) and os.path.exists(
+            os.path.expanduser(data)
+        ):
             data = absolute(data)
         return dataclasses.replace(self, data=data, labels=absolute(labels) if labels else labels)
 

@@ -1,8 +1,9 @@
-"""A data set as every part of zeuxis sees it: one array of examples, optional labels, and a `Spec` known beforehand.
+"""A data set as every part of zeuxis sees it: one array of examples, optional labels, and a `Spec`
+known beforehand.
 
-Images are uint8 in NCHW order (binary data: 0 and 255); scaling is each model's own business. The array is a tensor in
-memory, or a memory-mapped NumPy array for data larger than memory: `batch` reads only the rows it is asked for. Points in
-the plane are float32 of shape (N, 2).
+Images are uint8 in NCHW order (binary data: 0 and 255); scaling is each model's own business. The
+array is a tensor in memory, or a memory-mapped NumPy array for data larger than memory: `batch`
+reads only the rows it is asked for. Points in the plane are float32 of shape (N, 2).
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError, UsageError
-from ..ranges import Range, Settings, shown
+from ..ranges import BaseConfig, Range, shown
 from .fingerprint import fingerprint
 
 LONGEST_SIDE = 16_384  # pixels
 
 
 @dataclass(frozen=True)
-class Spec(Settings, flags="Spec."):
+class Spec(BaseConfig, flags="Spec."):
     """What a model must know before it is built.
 
     Arguments:
@@ -39,9 +40,12 @@ class Spec(Settings, flags="Spec."):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        # The shape is a matter of the file alone where layers do not depend on it: a pixel by pixel sampler would go on for hours.
+        # The shape is a matter of the file alone where layers do not depend on it: a pixel by pixel
+        # sampler would go on for hours.
         if len(self.shape) == 3 and max(self.shape[1:]) > LONGEST_SIDE:
-            raise UsageError(f"Spec.shape is {self.shape}: images have at most {LONGEST_SIDE:,} pixels a side.")
+            raise UsageError(
+                f"Spec.shape is {self.shape}: images have at most {LONGEST_SIDE:,} pixels a side."
+            )
 
     @property
     def size(self) -> int:
@@ -75,10 +79,11 @@ class Dataset:
     Arguments:
         spec: Name, shape and classes.
         x: Examples, (N, *shape): a tensor, a memory-mapped array, or examples made when read.
-        y: Labels (N,), int64, -1 where an example is unlabelled; None without labels.
+        y: Labels (N,), int64, -1 where an example is unlabeled; None without labels.
         rows: The rows of `x` that this data set consists of, None for all. Splits share one array.
-        facts: What else is known. `part` is "train" or "test", or "all" where the source has no test part beside it; `notes` are
-            sentences on what was left out or changed when it was read.
+        facts: What else is known. `part` is "train" or "test", or "all" where the source has no
+            test part beside it; `notes` are sentences on what was left out or changed when it was
+            read.
 
     Example:
         >>> import torch
@@ -95,25 +100,61 @@ class Dataset:
 
     def __post_init__(self) -> None:
         if not isinstance(self.spec, Spec):
-            raise DataError(f"A data set begins with its Spec, got {shown(self.spec)}: give Spec(name, shape, classes).")
-        if not isinstance(self.x, Tensor | Rows) or not (self.y is None or isinstance(self.y, Tensor)):
+            raise DataError(
+                (
+                    f"A data set begins with its Spec, got {shown(self.spec)}: give "
+                    "Spec(name, shape, classes)."
+                )
+            )
+        if not isinstance(self.x, Tensor | Rows) or not (
+            self.y is None or isinstance(self.y, Tensor)
+        ):
             wrong = self.x if not isinstance(self.x, Tensor | Rows) else self.y
-            raise DataError(f"'{self.spec.name}' is made of tensors or arrays, got {shown(wrong)}: give torch.as_tensor(...) of it.")
+            raise DataError(
+                (
+                    f"'{self.spec.name}' is made of tensors or arrays, got {shown(wrong)}: "
+                    "give torch.as_tensor(...) of it."
+                )
+            )
         if len(self.spec.shape) == 3 and self.x.dtype not in (torch.uint8, np.uint8):
             kind = str(self.x.dtype).removeprefix("torch.")
-            raise DataError(f"The images of '{self.spec.name}' are {kind}, expected uint8 from 0 to 255: scale and round them first.")
+            raise DataError(
+                (
+                    f"The images of '{self.spec.name}' are {kind}, expected uint8 from 0 to "
+                    "255: scale and round them first."
+                )
+            )
         if tuple(self.x.shape[1:]) != self.spec.shape:
             given = tuple(self.x.shape[1:])
-            raise DataError(f"The examples of '{self.spec.name}' have shape {given}, expected {self.spec.shape}.")
+            raise DataError(
+                (
+                    f"The examples of '{self.spec.name}' have shape {given}, expected "
+                    f"{self.spec.shape}."
+                )
+            )
         if self.y is not None and len(self.y) != len(self.x):
-            raise DataError(f"'{self.spec.name}' has {len(self.x)} examples but {len(self.y)} labels: give one label an example.")
+            raise DataError(
+                (
+                    f"'{self.spec.name}' has {len(self.x)} examples but {len(self.y)} "
+                    "labels: give one label an example."
+                )
+            )
         if self.y is not None and (self.y.is_floating_point() or self.y.ndim != 1):
-            raise DataError(f"The labels of '{self.spec.name}' are {shown(self.y)}, expected whole numbers of shape (N,).")
+            raise DataError(
+                (
+                    f"The labels of '{self.spec.name}' are {shown(self.y)}, expected whole "
+                    "numbers of shape (N,)."
+                )
+            )
         if self.y is not None and self.spec.classes and len(self.y):
             least, most = int(self.y.min()), int(self.y.max())
             if least < -1 or most >= self.spec.classes:
-                expected = f"expected 0 to {self.spec.classes - 1}, or -1 for an example without one"
-                raise DataError(f"'{self.spec.name}' has labels from {least} to {most}, {expected}.")
+                expected = (
+                    f"expected 0 to {self.spec.classes - 1}, or -1 for an example without one"
+                )
+                raise DataError(
+                    f"'{self.spec.name}' has labels from {least} to {most}, {expected}."
+                )
 
     def __len__(self) -> int:
         return len(self.x) if self.rows is None else len(self.rows)
@@ -133,7 +174,11 @@ class Dataset:
         if isinstance(self.x, Tensor):
             index = index.to(self.x.device)
         rows = index if self.rows is None else self.rows[index]
-        x = self.x[rows] if isinstance(self.x, Tensor) else torch.from_numpy(np.ascontiguousarray(self.x[rows.numpy()]))
+        x = (
+            self.x[rows]
+            if isinstance(self.x, Tensor)
+            else torch.from_numpy(np.ascontiguousarray(self.x[rows.numpy()]))
+        )
         return x, None if self.y is None else self.y[rows]
 
     def all(self) -> Tensor:
@@ -150,12 +195,22 @@ class Dataset:
         Raises:
             DataError: There are some.
         """
-        if isinstance(self.x, Tensor) and self.x.is_floating_point() and not self.x.isfinite().all():
+        if (
+            isinstance(self.x, Tensor)
+            and self.x.is_floating_point()
+            and not self.x.isfinite().all()
+        ):
             wrong = int((~self.x.isfinite()).flatten(1).any(1).sum())
-            raise DataError(f"{wrong:,} of the {len(self.x):,} examples of '{self.spec.name}' hold NaN or infinity: remove them.")
+            raise DataError(
+                (
+                    f"{wrong:,} of the {len(self.x):,} examples of '{self.spec.name}' hold "
+                    "NaN or infinity: remove them."
+                )
+            )
 
     def fingerprint(self) -> str:
-        """A hash of pixels, labels and classes, the same wherever the data lie; see `zeuxis.data.fingerprint`."""
+        """A hash of pixels, labels and classes, the same wherever the data lie; see
+        `zeuxis.data.fingerprint`."""
         return fingerprint(self)
 
     def take(self, positions: Tensor) -> Dataset:

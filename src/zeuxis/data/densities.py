@@ -1,14 +1,18 @@
-r"""Toy laws of the plane whose density is known, so that a generator's mistakes can be seen and measured.
+r"""Toy laws of the plane whose density is known, so that a generator's mistakes can be seen and
+measured.
 
-Each law can be sampled exactly and has an exact, normalised log density:
+Each law can be sampled exactly and has an exact, normalized log density:
 
-- `ring`, `grid`: equal mixtures of isotropic Gaussians (Metz et al., "Unrolled Generative Adversarial Networks", 2017: eight of
-  them with standard deviation 0.02 on a circle of radius 2; Dumoulin et al., "Adversarially Learned Inference", 2017: 5 x 5);
-- `moons`, `spiral`: a random point of a curve plus Gaussian noise, $p(x) = \int w(t)\, N(x; c(t), \sigma^2 I)\, dt$. Gauss-Legendre
-  quadrature gives the integral to nine digits, since nodes lie closer together than $\sigma$;
+- `ring`, `grid`: equal mixtures of isotropic Gaussians (Metz et al., "Unrolled Generative
+  Adversarial Networks", 2017: eight of them with standard deviation 0.02 on a circle of radius 2;
+  Dumoulin et al., "Adversarially Learned Inference", 2017: 5 x 5);
+- `moons`, `spiral`: a random point of a curve plus Gaussian noise, $p(x) = \int w(t)\, N(x; c(t),
+  \sigma^2 I)\, dt$. Gauss-Legendre quadrature gives the integral to nine digits, since nodes lie
+  closer together than $\sigma$;
 - `checkerboard`: uniform on the dark squares of a board;
-- `pinwheel`: Gaussians in a circle, twisted by $x = R(\theta(|v|))\, v$. The angle depends on the radius alone, so the twist keeps
-  areas and is undone by $v = R(-\theta(|x|))\, x$; the usual pinwheel, whose angle depends on one coordinate, has no such inverse.
+- `pinwheel`: Gaussians in a circle, twisted by $x = R(\theta(|v|))\, v$. The angle depends on the
+  radius alone, so the twist keeps areas and is undone by $v = R(-\theta(|x|))\, x$; the usual
+  pinwheel, whose angle depends on one coordinate, has no such inverse.
 """
 
 from __future__ import annotations
@@ -35,14 +39,17 @@ class Density:
     Arguments:
         name: What the command line calls it.
         modes: The number of parts that a sample can come from.
-        extent: Half the side of the square, centred at the origin, that holds all but a negligible part of the mass.
+        extent: Half the side of the square, centered at the origin, that holds all but a negligible
+            part of the mass.
     """
 
     name: str
     modes: int
     extent: float
 
-    def draw(self, n: int, generator: torch.Generator) -> tuple[Float[Tensor, "n 2"], Int[Tensor, "n"]]:
+    def draw(
+        self, n: int, generator: torch.Generator
+    ) -> tuple[Float[Tensor, "n 2"], Int[Tensor, "n"]]:
         """n points and the part that each comes from."""
         raise TypeError(f"{type(self).__name__} must define draw().")
 
@@ -52,7 +59,9 @@ class Density:
 
     def log_prob(self, x: Float[Tensor, "n 2"]) -> Float[Tensor, "n"]:
         """Log density at x in nats, computed in float64."""
-        parts = [self.exact(part) for part in x.double().split(512)]  # small parts stay in the cache
+        parts = [
+            self.exact(part) for part in x.double().split(512)
+        ]  # small parts stay in the cache
         return torch.cat([x.new_empty(0).double(), *parts]).to(x.dtype)
 
     def exact(self, x: Float[Tensor, "n 2"]) -> Float[Tensor, "n"]:
@@ -65,19 +74,21 @@ class Mixture(Density):
     """An equal mixture of isotropic Gaussians.
 
     Arguments:
-        centres: Means, (modes, 2), float64.
+        centers: Means, (modes, 2), float64.
         std: The standard deviation of each along each axis.
     """
 
-    centres: Tensor
+    centers: Tensor
     std: float
 
-    def draw(self, n: int, generator: torch.Generator) -> tuple[Float[Tensor, "n 2"], Int[Tensor, "n"]]:
+    def draw(
+        self, n: int, generator: torch.Generator
+    ) -> tuple[Float[Tensor, "n 2"], Int[Tensor, "n"]]:
         y = torch.randint(self.modes, (n,), generator=generator)
-        return (self.centres[y] + self.std * normal(n, generator)).float(), y
+        return (self.centers[y] + self.std * normal(n, generator)).float(), y
 
     def exact(self, x: Float[Tensor, "n 2"]) -> Float[Tensor, "n"]:
-        return blur(x, self.centres, torch.full((self.modes,), 1 / self.modes).double(), self.std)
+        return blur(x, self.centers, torch.full((self.modes,), 1 / self.modes).double(), self.std)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +97,8 @@ class Curves(Density):
 
     Arguments:
         path: Maps the part and t in [0, 1] to the plane.
-        root: A point's t is u^(1/root) for uniform u, so that w(t) = root t^(root - 1); 2 makes a spiral evenly dense.
+        root: A point's t is u^(1/root) for uniform u, so that w(t) = root t^(root - 1); 2 makes a
+            spiral evenly dense.
         std: The standard deviation of the noise along each axis.
         nodes: Nodes of the quadrature along each curve.
     """
@@ -95,24 +107,26 @@ class Curves(Density):
     root: int
     std: float
     nodes: int
-    centres: Tensor = field(init=False, repr=False)
+    centers: Tensor = field(init=False, repr=False)
     weights: Tensor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         at, weight = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(self.nodes))
         t = (at + 1) / 2
         w = weight / 2 * self.root * t ** (self.root - 1) / self.modes
-        centres = [self.path(torch.full((self.nodes,), k), t) for k in range(self.modes)]
-        object.__setattr__(self, "centres", torch.cat(centres))
+        centers = [self.path(torch.full((self.nodes,), k), t) for k in range(self.modes)]
+        object.__setattr__(self, "centers", torch.cat(centers))
         object.__setattr__(self, "weights", w.repeat(self.modes))
 
-    def draw(self, n: int, generator: torch.Generator) -> tuple[Float[Tensor, "n 2"], Int[Tensor, "n"]]:
+    def draw(
+        self, n: int, generator: torch.Generator
+    ) -> tuple[Float[Tensor, "n 2"], Int[Tensor, "n"]]:
         y = torch.randint(self.modes, (n,), generator=generator)
         t = torch.rand(n, generator=generator, dtype=torch.float64) ** (1 / self.root)
         return (self.path(y, t) + self.std * normal(n, generator)).float(), y
 
     def exact(self, x: Float[Tensor, "n 2"]) -> Float[Tensor, "n"]:
-        return blur(x, self.centres, self.weights, self.std)
+        return blur(x, self.centers, self.weights, self.std)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,12 +141,18 @@ class Checkerboard(Density):
     corners: Tensor
     side: float
 
-    def draw(self, n: int, generator: torch.Generator) -> tuple[Float[Tensor, "n 2"], Int[Tensor, "n"]]:
+    def draw(
+        self, n: int, generator: torch.Generator
+    ) -> tuple[Float[Tensor, "n 2"], Int[Tensor, "n"]]:
         y = torch.randint(self.modes, (n,), generator=generator)
-        return (self.corners[y] + self.side * torch.rand(n, 2, generator=generator, dtype=torch.float64)).float(), y
+        return (
+            self.corners[y] + self.side * torch.rand(n, 2, generator=generator, dtype=torch.float64)
+        ).float(), y
 
     def exact(self, x: Float[Tensor, "n 2"]) -> Float[Tensor, "n"]:
-        inside = ((x[:, None] >= self.corners) & (x[:, None] < self.corners + self.side)).all(-1).any(-1)
+        inside = (
+            ((x[:, None] >= self.corners) & (x[:, None] < self.corners + self.side)).all(-1).any(-1)
+        )
         return torch.where(inside, -math.log(self.modes * self.side**2), -math.inf).double()
 
 
@@ -152,7 +172,9 @@ class Pinwheel(Density):
     tangential_std: float
     twist: float
 
-    def draw(self, n: int, generator: torch.Generator) -> tuple[Float[Tensor, "n 2"], Int[Tensor, "n"]]:
+    def draw(
+        self, n: int, generator: torch.Generator
+    ) -> tuple[Float[Tensor, "n 2"], Int[Tensor, "n"]]:
         y = torch.randint(self.modes, (n,), generator=generator)
         stds = torch.tensor([self.radial_std, self.tangential_std]).double()
         v = normal(n, generator) * stds + torch.tensor([self.radius, 0.0]).double()
@@ -161,7 +183,10 @@ class Pinwheel(Density):
     def exact(self, x: Float[Tensor, "n 2"]) -> Float[Tensor, "n"]:
         angle = -self.twist * x.norm(dim=1)
         arms = [rotate(x, angle - 2 * math.pi * k / self.modes) for k in range(self.modes)]
-        square = [((v[:, 0] - self.radius) / self.radial_std) ** 2 + (v[:, 1] / self.tangential_std) ** 2 for v in arms]
+        square = [
+            ((v[:, 0] - self.radius) / self.radial_std) ** 2 + (v[:, 1] / self.tangential_std) ** 2
+            for v in arms
+        ]
         area = 2 * math.pi * self.radial_std * self.tangential_std * self.modes
         return torch.logsumexp(torch.stack(square) / -2, 0) - math.log(area)
 
@@ -176,23 +201,27 @@ def rotate(v: Tensor, angle: Tensor) -> Tensor:
     return torch.stack([cos * v[:, 0] - sin * v[:, 1], sin * v[:, 0] + cos * v[:, 1]], 1)
 
 
-def blur(x: Tensor, centres: Tensor, weights: Tensor, std: float) -> Tensor:
+def blur(x: Tensor, centers: Tensor, weights: Tensor, std: float) -> Tensor:
     """Log density of weighted isotropic Gaussians at x."""
-    square = (x[:, :1] - centres[:, 0]).square_().add_((x[:, 1:] - centres[:, 1]).square_())
-    return torch.logsumexp(square.div_(-2 * std**2).add_(weights.log()), 1) - math.log(2 * math.pi * std**2)
+    square = (x[:, :1] - centers[:, 0]).square_().add_((x[:, 1:] - centers[:, 1]).square_())
+    return torch.logsumexp(square.div_(-2 * std**2).add_(weights.log()), 1) - math.log(
+        2 * math.pi * std**2
+    )
 
 
 def ring(modes: int = 8, radius: float = 2.0, std: float = 0.02) -> Density:
     """Gaussians evenly spaced on a circle."""
     angle = torch.arange(modes, dtype=torch.float64) * (2 * math.pi / modes)
-    centres = radius * torch.stack([angle.cos(), angle.sin()], 1)
-    return Mixture("ring", modes, 1.25 * radius + 6 * std, centres, std)
+    centers = radius * torch.stack([angle.cos(), angle.sin()], 1)
+    return Mixture("ring", modes, 1.25 * radius + 6 * std, centers, std)
 
 
 def grid(side: int = 5, spacing: float = 2.0, std: float = 0.05) -> Density:
     """Gaussians on a square lattice of side x side points."""
     axis = (torch.arange(side, dtype=torch.float64) - (side - 1) / 2) * spacing
-    return Mixture("grid", side**2, (side / 2) * spacing + 6 * std, torch.cartesian_prod(axis, axis), std)
+    return Mixture(
+        "grid", side**2, (side / 2) * spacing + 6 * std, torch.cartesian_prod(axis, axis), std
+    )
 
 
 def moons(std: float = 0.1) -> Density:
@@ -213,7 +242,9 @@ def spiral(arms: int = 2, turns: float = 1.5, radius: float = 3.0, std: float = 
         return radius * t[:, None] * torch.stack([angle.cos(), angle.sin()], 1)
 
     length = math.pi * turns * radius
-    return Curves("spiral", arms, radius + 6 * std, path, 2, std, nodes=max(64, round(3 * length / std)))
+    return Curves(
+        "spiral", arms, radius + 6 * std, path, 2, std, nodes=max(64, round(3 * length / std))
+    )
 
 
 def checkerboard(cells: int = 4, extent: float = 4.0) -> Density:
@@ -224,9 +255,17 @@ def checkerboard(cells: int = 4, extent: float = 4.0) -> Density:
     return Checkerboard("checkerboard", len(dark), 1.1 * extent, corners, side)
 
 
-def pinwheel(arms: int = 5, radius: float = 2.0, radial_std: float = 0.5, tangential_std: float = 0.15, twist: float = 0.6) -> Density:
+def pinwheel(
+    arms: int = 5,
+    radius: float = 2.0,
+    radial_std: float = 0.5,
+    tangential_std: float = 0.15,
+    twist: float = 0.6,
+) -> Density:
     """Arms that point outwards and are bent the more the farther out they are."""
-    return Pinwheel("pinwheel", arms, radius + 5 * radial_std, radius, radial_std, tangential_std, twist)
+    return Pinwheel(
+        "pinwheel", arms, radius + 5 * radial_std, radius, radial_std, tangential_std, twist
+    )
 
 
 LAWS: dict[str, Callable[..., Density]] = {
@@ -240,7 +279,7 @@ LAWS: dict[str, Callable[..., Density]] = {
 DENSITIES = tuple(LAWS)
 
 
-def density(name: str, **settings: float) -> Density:
+def density(name: str, **config: float) -> Density:
     """A law by name, with its settings.
 
     Arguments:
@@ -255,19 +294,28 @@ def density(name: str, **settings: float) -> Density:
         2.0741
     """
     if name not in LAWS:
-        raise UsageError(f"There is no law of the plane '{name}': the laws are {', '.join(DENSITIES)}.")
+        raise UsageError(
+            f"There is no law of the plane '{name}': the laws are {', '.join(DENSITIES)}."
+        )
     known = inspect.signature(LAWS[name]).parameters
-    for key, value in settings.items():
+    for key, value in config.items():
         if key not in known:
-            raise UsageError(f"The law '{name}' has no setting '{key}': it takes {', '.join(known)}.")
+            raise UsageError(
+                f"The law '{name}' has no setting '{key}': it takes {', '.join(known)}."
+            )
         whole = isinstance(known[key].default, int)
         if not 0 < value < math.inf or (whole and int(value) != value):
-            raise UsageError(f"The law '{name}' got {key}={value}: give a {'whole ' if whole else ''}number above 0.")
-    return LAWS[name](**settings)
+            raise UsageError(
+                (
+                    f"The law '{name}' got {key}={value}: give a "
+                    f"{'whole ' if whole else ''}number above 0."
+                )
+            )
+    return LAWS[name](**config)
 
 
-def points(name: str, n: int = 100_000, seed: int = 0, **settings: float) -> Dataset:
-    """A data set of points in the plane, labelled by the part that each comes from.
+def points(name: str, n: int = 100_000, seed: int = 0, **config: float) -> Dataset:
+    """A data set of points in the plane, labeled by the part that each comes from.
 
     Arguments:
         name: One of `DENSITIES`.
@@ -282,10 +330,12 @@ def points(name: str, n: int = 100_000, seed: int = 0, **settings: float) -> Dat
     """
     if n < 1:
         raise UsageError(f"A data set needs at least one point, got {n}: give a number above 0.")
-    law = density(name, **settings)
+    law = density(name, **config)
     x, y = law.draw(n, torch.Generator().manual_seed(seed))
-    facts: dict[str, Any] = {"density": {"name": name, **settings}, "seed": seed}
-    return Dataset(Spec(name, (2,), law.modes, tuple(f"part {k}" for k in range(law.modes))), x, y, facts=facts)
+    facts: dict[str, Any] = {"density": {"name": name, **config}, "seed": seed}
+    return Dataset(
+        Spec(name, (2,), law.modes, tuple(f"part {k}" for k in range(law.modes))), x, y, facts=facts
+    )
 
 
 def density_of(data: Dataset) -> Density | None:

@@ -1,18 +1,22 @@
-r"""Heads in three dimensions, rendered with known factors: data on which "each code one factor" can be measured.
+r"""Heads in three dimensions, rendered with known factors: data on which "each code one factor" can
+be measured.
 
-InfoGAN's figure of faces was made from renderings of a licensed model. Here a head is a union of ellipsoids (skull, nose, ears, neck)
-with eyes, brows, mouth and hair painted on the skull; four factors, each uniform in [-1, 1], turn it and light it,
+InfoGAN's figure of faces was made from renderings of a licensed model. Here a head is a union of
+ellipsoids (skull, nose, ears, neck) with eyes, brows, mouth and hair painted on the skull; four
+factors, each uniform in [-1, 1], turn it and light it,
 
 - azimuth, to the left or right by up to 60 degrees; elevation, up or down by up to 25,
 - lighting, from the left or the right by up to 80 degrees; width of the head, from narrow to wide,
 
 and an identity of ten further numbers (features' size and place, skin and hair) makes heads differ.
 
-Rays are parallel, so all is in closed form. In the space where an ellipsoid is the unit sphere, a pixel (u, v) sees the points
-$p + t q$ with $p = u U + v V - c$; the sphere is met where $|p + t q|^2 = 1$, whose discriminant is a quadratic in u and v with six
-coefficients an image. The nearest of the ellipsoids is shaded by Lambert's law with a normal along $(p + t q) / s$, s being the axes.
+Rays are parallel, so all is in closed form. In the space where an ellipsoid is the unit sphere, a
+pixel (u, v) sees the points $p + t q$ with $p = u U + v V - c$; the sphere is met where $|p + t
+q|^2 = 1$, whose discriminant is a quadratic in u and v with six coefficients an image. The nearest
+of the ellipsoids is shaded by Lambert's law with a normal along $(p + t q) / s$, s being the axes.
 
-Image i of seed s is a function of (s, i) alone. Nothing is stored: a data set of any length is rendered as it is read.
+Image i of seed s is a function of (s, i) alone. Nothing is stored: a data set of any length is
+rendered as it is read.
 
 Source of the idea: Chen et al., "InfoGAN", 2016, section 7.2 and appendix C.4.
 """
@@ -30,13 +34,27 @@ from ..errors import UsageError
 from .dataset import Dataset, Spec
 
 FACTORS = ("azimuth", "elevation", "lighting", "width")
-IDENTITY = ("nose", "eyes apart", "eye height", "eye size", "mouth height", "mouth width", "brow", "hairline", "skin", "hair")
+IDENTITY = (
+    "nose",
+    "eyes apart",
+    "eye height",
+    "eye size",
+    "mouth height",
+    "mouth width",
+    "brow",
+    "hairline",
+    "skin",
+    "hair",
+)
 SKULL = 0
 
 
 def numbers(index: np.ndarray, seed: int, columns: int) -> Float[Tensor, "n columns"]:
-    """Numbers uniform in [-1, 1) for each image, by mixing the bits of seed, image and column (splitmix64)."""
-    keys = np.asarray(index, np.uint64)[:, None] * np.uint64(64) + np.arange(columns, dtype=np.uint64)
+    """Numbers uniform in [-1, 1) for each image, by mixing the bits of seed, image and column
+    (splitmix64)."""
+    keys = np.asarray(index, np.uint64)[:, None] * np.uint64(64) + np.arange(
+        columns, dtype=np.uint64
+    )
     with np.errstate(over="ignore"):
         x: np.ndarray = keys + np.uint64(0x9E3779B97F4A7C15) * np.uint64(seed % 2**32 + 1)
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
@@ -56,27 +74,42 @@ def factors_of(index: np.ndarray, seed: int) -> Float[Tensor, "n 4"]:
 
 
 def ellipsoids(width: Tensor, who: Tensor) -> tuple[Tensor, Tensor]:
-    """Centres and axes of skull, nose, two ears and neck, (n, 5, 3) each; x to the side, y up, z to the front."""
+    """Centers and axes of skull, nose, two ears and neck, (n, 5, 3) each; x to the side, y up, z to
+    the front."""
     one, x = torch.ones_like(width), 0.66 + 0.16 * width
     nose = 1 + 0.35 * who[:, 0]
-    centres = [(0 * one, 0 * one, 0 * one), (0 * one, -0.12 * one, 0.78 * one), (x, 0 * one, -0.05 * one)]
-    centres += [(-x, 0 * one, -0.05 * one), (0 * one, -1.1 * one, -0.12 * one)]
-    axes = [(x, 0.92 * one, 0.8 * one), (0.11 * nose, 0.2 * one, 0.2 * nose), (0.07 * one, 0.19 * one, 0.13 * one)]
+    centers = [
+        (0 * one, 0 * one, 0 * one),
+        (0 * one, -0.12 * one, 0.78 * one),
+        (x, 0 * one, -0.05 * one),
+    ]
+    centers += [(-x, 0 * one, -0.05 * one), (0 * one, -1.1 * one, -0.12 * one)]
+    axes = [
+        (x, 0.92 * one, 0.8 * one),
+        (0.11 * nose, 0.2 * one, 0.2 * nose),
+        (0.07 * one, 0.19 * one, 0.13 * one),
+    ]
     axes += [(0.07 * one, 0.19 * one, 0.13 * one), (0.36 * one, 0.6 * one, 0.36 * one)]
-    return tuple(torch.stack([torch.stack(part, 1) for part in group], 1) for group in (centres, axes))  # type: ignore[return-value]
+    return tuple(
+        torch.stack([torch.stack(part, 1) for part in group], 1) for group in (centers, axes)
+    )  # type: ignore[return-value]
 
 
 def turned(azimuth: Tensor, elevation: Tensor) -> Float[Tensor, "n 3 3"]:
     """Rotations from the head's space to the camera's."""
     a, e = azimuth * math.radians(60), elevation * math.radians(25)
     zero, one = torch.zeros_like(a), torch.ones_like(a)
-    around_y = torch.stack([a.cos(), zero, a.sin(), zero, one, zero, -a.sin(), zero, a.cos()], 1).view(-1, 3, 3)
-    around_x = torch.stack([one, zero, zero, zero, e.cos(), -e.sin(), zero, e.sin(), e.cos()], 1).view(-1, 3, 3)
+    around_y = torch.stack(
+        [a.cos(), zero, a.sin(), zero, one, zero, -a.sin(), zero, a.cos()], 1
+    ).view(-1, 3, 3)
+    around_x = torch.stack(
+        [one, zero, zero, zero, e.cos(), -e.sin(), zero, e.sin(), e.cos()], 1
+    ).view(-1, 3, 3)
     return around_x @ around_y
 
 
 def blob(x: Tensor, y: Tensor, at: tuple[Tensor, Tensor], size: tuple[Tensor, Tensor]) -> Tensor:
-    """A painted spot, 1 at its centre and 0 where an ellipse of this size ends."""
+    """A painted spot, 1 at its center and 0 where an ellipse of this size ends."""
     dx, dy = (x - at[0][:, None]) / size[0][:, None], (y - at[1][:, None]) / size[1][:, None]
     return (2 - 2 * (dx.square() + dy.square())).clamp(0, 1)
 
@@ -92,8 +125,8 @@ def painted(x: Tensor, y: Tensor, z: Tensor, who: Tensor) -> Tensor:
         brow = blob(x, y, (side * apart, eye_y + 0.17), (1.5 * eye, 0.055 + 0.02 * who[:, 6]))
         white = blob(x, y, (side * apart, eye_y), (1.3 * eye, 0.7 * eye))
         pupil = blob(x, y, (side * apart, eye_y), (0.5 * eye, 0.6 * eye))
-        for spot, colour in ((brow, 0.25 * one), (white, 1.0 * one), (pupil, dark)):
-            face = torch.lerp(face, colour[:, None].expand_as(face), spot * front)
+        for spot, color in ((brow, 0.25 * one), (white, 1.0 * one), (pupil, dark)):
+            face = torch.lerp(face, color[:, None].expand_as(face), spot * front)
     mouth = blob(x, y, (0 * one, -0.47 + 0.05 * who[:, 4]), (0.3 + 0.06 * who[:, 5], 0.08 * one))
     face = torch.lerp(face, (0.45 * skin)[:, None].expand_as(face), mouth * front)
     hairline = 0.52 + 0.1 * who[:, 7]
@@ -101,7 +134,9 @@ def painted(x: Tensor, y: Tensor, z: Tensor, who: Tensor) -> Tensor:
     return torch.lerp(face, (0.3 + 0.2 * who[:, 9])[:, None].expand_as(face), hair)
 
 
-def render(factors: Float[Tensor, "n 4"], identity: Float[Tensor, "n k"], side: int = 32) -> UInt8[Tensor, "n 1 side side"]:
+def render(
+    factors: Float[Tensor, "n 4"], identity: Float[Tensor, "n k"], side: int = 32
+) -> UInt8[Tensor, "n 1 side side"]:
     """Images of heads.
 
     Arguments:
@@ -117,29 +152,50 @@ def render(factors: Float[Tensor, "n 4"], identity: Float[Tensor, "n k"], side: 
         raise UsageError(f"Heads of {side} pixels show nothing: choose --size 16 or more.")
     if factors.shape[1] != 4 or identity.shape[1] != len(IDENTITY) or len(factors) != len(identity):
         given = tuple(factors.shape), tuple(identity.shape)
-        raise UsageError(f"Heads were asked for with factors and identities of shapes {given}, expected (n, 4) and (n, {len(IDENTITY)}).")
+        raise UsageError(
+            (
+                f"Heads were asked for with factors and identities of shapes {given}, "
+                f"expected (n, 4) and (n, {len(IDENTITY)})."
+            )
+        )
     if len(factors) and (factors.abs().max() > 1 or identity.abs().max() > 1):
         raise UsageError("A factor of a head lies outside [-1, 1]: give numbers between.")
     if not len(factors):
         return torch.empty(0, 1, side, side, dtype=torch.uint8)
-    return torch.cat([rendered(f, who, side) for f, who in zip(factors.split(32), identity.split(32), strict=True)])
+    return torch.cat(
+        [
+            rendered(f, who, side)
+            for f, who in zip(factors.split(32), identity.split(32), strict=True)
+        ]
+    )
 
 
 def rendered(factors: Tensor, who: Tensor, side: int) -> Tensor:
-    """A few images, small enough for their rays to stay in the processor's cache; four rays a pixel."""
+    """A few images, small enough for their rays to stay in the processor's cache; four rays a
+    pixel."""
     n, fine = len(factors), 2 * side
     line = (torch.arange(fine) + 0.5) / fine * 2 - 1
     u, v = line.repeat(fine) * 1.12, -line.repeat_interleave(fine) * 1.12
     basis = torch.stack([torch.ones_like(u), u, v, u * u, u * v, v * v])  # (6, rays)
 
     rotation = turned(factors[:, 0], factors[:, 1])
-    centres, axes = ellipsoids(factors[:, 3], who)
-    right, up, back = (rotation[:, i, None, :] / axes for i in range(3))  # the camera's axes in each sphere's space, (n, 5, 3)
-    c, q = centres / axes, -back
+    centers, axes = ellipsoids(factors[:, 3], who)
+    right, up, back = (
+        rotation[:, i, None, :] / axes for i in range(3)
+    )  # the camera's axes in each sphere's space, (n, 5, 3)
+    c, q = centers / axes, -back
     dot = lambda a, b: (a * b).sum(2)  # noqa: E731
-    # Of |p + t q|^2 = 1: half the linear coefficient, the constant one, and their discriminant, as polynomials in u and v.
+    # Of |p + t q|^2 = 1: half the linear coefficient, the constant one, and their discriminant, as
+    # polynomials in u and v.
     b = torch.stack([-dot(c, q), dot(right, q), dot(up, q)], 2)  # (n, 5, 3)
-    constant = [dot(c, c) - 1, -2 * dot(right, c), -2 * dot(up, c), dot(right, right), 2 * dot(right, up), dot(up, up)]
+    constant = [
+        dot(c, c) - 1,
+        -2 * dot(right, c),
+        -2 * dot(up, c),
+        dot(right, right),
+        2 * dot(right, up),
+        dot(up, up),
+    ]
     qq = dot(q, q)
     squares = [
         b[..., 0] ** 2,
@@ -149,7 +205,9 @@ def rendered(factors: Tensor, who: Tensor, side: int) -> Tensor:
         2 * b[..., 1] * b[..., 2],
         b[..., 2] ** 2,
     ]
-    discriminant = (torch.stack(squares, 2) - qq[..., None] * torch.stack(constant, 2)) @ basis  # (n, 5, rays)
+    discriminant = (
+        torch.stack(squares, 2) - qq[..., None] * torch.stack(constant, 2)
+    ) @ basis  # (n, 5, rays)
     t = (-(b @ basis[:3]) - discriminant.clamp(min=0).sqrt()) / qq[..., None]
     t = t.masked_fill(discriminant < 0, torch.inf)
     nearest, which = t.min(1)
@@ -158,12 +216,19 @@ def rendered(factors: Tensor, who: Tensor, side: int) -> Tensor:
 
     angle = factors[:, 2] * math.radians(80)
     light = torch.stack([angle.sin(), torch.full_like(angle, 0.35), angle.cos()], 1)
-    light = (torch.nn.functional.normalize(light, dim=1)[:, None] @ rotation).squeeze(1)  # in the head's space
+    light = (torch.nn.functional.normalize(light, dim=1)[:, None] @ rotation).squeeze(
+        1
+    )  # in the head's space
     pick = lambda table: table.gather(1, which)  # noqa: E731
     points = []
     towards, length = torch.zeros_like(depth), torch.zeros_like(depth)
     for k in range(3):
-        point = pick(right[..., k]) * u + pick(up[..., k]) * v - pick(c[..., k]) + depth * pick(q[..., k])
+        point = (
+            pick(right[..., k]) * u
+            + pick(up[..., k]) * v
+            - pick(c[..., k])
+            + depth * pick(q[..., k])
+        )
         normal = point / pick(axes[..., k])
         towards, length = towards + normal * light[:, k, None], length + normal.square()
         points.append(point)
@@ -197,7 +262,12 @@ def heads(n: int = 200_000, seed: int = 0, side: int = 32) -> Dataset:
         (torch.Size([2, 1, 32, 32]), torch.Size([1000, 4]))
     """
     if n < 1 or side < 16:
-        raise UsageError(f"Heads need a number of at least 1 and a side of at least 16 pixels, got {n} and {side}.")
+        raise UsageError(
+            (
+                "Heads need a number of at least 1 and a side of at least 16 pixels, got "
+                f"{n} and {side}."
+            )
+        )
     facts = {"factors": factors_of(np.arange(n), seed), "factor names": FACTORS}
     return Dataset(Spec("heads", (1, side, side)), Heads(n, seed, side), facts=facts)
 
@@ -205,6 +275,8 @@ def heads(n: int = 200_000, seed: int = 0, side: int = 32) -> Dataset:
 def factors(data: Dataset) -> Tensor:
     """The factors of a data set's own rows, (len(data), factors)."""
     if "factors" not in data.facts:
-        raise UsageError(f"Nothing is known of the factors behind '{data.spec.name}': give --data heads.")
+        raise UsageError(
+            f"Nothing is known of the factors behind '{data.spec.name}': give --data heads."
+        )
     known: Tensor = data.facts["factors"]
     return known if data.rows is None else known[data.rows]

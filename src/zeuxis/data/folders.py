@@ -1,4 +1,5 @@
-"""A folder of images: what is in it, which part and class each image belongs to, and what is left out, all of it counted."""
+"""A folder of images: what is in it, which part and class each image belongs to, and what is left
+out, all of it counted."""
 
 from __future__ import annotations
 
@@ -32,14 +33,18 @@ class Layout:
 
 
 def layout(folders: Sequence[tuple[str, ...]]) -> Layout | None:
-    """The folders that name parts, above the classes (train/cat) or below them (cat/train); None if there are none.
+    """The folders that name parts, above the classes (train/cat) or below them (cat/train); None if
+    there are none.
 
-    A folder beside parts that names none is left out. Beside test or validation folders alone, the others are for training. A lone
-    `train` that holds no folders, beside others, is a class (of vehicles).
+    A folder beside parts that names none is left out. Beside test or validation folders alone, the
+    others are for training. A lone `train` that holds no folders, beside others, is a class (of
+    vehicles).
     """
     for level in (0, 1):
         names = {f[level] for f in folders if len(f) > level}
-        parts: dict[str, str] = {name: part for name in names if (part := part_of(name, strict=True))}
+        parts: dict[str, str] = {
+            name: part for name in names if (part := part_of(name, strict=True))
+        }
         if not parts:  # names like seg_train and seg_test, which differ in nothing but the part
             loose = {name: part for name in names if (part := part_of(name))}
             alike = {tuple(word for word in words(name) if word not in PARTS) for name in loose}
@@ -48,7 +53,12 @@ def layout(folders: Sequence[tuple[str, ...]]) -> Layout | None:
         if not kinds:
             continue
         if level == 1:
-            inside = TRAIN in kinds and len(kinds) > 1 and not others and all(len(f) > 1 for f in folders)
+            inside = (
+                TRAIN in kinds
+                and len(kinds) > 1
+                and not others
+                and all(len(f) > 1 for f in folders)
+            )
             return Layout(1, parts) if inside else None
         if others and kinds == {TRAIN} and not any(f[0] in parts and len(f) > 1 for f in folders):
             continue
@@ -59,7 +69,8 @@ def layout(folders: Sequence[tuple[str, ...]]) -> Layout | None:
 
 
 def divided(found: Scan) -> dict[str, list[Found]]:
-    """The images of each part, with their folders but that of the part; {"all": images} if there are no parts."""
+    """The images of each part, with their folders but that of the part; {"all": images} if there
+    are no parts."""
     inside = [image.folders for image in found.images if image.folders]
     shared, level = shared_by(inside), 0
     while level < len(shared) and not layout([f[level:] for f in inside]):
@@ -74,7 +85,9 @@ def divided(found: Scan) -> dict[str, list[Found]]:
         if name not in parts.parts:
             found.leave("aside", image.name)
             continue
-        rest = image.folders if name in parts.classes else image.folders[:at] + image.folders[at + 1 :]
+        rest = (
+            image.folders if name in parts.classes else image.folders[:at] + image.folders[at + 1 :]
+        )
         images.setdefault(parts.parts[name], []).append(Found(image.path, rest[level:]))
     return images
 
@@ -82,12 +95,16 @@ def divided(found: Scan) -> dict[str, list[Found]]:
 def shared_by(folders: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     """The first folders that all of these have."""
     first, last = min(folders, default=()), max(folders, default=())
-    same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    same = next(
+        (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b),
+        min(len(first), len(last)),
+    )
     return first[:same]
 
 
 def classes_of(images: Sequence[Found]) -> tuple[int, list[str]]:
-    """The level at which folders are classes, and their names; none if all images lie in one folder."""
+    """The level at which folders are classes, and their names; none if all images lie in one
+    folder."""
     inside = [image.folders for image in images if image.folders]
     level = len(shared_by(inside))
     names = sorted({f[level] for f in inside if len(f) > level})
@@ -95,7 +112,8 @@ def classes_of(images: Sequence[Found]) -> tuple[int, list[str]]:
 
 
 def image_folder(folder: Path, split: Split, name: str, labels: Path | None = None) -> Raw | None:
-    """A folder of images: one sub-folder a class, or labels from a CSV, or none; parts in folders called train, test and the like.
+    """A folder of images: one sub-folder a class, or labels from a CSV, or none; parts in folders
+    called train, test and the like.
 
     Arguments:
         folder: Where the images are.
@@ -117,7 +135,10 @@ def image_folder(folder: Path, split: Split, name: str, labels: Path | None = No
     else:
         held = next(iter(parts))
         raise DataError(
-            f"'{shown(folder)}' holds a folder '{held}' and none named '{split}': add it, or give the folder of {held} images itself."
+            (
+                f"'{shown(folder)}' holds a folder '{held}' and none named '{split}': add "
+                f"it, or give the folder of {held} images itself."
+            )
         )
     images = parts[part]
     found.leave("validation", *(image.name for image in parts.get(VALIDATION, ())))
@@ -130,22 +151,28 @@ def image_folder(folder: Path, split: Split, name: str, labels: Path | None = No
     else:
         level, classes = classes_of(parts.get(TRAIN, images))
         if classes:
-            images, numbers, notes = numbered(images, classes, level if part in (TRAIN, ALL) else None, found)
+            images, numbers, notes = numbered(
+                images, classes, level if part in (TRAIN, ALL) else None, found
+            )
     paths = [image.path for image in images]
     names = different([shown(c) for c in classes]) if numbers is not None else ()
     notes = [*found.sentences, *notes]
-    return Raw(name, Files(paths), numbers, names, fingerprint(paths), part_name(part, parts), notes)
+    return Raw(
+        name, Files(paths), numbers, names, fingerprint(paths), part_name(part, parts), notes
+    )
 
 
 def numbered(
     images: Sequence[Found], classes: Sequence[str], level: int | None, found: Scan
 ) -> tuple[list[Found], np.ndarray | None, list[str]]:
-    """The images that lie in a class, or in a folder that is none (-1), their numbers, and what is to be said of them.
+    """The images that lie in a class, or in a folder that is none (-1), their numbers, and what is
+    to be said of them.
 
     Arguments:
         images: Those of one part.
         classes: The folders that are classes.
-        level: Where these folders are, None for a part that need not have the folders of the training part.
+        level: Where these folders are, None for a part that need not have the folders of the
+            training part.
         found: Gets what is left out.
     """
     place = {name: i for i, name in enumerate(classes)}
@@ -153,7 +180,11 @@ def numbered(
     numbers: list[int] = []
     unknown, nested = [], 0
     for image in images:
-        at = level if level is not None else next((i for i, f in enumerate(image.folders) if f in place), 0)
+        at = (
+            level
+            if level is not None
+            else next((i for i, f in enumerate(image.folders) if f in place), 0)
+        )
         if len(image.folders) <= at:
             found.leave("stray", image.name)
             continue
@@ -164,13 +195,27 @@ def numbered(
             unknown.append(shown(image.folders[at]))
     if not kept or max(numbers) < 0:  # a test part without the classes of the training part
         found.left.pop("stray", None)
-        return list(images), None, [f"The folders of this part are none of the classes {', '.join(map(shown, classes[:3]))}: no labels."]
+        return (
+            list(images),
+            None,
+            [
+                (
+                    "The folders of this part are none of the classes "
+                    f"{', '.join(map(shown, classes[:3]))}: no labels."
+                )
+            ],
+        )
     notes = []
     if nested:
         notes.append(f"Pictures in folders within class folders count to their class: {nested:,}.")
     if unknown:
         some = ", ".join(sorted(set(unknown))[:3])
-        notes.append(f"Pictures of classes that the training part does not have ({some}) are unlabelled: {len(unknown):,}.")
+        notes.append(
+            (
+                f"Pictures of classes that the training part does not have ({some}) are "
+                f"unlabeled: {len(unknown):,}."
+            )
+        )
     return kept, np.array(numbers, np.int64), notes
 
 

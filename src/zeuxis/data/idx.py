@@ -1,4 +1,5 @@
-"""IDX files, in which MNIST and the sets made like it come: a header of dimensions and then bytes."""
+"""IDX files, in which MNIST and the sets made like it come: a header of dimensions and then
+bytes."""
 
 from __future__ import annotations
 
@@ -34,20 +35,34 @@ def idx(path: Path) -> np.ndarray:
             data: Any = unzipped if zipped else plain
             head = data.read(4)
             if len(head) < 4 or head[:3] != b"\0\0\x08" or not 1 <= head[3] <= 4:
-                raise DataError(f"'{shown(path)}' starts with {head.hex()}, expected 000008 of an IDX file of bytes: {again}.")
+                raise DataError(
+                    (
+                        f"'{shown(path)}' starts with {head.hex()}, expected 000008 of an "
+                        f"IDX file of bytes: {again}."
+                    )
+                )
             sizes = data.read(4 * head[3])
             if len(sizes) < 4 * head[3]:
                 raise DataError(f"'{shown(path)}' ends within its header: {again}.")
             shape = struct.unpack(f">{head[3]}I", sizes)
             size = math.prod(shape)
-            if zipped or size <= os.fstat(plain.fileno()).st_size:  # else there is less to read than that
+            if (
+                zipped or size <= os.fstat(plain.fileno()).st_size
+            ):  # else there is less to read than that
                 affordable(size, stored(path))
             body = data.read(size + 1 if zipped else -1)
     except (OSError, EOFError, zlib.error, ValueError) as error:
-        raise DataError(f"'{shown(path)}' cannot be read ({first_line(error)}): {again}.") from error
+        raise DataError(
+            f"'{shown(path)}' cannot be read ({first_line(error)}): {again}."
+        ) from error
     if len(body) != size:
         more = "or more " if len(body) > size and zipped else ""
-        raise DataError(f"'{shown(path)}' holds {len(body):,} bytes {more}and its header promises {size:,}: {again}.")
+        raise DataError(
+            (
+                f"'{shown(path)}' holds {len(body):,} bytes {more}and its header promises "
+                f"{size:,}: {again}."
+            )
+        )
     return np.frombuffer(body, np.uint8).reshape(shape)
 
 
@@ -63,13 +78,23 @@ def idx_folder(folder: Path, split: Split, name: str, classes: Sequence[str] = (
     if not images:
         return None
     if len(sets := sorted({apart for apart, _ in images})) > 1:
-        raise DataError(f"'{shown(folder)}' holds the data sets {', '.join(sets)}: give a folder that holds one of them.")
+        raise DataError(
+            (
+                f"'{shown(folder)}' holds the data sets {', '.join(sets)}: give a folder "
+                "that holds one of them."
+            )
+        )
     parts = {part: path for (_, part), path in images.items()}
     part = chosen(parts, split, f"'{shown(folder)}'") if ALL not in parts else ALL
     labels = {p: idx(kinds["labels"]) for (_, p), kinds in found.items() if "labels" in kinds}
     if part in labels and labels[part].ndim != 1:
         wrong = found[sets[0], part]["labels"]
-        raise DataError(f"The labels '{shown(wrong)}' have shape {labels[part].shape}, expected (N,): fetch the file again.")
+        raise DataError(
+            (
+                f"The labels '{shown(wrong)}' have shape {labels[part].shape}, expected "
+                "(N,): fetch the file again."
+            )
+        )
     x = nchw(idx(parts[part]), shown(parts[part]))
     numbers, names, notes = class_numbers(labels, part, parts[part], classes)
     notes = [*left_out(parts, part), *notes]

@@ -1,4 +1,5 @@
-"""From encoded images to uint8 NCHW: find the files, decode, make grey or RGB, crop the central square, resize it."""
+"""From encoded images to uint8 NCHW: find the files, decode, make gray or RGB, crop the central
+square, resize it."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from ..errors import DataError, UsageError
 from .reading import contents, first_line, shown
 from .scan import ENDINGS, scan
 
-# What Pillow may take bytes for, whatever their file is called: most common first. Its other formats are slower to rule out, and one
+# What Pillow may take bytes for, whatever their file is called: most common first. Its other
+# formats are slower to rule out, and one
 # of them, EPS, would be handed to a PostScript interpreter.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 UPRIGHT = 0x0112  # the EXIF tag of a camera's orientation
@@ -46,7 +48,7 @@ class Raw:
     Arguments:
         name: The data set's name.
         images: uint8 (N, C, H, W), or encoded images.
-        labels: (N,) int64, -1 where unlabelled, or None.
+        labels: (N,) int64, -1 where unlabeled, or None.
         class_names: In label order.
         fingerprint: Changes when the source changes; names its cache.
         part: "train" or "test", or "all" where the source has no test part.
@@ -77,7 +79,12 @@ class Files:
         try:
             return contents(self.paths[i])
         except OSError as error:
-            raise DataError(f"The image {self.where(i)} cannot be read ({first_line(error)}): replace or remove it.") from error
+            raise DataError(
+                (
+                    f"The image {self.where(i)} cannot be read ({first_line(error)}): "
+                    "replace or remove it."
+                )
+            ) from error
 
     def where(self, i: int) -> str:
         return f"'{shown(self.paths[i])}'"
@@ -91,7 +98,9 @@ def spread(words: Sequence[str]) -> list[Path]:
         if path.is_dir():
             inside = [image.path for image in scan(path).images]
             if not inside:
-                raise UsageError(f"The folder '{word}' holds neither a model nor images ({', '.join(ENDINGS)}).")
+                raise UsageError(
+                    f"The folder '{word}' holds neither a model nor images ({', '.join(ENDINGS)})."
+                )
             paths += inside
         elif path.is_file():
             paths.append(path)
@@ -101,23 +110,36 @@ def spread(words: Sequence[str]) -> list[Path]:
 
 
 def read(paths: Sequence[Path], shape: tuple[int, ...], invert: bool = False) -> torch.Tensor:
-    """Image files as uint8 (n, C, H, W) in the shape that a model was trained on, or their negatives."""
+    """Image files as uint8 (n, C, H, W) in the shape that a model was trained on, or their
+    negatives."""
     if len(shape) != 3 or shape[1] != shape[2]:
-        raise UsageError(f"The model knows examples of shape {shape}, which are no square images: give data of its kind with --data.")
+        raise UsageError(
+            (
+                f"The model knows examples of shape {shape}, which are no square images: "
+                "give data of its kind with --data."
+            )
+        )
     files = Files(paths)
-    x = torch.from_numpy(np.stack([decode(files.read(i), files.where(i), shape[-1], shape[0]) for i in range(len(files))]))
+    x = torch.from_numpy(
+        np.stack(
+            [decode(files.read(i), files.where(i), shape[-1], shape[0]) for i in range(len(files))]
+        )
+    )
     return 255 - x if invert else x
 
 
-def decode(data: bytes, where: str, size: int | None = None, channels: int | None = None) -> np.ndarray:
+def decode(
+    data: bytes, where: str, size: int | None = None, channels: int | None = None
+) -> np.ndarray:
     """One image as uint8 (C, H, W).
 
     Arguments:
-        data: A PNG, JPEG, WebP, BMP, GIF, TIFF or PPM file; a photograph is turned upright, and a film gives its first picture. White
-            is 65535 in grey of 16 bits and 1 in grey of floats; floats outside [0, 1] and integers of 32 bits are refused.
+        data: A PNG, JPEG, WebP, BMP, GIF, TIFF or PPM file; a photograph is turned upright, and a
+            film gives its first picture. White is 65535 in gray of 16 bits and 1 in gray of floats;
+            floats outside [0, 1] and integers of 32 bits are refused.
         where: Its origin, for the error sentence.
         size: Side of the square to bring it to (pixels), or None.
-        channels: 1 or 3, or None for what the file has (grey stays grey, all else becomes RGB).
+        channels: 1 or 3, or None for what the file has (gray stays gray, all else becomes RGB).
     """
     try:
         with warnings.catch_warnings():
@@ -130,12 +152,20 @@ def decode(data: bytes, where: str, size: int | None = None, channels: int | Non
     except Depth as error:
         raise DataError(f"The image {where} {error}.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"The image {where} is too large to be safe ({first_line(error)}): make it smaller.") from error
+        raise DataError(
+            f"The image {where} is too large to be safe ({first_line(error)}): make it smaller."
+        ) from error
     except UnidentifiedImageError as error:
         known = "PNG, JPEG, WebP, BMP, GIF, TIFF or PPM"
-        raise DataError(f"The image {where} cannot be decoded (it is no {known} file): replace or remove it.") from error
-    except Exception as error:  # Pillow's decoders raise nearly every type of exception for damaged bytes
-        raise DataError(f"The image {where} cannot be decoded ({first_line(error)}): replace or remove it.") from error
+        raise DataError(
+            f"The image {where} cannot be decoded (it is no {known} file): replace or remove it."
+        ) from error
+    except (
+        Exception
+    ) as error:  # Pillow's decoders raise nearly every type of exception for damaged bytes
+        raise DataError(
+            f"The image {where} cannot be decoded ({first_line(error)}): replace or remove it."
+        ) from error
 
 
 def pixels_of(data: bytes) -> int:
@@ -150,7 +180,7 @@ def pixels_of(data: bytes) -> int:
 
 
 class Depth(Exception):
-    """Grey values of which it is not known what is white."""
+    """Gray values of which it is not known what is white."""
 
 
 def orientation(picture: Image.Image) -> int:
@@ -166,41 +196,57 @@ def upright_size(picture: Image.Image) -> tuple[int, int]:
     return (height, width) if orientation(picture) in (5, 6, 7, 8) else (width, height)
 
 
-def prepared(picture: Image.Image, size: int | None, channels: int | None, form: str = "") -> np.ndarray:
-    """A Pillow image as uint8 (C, H, W), resized and cropped to a square and made grey or RGB as asked."""
+def prepared(
+    picture: Image.Image, size: int | None, channels: int | None, form: str = ""
+) -> np.ndarray:
+    """A Pillow image as uint8 (C, H, W), resized and cropped to a square and made gray or RGB as
+    asked."""
     deep = picture.mode in ("I", "F") or picture.mode.startswith("I;")
-    grey = deep or picture.mode in ("1", "L", "LA") if channels is None else channels == 1
+    gray = deep or picture.mode in ("1", "L", "LA") if channels is None else channels == 1
     if deep:
         picture = Image.fromarray(shallow(picture, form))
-    if picture.mode != (mode := "L" if grey else "RGB"):
+    if picture.mode != (mode := "L" if gray else "RGB"):
         picture = picture.convert(mode)
     if size is not None and picture.size != (size, size):
         picture = square(picture, size)
     array = np.asarray(picture)
-    return array[None] if grey else np.ascontiguousarray(array.transpose(2, 0, 1))
+    return array[None] if gray else np.ascontiguousarray(array.transpose(2, 0, 1))
 
 
 def shallow(picture: Image.Image, form: str) -> np.ndarray:
-    """Grey values of more than 8 bits as uint8; what the file calls white must be known."""
+    """Gray values of more than 8 bits as uint8; what the file calls white must be known."""
     x = np.asarray(picture)
     if picture.mode == "F":
         low, high = float(x.min()), float(x.max())
         if not 0 <= low <= high <= 1:
-            raise Depth(f"has values from {low:g} to {high:g}, expected floats from 0 to 1 (white): scale it or save it with 8 bits")
+            raise Depth(
+                (
+                    f"has values from {low:g} to {high:g}, expected floats from 0 to 1 "
+                    "(white): scale it or save it with 8 bits"
+                )
+            )
         return (x * np.float32(255)).round().astype(np.uint8)
     if picture.mode == "I" and form not in ("PPM", "PNG"):  # which have 16 bits at most
-        raise Depth("has integers of 32 bits or with a sign, of which white is not known: save it with 8 or 16 bits")
+        raise Depth(
+            (
+                "has integers of 32 bits or with a sign, of which white is not known: save "
+                "it with 8 or 16 bits"
+            )
+        )
     if picture.mode == "I":
         x = x.clip(0, 65535).astype(np.uint16)
     return (x // 257).astype(np.uint8)
 
 
 def square(picture: Image.Image, size: int) -> Image.Image:
-    """Resizes the central square with an antialiasing filter; what lies outside it is never resized, however long it is."""
+    """Resizes the central square with an antialiasing filter; what lies outside it is never
+    resized, however long it is."""
     width, height = picture.size
     side = min(width, height)
     left, top = (width - side) / 2, (height - side) / 2
-    return picture.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+    return picture.resize(
+        (size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side)
+    )
 
 
 def converted(x: np.ndarray, size: int | None, channels: int | None) -> np.ndarray:
@@ -208,5 +254,8 @@ def converted(x: np.ndarray, size: int | None, channels: int | None) -> np.ndarr
     same_size = size is None or x.shape[2:] == (size, size)
     if same_size and (channels is None or x.shape[1] == channels):
         return x
-    pictures = (Image.fromarray(one[0] if len(one) == 1 else np.ascontiguousarray(one.transpose(1, 2, 0))) for one in x)
+    pictures = (
+        Image.fromarray(one[0] if len(one) == 1 else np.ascontiguousarray(one.transpose(1, 2, 0)))
+        for one in x
+    )
     return np.stack([prepared(p, size, channels or x.shape[1]) for p in pictures])

@@ -1,8 +1,10 @@
-"""Images whose pixels are not the originals', for measures in which every pixel counts, such as likelihoods.
+"""Images whose pixels are not the originals', for measures in which every pixel counts, such as
+likelihoods.
 
-A set tells of them by itself: in a parquet file an image's `path` that begins with `recovered-from-`, as in `recovered-from-jpeg`,
-says that its pixels were decoded from another, lossy copy. For any other set a text file lists them: the number of an image on each
-line, counted from 0; lines that begin with # are comments.
+A set tells of them by itself: in a parquet file an image's `path` that begins with
+`recovered-from-`, as in `recovered-from-jpeg`, says that its pixels were decoded from another,
+lossy copy. For any other set a text file lists them: the number of an image on each line, counted
+from 0; lines that begin with # are comments.
 """
 
 from __future__ import annotations
@@ -33,10 +35,20 @@ def marked(paths: list[Path], column: str) -> list[int]:
     for path in paths:
         file = pq.ParquetFile(path)
         kind = file.schema_arrow.field(column).type
-        if pa.types.is_struct(kind) and kind.get_field_index("path") >= 0 and pa.types.is_string(kind.field("path").type):
+        if (
+            pa.types.is_struct(kind)
+            and kind.get_field_index("path") >= 0
+            and pa.types.is_string(kind.field("path").type)
+        ):
             batches = file.iter_batches(1024, columns=[f"{column}.path"])
-            names = (name for batch in batches for name in batch.column(0).field("path").to_pylist())
-            found += [before + row for row, name in enumerate(names) if name is not None and name.startswith(MARK)]
+            names = (
+                name for batch in batches for name in batch.column(0).field("path").to_pylist()
+            )
+            found += [
+                before + row
+                for row, name in enumerate(names)
+                if name is not None and name.startswith(MARK)
+            ]
         before += file.metadata.num_rows
     return found
 
@@ -54,8 +66,17 @@ def listed(path: str | Path, count: int) -> list[int]:
     try:
         lines = as_text(contents(path)).splitlines()
     except (OSError, UnicodeError) as error:
-        reason = "it is no UTF-8 text" if isinstance(error, UnicodeError) else getattr(error, "strerror", None) or first_line(error)
-        raise DataError(f"The list '{path}' cannot be read ({reason}): give a text file with an image number a line.") from error
+        reason = (
+            "it is no UTF-8 text"
+            if isinstance(error, UnicodeError)
+            else getattr(error, "strerror", None) or first_line(error)
+        )
+        raise DataError(
+            (
+                f"The list '{path}' cannot be read ({reason}): give a text file with an "
+                "image number a line."
+            )
+        ) from error
     found = []
     for number, line in enumerate(lines, 1):
         word = line.strip()
@@ -63,14 +84,18 @@ def listed(path: str | Path, count: int) -> list[int]:
             continue
         if not (word.isascii() and word.isdigit() and len(word) < 16 and int(word) < count):
             raise DataError(
-                f"Line {number} of '{path}' is '{word[:40]}', expected the number of one of the {count:,} images, from 0 to {count - 1}."
+                (
+                    f"Line {number} of '{path}' is '{word[:40]}', expected the number of one "
+                    f"of the {count:,} images, from 0 to {count - 1}."
+                )
             )
         found.append(int(word))
     return found
 
 
 def exact_positions(data: Dataset, exclude: list[int] | None = None) -> Tensor:
-    """Positions of a data set's images without those that it marks as inexact, and without further ones.
+    """Positions of a data set's images without those that it marks as inexact, and without further
+    ones.
 
     Arguments:
         data: Images, perhaps with `facts["inexact"]`, row numbers of `data.x`.

@@ -1,4 +1,5 @@
-"""Splits: a few labels a class, and images held out for validation. Both are functions of a seed."""
+"""Splits: a few labels a class, and images held out for validation. Both are functions of a
+seed."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ def few_labels(data: Dataset, per_class: Count, seed: Seed) -> Dataset:
     """The same examples with exactly `per_class` labels left in each class and -1 for all others.
 
     Arguments:
-        data: A labelled data set.
+        data: A labeled data set.
         per_class: Labels a class.
         seed: Fixes which ones.
 
@@ -36,7 +37,7 @@ def few_labels(data: Dataset, per_class: Count, seed: Seed) -> Dataset:
     for c in range(data.spec.classes):
         rows = torch.nonzero(labels == c)[:, 0]
         if len(rows) < per_class:
-            have = f"Class {c} of '{data.spec.name}' has {len(rows)} labelled examples"
+            have = f"Class {c} of '{data.spec.name}' has {len(rows)} labeled examples"
             raise DataError(f"{have} and {per_class} are asked for: ask for fewer labels a class.")
         chosen = rows[torch.randperm(len(rows), generator=generator)[:per_class]]
         kept[chosen] = c
@@ -47,7 +48,8 @@ def few_labels(data: Dataset, per_class: Count, seed: Seed) -> Dataset:
 
 @public
 def hold_out(data: Dataset, n: Count, seed: Seed) -> tuple[Dataset, Dataset]:
-    """Splits into (training, held out) with n examples held out, each class in its proportion where labels exist.
+    """Splits into (training, held out) with n examples held out, each class in its proportion where
+    labels exist.
 
     Example:
         >>> from zeuxis.data import load_data
@@ -56,7 +58,12 @@ def hold_out(data: Dataset, n: Count, seed: Seed) -> tuple[Dataset, Dataset]:
         (9500, 500)
     """
     if not 1 <= n < len(data):
-        raise UsageError(f"{n} examples cannot be held out of {len(data)}: hold out at least 1 and leave at least 1.")
+        raise UsageError(
+            (
+                f"{n} examples cannot be held out of {len(data)}: hold out at least 1 and "
+                "leave at least 1."
+            )
+        )
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(data), generator=generator)
     if data.labels is not None:
@@ -66,7 +73,8 @@ def hold_out(data: Dataset, n: Count, seed: Seed) -> tuple[Dataset, Dataset]:
 
 
 def stratified(labels: Tensor, order: Tensor, n: int) -> Tensor:
-    """Positions reordered so that the first n have each class within one of its proportion, by largest remainders."""
+    """Positions reordered so that the first n have each class within one of its proportion, by
+    largest remainders."""
     classes, counts = labels.unique(return_counts=True)
     quota, remainder = counts * n // len(labels), counts * n % len(labels)
     quota[remainder.argsort(descending=True, stable=True)[: n - int(quota.sum())]] += 1
@@ -79,5 +87,10 @@ def stratified(labels: Tensor, order: Tensor, n: int) -> Tensor:
 def labels_of(data: Dataset, purpose: str) -> Tensor:
     """The labels, or a sentence that they are needed."""
     if data.labels is None:
-        raise DataError(f"{purpose} needs labels, and '{data.spec.name}' has none: give a labelled set or a CSV with --labels.")
+        raise DataError(
+            (
+                f"{purpose} needs labels, and '{data.spec.name}' has none: give a labeled "
+                "set or a CSV with --labels."
+            )
+        )
     return data.labels

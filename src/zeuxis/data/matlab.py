@@ -1,11 +1,14 @@
-"""MATLAB files of version 5 to 7, read without trusting them: plain arrays of real numbers, and nothing else.
+"""MATLAB files of version 5 to 7, read without trusting them: plain arrays of real numbers, and
+nothing else.
 
-SVHN comes as such files. SciPy reads them with compiled code that a damaged file can crash, and with it the process; this reader
-answers any bytes with arrays or a `ValueError`, and of a compressed array it compares the checksum.
+SVHN comes as such files. SciPy reads them with compiled code that a damaged file can crash, and
+with it the process; this reader answers any bytes with arrays or a `ValueError`, and of a
+compressed array it compares the checksum.
 
-A file is a header of 128 bytes and then elements: a tag (type, bytes) and data padded to 8 bytes; up to 4 bytes of data fit into the
-tag's second half. An array is an element that holds others: flags, dimensions, name, numbers in column-major order. A compressed
-element holds one such array under zlib. Source: MathWorks, "MAT-File Format", chapter 1 (level 5).
+A file is a header of 128 bytes and then elements: a tag (type, bytes) and data padded to 8 bytes;
+up to 4 bytes of data fit into the tag's second half. An array is an element that holds others:
+flags, dimensions, name, numbers in column-major order. A compressed element holds one such array
+under zlib. Source: MathWorks, "MAT-File Format", chapter 1 (level 5).
 """
 
 from __future__ import annotations
@@ -20,8 +23,30 @@ import numpy as np
 
 from .reading import affordable, contents, stored
 
-STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}  # type of an element
-NUMBERS = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}  # class of an array
+STORED = {
+    1: "i1",
+    2: "u1",
+    3: "i2",
+    4: "u2",
+    5: "i4",
+    6: "u4",
+    7: "f4",
+    9: "f8",
+    12: "i8",
+    13: "u8",
+}  # type of an element
+NUMBERS = {
+    6: "f8",
+    7: "f4",
+    8: "i1",
+    9: "u1",
+    10: "i2",
+    11: "u2",
+    12: "i4",
+    13: "u4",
+    14: "i8",
+    15: "u8",
+}  # class of an array
 INT8, INT32, UINT32, MATRIX, COMPRESSED = 1, 5, 6, 14, 15
 COMPLEX = 0x800
 HEAD = 2048  # bytes that flags, dimensions and name fit into
@@ -37,7 +62,8 @@ def arrays(path: Path, names: Collection[str]) -> dict[str, np.ndarray]:
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: It is damaged or of another version, or a wanted array holds no real numbers; the message says which.
+        ValueError: It is damaged or of another version, or a wanted array holds no real numbers;
+            the message says which.
     """
     data = memoryview(contents(path))
     mark = bytes(data[124:128])
@@ -66,8 +92,11 @@ class Room:
         affordable(self.promised, self.size)
 
 
-def matrices(data: memoryview, order: str, names: Collection[str], room: Room) -> Iterator[memoryview]:
-    """The bytes of each array of a file, decompressed if need be; compressed ones of other names are passed over."""
+def matrices(
+    data: memoryview, order: str, names: Collection[str], room: Room
+) -> Iterator[memoryview]:
+    """The bytes of each array of a file, decompressed if need be; compressed ones of other names
+    are passed over."""
     at = 0
     while at < len(data):
         kind, body, at = element(data, at, order)
@@ -104,7 +133,8 @@ def wanted(data: memoryview, order: str, names: Collection[str]) -> bool:
 
 
 def inflated(data: memoryview, order: str, room: Room) -> memoryview:
-    """The array under zlib, of exactly the size its tag promises; the checksum at the end must agree."""
+    """The array under zlib, of exactly the size its tag promises; the checksum at the end must
+    agree."""
     stream = zlib.decompressobj()
     try:
         head = stream.decompress(data, 8)
@@ -122,7 +152,8 @@ def inflated(data: memoryview, order: str, room: Room) -> memoryview:
 
 
 def header(body: memoryview, order: str) -> tuple[int, str, list[int], int]:
-    """An array's flags, name and dimensions, and where its numbers begin; no name for functions and objects, which have other parts."""
+    """An array's flags, name and dimensions, and where its numbers begin; no name for functions and
+    objects, which have other parts."""
     kind, flags, at = element(body, 0, order)
     if kind != UINT32 or len(flags) != 8:
         raise ValueError("an array has no flags")
@@ -136,7 +167,9 @@ def header(body: memoryview, order: str) -> tuple[int, str, list[int], int]:
     return word, bytes(letters).decode("latin-1"), np.frombuffer(sizes, order + "i4").tolist(), at
 
 
-def matrix(body: memoryview, order: str, names: Collection[str], room: Room) -> tuple[str, np.ndarray | None]:
+def matrix(
+    body: memoryview, order: str, names: Collection[str], room: Room
+) -> tuple[str, np.ndarray | None]:
     """An array's name, and its numbers if the name is wanted."""
     word, name, shape, at = header(body, order)
     if not name or name not in names:
@@ -148,8 +181,15 @@ def matrix(body: memoryview, order: str, names: Collection[str], room: Room) -> 
     if kind not in STORED or not np.can_cast(STORED[kind], NUMBERS[group]):
         raise ValueError(f"'{name}' is stored as the type {kind}, expected numbers of its own type")
     width = int(STORED[kind][1])
-    if len(values) % width or not 1 <= len(shape) <= 32 or min(shape) < 0 or math.prod(shape) != len(values) // width:
-        raise ValueError(f"'{name}' holds {len(values) // width:,} numbers and its dimensions are {shape}")
+    if (
+        len(values) % width
+        or not 1 <= len(shape) <= 32
+        or min(shape) < 0
+        or math.prod(shape) != len(values) // width
+    ):
+        raise ValueError(
+            f"'{name}' holds {len(values) // width:,} numbers and its dimensions are {shape}"
+        )
     if width != int(NUMBERS[group][1]):
         room.take(math.prod(shape) * int(NUMBERS[group][1]))
     flat = np.frombuffer(values, order + STORED[kind])

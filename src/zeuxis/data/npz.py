@@ -1,4 +1,5 @@
-"""NumPy's .npz archives: images and labels found by the names and shapes of the arrays, before any of them is read."""
+"""NumPy's .npz archives: images and labels found by the names and shapes of the arrays, before any
+of them is read."""
 
 from __future__ import annotations
 
@@ -49,14 +50,19 @@ def headers(path: Path, part: str | None) -> list[Array]:
         for info in members:
             with archive.open(info) as member:
                 shape, _, dtype = header(member)
-            found.append(Array(path, info.filename.removesuffix(".npy"), info.filename, shape, dtype, part))
+            found.append(
+                Array(path, info.filename.removesuffix(".npy"), info.filename, shape, dtype, part)
+            )
     return found
 
 
 def header(member: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Shape, order and type of the array that an open .npy file holds."""
     version = np.lib.format.read_magic(member)
-    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+    read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }.get(version)
     if read is None:
         raise ValueError(f"an array has the format {version[0]}.{version[1]}, expected 1.0 or 2.0")
     return read(member, max_header_size=10_000)
@@ -74,13 +80,20 @@ def values(array: Array) -> np.ndarray:
         with archive.open(info) as member:
             header(member)
             if info.file_size - member.tell() != size:
-                raise ValueError(f"'{array.key}' holds {info.file_size - member.tell():,} bytes and its header promises {size:,}")
+                raise ValueError(
+                    (
+                        f"'{array.key}' holds {info.file_size - member.tell():,} bytes and "
+                        f"its header promises {size:,}"
+                    )
+                )
             affordable(size, stored(array.path))
             member.seek(0)
             return np.lib.format.read_array(member, allow_pickle=False)
 
 
-def npz(files: Mapping[str | None, Path] | Path, split: Split, name: str, classes: Sequence[str] = ()) -> Raw:
+def npz(
+    files: Mapping[str | None, Path] | Path, split: Split, name: str, classes: Sequence[str] = ()
+) -> Raw:
     """Arrays of images (NHW, NHWC or NCHW, uint8) and perhaps labels, of one part or of several.
 
     Arguments:
@@ -93,18 +106,32 @@ def npz(files: Mapping[str | None, Path] | Path, split: Split, name: str, classe
     path = next(iter(paths.values()))
     try:
         arrays = [array for part, path in paths.items() for array in headers(path, part)]
-        images, labels = parted(arrays) if any(pictures(a) and a.part for a in arrays) else alone(arrays)
+        images, labels = (
+            parted(arrays) if any(pictures(a) and a.part for a in arrays) else alone(arrays)
+        )
         if not images:
             held = ", ".join(a.key for a in arrays)
-            raise DataError(f"'{shown(path)}' holds {held or 'nothing'} and no array 'images' of three or four dimensions.")
+            raise DataError(
+                (
+                    f"'{shown(path)}' holds {held or 'nothing'} and no array 'images' of "
+                    "three or four dimensions."
+                )
+            )
         part = chosen(images, split, f"'{shown(path)}'") if ALL not in images else ALL
         path = images[part].path
         x = values(images[part])
         y = {k: values(array) for k, array in labels.items()}
     except DataError:
         raise
-    except Exception as error:  # zipfile and its decompressors raise many types for damaged or locked archives
-        raise DataError(f"'{shown(path)}' cannot be read as plain arrays ({first_line(error)}): write it with numpy.savez.") from error
+    except (
+        Exception
+    ) as error:  # zipfile and its decompressors raise many types for damaged or locked archives
+        raise DataError(
+            (
+                f"'{shown(path)}' cannot be read as plain arrays ({first_line(error)}): "
+                "write it with numpy.savez."
+            )
+        ) from error
     numbers, names, notes = class_numbers(y, part, path, classes)
     used = {array.key for array in (*images.values(), *labels.values())}
     others = [array.key for array in arrays if array.key not in used and array.part in (None, part)]
@@ -113,7 +140,15 @@ def npz(files: Mapping[str | None, Path] | Path, split: Split, name: str, classe
         notes.insert(0, f"Left out: {len(others):,} other array{'s' * (len(others) > 1)} ({some}).")
     counts = {k: array.shape[0] for k, array in images.items() if array.shape}
     notes = [*left_out(counts, part), *notes]
-    return Raw(name, nchw(x, shown(path)), numbers, names, fingerprint([path]), part_name(part, images), notes)
+    return Raw(
+        name,
+        nchw(x, shown(path)),
+        numbers,
+        names,
+        fingerprint([path]),
+        part_name(part, images),
+        notes,
+    )
 
 
 def pictures(array: Array) -> bool:
@@ -122,7 +157,8 @@ def pictures(array: Array) -> bool:
 
 
 def parted(arrays: list[Array]) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Images and labels of each part; those whose name tells no part are for training if no others are."""
+    """Images and labels of each part; those whose name tells no part are for training if no others
+    are."""
     images: dict[str, Array] = {}
     labels: dict[str, Array] = {}
     for array in sorted(arrays, key=lambda a: (a.part is None, role_of(a.key) is None)):
@@ -131,9 +167,19 @@ def parted(arrays: list[Array]) -> tuple[dict[str, Array], dict[str, Array]]:
             images.setdefault(part, array)
         elif role_of(array.key) == "labels":
             labels.setdefault(part, array)
-    if TRAIN in images and images[TRAIN].part is None and TRAIN in labels and labels[TRAIN].part is not None:
+    if (
+        TRAIN in images
+        and images[TRAIN].part is None
+        and TRAIN in labels
+        and labels[TRAIN].part is not None
+    ):
         del labels[TRAIN]
-    if TRAIN in images and images[TRAIN].part is not None and TRAIN in labels and labels[TRAIN].part is None:
+    if (
+        TRAIN in images
+        and images[TRAIN].part is not None
+        and TRAIN in labels
+        and labels[TRAIN].part is None
+    ):
         del labels[TRAIN]
     return images, labels
 
@@ -141,7 +187,10 @@ def parted(arrays: list[Array]) -> tuple[dict[str, Array], dict[str, Array]]:
 def alone(arrays: list[Array]) -> tuple[dict[str, Array], dict[str, Array]]:
     """Images and labels of an archive with one part."""
     named = {array.key: array for array in arrays}
-    image = next((named[k] for k in IMAGE_NAMES if k in named), next((a for a in arrays if len(a.shape) >= 3), None))
+    image = next(
+        (named[k] for k in IMAGE_NAMES if k in named),
+        next((a for a in arrays if len(a.shape) >= 3), None),
+    )
     if image is None:
         return {}, {}
     label = next((named[k] for k in LABEL_NAMES if k in named and k != image.key), None)

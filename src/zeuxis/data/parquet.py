@@ -23,14 +23,16 @@ BATCH = 8  # rows that are unpacked at a time
 FREE_ROWS = 20_000  # rows of a file of any length
 ROW = 16  # bytes that each further row takes at least
 PIXEL = 4  # bytes that decoding a pixel counts as
-THIN = 4  # times that a cell may be larger than its row's share of the file before its pixels are counted
+# times that a cell may be larger than its row's share of the file before its pixels are counted
+THIN = 4
 
 
 class Rows:
     """Encoded images in the rows of parquet files, read a few at a time.
 
-    A column may repeat one value in a million rows of a file of some hundred bytes. So rows are counted against the size of the file, and
-    where cells are larger than their share of it, bytes and pixels are.
+    A column may repeat one value in a million rows of a file of some hundred bytes. So rows are
+    counted against the size of the file, and where cells are larger than their share of it, bytes
+    and pixels are.
     """
 
     def __init__(self, paths: list[Path], column: str) -> None:
@@ -40,7 +42,9 @@ class Rows:
         self.starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).tolist()
         self.stored = sum(map(stored, paths))
         if len(self) > max(FREE_ROWS, self.stored // ROW) or min(sizes, default=0) < 0:
-            raise ValueError(f"{self.stored:,} bytes that hold {len(self):,} rows of images are not safe to read")
+            raise ValueError(
+                f"{self.stored:,} bytes that hold {len(self):,} rows of images are not safe to read"
+            )
         self.bytes = self.pixels = 0
         self.batches: Iterator[Any] = iter(())
         self.group, self.first, self.held = -1, 0, []  # type: int, int, list[Any]
@@ -60,11 +64,18 @@ class Rows:
                 self.held = next(self.batches).column(0).to_pylist()
         except (ValueError, OSError, IndexError, StopIteration, ArithmeticError) as error:
             self.group = -1
-            raise DataError(f"The image {self.where(i)} cannot be read ({first_line(error)}): fetch the file again.") from error
+            raise DataError(
+                (
+                    f"The image {self.where(i)} cannot be read ({first_line(error)}): fetch "
+                    "the file again."
+                )
+            ) from error
         value = self.held[i - self.first]
         data = value.get("bytes") if isinstance(value, dict) else value
         if not isinstance(data, bytes):
-            raise DataError(f"The image {self.where(i)} holds no bytes of an encoded image: leave the row out.")
+            raise DataError(
+                f"The image {self.where(i)} holds no bytes of an encoded image: leave the row out."
+            )
         if len(data) * len(self) > THIN * self.stored:
             self.count(data, i)
         return data
@@ -76,7 +87,12 @@ class Rows:
         try:
             affordable(max(self.bytes, PIXEL * self.pixels), self.stored)
         except OSError as error:
-            raise DataError(f"The rows up to the image {self.where(i)} are {first_line(error)}: fetch the file again.") from error
+            raise DataError(
+                (
+                    f"The rows up to the image {self.where(i)} are {first_line(error)}: "
+                    "fetch the file again."
+                )
+            ) from error
 
     def where(self, i: int) -> str:
         group = bisect_right(self.starts, i) - 1
@@ -92,13 +108,16 @@ def parquet_file(path: Path) -> Any:
     with opened(path):
         pass  # a pipe would be waited for
     file = pq.ParquetFile(path)
-    sizes = [file.metadata.row_group(g).total_byte_size for g in range(file.num_row_groups)]  # asking a damaged column aborts
+    sizes = [
+        file.metadata.row_group(g).total_byte_size for g in range(file.num_row_groups)
+    ]  # asking a damaged column aborts
     affordable(max(sizes, default=0), stored(path))
     return file
 
 
 def parquet_parts(folder: Path) -> dict[str, list[Path]]:
-    """The parquet files of each part below a folder, by the names of files (train-00000-of-00002) and of folders (train/0000)."""
+    """The parquet files of each part below a folder, by the names of files (train-00000-of-00002)
+    and of folders (train/0000)."""
     found: dict[str, dict[tuple[str, ...], list[Path]]] = {}
     for path in sorted(folder.rglob("*.parquet")):
         inner = path.relative_to(folder)
@@ -114,12 +133,17 @@ def parquet_parts(folder: Path) -> dict[str, list[Path]]:
     if len(sets) > 1:
         names = ", ".join("/".join(map(shown, places)) or "." for places in sets)
         first = shown(folder.joinpath(*sets[0]))
-        raise DataError(f"'{shown(folder)}' holds the data sets {names}: give one of them, as in '{first}'.")
+        raise DataError(
+            f"'{shown(folder)}' holds the data sets {names}: give one of them, as in '{first}'."
+        )
     return {part: next(iter(files.values())) for part, files in named.items()}
 
 
-def parquet(files: dict[str, list[Path]], split: Split, name: str, where: Path, classes: Sequence[str] = ()) -> Raw:
-    """Parquet files with a column of encoded images (bytes, or a struct with `bytes`) and perhaps one of labels.
+def parquet(
+    files: dict[str, list[Path]], split: Split, name: str, where: Path, classes: Sequence[str] = ()
+) -> Raw:
+    """Parquet files with a column of encoded images (bytes, or a struct with `bytes`) and perhaps
+    one of labels.
 
     Arguments:
         files: Those of each part, or {"all": files}.
@@ -137,21 +161,49 @@ def parquet(files: dict[str, list[Path]], split: Split, name: str, where: Path, 
     try:
         schema = parquet_file(paths[0]).schema_arrow
         binary = lambda kind: pa.types.is_binary(kind) or pa.types.is_large_binary(kind)  # noqa: E731
-        fits = [f.name for f in schema if binary(f.type) or (pa.types.is_struct(f.type) and f.type.get_field_index("bytes") >= 0)]
+        fits = [
+            f.name
+            for f in schema
+            if binary(f.type)
+            or (pa.types.is_struct(f.type) and f.type.get_field_index("bytes") >= 0)
+        ]
         column = next((n for n in IMAGE_NAMES if n in fits), fits[0] if fits else None)
         if column is None:
-            raise DataError(f"'{shown(paths[0])}' has the columns {', '.join(schema.names)} and none of them holds encoded images.")
-        labelled = next((n for n in LABEL_NAMES if n in schema.names and n != column), None)
+            raise DataError(
+                (
+                    f"'{shown(paths[0])}' has the columns {', '.join(schema.names)} and none "
+                    "of them holds encoded images."
+                )
+            )
+        labeled = next((n for n in LABEL_NAMES if n in schema.names and n != column), None)
         rows, inexact = Rows(paths, column), marked(paths, column)
-        labels = {part: label_column(paths, labelled)} if labelled else {}
-        names = classes or class_names(schema.metadata, labelled) if labelled else ()
-        if labelled and not names:  # numbers from 1 are seen as such only with those of the other parts
-            labels |= {other: label_column(more, labelled) for other, more in files.items() if other != part}
+        labels = {part: label_column(paths, labeled)} if labeled else {}
+        names = classes or class_names(schema.metadata, labeled) if labeled else ()
+        if (
+            labeled and not names
+        ):  # numbers from 1 are seen as such only with those of the other parts
+            labels |= {
+                other: label_column(more, labeled) for other, more in files.items() if other != part
+            }
     except (pa.ArrowException, OSError, KeyError, ValueError, MemoryError, RecursionError) as error:
-        raise DataError(f"'{shown(paths[0])}' cannot be read as parquet ({first_line(error)}): fetch the file again.") from error
+        raise DataError(
+            (
+                f"'{shown(paths[0])}' cannot be read as parquet ({first_line(error)}): fetch "
+                "the file again."
+            )
+        ) from error
     numbers, names, notes = class_numbers(labels, part, paths[0], names)
     notes = [*left_out(files, part), *notes]
-    return Raw(name, rows, numbers, names, fingerprint(paths), part_name(part, files), notes, {"inexact": inexact} if inexact else {})
+    return Raw(
+        name,
+        rows,
+        numbers,
+        names,
+        fingerprint(paths),
+        part_name(part, files),
+        notes,
+        {"inexact": inexact} if inexact else {},
+    )
 
 
 def label_column(paths: list[Path], name: str) -> np.ndarray | None:
@@ -162,7 +214,12 @@ def label_column(paths: list[Path], name: str) -> np.ndarray | None:
         if name not in file.schema_arrow.names:
             return None
         if file.metadata.num_rows > max(FREE_ROWS, stored(path) // ROW):
-            raise ValueError(f"{stored(path):,} bytes that hold {file.metadata.num_rows:,} rows are not safe to read")
+            raise ValueError(
+                (
+                    f"{stored(path):,} bytes that hold {file.metadata.num_rows:,} rows are "
+                    "not safe to read"
+                )
+            )
         found.append(file.read(columns=[name]).column(0).to_numpy())
     return np.concatenate(found)
 
@@ -173,5 +230,7 @@ def class_names(metadata: dict[bytes, bytes] | None, column: str) -> tuple[str, 
         names = json.loads((metadata or {})[b"huggingface"])["info"]["features"][column]["names"]
     except (KeyError, TypeError, ValueError, RecursionError):
         return ()
-    whole = isinstance(names, list) and len(names) < CLASSES and all(isinstance(n, str) for n in names)
+    whole = (
+        isinstance(names, list) and len(names) < CLASSES and all(isinstance(n, str) for n in names)
+    )
     return tuple(names) if whole else ()

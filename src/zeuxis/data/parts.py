@@ -1,7 +1,9 @@
-"""What the parts of a data set are called, for folders, files and arrays alike: training, test and validation.
+"""What the parts of a data set are called, for folders, files and arrays alike: training, test and
+validation.
 
-A name is taken apart into words (`trainImages`, `X_TRAIN`, `test-00000-of-00002`, `t10k-labels`), and the words decide. Validation is
-never mixed into the training or the test part: what is not asked for is left out, and that is said.
+A name is taken apart into words (`trainImages`, `X_TRAIN`, `test-00000-of-00002`, `t10k-labels`),
+and the words decide. Validation is never mixed into the training or the test part: what is not
+asked for is left out, and that is said.
 """
 
 from __future__ import annotations
@@ -19,14 +21,45 @@ ALL = "all"  # a source with one part only, which is training and test set alike
 PARTS: dict[str, str] = {
     **dict.fromkeys(("train", "training", "trn"), TRAIN),
     **dict.fromkeys(("test", "testing", "tst"), TEST),
-    **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "eval", "evaluation"), VALIDATION),
+    **dict.fromkeys(
+        ("val", "valid", "validation", "validate", "dev", "eval", "evaluation"), VALIDATION
+    ),
 }
 Role = Literal["images", "labels"]
 ROLES: dict[str, Role] = {
-    **dict.fromkeys(("x", "images", "image", "imgs", "img", "pictures", "photos", "pixels", "data", "inputs", "features"), "images"),
-    **dict.fromkeys(("y", "labels", "label", "targets", "target", "classes", "class", "subject"), "labels"),
+    **dict.fromkeys(
+        (
+            "x",
+            "images",
+            "image",
+            "imgs",
+            "img",
+            "pictures",
+            "photos",
+            "pixels",
+            "data",
+            "inputs",
+            "features",
+        ),
+        "images",
+    ),
+    **dict.fromkeys(
+        ("y", "labels", "label", "targets", "target", "classes", "class", "subject"), "labels"
+    ),
 }
-PLAIN = ("set", "sets", "dataset", "split", "part", "folder", "dir", "files", "subset", "samples", "examples")
+PLAIN = (
+    "set",
+    "sets",
+    "dataset",
+    "split",
+    "part",
+    "folder",
+    "dir",
+    "files",
+    "subset",
+    "samples",
+    "examples",
+)
 KNOWN = {*PARTS, *ROLES, *PLAIN}
 
 
@@ -85,7 +118,8 @@ def role_of(name: str) -> Role | None:
 
 
 def chosen(parts: Iterable[str], split: Split, where: str) -> str:
-    """Which of the parts that a source has is meant by a split: a source without a test part has one part only.
+    """Which of the parts that a source has is meant by a split: a source without a test part has
+    one part only.
 
     Arguments:
         parts: The parts found, "train", "test" or "validation".
@@ -105,11 +139,17 @@ def chosen(parts: Iterable[str], split: Split, where: str) -> str:
     if TRAIN in found:
         return TRAIN
     held = " and ".join(sorted(found))
-    raise DataError(f"{where} holds {held} images and no {split} images: add them, or give the {held.split()[0]} part by itself.")
+    raise DataError(
+        (
+            f"{where} holds {held} images and no {split} images: add them, or give the "
+            f"{held.split()[0]} part by itself."
+        )
+    )
 
 
 def part_name(part: str, parts: Iterable[str]) -> str:
-    """What a data set says of itself: "train" or "test", or "all" where there is no test part beside it.
+    """What a data set says of itself: "train" or "test", or "all" where there is no test part
+    beside it.
 
     Example:
         >>> part_name("train", {"train", "test"}), part_name("train", {"train", "validation"})

@@ -1,4 +1,5 @@
-"""What the readers of array files share, and SVHN's MATLAB files. None of them unpickles anything."""
+"""What the readers of array files share, and SVHN's MATLAB files. None of them unpickles
+anything."""
 
 from __future__ import annotations
 
@@ -20,8 +21,13 @@ LABEL_NAMES = ("labels", "label", "y", "Y", "subject", "fine_label", "target", "
 
 
 def left_out(parts: Mapping[str, Any], part: str) -> list[str]:
-    """The sentence on a part that is neither for training nor for tests; none where there is no such part."""
-    return ["Left out: the validation part."] if VALIDATION in parts and part in (TRAIN, TEST, ALL) else []
+    """The sentence on a part that is neither for training nor for tests; none where there is no
+    such part."""
+    return (
+        ["Left out: the validation part."]
+        if VALIDATION in parts and part in (TRAIN, TEST, ALL)
+        else []
+    )
 
 
 def nchw(x: np.ndarray, where: str) -> np.ndarray:
@@ -29,16 +35,28 @@ def nchw(x: np.ndarray, where: str) -> np.ndarray:
     if x.dtype == bool:
         x = x.astype(np.uint8) * 255
     if x.dtype != np.uint8:
-        raise DataError(f"The images of '{where}' are {x.dtype}, expected uint8 from 0 to 255: convert them first.")
+        raise DataError(
+            (
+                f"The images of '{where}' are {x.dtype}, expected uint8 from 0 to 255: "
+                "convert them first."
+            )
+        )
     if 0 in x.shape[1:]:
-        raise DataError(f"The images of '{where}' have shape {x.shape}, expected at least one pixel each.")
+        raise DataError(
+            f"The images of '{where}' have shape {x.shape}, expected at least one pixel each."
+        )
     if x.ndim == 3:
         return x[:, None]
     if x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[3] not in (1, 3):
         return x
     if x.ndim == 4 and x.shape[3] in (1, 3):
         return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
-    raise DataError(f"The images of '{where}' have shape {x.shape}, expected (N, H, W), (N, H, W, 1 or 3) or (N, 1 or 3, H, W).")
+    raise DataError(
+        (
+            f"The images of '{where}' have shape {x.shape}, expected (N, H, W), (N, H, W, 1 "
+            "or 3) or (N, 1 or 3, H, W)."
+        )
+    )
 
 
 def mat(path: Path, name: str, part: str = ALL, notes: tuple[str, ...] = ()) -> Raw:
@@ -48,13 +66,28 @@ def mat(path: Path, name: str, part: str = ALL, notes: tuple[str, ...] = ()) -> 
         if missing := [key for key in ("X", "y") if key not in file]:
             raise ValueError(f"it holds no array '{missing[0]}'")
     except (OSError, ValueError, MemoryError) as error:
-        raise DataError(f"'{shown(path)}' cannot be read as SVHN's X and y ({first_line(error)}): fetch the file again.") from error
+        raise DataError(
+            (
+                f"'{shown(path)}' cannot be read as SVHN's X and y ({first_line(error)}): "
+                "fetch the file again."
+            )
+        ) from error
     x, y = file["X"], file["y"].reshape(-1)
     if x.ndim != 4 or x.shape[2:] != (3, len(y)) or x.dtype != np.uint8:
-        raise DataError(f"'{shown(path)}' has X of shape {x.shape} and {x.dtype}, expected uint8 (32, 32, 3, {len(y)}).")
+        raise DataError(
+            (
+                f"'{shown(path)}' has X of shape {x.shape} and {x.dtype}, expected uint8 "
+                f"(32, 32, 3, {len(y)})."
+            )
+        )
     if not np.isin(y, np.arange(11)).all():
         reach = f"from {y.min():g} to {y.max():g}"
-        raise DataError(f"'{shown(path)}' has labels {reach}, expected whole numbers from 0 to 10 (10: the digit 0).")
+        raise DataError(
+            (
+                f"'{shown(path)}' has labels {reach}, expected whole numbers from 0 to 10 "
+                "(10: the digit 0)."
+            )
+        )
     x = np.ascontiguousarray(x.transpose(3, 2, 0, 1))
     return Raw(name, x, y.astype(np.int64) % 10, (), fingerprint([path]), part, notes)
 

@@ -1,4 +1,5 @@
-"""Files of strangers: opened only if they are regular files, and shown by names that any terminal can print."""
+"""Files of strangers: opened only if they are regular files, and shown by names that any terminal
+can print."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ RATIO = 200  # beyond that, how many bytes each stored byte may become
 
 
 def opened(path: str | Path) -> IO[bytes]:
-    """A regular file, open for reading; a pipe, device, socket or folder is an `OSError` at once and never waits.
+    """A regular file, open for reading; a pipe, device, socket or folder is an `OSError` at once
+    and never waits.
 
     Example:
         >>> opened("/dev/zero")
@@ -40,14 +42,18 @@ def contents(path: str | Path) -> bytes:
 
 
 def stored(path: str | Path) -> int:
-    """Bytes that a file takes on the disk where that is known, at most its length: holes in it cost nothing to send."""
+    """Bytes that a file takes on the disk where that is known, at most its length: holes in it cost
+    nothing to send."""
     about = os.stat(path)
-    blocks: int = getattr(about, "st_blocks", 0)  # of 512 bytes; 0 where a file system does not count them
+    blocks: int = getattr(
+        about, "st_blocks", 0
+    )  # of 512 bytes; 0 where a file system does not count them
     return min(about.st_size, blocks * 512) if blocks else about.st_size
 
 
 def as_text(data: bytes) -> str:
-    """UTF-8, or UTF-16 where the bytes begin with its mark, with lines that end in a newline; a byte order mark is no letter.
+    """UTF-8, or UTF-16 where the bytes begin with its mark, with lines that end in a newline; a
+    byte order mark is no letter.
 
     Example:
         >>> as_text("\\ufeffa\\r\\nb".encode())
@@ -64,7 +70,12 @@ def first_line(error: BaseException) -> str:
 
 def kind_of(mode: int) -> str:
     """What a file's mode says it is."""
-    kinds = {stat.S_ISREG: "file", stat.S_ISDIR: "folder", stat.S_ISFIFO: "pipe", stat.S_ISSOCK: "socket"}
+    kinds = {
+        stat.S_ISREG: "file",
+        stat.S_ISDIR: "folder",
+        stat.S_ISFIFO: "pipe",
+        stat.S_ISSOCK: "socket",
+    }
     return next((name for test, name in kinds.items() if test(mode)), "device")
 
 
@@ -79,11 +90,17 @@ def affordable(promised: int, stored: int) -> None:
         OSError: It does.
     """
     if promised > max(SMALL, RATIO * stored):
-        raise OSError(f"{stored:,} bytes that unfold to {promised:,}, over {RATIO} times as many, are not safe to read")
+        raise OSError(
+            (
+                f"{stored:,} bytes that unfold to {promised:,}, over {RATIO} times as many, "
+                "are not safe to read"
+            )
+        )
 
 
 def shown(path: str | Path) -> str:
-    """A path as it can be printed anywhere: Latin-1 names are read as such, control characters become escapes.
+    """A path as it can be printed anywhere: Latin-1 names are read as such, control characters
+    become escapes.
 
     Example:
         >>> shown("caf\\udce9.png"), shown("a\\nb")

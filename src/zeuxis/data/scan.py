@@ -1,4 +1,5 @@
-"""What lies in a folder of images: each image once, and the names of all that is left out, by the reason."""
+"""What lies in a folder of images: each image once, and the names of all that is left out, by the
+reason."""
 
 from __future__ import annotations
 
@@ -10,7 +11,22 @@ from pathlib import Path
 from ..errors import DataError
 from .reading import kind_of, shown
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pbm", ".pgm", ".ppm", ".pnm")
+ENDINGS = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".jfif",
+    ".jpe",
+    ".webp",
+    ".bmp",
+    ".gif",
+    ".tif",
+    ".tiff",
+    ".pbm",
+    ".pgm",
+    ".ppm",
+    ".pnm",
+)
 HIDDEN = ("__macosx", "$recycle.bin", "thumbs.db", "desktop.ini", "@eadir", "lost+found")
 DEPTH = 64  # folders within folders
 
@@ -44,7 +60,8 @@ REASONS = {  # why something is left out, for one and for many
 
 @dataclass
 class Scan:
-    """The images of a folder in the order of their paths, and the names of what is left out, by the reason."""
+    """The images of a folder in the order of their paths, and the names of what is left out, by the
+    reason."""
 
     images: list[Found] = field(default_factory=list)
     left: dict[str, list[str]] = field(default_factory=dict)

@@ -16,7 +16,7 @@ import torch
 
 from ..arguments import public
 from ..errors import DataError, MissingExtra, UsageError
-from .binarised import static
+from .binarized import static
 from .cache import decoded, memory
 from .classes import class_numbers
 from .dataset import Dataset, Spec
@@ -32,7 +32,18 @@ from .reading import contents, first_line, kind_of, shown
 from .text import ENDINGS, text
 
 SHIPPED = Path(__file__).parent / "files"
-FASHION = ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+FASHION = (
+    "T-shirt/top",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
 OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 DIGITS = tuple("0123456789")
 
@@ -61,18 +72,21 @@ def load_data(
     """Reads a data set as uint8 NCHW.
 
     Arguments:
-        source: A built-in name (mnist comes with zeuxis, mnist-static and heads are made by it, the others come from
-            ZEUXIS_DATA/NAME or the Hub), NAME=PATH for a built-in set that lies somewhere, a folder or file, or a Hub id
-            `owner/name`.
-        split: The training or the test part. A source without a test part has one part only, and `facts["part"]` says "all".
-        size: Side to which images are resized and centre-cropped (pixels); of a text the characters in a piece.
-        channels: 1 for grey, 3 for RGB.
+        source: A built-in name (mnist comes with zeuxis, mnist-static and heads are made by it, the
+            others come from ZEUXIS_DATA/NAME or the Hub), NAME=PATH for a built-in set that lies
+            somewhere, a folder or file, or a Hub id `owner/name`.
+        split: The training or the test part. A source without a test part has one part only, and
+            `facts["part"]` says "all".
+        size: Side to which images are resized and center-cropped (pixels); of a text the characters
+            in a piece.
+        channels: 1 for gray, 3 for RGB.
         limit: Use the first so many images.
         labels: A CSV of file and label for an image folder.
         cache: Where decoded images are kept; by default ZEUXIS_CACHE, else the user's cache folder.
 
     Raises:
-        DataError: The data cannot be read or cannot be trained on; the sentence says which file and what to do.
+        DataError: The data cannot be read or cannot be trained on; the sentence says which file and
+            what to do.
 
     Example:
         >>> data = load_data("mnist", split="test")
@@ -85,7 +99,7 @@ def load_data(
             raise UsageError(f"{name} must be at least 1, got {value}.")
     limit = None if limit is None else min(limit, sys.maxsize)
     if channels not in (None, 1, 3):
-        raise UsageError(f"--channels must be 1 (grey) or 3 (RGB), got {channels}.")
+        raise UsageError(f"--channels must be 1 (gray) or 3 (RGB), got {channels}.")
     if is_text(source):
         if labels is not None or channels is not None:
             raise UsageError(f"'{source}' is a text: leave out --labels and --channels.")
@@ -95,33 +109,64 @@ def load_data(
     if source == "heads":
         return rendered_heads(split, size, channels, limit)
     if source == "mnist-static":
-        return static(load_data("mnist", split=split, size=size, channels=channels, limit=limit), split)
+        return static(
+            load_data("mnist", split=split, size=size, channels=channels, limit=limit), split
+        )
     raw = open_source(source, split, None if labels is None else Path(labels))
     if len(raw.images) == 0:
         raise DataError(f"'{source}' holds no images: give a data set with at least one.")
     if raw.labels is not None and len(raw.labels) != len(raw.images):
-        raise DataError(f"'{source}' has {len(raw.images):,} images and {len(raw.labels):,} labels: give one label an image.")
+        raise DataError(
+            (
+                f"'{source}' has {len(raw.images):,} images and {len(raw.labels):,} labels: "
+                "give one label an image."
+            )
+        )
     y = None if raw.labels is None else torch.from_numpy(raw.labels)
     x: torch.Tensor | np.ndarray
     if isinstance(raw.images, np.ndarray):
-        if size is not None and min(len(raw.images), limit or len(raw.images)) * size * size * 3 > memory():
-            raise DataError(f"The images of '{source}' do not fit into memory at {size:,} pixels: choose a smaller --size or --limit.")
+        if (
+            size is not None
+            and min(len(raw.images), limit or len(raw.images)) * size * size * 3 > memory()
+        ):
+            raise DataError(
+                (
+                    f"The images of '{source}' do not fit into memory at {size:,} pixels: "
+                    "choose a smaller --size or --limit."
+                )
+            )
         array = converted(raw.images[:limit], size, channels)
-        x = torch.from_numpy(array if array.flags.writeable and array.flags.c_contiguous else array.copy())
+        x = torch.from_numpy(
+            array if array.flags.writeable and array.flags.c_contiguous else array.copy()
+        )
     else:
         x = decoded(raw, size, channels, limit, cache)
     y = None if y is None or int(y.max()) < 0 else y[:limit]
-    classes = max(len(raw.class_names), int(raw.labels.max()) + 1) if raw.labels is not None and y is not None else 0
-    names = tuple(raw.class_names) if len(raw.class_names) == classes else tuple(str(i) for i in range(classes))
+    classes = (
+        max(len(raw.class_names), int(raw.labels.max()) + 1)
+        if raw.labels is not None and y is not None
+        else 0
+    )
+    names = (
+        tuple(raw.class_names)
+        if len(raw.class_names) == classes
+        else tuple(str(i) for i in range(classes))
+    )
     return Dataset(
-        Spec(raw.name, tuple(x.shape[1:]), classes, names), x, y, facts={**raw.facts, "part": raw.part, "notes": tuple(raw.notes)}
+        Spec(raw.name, tuple(x.shape[1:]), classes, names),
+        x,
+        y,
+        facts={**raw.facts, "part": raw.part, "notes": tuple(raw.notes)},
     )
 
 
-def rendered_heads(split: Split, size: int | None, channels: int | None, limit: int | None) -> Dataset:
-    """The built-in heads: 200,000 for training and 10,000 of another seed for tests, rendered as they are read."""
+def rendered_heads(
+    split: Split, size: int | None, channels: int | None, limit: int | None
+) -> Dataset:
+    """The built-in heads: 200,000 for training and 10,000 of another seed for tests, rendered as
+    they are read."""
     if channels == 3:
-        raise UsageError("--data heads is grey: leave out --channels 3.")
+        raise UsageError("--data heads is gray: leave out --channels 3.")
     full, seed = (200_000, 0) if split == "train" else (10_000, 1)
     data = heads(min(full, limit or full), seed, size or 32)
     return replace(data, facts={**data.facts, "part": split})
@@ -131,7 +176,9 @@ def open_source(source: str, split: Split, labels: Path | None = None) -> Raw:
     """What the source holds, before images are decoded."""
     raw = found(source, split, labels)
     if labels is not None and not isinstance(raw.images, Files):
-        raise UsageError(f"--labels {labels} is for a folder of images, and '{source}' is none: leave it out.")
+        raise UsageError(
+            f"--labels {labels} is for a folder of images, and '{source}' is none: leave it out."
+        )
     return raw
 
 
@@ -140,9 +187,16 @@ def found(source: str, split: Split, labels: Path | None) -> Raw:
     name, equals, place = source.partition("=")
     if equals and not there(Path(source)):
         if name not in BUILT_IN:
-            raise UsageError(f"'{name}' in --data {source} is no built-in set: {', '.join(BUILT_IN)} can be given a place.")
+            raise UsageError(
+                (
+                    f"'{name}' in --data {source} is no built-in set: {', '.join(BUILT_IN)} "
+                    "can be given a place."
+                )
+            )
         if not place:
-            raise UsageError(f"--data {source} gives '{name}' no place: write {name}=PATH, or {name} alone.")
+            raise UsageError(
+                f"--data {source} gives '{name}' no place: write {name}=PATH, or {name} alone."
+            )
         return named(open_path(home(place), split, name, labels, BUILT_IN[name][0]), name, split)
     if name in BUILT_IN:
         root = os.environ.get("ZEUXIS_DATA")
@@ -158,13 +212,19 @@ def found(source: str, split: Split, labels: Path | None) -> Raw:
     near = difflib.get_close_matches(source, [*BUILT_IN, *MADE], 1) if "/" not in source else []
     if source.count("/") == 1 and not source.startswith((".", "/", "~")) and not path.suffix:
         return from_hub(source, split, None, source.split("/")[1])
-    hint = f"did you mean {near[0]}?" if near else f"give a path, a Hub id, or one of {', '.join([*BUILT_IN, *MADE])}."
+    hint = (
+        f"did you mean {near[0]}?"
+        if near
+        else f"give a path, a Hub id, or one of {', '.join([*BUILT_IN, *MADE])}."
+    )
     raise DataError(f"There is no data set '{shown(source)}': {hint}")
 
 
 def is_text(source: str) -> bool:
     """Whether a place is that of a text."""
-    return Path(source).suffix.lower() in ENDINGS and there(path := home(source)) and not path.is_dir()
+    return (
+        Path(source).suffix.lower() in ENDINGS and there(path := home(source)) and not path.is_dir()
+    )
 
 
 def is_made(source: str) -> bool:
@@ -177,7 +237,9 @@ def home(source: str) -> Path:
     try:
         return Path(source).expanduser()
     except RuntimeError as error:
-        raise DataError(f"'{shown(source)}' names a home folder that is not known: give the whole path.") from error
+        raise DataError(
+            f"'{shown(source)}' names a home folder that is not known: give the whole path."
+        ) from error
 
 
 def there(path: Path) -> bool:
@@ -193,14 +255,23 @@ def there(path: Path) -> bool:
 def named(raw: Raw, name: str, split: Split) -> Raw:
     """A built-in set's own name and classes; it has both parts, whatever a copy lacks."""
     if raw.part == ALL and split == "test" and not isinstance(raw.images, Files):
-        raise DataError(f"The copy of '{name}' holds no test images: add them, or give a whole copy as --data {name}=FOLDER.")
+        raise DataError(
+            (
+                f"The copy of '{name}' holds no test images: add them, or give a whole copy "
+                f"as --data {name}=FOLDER."
+            )
+        )
     raw.name = name
-    if not isinstance(raw.images, Files):  # a folder's labels number its own sub-folders, in alphabetical order
+    if not isinstance(
+        raw.images, Files
+    ):  # a folder's labels number its own sub-folders, in alphabetical order
         raw.class_names = BUILT_IN[name][0] if raw.labels is not None else ()
     return raw
 
 
-def open_path(path: Path, split: Split, name: str, labels: Path | None = None, classes: Sequence[str] = ()) -> Raw:
+def open_path(
+    path: Path, split: Split, name: str, labels: Path | None = None, classes: Sequence[str] = ()
+) -> Raw:
     """A file or folder, by what lies in it.
 
     Arguments:
@@ -215,7 +286,9 @@ def open_path(path: Path, split: Split, name: str, labels: Path | None = None, c
     except FileNotFoundError as error:
         raise DataError(f"There is no '{shown(path)}': check the path of the data.") from error
     except (OSError, ValueError) as error:
-        raise DataError(f"'{shown(path)}' cannot be read ({first_line(error)}): check the path of the data.") from error
+        raise DataError(
+            f"'{shown(path)}' cannot be read ({first_line(error)}): check the path of the data."
+        ) from error
     if kind == "file":
         return open_file(path, split, name, classes)
     if kind != "folder":
@@ -228,13 +301,20 @@ def open_path(path: Path, split: Split, name: str, labels: Path | None = None, c
             return raw
         arrays = sorted(p for p in path.glob("*.npz") if p.is_file())
     except PermissionError as error:
-        raise DataError(f"'{shown(path)}' cannot be read ({first_line(error)}): make it readable.") from error
+        raise DataError(
+            f"'{shown(path)}' cannot be read ({first_line(error)}): make it readable."
+        ) from error
     if len(arrays) == 1:
         return npz(arrays[0], split, name, classes)
     if (parts := {part_of(p.stem): p for p in arrays}) and len(parts) == len(arrays):
         return npz(parts, split, name, classes)
     several = f" (there are {len(arrays)})" if arrays else ""
-    raise DataError(f"'{shown(path)}' holds no {split} images: expected IDX, parquet, .mat or image files, or one .npz{several}.")
+    raise DataError(
+        (
+            f"'{shown(path)}' holds no {split} images: expected IDX, parquet, .mat or image "
+            f"files, or one .npz{several}."
+        )
+    )
 
 
 def open_file(path: Path, split: Split, name: str, classes: Sequence[str]) -> Raw:
@@ -246,7 +326,12 @@ def open_file(path: Path, split: Split, name: str, classes: Sequence[str]) -> Ra
         return mat(path, name)
     if ending == ".parquet":
         return parquet({ALL: [path]}, split, name, path, classes)
-    raise DataError(f"'{shown(path)}' has the ending '{path.suffix}', expected .npz, .mat, .parquet or a folder.")
+    raise DataError(
+        (
+            f"'{shown(path)}' has the ending '{path.suffix}', expected .npz, .mat, .parquet "
+            "or a folder."
+        )
+    )
 
 
 def parquet_folder(folder: Path, split: Split, name: str, classes: Sequence[str]) -> Raw | None:
@@ -269,7 +354,12 @@ class HubImages:
             value = self.rows[i][self.column]  # type: ignore[index]
             return value["bytes"] if value["bytes"] is not None else contents(value["path"])
         except (OSError, TypeError, ValueError) as error:
-            raise DataError(f"The image {self.where(i)} cannot be read ({first_line(error)}): leave the row out.") from error
+            raise DataError(
+                (
+                    f"The image {self.where(i)} cannot be read ({first_line(error)}): leave "
+                    "the row out."
+                )
+            ) from error
 
     def where(self, i: int) -> str:
         return f"in row {i} of '{self.name}'"
@@ -285,24 +375,40 @@ def from_hub(identity: str, split: Split, configuration: str | None, name: str) 
     local = f"--data {name}=FOLDER with {forms}" if name in BUILT_IN else f"--data PATH of {forms}"
     log = logging.getLogger("huggingface_hub")
     level = log.level
-    log.setLevel(logging.ERROR)  # it announces every retry, and the sentence below says how it ended
+    log.setLevel(
+        logging.ERROR
+    )  # it announces every retry, and the sentence below says how it ended
     try:
         rows, part = hub_part(identity, configuration, split)
     except Exception as error:
         reason = first_line(error)
-        raise DataError(f"'{identity}' could not be had from the Hub ({reason}): connect, or give a copy as {local}.") from error
+        raise DataError(
+            (
+                f"'{identity}' could not be had from the Hub ({reason}): connect, or give a "
+                f"copy as {local}."
+            )
+        ) from error
     finally:
         log.setLevel(level)
     image = next((c for c, f in rows.features.items() if isinstance(f, datasets.Image)), None)
     if image is None:
-        raise DataError(f"'{identity}' has the columns {', '.join(rows.features)} and none of them holds images.")
+        raise DataError(
+            (
+                f"'{identity}' has the columns {', '.join(rows.features)} and none of them "
+                "holds images."
+            )
+        )
     label = next((c for c, f in rows.features.items() if isinstance(f, datasets.ClassLabel)), None)
     names = rows.features[label].names if label else ()
     numbers = np.asarray(rows[label], np.int64) if label else None
     notes: list[str] = []
-    if label is None and (column := next((c for c in LABEL_NAMES if c in rows.features and c != image), None)):
+    if label is None and (
+        column := next((c for c in LABEL_NAMES if c in rows.features and c != image), None)
+    ):
         try:
-            numbers, names, notes = class_numbers({part: np.asarray(rows[column])}, part, Path(identity))
+            numbers, names, notes = class_numbers(
+                {part: np.asarray(rows[column])}, part, Path(identity)
+            )
         except DataError as error:
             notes = [f"Left out: the column '{column}'. {error}"]
     encoded = HubImages(rows.cast_column(image, datasets.Image(decode=False)), image, identity)
@@ -321,7 +427,9 @@ def hub_part(identity: str, configuration: str | None, split: Split) -> tuple[An
             raise
         known = datasets.get_dataset_split_names(identity, configuration)
         names = {part: name for name in reversed(known) if (part := part_of(name))}
-        rows = datasets.load_dataset(identity, configuration, split=names[chosen(names, split, f"'{identity}'")])
+        rows = datasets.load_dataset(
+            identity, configuration, split=names[chosen(names, split, f"'{identity}'")]
+        )
     parts = {part for name in known if (part := part_of(name))}
     return rows, part_name(chosen(parts or {split}, split, f"'{identity}'"), parts)
 
@@ -329,9 +437,19 @@ def hub_part(identity: str, configuration: str | None, split: Split) -> tuple[An
 def describe_sources() -> list[tuple[str, str, str]]:
     """Name, origin and note of each kind of data, for `zeuxis list`."""
     rows = [("mnist", "comes with zeuxis", "70,000 digits, 28x28")]
-    rows += [(name, f"Hub ({BUILT_IN[name][1]}), ZEUXIS_DATA/{name}, or {name}=PATH", "") for name in BUILT_IN if name != "mnist"]
+    rows += [
+        (name, f"Hub ({BUILT_IN[name][1]}), ZEUXIS_DATA/{name}, or {name}=PATH", "")
+        for name in BUILT_IN
+        if name != "mnist"
+    ]
     rows += [("mnist-static", "comes with zeuxis", "the digits with pixels drawn once as 0 or 1")]
-    rows += [("heads", "rendered by zeuxis", "200,000 heads of known azimuth, elevation, lighting and width, 32x32")]
+    rows += [
+        (
+            "heads",
+            "rendered by zeuxis",
+            "200,000 heads of known azimuth, elevation, lighting and width, 32x32",
+        )
+    ]
     rows += [("owner/name", "Hub", "any set with a column of images")]
     rows += [("PATH", "your own", "a folder of images, IDX, parquet, .npz or .mat")]
     rows += [("BOOK.txt", "your own", "a text, in pieces of --size characters")]

@@ -1,7 +1,8 @@
 """A text as a data set: its characters are numbers, and pieces of equal length are the examples.
 
-The alphabet is the set of characters that occur, in the order of their code points; a character's number is its place there, so that an
-example is uint8 of shape (length,) and `class_names` of the `Spec` spell it. The last twentieth of the text is the test part.
+The alphabet is the set of characters that occur, in the order of their code points; a character's
+number is its place there, so that an example is uint8 of shape (length,) and `class_names` of the
+`Spec` spell it. The last twentieth of the text is the test part.
 
 Source: Karpathy, char-rnn, 2015, whose split is the same.
 """
@@ -25,7 +26,12 @@ LENGTH = 128
 ENDINGS = (".txt", ".text", ".md")
 
 
-def text(path: Path, split: Literal["train", "test"] = "train", length: int | None = None, limit: int | None = None) -> Dataset:
+def text(
+    path: Path,
+    split: Literal["train", "test"] = "train",
+    length: int | None = None,
+    limit: int | None = None,
+) -> Dataset:
     """Pieces of a text file in UTF-8.
 
     Arguments:
@@ -49,17 +55,32 @@ def text(path: Path, split: Literal["train", "test"] = "train", length: int | No
     try:
         written = as_text(contents(path))
     except (OSError, UnicodeError) as error:
-        raise DataError(f"'{shown(path)}' cannot be read as text ({first_line(error)}): give a text file in UTF-8.") from error
+        raise DataError(
+            (
+                f"'{shown(path)}' cannot be read as text ({first_line(error)}): give a text "
+                "file in UTF-8."
+            )
+        ) from error
     alphabet = sorted(set(written))
     if len(alphabet) > 256:
-        raise DataError(f"'{shown(path)}' has {len(alphabet):,} different characters, more than 256: replace the rarest.")
+        raise DataError(
+            (
+                f"'{shown(path)}' has {len(alphabet):,} different characters, more than 256: "
+                "replace the rarest."
+            )
+        )
     numbers = codes(written, alphabet)
     border = len(numbers) * 19 // 20
     part = numbers[:border] if split == "train" else numbers[border:]
     pieces = len(part) // length
     if pieces < 1 or len(alphabet) < 2:
-        short = f"'{shown(path)}' has {len(part):,} characters for {split}, {len(alphabet)} of them different"
-        raise DataError(f"{short}, and a piece takes {length}: give a longer text, or a smaller --size.")
+        short = (
+            f"'{shown(path)}' has {len(part):,} characters for {split}, "
+            f"{len(alphabet)} of them different"
+        )
+        raise DataError(
+            f"{short}, and a piece takes {length}: give a longer text, or a smaller --size."
+        )
     x = part[: pieces * length].view(pieces, length)[:limit]
     return Dataset(Spec(shown(path.stem), (length,), 0, tuple(alphabet)), x, facts={"part": split})
 
@@ -78,8 +99,15 @@ def codes(written: str, alphabet: Sequence[str]) -> UInt8[Tensor, " characters"]
     unknown = sorted(set(written) - place.keys())
     if unknown:
         known = "".join(alphabet)
-        raise UsageError(f"The character {unknown[0]!r} does not occur in the text that was learned, whose characters are {known!r}.")
-    return torch.from_numpy(np.fromiter((place[character] for character in written), np.uint8, len(written)))
+        raise UsageError(
+            (
+                f"The character {unknown[0]!r} does not occur in the text that was learned, "
+                f"whose characters are {known!r}."
+            )
+        )
+    return torch.from_numpy(
+        np.fromiter((place[character] for character in written), np.uint8, len(written))
+    )
 
 
 def spelled(x: UInt8[Tensor, "n characters"], alphabet: Sequence[str]) -> list[str]:

@@ -1,17 +1,20 @@
-r"""Discretised mixtures of logistics over the colours of a pixel, as PixelCNN++ predicts them.
+r"""Discretized mixtures of logistics over the colors of a pixel, as PixelCNN++ predicts them.
 
-Levels 0 to L - 1 are the numbers $x = 2 v / (L - 1) - 1$ from -1 to 1. A component gives level v of a colour the mass of a logistic
-distribution over the bin $x \pm 1/(L-1)$; the bins of the first and the last level reach to infinity. One component is chosen for
-all colours of a pixel, and within it the mean of a colour depends on the true values of those before it:
+Levels 0 to L - 1 are the numbers $x = 2 v / (L - 1) - 1$ from -1 to 1. A component gives level v of
+a color the mass of a logistic distribution over the bin $x \pm 1/(L-1)$; the bins of the first and
+the last level reach to infinity. One component is chosen for all colors of a pixel, and within it
+the mean of a color depends on the true values of those before it:
 
 $$ P(v) = \sum_k \pi_k \prod_c \Big[ \sigma\Big(\frac{x_c + \frac{1}{L-1} - \mu_{k,c}}{s_{k,c}}\Big)
    - \sigma\Big(\frac{x_c - \frac{1}{L-1} - \mu_{k,c}}{s_{k,c}}\Big) \Big], \qquad
    \mu_{k,c} = m_{k,c} + \sum_{j<c} \alpha_{k,c,j}\, x_j . $$
 
-Taken colour by colour it is exact as well: after a colour is known, $\pi_k$ is multiplied by the mass that component k gave it.
+Taken color by color it is exact as well: after a color is known, $\pi_k$ is multiplied by the mass
+that component k gave it.
 
-Differences of sigmoids are computed as $\log\sigma(b) + \log\sigma(-a) + \log(1 - e^{a-b})$, which loses no digits, so that the L masses
-add up to 1 everywhere. The released code switches to density times width where the difference is below 1e-5.
+Differences of sigmoids are computed as $\log\sigma(b) + \log\sigma(-a) + \log(1 - e^{a-b})$, which
+loses no digits, so that the L masses add up to 1 everywhere. The released code switches to density
+times width where the difference is below 1e-5.
 
 Source: Salimans, Karpathy, Chen and Kingma, "PixelCNN++", 2017, section 2.1 and its released code.
 """
@@ -29,9 +32,9 @@ NARROWEST = -7.0
 """Least logarithm of a scale, as in the released code: a scale of a tenth of a level."""
 
 
-def numbers(components: int, colours: int) -> int:
-    """Numbers a pixel that a network must give: 10 a component for three colours, 3 for one."""
-    return components * (1 + 2 * colours + colours * (colours - 1) // 2)
+def numbers(components: int, colors: int) -> int:
+    """Numbers a pixel that a network must give: 10 a component for three colors, 3 for one."""
+    return components * (1 + 2 * colors + colors * (colors - 1) // 2)
 
 
 @dataclass
@@ -39,10 +42,10 @@ class Mixture:
     """Mixtures for any number of pixels.
 
     Arguments:
-        log_weights: Logarithms of pi, normalised, (*n, k).
-        means: m of each colour, (*n, k, colours).
-        log_scales: log s of each colour, (*n, k, colours).
-        coefficients: alpha of each pair of colours (1 of 0, 2 of 0, 2 of 1, ...), (*n, k, pairs).
+        log_weights: Logarithms of pi, normalized, (*n, k).
+        means: m of each color, (*n, k, colors).
+        log_scales: log s of each color, (*n, k, colors).
+        coefficients: alpha of each pair of colors (1 of 0, 2 of 0, 2 of 1, ...), (*n, k, pairs).
         levels: L.
     """
 
@@ -53,28 +56,36 @@ class Mixture:
     levels: int
 
     @classmethod
-    def of(cls, out: Float[Tensor, "*n numbers"], colours: int, levels: int) -> Mixture:
+    def of(cls, out: Float[Tensor, "*n numbers"], colors: int, levels: int) -> Mixture:
         """The mixtures that a network's numbers stand for."""
-        pairs = colours * (colours - 1) // 2
-        k = out.shape[-1] // (1 + 2 * colours + pairs)
-        means, scales, coefficients = out[..., k:].unflatten(-1, (k, 2 * colours + pairs)).split((colours, colours, pairs), -1)
-        return cls(out[..., :k].log_softmax(-1), means, scales.clamp(min=NARROWEST), torch.tanh(coefficients), levels)
+        pairs = colors * (colors - 1) // 2
+        k = out.shape[-1] // (1 + 2 * colors + pairs)
+        means, scales, coefficients = (
+            out[..., k:].unflatten(-1, (k, 2 * colors + pairs)).split((colors, colors, pairs), -1)
+        )
+        return cls(
+            out[..., :k].log_softmax(-1),
+            means,
+            scales.clamp(min=NARROWEST),
+            torch.tanh(coefficients),
+            levels,
+        )
 
     def scaled(self, v: Tensor) -> Tensor:
         """Levels as numbers from -1 to 1."""
         return v.to(self.means.dtype) * (2 / (self.levels - 1)) - 1
 
-    def mean(self, colour: int, x: Float[Tensor, "*n colours"]) -> Float[Tensor, "*n k"]:
-        """The components' means of a colour given the numbers of those before it."""
-        first = colour * (colour - 1) // 2
-        moved = (self.coefficients[..., first : first + colour] * x[..., None, :colour]).sum(-1)
-        return self.means[..., colour] + moved
+    def mean(self, color: int, x: Float[Tensor, "*n colors"]) -> Float[Tensor, "*n k"]:
+        """The components' means of a color given the numbers of those before it."""
+        first = color * (color - 1) // 2
+        moved = (self.coefficients[..., first : first + color] * x[..., None, :color]).sum(-1)
+        return self.means[..., color] + moved
 
-    def log_mass(self, v: Int[Tensor, "*n colours"]) -> Float[Tensor, "*n colours"]:
-        """log P of each colour given those before it.
+    def log_mass(self, v: Int[Tensor, "*n colors"]) -> Float[Tensor, "*n colors"]:
+        """log P of each color given those before it.
 
         Example:
-            >>> mixture = Mixture.of(torch.randn(2, 40), colours=3, levels=256)
+            >>> mixture = Mixture.of(torch.randn(2, 40), colors=3, levels=256)
             >>> mixture.log_mass(torch.tensor([[0, 10, 255], [3, 4, 5]])).shape
             torch.Size([2, 3])
         """
@@ -85,15 +96,20 @@ class Mixture:
         width = 2 / (self.levels - 1) * inverse
         inside = F.logsigmoid(upper) + F.logsigmoid(width - upper) + log1mexp(width)
         first, last = (v == 0)[..., None, :], (v == self.levels - 1)[..., None, :]
-        each = torch.where(first, F.logsigmoid(upper), torch.where(last, F.logsigmoid(width - upper), inside))
+        each = torch.where(
+            first, F.logsigmoid(upper), torch.where(last, F.logsigmoid(width - upper), inside)
+        )
         so_far = torch.logsumexp(self.log_weights[..., None] + each.cumsum(-1), -2)
         return torch.cat([so_far[..., :1], so_far[..., 1:] - so_far[..., :-1]], -1)
 
-    def table(self, colour: int, x: Float[Tensor, "*n colours"]) -> Float[Tensor, "*n k levels"]:
-        """log of each component's mass of every level of a colour, given the numbers of the colours before it."""
-        edges = (2 * torch.arange(self.levels - 1, device=x.device).to(x.dtype) + 1) / (self.levels - 1) - 1
-        inverse = torch.exp(-self.log_scales[..., colour, None])
-        z = (edges - self.mean(colour, x)[..., None]) * inverse
+    def table(self, color: int, x: Float[Tensor, "*n colors"]) -> Float[Tensor, "*n k levels"]:
+        """log of each component's mass of every level of a color, given the numbers of the colors
+        before it."""
+        edges = (2 * torch.arange(self.levels - 1, device=x.device).to(x.dtype) + 1) / (
+            self.levels - 1
+        ) - 1
+        inverse = torch.exp(-self.log_scales[..., color, None])
+        z = (edges - self.mean(color, x)[..., None]) * inverse
         below = F.logsigmoid(z)
         above = below - z  # log sigmoid(-z)
         inside = below[..., 1:] + above[..., :-1] + log1mexp(2 / (self.levels - 1) * inverse)

@@ -1,13 +1,16 @@
 r"""How well a category found without labels agrees with known classes.
 
-With $N_{kc}$ images of class c in category k, its error as a classifier is that of the best map from categories to classes,
+With $N_{kc}$ images of class c in category k, its error as a classifier is that of the best map
+from categories to classes,
 
 $$ e = 1 - \tfrac{1}{n} \max_\pi \sum_k N_{k \pi(k)} , $$
 
-with $\pi$ one-to-one (each class has at most one category, found by an exact assignment) or many-to-one (each category stands for its
-commonest class, which flatters a code of many categories).
+with $\pi$ one-to-one (each class has at most one category, found by an exact assignment) or
+many-to-one (each category stands for its commonest class, which flatters a code of many
+categories).
 
-Sources: Kuhn 1955 and Jonker and Volgenant 1987 (assignment); Chen et al., "InfoGAN", 2016, section 7.2 (the error on digits).
+Sources: Kuhn 1955 and Jonker and Volgenant 1987 (assignment); Chen et al., "InfoGAN", 2016, section
+7.2 (the error on digits).
 """
 
 from __future__ import annotations
@@ -22,7 +25,9 @@ from torch import Tensor
 from ..errors import UsageError
 
 
-def confusion(assigned: Int[Tensor, "n"], labels: Int[Tensor, "n"], clusters: int, classes: int) -> Int[Tensor, "clusters classes"]:
+def confusion(
+    assigned: Int[Tensor, "n"], labels: Int[Tensor, "n"], clusters: int, classes: int
+) -> Int[Tensor, "clusters classes"]:
     """Examples of each class in each category.
 
     Example:
@@ -30,19 +35,27 @@ def confusion(assigned: Int[Tensor, "n"], labels: Int[Tensor, "n"], clusters: in
         [[0, 2], [1, 0]]
     """
     if not len(labels):
-        raise UsageError("Categories were compared with the labels of no example: give at least one.")
+        raise UsageError(
+            "Categories were compared with the labels of no example: give at least one."
+        )
     for name, values, size in (("category", assigned, clusters), ("label", labels, classes)):
         if int(values.min()) < 0 or int(values.max()) >= size:
             outside = int(values.max()) if int(values.min()) >= 0 else int(values.min())
-            raise UsageError(f"There is a {name} {outside} among {size}: give numbers from 0 to {size - 1}.")
-    return torch.bincount(assigned * classes + labels, minlength=clusters * classes).view(clusters, classes)
+            raise UsageError(
+                f"There is a {name} {outside} among {size}: give numbers from 0 to {size - 1}."
+            )
+    return torch.bincount(assigned * classes + labels, minlength=clusters * classes).view(
+        clusters, classes
+    )
 
 
 def assignment(gain: Float[Tensor, "rows columns"]) -> Int[Tensor, "rows"]:
-    """For each row a column of its own so that the sum of gains is greatest; exact, in O(rows^2 columns).
+    """For each row a column of its own so that the sum of gains is greatest; exact, in O(rows^2
+    columns).
 
-    Rows enter one by one. Each looks for the cheapest way to a free column along which earlier rows change theirs (Dijkstra's
-    algorithm); the potentials u and v keep all costs that it compares at 0 or above.
+    Rows enter one by one. Each looks for the cheapest way to a free column along which earlier rows
+    change theirs (Dijkstra's algorithm); the potentials u and v keep all costs that it compares at
+    0 or above.
 
     Example:
         >>> assignment(torch.tensor([[9.0, 8.0, 0.0], [8.0, 2.0, 0.0]])).tolist()
@@ -50,7 +63,12 @@ def assignment(gain: Float[Tensor, "rows columns"]) -> Int[Tensor, "rows"]:
     """
     rows, columns = gain.shape
     if rows > columns:
-        raise UsageError(f"{rows} rows cannot each have one of {columns} columns for itself: give no more rows than columns.")
+        raise UsageError(
+            (
+                f"{rows} rows cannot each have one of {columns} columns for itself: give no "
+                "more rows than columns."
+            )
+        )
     cost = -gain.double().cpu()
     u, v = torch.zeros(rows).double(), torch.zeros(columns).double()
     owner = torch.full((columns,), -1)
@@ -76,13 +94,15 @@ def assignment(gain: Float[Tensor, "rows columns"]) -> Int[Tensor, "rows"]:
     return taken[owner[taken].argsort()]
 
 
-def matching(counts: Int[Tensor, "clusters classes"], kind: Literal["one-to-one", "majority"]) -> Int[Tensor, "clusters"]:
+def matching(
+    counts: Int[Tensor, "clusters classes"], kind: Literal["one-to-one", "majority"]
+) -> Int[Tensor, "clusters"]:
     """The class that each category stands for.
 
     Arguments:
         counts: `confusion` of the examples that fix the map, best those of the training set.
-        kind: "one-to-one", for which there must be no more categories than classes, or "majority", where a category that no
-            example falls into stands for no class, -1.
+        kind: "one-to-one", for which there must be no more categories than classes, or "majority",
+            where a category that no example falls into stands for no class, -1.
 
     Example:
         >>> counts = torch.tensor([[5, 0], [6, 4]])
@@ -94,7 +114,9 @@ def matching(counts: Int[Tensor, "clusters classes"], kind: Literal["one-to-one"
     return torch.where(counts.sum(1) > 0, counts.argmax(1), -1)
 
 
-def error_under(meaning: Int[Tensor, "clusters"], assigned: Int[Tensor, "n"], labels: Int[Tensor, "n"]) -> float:
+def error_under(
+    meaning: Int[Tensor, "clusters"], assigned: Int[Tensor, "n"], labels: Int[Tensor, "n"]
+) -> float:
     """Share of examples whose category does not stand for their class.
 
     Example:
@@ -109,7 +131,8 @@ class Match:
     """A categorical code against labels.
 
     Arguments:
-        one_to_one: Error with at most one category a class (a share); None with more categories than classes.
+        one_to_one: Error with at most one category a class (a share); None with more categories
+            than classes.
         majority: Error with each category standing for its commonest class (a share).
         confusion: Examples of each class in each category.
     """
@@ -120,7 +143,11 @@ class Match:
 
 
 def match(
-    assigned: Int[Tensor, "n"], labels: Int[Tensor, "n"], clusters: int, classes: int, fixed: Int[Tensor, "clusters classes"] | None = None
+    assigned: Int[Tensor, "n"],
+    labels: Int[Tensor, "n"],
+    clusters: int,
+    classes: int,
+    fixed: Int[Tensor, "clusters classes"] | None = None,
 ) -> Match:
     """Errors of a clustering under the best maps from categories to classes.
 
@@ -129,7 +156,8 @@ def match(
         labels: Its class.
         clusters: Categories there are.
         classes: Classes there are.
-        fixed: `confusion` of other examples, to fix the maps on; by default they are fixed on the same ones, which flatters.
+        fixed: `confusion` of other examples, to fix the maps on; by default they are fixed on the
+            same ones, which flatters.
 
     Example:
         >>> found = match(torch.tensor([2, 2, 0, 1]), torch.tensor([0, 0, 1, 2]), 3, 3)
@@ -138,5 +166,13 @@ def match(
     """
     counts = confusion(assigned, labels, clusters, classes)
     basis = counts if fixed is None else fixed
-    own = error_under(matching(basis, "one-to-one"), assigned, labels) if clusters <= classes else None
-    return Match(own, error_under(matching(basis, "majority"), assigned, labels), tuple(map(tuple, counts.tolist())))
+    own = (
+        error_under(matching(basis, "one-to-one"), assigned, labels)
+        if clusters <= classes
+        else None
+    )
+    return Match(
+        own,
+        error_under(matching(basis, "majority"), assigned, labels),
+        tuple(map(tuple, counts.tolist())),
+    )

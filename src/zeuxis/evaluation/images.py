@@ -31,7 +31,12 @@ def phrase(split: str) -> str:
 def check_split(split: str) -> None:
     """Refuses what is no split."""
     if split not in SPLITS:
-        raise UsageError(f"--split is '{split}', expected test or train, or held-out for what a training held out.")
+        raise UsageError(
+            (
+                f"--split is '{split}', expected test or train, or held-out for what a "
+                "training held out."
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,9 @@ class Images:
     """Which images an evaluation uses.
 
     Arguments:
-        split: "test", a test part; "held-out", images of the run's own set that it did not see; "trained on"; "train", the training
-            part of another set; "all", another set with one part.
+        split: "test", a test part; "held-out", images of the run's own set that it did not see;
+            "trained on"; "train", the training part of another set; "all", another set with one
+            part.
         images: How many.
         of: Images in the set, or in the part of it.
         seed: What drew those that were held out, None where none were.
@@ -53,7 +59,9 @@ class Images:
 
     def __str__(self) -> str:
         seed = "" if self.seed is None else f", seed {self.seed}"
-        return f"{self.images:,} {phrase(self.split)}" + (f" (of {self.of:,}{seed})" if self.of != self.images else "")
+        return f"{self.images:,} {phrase(self.split)}" + (
+            f" (of {self.of:,}{seed})" if self.of != self.images else ""
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a record."""

@@ -1,7 +1,8 @@
 """How many bytes of tensors a computation keeps alive at once, beside what was there before it.
 
-Every operation of PyTorch passes through a dispatch mode, which sees the tensors it makes; a storage counts from then until the last
-tensor that looks at it is gone. What kernels take for themselves while they run is not seen.
+Every operation of PyTorch passes through a dispatch mode, which sees the tensors it makes; a
+storage counts from then until the last tensor that looks at it is gone. What kernels take for
+themselves while they run is not seen.
 """
 
 from __future__ import annotations
@@ -36,13 +37,18 @@ class Live(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # nothing is compiled here, and the guard against it would import the compiler, seconds
+        # nothing is compiled here, and the guard against it would import the compiler, seconds
+        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = func(*args, **(kwargs or {}))
         before = {address(t) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
         for tensor in tree_leaves(made):
-            if not isinstance(tensor, Tensor) or not (key := address(tensor)) or (key in before and key not in self.held):
+            if (
+                not isinstance(tensor, Tensor)
+                or not (key := address(tensor))
+                or (key in before and key not in self.held)
+            ):
                 continue
             size = tensor.untyped_storage().nbytes()
             if key not in self.held:

@@ -1,8 +1,9 @@
 """Records: what a measured figure needs beside it, written by the program that measured it.
 
-A record is one JSON file under `results/`: the figures; `command`, `seed`, `seconds` and `machine` of the measurement; the paper's
-figure where there is one; and under `training` the same of the run that was measured, or of each run where there are several. The
-numbers in the documentation are written by `docs/figures.py` from these files, and a test holds them to it.
+A record is one JSON file under `results/`: the figures; `command`, `seed`, `seconds` and `machine`
+of the measurement; the paper's figure where there is one; and under `training` the same of the run
+that was measured, or of each run where there are several. The numbers in the documentation are
+written by `docs/figures.py` from these files, and a test holds them to it.
 """
 
 from __future__ import annotations
@@ -23,11 +24,23 @@ from ..machine import machine
 def command() -> str:
     """The command line that runs, as one would type it."""
     program = Path(sys.argv[0]).name
-    return shlex.join([*(["zeuxis"] if program in ("zeuxis", "__main__.py") else ["python", program]), *sys.argv[1:]])
+    return shlex.join(
+        [
+            *(["zeuxis"] if program in ("zeuxis", "__main__.py") else ["python", program]),
+            *sys.argv[1:],
+        ]
+    )
 
 
 def write_record(
-    path: str | Path, figures: dict[str, Any], *, seconds: float, seed: int | list[int], paper: str = "", note: str = "", **more: Any
+    path: str | Path,
+    figures: dict[str, Any],
+    *,
+    seconds: float,
+    seed: int | list[int],
+    paper: str = "",
+    note: str = "",
+    **more: Any,
 ) -> Path:
     """Writes one record.
 
@@ -38,7 +51,8 @@ def write_record(
         seed: Seed of the measurement.
         paper: The published figure, with its source.
         note: What is partial, smaller or otherwise to be known.
-        more: Settings that the figure depends on; `training` says where the model comes from (`commands.provenance`).
+        more: Settings that the figure depends on; `training` says where the model comes from
+            (`commands.provenance`).
 
     A number that is not finite is written as null, since JSON has no NaN.
     """

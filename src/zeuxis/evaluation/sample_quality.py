@@ -1,7 +1,9 @@
-"""One call that scores a model's samples, with what a reader needs beside each score: network, numbers, floor.
+"""One call that scores a model's samples, with what a reader needs beside each score: network,
+numbers, floor.
 
-The floor is the score of real images against other real images: one half of the set stands in the samples' place, as many as there
-are samples, and both columns compare with the same other half. No model can be expected to do better.
+The floor is the score of real images against other real images: one half of the set stands in the
+samples' place, as many as there are samples, and both columns compare with the same other half. No
+model can be expected to do better.
 """
 
 from __future__ import annotations
@@ -70,17 +72,34 @@ class Quality:
 
     def table(self) -> Table:
         """The scores as a table that names network and numbers."""
-        network, real = f"{self.network} ({self.network_hash})", f"{self.n_real:,} real {phrase(self.split)}"
+        network, real = (
+            f"{self.network} ({self.network_hash})",
+            f"{self.n_real:,} real {phrase(self.split)}",
+        )
         title = f"{self.data}: {self.n_fake:,} samples, {real}, features of {network}"
         notes = [f"Kernel distance: subsets of {self.fake.kernel_size:,}."]
         if min(self.n_real, self.n_fake) <= self.features:
-            notes.append(f"No more images than features ({self.features:,}): the Fréchet distance is far too high, floor included.")
+            notes.append(
+                (
+                    f"No more images than features ({self.features:,}): the Fréchet distance "
+                    "is far too high, floor included."
+                )
+            )
         caption = " ".join(notes)
-        table = Table("", "samples", title=title, title_justify="left", caption=caption, caption_justify="left")
+        table = Table(
+            "",
+            "samples",
+            title=title,
+            title_justify="left",
+            caption=caption,
+            caption_justify="left",
+        )
         if self.floor:
             table.add_column(f"real against real ({self.n_floor:,})")
         for key, name in TITLES.items():
-            table.add_row(name, *(shown(column, key) for column in (self.fake, self.floor) if column))
+            table.add_row(
+                name, *(shown(column, key) for column in (self.fake, self.floor) if column)
+            )
         return table
 
 
@@ -106,10 +125,11 @@ def evaluate(
 
     Arguments:
         model: Anything that can sample images.
-        data: Real images, as a rule the test set. Half of them stand in the samples' place for the floor; the samples are scored
-            against the other half, so that both columns compare with the same images.
-        n: Samples, and as many real images in each place; no more than half of the real images, since scores of unequal numbers
-            do not compare. The result says how many there were.
+        data: Real images, as a rule the test set. Half of them stand in the samples' place for the
+            floor; the samples are scored against the other half, so that both columns compare with
+            the same images.
+        n: Samples, and as many real images in each place; no more than half of the real images,
+            since scores of unequal numbers do not compare. The result says how many there were.
         network: A feature network or its name; by default the data set's own.
         seed: Fixes the codes and the choice of images.
         floor: Whether to score real images too.
@@ -122,23 +142,49 @@ def evaluate(
         ('mnist/classifier', True)
     """
     if n < 20:
-        raise UsageError(f"Scores of fewer than 20 samples mean nothing, got n = {n}: ask for thousands.")
+        raise UsageError(
+            f"Scores of fewer than 20 samples mean nothing, got n = {n}: ask for thousands."
+        )
     split = split or str(data.facts.get("split", ""))
     require(model, CanSample, "draw samples")
     assert isinstance(model, CanSample)
     if len(data.spec.shape) != 3:
         raise UsageError(f"'{data.spec.name}' holds no images: feature networks score images.")
-    net = network if isinstance(network, FeatureNetwork) else feature_network(network, data.spec.name)
+    net = (
+        network if isinstance(network, FeatureNetwork) else feature_network(network, data.spec.name)
+    )
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
     half = min(n, len(data) // 2)
     if half < 20:
         more = ", or train with more held out (--training.hold-out)" if split == "held-out" else ""
-        raise UsageError(f"'{data.spec.name}' has {len(data)} images, too few to compare with: give at least 40{more}.")
+        raise UsageError(
+            (
+                f"'{data.spec.name}' has {len(data)} images, too few to compare with: give "
+                f"at least 40{more}."
+            )
+        )
     real, _ = cached_features(net, data.batch(order[:half])[0], "features of real images")
     samples = model.sample(half, generator=torch.Generator().manual_seed(seed)).cpu()
     found = scores(real, *net.features(samples, "features of samples"))
     other = None
     if floor:
-        other = scores(real, *cached_features(net, data.batch(order[half : 2 * half])[0], "features of more real images"))
+        other = scores(
+            real,
+            *cached_features(
+                net, data.batch(order[half : 2 * half])[0], "features of more real images"
+            ),
+        )
     length = real.shape[1]
-    return Quality(found, other, net.name, net.hash, data.spec.name, split, length, half, half, half if floor else 0, seed)
+    return Quality(
+        found,
+        other,
+        net.name,
+        net.hash,
+        data.spec.name,
+        split,
+        length,
+        half,
+        half,
+        half if floor else 0,
+        seed,
+    )

@@ -18,10 +18,16 @@ def card(run: Run, result: Result) -> str:
     about = run.read_json("config.json")
     kind = model_class(about["model"])
     weights = sum(p.numel() for p in result.model.parameters())
-    shown = {k: v for k, v in result.figures.items() if k not in ("images/s", "seconds", "step", "memory", "film seconds")}
+    shown = {
+        k: v
+        for k, v in result.figures.items()
+        if k not in ("images/s", "seconds", "step", "memory", "film seconds")
+    }
     made_by = about.get("zeuxis", "of an unknown version")
     figures = "\n".join(f"| {name} | {value:.5g} |" for name, value in shown.items())
-    pictures = [f"![]({name})" for name in ("samples/final.png", "film.webp") if run.path(name).exists()]
+    pictures = [
+        f"![]({name})" for name in ("samples/final.png", "film.webp") if run.path(name).exists()
+    ]
     return f"""# {about["model"]} on {about["spec"]["name"]}
 
 {kind.paper}
@@ -43,8 +49,8 @@ model = zeuxis.load("{run.folder.name}")
 Settings:
 
 ```json
-{json.dumps({k: about[k] for k in ("settings", "training", "source") if k in about}, indent=2)}
+{json.dumps({k: about[k] for k in ("config", "training", "data") if k in about}, indent=2)}
 ```
 
-The data's own licence and limits hold for what was learnt from them. No file of this folder is a pickle.
+The data's own license and limits hold for what was learned from them. No file of this folder is a pickle.
 """

@@ -14,12 +14,12 @@ import torch
 
 from ..arguments import public
 from ..capabilities import CanSample
-from ..checkpoints.ownership import REMOTE_TRACKERS, is_own, own_source, require_same, signed
+from ..checkpoints.ownership import REMOTE_TRACKERS, is_own, own_data_config, require_same, signed
 from ..checkpoints.run_folder import Run
 from ..checkpoints.serialization import from_json, to_json
 from ..checkpoints.weights import build, describe, digest, rebuild, shipped, start_from
 from ..data import few_labels
-from ..data.config import Source, is_built_in
+from ..data.config import DataConfig, is_built_in
 from ..data.dataset import Dataset
 from ..distributed import World, from_first, join, meet
 from ..errors import DataError, UsageError, ZeuxisError
@@ -30,9 +30,9 @@ from ..ranges import Count, Duration, Pixels, Seed, checked
 from ..recipes import recipes
 from ..registry import model_class, named
 from ..training.budget import in_minutes, in_more_minutes
+from ..training.config import TrainingConfig
 from ..training.held_out import held_out, kept_held_out, remember, split_off
 from ..training.loop import Result, begin
-from ..training.settings import Training
 from ..visual.film import write_film
 from ..visual.grid import grid
 from .defaults import plan
@@ -47,25 +47,28 @@ def train(
     *,
     recipe: str = "",
     out: str | Path = "runs",
-    settings: Any = None,
-    training: Training | None = None,
+    config: Any = None,
+    training: TrainingConfig | None = None,
     size: Pixels | None = None,
     labels_per_class: Count | None = None,
     label_seed: Seed = 0,
     **changes: Any,
 ) -> Result:
-    """Trains a model in a new run folder; the result's `model` is ready to use and its `run` is the folder.
+    """Trains a model in a new run folder; the result's `model` is ready to use and its `run` is the
+    folder.
 
     Arguments:
-        model: The model's name, as in "dcgan"; or one of your own, as its class or as "module:Class".
+        model: The model's name, as in "dcgan"; or one of your own, as its class or as
+            "module:Class".
         data: What `--data` takes, or a `Dataset`; by default the recipe's.
-        recipe: Settings to start from; by default the one named after the data. For a set of one's own, size, length, batch and width
-            are chosen to suit it, for minutes on two cores.
+        recipe: Settings to start from; by default the one named after the data. For a set of one's
+            own, size, length, batch and width are chosen to suit it, for minutes on two cores.
         out: Where the numbered run folder goes.
         settings: The model's config, instead of the recipe's.
         training: Training settings, instead of the recipe's.
         size: Side that images are brought to (pixels).
-        labels_per_class: Labels to keep in each class; by default the recipe's choice, or all if `data` is a `Dataset`.
+        labels_per_class: Labels to keep in each class; by default the recipe's choice, or all if
+            `data` is a `Dataset`.
         label_seed: Fixes which.
         changes: Single training settings, as in `images=100_000` or `minutes=10`.
 
@@ -76,26 +79,38 @@ def train(
         128 of 128 images...
     """
     given = data if isinstance(data, Dataset) else None
-    # The name of a given set is of little use to a later reader unless it is a built-in one, but it is never that of another set.
+    # The name of a given set is of little use to a later reader unless it is a built-in one, but it
+    # is never that of another set.
     wanted = data.spec.name if isinstance(data, Dataset) else data
     kind = named(model)
-    begun = plan(kind, Source(wanted, size, labels_per_class=labels_per_class, label_seed=label_seed), recipe, given)
-    settings = settings or begun.settings
+    begun = plan(
+        kind,
+        DataConfig(wanted, size, labels_per_class=labels_per_class, label_seed=label_seed),
+        recipe,
+        given,
+    )
+    config = config or begun.config
     training = training or begun.training
     if "minutes" in changes and "images" in changes:
-        raise UsageError("Give either minutes or images, since the minutes decide how many images are seen.")
-    known = [field.name for field in dataclasses.fields(Training)]
+        raise UsageError(
+            "Give either minutes or images, since the minutes decide how many images are seen."
+        )
+    known = [field.name for field in dataclasses.fields(TrainingConfig)]
     if unknown := [name for name in changes if name not in known]:
-        raise UsageError(f"Training has no setting '{unknown[0]}': the settings are {', '.join(known)}.")
-    training = dataclasses.replace(training, **checked(Training, changes))
-    return start(kind.name, settings, training, begun.source, out, begun.recipe, begun.data, begun.notes)
+        raise UsageError(
+            f"Training has no setting '{unknown[0]}': the settings are {', '.join(known)}."
+        )
+    training = dataclasses.replace(training, **checked(TrainingConfig, changes))
+    return start(
+        kind.name, config, training, begun.source, out, begun.recipe, begun.data, begun.notes
+    )
 
 
 def start(
     model: str,
-    settings: Any,
-    training: Training,
-    source: Source,
+    config: Any,
+    training: TrainingConfig,
+    source: DataConfig,
     out: str | Path,
     recipe: str = "",
     given: Dataset | None = None,
@@ -106,7 +121,7 @@ def start(
     source = source.absolute()
     data = given if given is not None else source.load()
     data.require_finite()
-    built = build(model, settings, data.spec, training.seed)
+    built = build(model, config, data.spec, training.seed)
     if training.start:  # what does not fit is refused before a folder is made
         start_from(built, training.start)
     held = held_out(data, training)
@@ -119,7 +134,12 @@ def start(
     run = None
     if world.writes:
         run = Run.create(out, f"{model}-{data.spec.name}-seed{training.seed}")
-        about = describe(built) | {"training": to_json(training), "source": to_json(source), "recipe": recipe, "machine": machine()}
+        about = describe(built) | {
+            "training": to_json(training),
+            "data": to_json(source),
+            "recipe": recipe,
+            "machine": machine(),
+        }
         if training.start:
             about["start"] = {"weights": training.start, "sha256": digest(training.start)}
         about |= {"held_out": held, "fingerprint": data.fingerprint()}
@@ -129,18 +149,29 @@ def start(
         return carry_out(built, data, run, training, world, source, held)
 
 
-def length(model: str, data: Dataset, training: Training, source: Source, recipe: str) -> list[str]:
-    """Sentences on how often a training sees the images of a set of one's own, and on one that is too long."""
+def length(
+    model: str, data: Dataset, training: TrainingConfig, source: DataConfig, recipe: str
+) -> list[str]:
+    """Sentences on how often a training sees the images of a set of one's own, and on one that is
+    too long."""
     published, epochs = recipes().get(recipe), training.images / max(1, len(data))
     if published and published.data == source.data and training.images <= published.training.images:
         return []
     found = []
     if not is_built_in(source.data):
-        text = f"{training.images:,} images are seen in training ({epochs:,.1f} epochs), in batches of {training.batch}"
+        text = (
+            f"{training.images:,} images are seen in training ({epochs:,.1f} epochs), "
+            f"in batches of {training.batch}"
+        )
         found.append(f"{text}; --minutes or --training.images choose another length.")
     if epochs > 300:
         shorter = f"zeuxis train {model} --data {source.data} --training.images {300 * len(data)}"
-        found.append(f"Past 300 epochs ({epochs:,.0f} here) a model mostly learns its images by heart. A shorter training: {shorter}.")
+        found.append(
+            (
+                f"Past 300 epochs ({epochs:,.0f} here) a model mostly learns its images by "
+                f"heart. A shorter training: {shorter}."
+            )
+        )
     return found
 
 
@@ -166,68 +197,112 @@ def resume(
         given: The data, where they are a `Dataset` and no place.
         data: Where the data lie now, if they were moved.
         labels: Where their CSV of labels lies now.
-        minutes: Train for so many more minutes, instead of to an end in images; the new end follows from the speed of a few steps.
+        minutes: Train for so many more minutes, instead of to an end in images; the new end follows
+            from the speed of a few steps.
 
     Raises:
         DataError: The data are not those that the run began with.
-        ZeuxisError: Another process is training in the folder, or it is damaged; nothing in it is changed then.
+        ZeuxisError: Another process is training in the folder, or it is damaged; nothing in it is
+            changed then.
     """
     if images is not None and minutes:
         raise UsageError("Give either images or minutes, since both say where the training ends.")
     world = join()
     run = Run.open(folder)
     with hold(run, world):
-        about, where = json.loads(from_first(json.dumps(run.read_json("config.json")))), str(run.path("config.json"))
+        about, where = (
+            json.loads(from_first(json.dumps(run.read_json("config.json")))),
+            str(run.path("config.json")),
+        )
         if "training" not in about:
-            raise UsageError(f"'{folder}' is a saved model and no run: only a run folder, with its state, can be resumed.")
-        if "source" not in about and given is None and not data:
-            raise UsageError(f"'{folder}' does not say which data it learned from: give them with --data.")
-        about = {"source": {}} | about
-        before = {"average_limit": 1.0, "hold_out": 0}  # what was so where an older run does not say
+            raise UsageError(
+                (
+                    f"'{folder}' is a saved model and no run: only a run folder, with its "
+                    "state, can be resumed."
+                )
+            )
+        if "data" not in about and given is None and not data:
+            raise UsageError(
+                f"'{folder}' does not say which data it learned from: give them with --data."
+            )
+        about = {"data": {}} | about
+        before = {
+            "average_limit": 1.0,
+            "hold_out": 0,
+        }  # what was so where an older run does not say
         own, saved = is_own(about), run.path("state.safetensors").exists()
-        training = from_json(Training, before | part(about, "training", where), where)
+        training = from_json(TrainingConfig, before | part(about, "training", where), where)
         if not own and training.start and training.start not in shipped() and not saved:
-            raise UsageError(f"'{folder}' begins from '{training.start}' and was not made by you here: train anew with --training.start.")
+            raise UsageError(
+                (
+                    f"'{folder}' begins from '{training.start}' and was not made by you "
+                    "here: train anew with --training.start."
+                )
+            )
         if not own and training.track in REMOTE_TRACKERS:
-            console.print(f"Nothing is sent to {training.track}: '{folder}' was not made by you on this machine.", soft_wrap=True)
+            console.print(
+                (
+                    f"Nothing is sent to {training.track}: '{folder}' was not made by you on "
+                    "this machine."
+                ),
+                soft_wrap=True,
+            )
             training = dataclasses.replace(training, track="")
         if images is not None:
             training = dataclasses.replace(training, images=images, minutes=0.0)
-        source = from_json(Source, part(about, "source", where), where)
+        source = from_json(DataConfig, part(about, "data", where), where)
         if data or labels:
             kept = (source.data, source.labels) if own else ("", None)
-            source = dataclasses.replace(source, data=data or kept[0], labels=labels or kept[1]).absolute()
+            source = dataclasses.replace(
+                source, data=data or kept[0], labels=labels or kept[1]
+            ).absolute()
         elif given is None:
-            source = own_source(about, where)
+            source = own_data_config(about, where)
         found = require_same(about, given if given is not None else loaded(source), str(folder))
         kind = model_class(str(about.get("model")), str(about.get("class", "")))
-        config: Any = from_json(kind.Config, part(about, "settings", where), where)
+        config: Any = from_json(kind.Config, part(about, "config", where), where)
         if saved:
-            shapes = {k[6:]: s for k, s in run.shapes("state.safetensors").items() if k.startswith("model.")}
+            shapes = {
+                k[6:]: s
+                for k, s in run.shapes("state.safetensors").items()
+                if k.startswith("model.")
+            }
             built = rebuild(kind.name, config, found.spec, shapes, where, training.seed)
         else:
             built = build(kind.name, config, found.spec, training.seed)
-        held = kept_held_out(about, where) or {"images": training.hold_out, "of": len(found), "seed": training.seed}
+        held = kept_held_out(about, where) or {
+            "images": training.hold_out,
+            "of": len(found),
+            "seed": training.seed,
+        }
         if minutes:
-            training = in_more_minutes(built, split_off(found, held)[0], training, minutes, run, world)
-        changed = about | {"training": to_json(training), "source": to_json(source)}
+            training = in_more_minutes(
+                built, split_off(found, held)[0], training, minutes, run, world
+            )
+        changed = about | {"training": to_json(training), "data": to_json(source)}
         if own or data:
             changed = signed(changed)
-        return carry_out(built, found, run, training, world, source, held, changed if changed != about else None)
+        return carry_out(
+            built, found, run, training, world, source, held, changed if changed != about else None
+        )
 
 
-def loaded(source: Source) -> Dataset:
+def loaded(source: DataConfig) -> Dataset:
     """A run's data; where they are gone the sentence says how to name another place."""
     try:
         return source.load()
     except DataError as error:
-        raise DataError(f"{error} If the data of the run lie elsewhere now, add --data PLACE.") from error
+        raise DataError(
+            f"{error} If the data of the run lie elsewhere now, add --data PLACE."
+        ) from error
 
 
 def part(about: dict[str, Any], name: str, where: str) -> dict[str, Any]:
     """A part of config.json that a run must have."""
     if not isinstance(about.get(name), dict):
-        raise ZeuxisError(f"'{where}' has no entry '{name}': it is damaged or was not written by zeuxis.")
+        raise ZeuxisError(
+            f"'{where}' has no entry '{name}': it is damaged or was not written by zeuxis."
+        )
     return dict(about[name])
 
 
@@ -235,34 +310,46 @@ def carry_out(
     model: Model,
     data: Dataset,
     run: Run | None,
-    training: Training,
+    training: TrainingConfig,
     world: World,
-    source: Source,
+    source: DataConfig,
     held: dict[str, int],
     changed: dict[str, Any] | None = None,
 ) -> Result:
-    """The training itself, and what is made of it at the end; `changed` is what config.json says from now on."""
+    """The training itself, and what is made of it at the end; `changed` is what config.json says
+    from now on."""
     validate = None
     data, unseen = split_off(data, held)
     if training.hold_out > 0 or training.select or training.validate_every:
         if unseen is None:
-            raise UsageError("Validation needs images that are not trained on: set some aside with --training.hold-out 5000.")
+            raise UsageError(
+                (
+                    "Validation needs images that are not trained on: set some aside with "
+                    "--training.hold-out 5000."
+                )
+            )
         validate = validation_of(model, unseen)
-    if source.labels_per_class is not None:  # after holding out, so that the held-out images keep their labels
+    if (
+        source.labels_per_class is not None
+    ):  # after holding out, so that the held-out images keep their labels
         try:
             data = few_labels(data, source.labels_per_class, source.label_seed)
         except DataError as error:
             if unseen is None:
                 raise
-            more = f"ask for fewer, or hold fewer than {len(unseen):,} images out with --training.hold-out."
+            more = (
+                f"ask for fewer, or hold fewer than {len(unseen):,} images out with "
+                "--training.hold-out."
+            )
             raise DataError(str(error).replace("ask for fewer labels a class.", more)) from error
     if run is not None and world.writes:
         weights = sum(p.numel() for p in model.parameters())
         known = len(data) if data.labels is None else int((data.labels >= 0).sum())
-        labelled = f", {known:,} of them labelled" if known < len(data) else ""
+        labeled = f", {known:,} of them labeled" if known < len(data) else ""
         apart = f", {len(unseen):,} more are held out" if unseen is not None else ""
         console.print(
-            f"{model.name}: {weights:,} weights ({weights * 4 / 1e6:.1f} MB) learn from {len(data):,} examples{labelled}{apart} "
+            f"{model.name}: {weights:,} weights ({weights * 4 / 1e6:.1f} MB) learn from "
+            f"{len(data):,} examples{labeled}{apart} "
             f"({data.nbytes / 1e6:.1f} MB) in {run}",
             *data.facts.get("notes", ()),
             sep="\n",
@@ -270,14 +357,18 @@ def carry_out(
             soft_wrap=True,
         )
     fitting = begin(model, data, run, training, validate, world)
-    if run is not None and world.writes and changed is not None:  # only now, as whatever may be refused has been by here
+    if (
+        run is not None and world.writes and changed is not None
+    ):  # only now, as whatever may be refused has been by here
         run.write_json("config.json", changed)
     result = fitting.train()
     if run is not None and world.writes:
         result.run = run
         if result.images < training.images and not result.stopped:  # the minutes were over first
             about = run.read_json("config.json")
-            run.write_json("config.json", about | {"training": about["training"] | {"images": result.images}})
+            run.write_json(
+                "config.json", about | {"training": about["training"] | {"images": result.images}}
+            )
         finish(result, run)
     meet()
     return result
@@ -291,11 +382,18 @@ def finish(result: Result, run: Run) -> None:
         write_film(frames, run.path("film.webp"))
         result.figures["film seconds"] = time.monotonic() - began
     if isinstance(result.model, CanSample) and len(result.model.spec.shape) == 3:
-        picture = grid(result.model.sample(100, generator=torch.Generator().manual_seed(1)).cpu(), 10, smallest=320)
+        picture = grid(
+            result.model.sample(100, generator=torch.Generator().manual_seed(1)).cpu(),
+            10,
+            smallest=320,
+        )
         run.write("samples/final.png", lambda path: picture.save(path, "PNG"))
     run.write("README.md", card(run, result))
     if result.stopped:
-        sentence = f"Stopped and saved at {result.images:,} images; go on with: zeuxis train --resume {run}"
+        sentence = (
+            f"Stopped and saved at {result.images:,} images; go on with: zeuxis "
+            f"train --resume {run}"
+        )
     else:
         sentence = f"Done: {run}"
     console.print(sentence, markup=False, soft_wrap=True)

@@ -1,4 +1,5 @@
-"""Which images a run may be scored by: those it did not see, known by their hashes wherever they lie."""
+"""Which images a run may be scored by: those it did not see, known by their hashes wherever they
+lie."""
 
 from __future__ import annotations
 
@@ -11,11 +12,11 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from ..checkpoints.ownership import own_source
+from ..checkpoints.ownership import own_data_config
 from ..checkpoints.run_folder import Run
 from ..checkpoints.serialization import from_json
 from ..checkpoints.weights import resolve
-from ..data.config import Source, is_built_in
+from ..data.config import DataConfig, is_built_in
 from ..data.dataset import Dataset, Spec
 from ..errors import UsageError, ZeuxisError
 from ..evaluation.images import Images, check_split
@@ -35,8 +36,9 @@ def evaluation_data(
     Arguments:
         runs: A run folder, a saved or shipped model, or several that are evaluated together.
         data: A data set as `--data` takes it, or a `Dataset`; by default the run's own.
-        split: "test": the test part; of a set with one part the images that no run saw, and if there are none, all of them.
-            "train": those it was trained on, or the training part of another set. "held-out": those it held out.
+        split: "test": the test part; of a set with one part the images that no run saw, and if
+            there are none, all of them. "train": those it was trained on, or the training part of
+            another set. "held-out": those it held out.
         labels: A CSV of file and label, for a folder given as `data`.
         limit: Use the first so many.
 
@@ -62,20 +64,35 @@ def evaluation_data(
         return marked(found, Images("test", len(found), len(found)))
     if not masks:
         if split == "held-out":
-            raise UsageError(f"'{names[0]}' was not trained on '{found.spec.name}' and held nothing of it out: leave out --split.")
+            raise UsageError(
+                (
+                    f"'{names[0]}' was not trained on '{found.spec.name}' and held nothing "
+                    "of it out: leave out --split."
+                )
+            )
         return marked(found, Images(kind or "all", len(found), len(found)))
-    if limit is not None and not isinstance(data, Dataset):  # the first of those that count, not what counts among the first
+    if limit is not None and not isinstance(
+        data, Dataset
+    ):  # the first of those that count, not what counts among the first
         whole, about = evaluation_data(names, data, split, labels=labels)
         few = whole.take(torch.arange(min(limit, len(whole))))
         return marked(few, replace(about, images=len(few)))
     chosen = torch.nonzero(seen if split == "train" else ~seen)[:, 0]
     if split == "held-out" and not len(chosen):
-        raise UsageError(f"'{names[0]}' held no images out: train with --training.hold-out N, or leave out --split.")
+        raise UsageError(
+            (
+                f"'{names[0]}' held no images out: train with --training.hold-out N, or "
+                "leave out --split."
+            )
+        )
     if split == "train" or not len(chosen):
         used = found.take(chosen) if 0 < len(chosen) < len(found) else found
         return marked(used, Images("trained on", len(used), len(found)))
     held = kept_held_out(folders[0].read_json("config.json"), str(folders[0].path("config.json")))
-    return marked(found.take(chosen), Images("held-out", len(chosen), len(found), held["seed"] if held else None))
+    return marked(
+        found.take(chosen),
+        Images("held-out", len(chosen), len(found), held["seed"] if held else None),
+    )
 
 
 def marked(data: Dataset, images: Images) -> tuple[Dataset, Images]:
@@ -83,19 +100,25 @@ def marked(data: Dataset, images: Images) -> tuple[Dataset, Images]:
     return replace(data, facts=data.facts | {"split": images.split}), images
 
 
-def source_of(run: Run, data: str = "", labels: str | None = None, limit: int | None = None) -> Source:
-    """Where a run's own data set lies, or another one brought to the size and channels of its images."""
+def source_of(
+    run: Run, data: str = "", labels: str | None = None, limit: int | None = None
+) -> DataConfig:
+    """Where a run's own data set lies, or another one brought to the size and channels of its
+    images."""
     about, where = run.read_json("config.json"), str(run.path("config.json"))
     spec = from_json(Spec, about["spec"], where)
     if not data:
-        own = own_source(about, where)
+        own = own_data_config(about, where)
         return replace(own, labels=labels or own.labels, limit=limit or own.limit)
     size, channels = (spec.shape[-1], spec.shape[0]) if len(spec.shape) == 3 else (None, None)
-    return Source(data, size, channels, labels=labels, limit=limit)
+    return DataConfig(data, size, channels, labels=labels, limit=limit)
 
 
-def trained_rows(run: Run, given: str | Dataset, found: Dataset, part: str) -> Bool[Tensor, "n"] | None:
-    """Which of these examples a run was trained on; None if they have nothing to do with its data."""
+def trained_rows(
+    run: Run, given: str | Dataset, found: Dataset, part: str
+) -> Bool[Tensor, "n"] | None:
+    """Which of these examples a run was trained on; None if they have nothing to do with its
+    data."""
     about = run.read_json("config.json")
     if run.path(FILE).exists():
         own, out = remembered(run)
@@ -119,9 +142,14 @@ def earlier_held_out(about: dict[str, Any], run: Run) -> dict[str, int]:
     """What a run of an earlier version held out, which only its settings say."""
     training = about.get("training") or {}
     try:
-        return {"images": max(0, int(training.get("hold_out", 0))), "seed": int(training.get("seed", 0))}
+        return {
+            "images": max(0, int(training.get("hold_out", 0))),
+            "seed": int(training.get("seed", 0)),
+        }
     except (AttributeError, TypeError, ValueError, OverflowError) as error:
-        raise ZeuxisError(f"'{run.path('config.json')}' does not say what was held out: restore it from a copy.") from error
+        raise ZeuxisError(
+            f"'{run.path('config.json')}' does not say what was held out: restore it from a copy."
+        ) from error
 
 
 def remembered(run: Run) -> tuple[Tensor, Tensor]:
@@ -129,16 +157,20 @@ def remembered(run: Run) -> tuple[Tensor, Tensor]:
     table, _ = run.read_tensors(FILE)
     found = [table.get(name, torch.empty(0)) for name in ("hashes", "held_out")]
     whole = all(t.dtype == torch.int64 and t.dim() == 1 for t in found)
-    if not whole or (len(found[1]) and not 0 <= int(found[1].min()) <= int(found[1].max()) < len(found[0])):
+    if not whole or (
+        len(found[1]) and not 0 <= int(found[1].min()) <= int(found[1].max()) < len(found[0])
+    ):
         raise ZeuxisError(f"'{run.path(FILE)}' is damaged: restore it from a copy.")
     return found[0], found[1]
 
 
 def same_source(about: dict[str, Any], given: str | Dataset, part: str) -> bool:
     """Whether data are the run's own by their name or place."""
-    own = str(about.get("source", {}).get("data", ""))
+    own = str(about.get("data", {}).get("data", ""))
     if isinstance(given, Dataset):
         return is_built_in(own) and part == "train" and given.spec.name == own.split("=")[0]
     if is_built_in(own):
         return (given or own).split("=")[0] == own.split("=")[0]
-    return bool(own) and (not given or Path(own).expanduser().resolve() == Path(given).expanduser().resolve())
+    return bool(own) and (
+        not given or Path(own).expanduser().resolve() == Path(given).expanduser().resolve()
+    )

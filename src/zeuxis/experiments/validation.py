@@ -1,11 +1,12 @@
-"""What a model is judged by while it trains: figures on images that were held out of the training data, never on test data."""
+"""What a model is judged by while it trains: figures on images that were held out of the training
+data, never on test data."""
 
 from __future__ import annotations
 
 import torch
 
 from ..capabilities import CanClassify, CanLogProb, CanSample
-from ..data.binarised import binarised
+from ..data.binarized import binarized
 from ..data.dataset import Dataset
 from ..errors import UsageError
 from ..evaluation.features.feature_network import feature_network
@@ -15,7 +16,8 @@ from ..training.loop import Validation
 
 
 def validation_of(model: Model, held: Dataset) -> Validation:
-    """The figures that this model's capabilities allow: accuracy, nats, or the Fréchet distance of its samples.
+    """The figures that this model's capabilities allow: accuracy, nats, or the Fréchet distance of
+    its samples.
 
     Arguments:
         model: A model of the kind that will be judged.
@@ -35,7 +37,12 @@ def validation_of(model: Model, held: Dataset) -> Validation:
             return {"frechet": frechet_distance(real, statistics(network.features(fake)[0]))}
 
         return frechet
-    raise UsageError(f"There is no held-out figure for the model '{model.name}': train without --training.hold-out.")
+    raise UsageError(
+        (
+            f"There is no held-out figure for the model '{model.name}': train without "
+            "--training.hold-out."
+        )
+    )
 
 
 def accuracy(model: Model, held: Dataset) -> dict[str, float]:
@@ -46,15 +53,21 @@ def accuracy(model: Model, held: Dataset) -> dict[str, float]:
     labels = held.labels.cpu()
     known = labels >= 0
     if not known.any():
-        raise UsageError("None of the images held out has a label: hold out more, or train without --training.hold-out.")
+        raise UsageError(
+            (
+                "None of the images held out has a label: hold out more, or train without "
+                "--training.hold-out."
+            )
+        )
     return {"accuracy": 100 * (guesses == labels)[known].float().mean().item()}
 
 
 def likelihood(model: Model, held: Dataset) -> dict[str, float]:
-    """Mean log-likelihood (or its bound) in nats an image; for models of binary images pixels are drawn once, the same ones every time."""
+    """Mean log-likelihood (or its bound) in nats an image; for models of binary images pixels are
+    drawn once, the same ones every time."""
     assert isinstance(model, CanLogProb)
     nats = []
     for rows in torch.arange(len(held)).split(256):
         x = held.batch(rows)[0]
-        nats.append(model.log_prob(binarised(x, rows, 0) if model.levels == 2 else x).nats.cpu())
+        nats.append(model.log_prob(binarized(x, rows, 0) if model.levels == 2 else x).nats.cpu())
     return {"nats": torch.cat(nats).mean().item()}

@@ -1,1 +1,2 @@
-"""Generative adversarial networks: two players, one of which makes images and one of which tells them from real ones."""
+"""Generative adversarial networks: two players, one of which makes images and one of which tells
+them from real ones."""

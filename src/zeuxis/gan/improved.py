@@ -1,27 +1,32 @@
 r"""Improved GAN: stable training, and a classifier from a handful of labels.
 
-**Few labels** (section 5). The discriminator tells K classes and a further one, "generated". Fixing the logit of the latter at 0
-leaves K outputs $l_k$; with $Z(x) = \sum_k e^{l_k(x)}$ the probability that x is real is $D(x) = Z / (Z + 1)$, and
+**Few labels** (section 5). The discriminator tells K classes and a further one, "generated". Fixing
+the logit of the latter at 0 leaves K outputs $l_k$; with $Z(x) = \sum_k e^{l_k(x)}$ the probability
+that x is real is $D(x) = Z / (Z + 1)$, and
 
 $$ L_D = \mathbb{E}_{x, y}[-\log p(y | x, \text{real})]
    + \tfrac{u}{2}\, \mathbb{E}_x[-\log D(x)] + \tfrac{u}{2}\, \mathbb{E}_z[-\log(1 - D(G(z)))] . $$
 
-Unlabelled images thus teach where the classes lie, and generated ones where nothing does.
+Unlabeled images thus teach where the classes lie, and generated ones where nothing does.
 
-**Feature matching** (3.1). The generator makes the mean of an intermediate layer f agree, on images as on samples; the released code
-takes the mean square (digits) or mean absolute difference (photographs) over the features where the paper writes the squared norm:
+**Feature matching** (3.1). The generator makes the mean of an intermediate layer f agree, on images
+as on samples; the released code takes the mean square (digits) or mean absolute difference
+(photographs) over the features where the paper writes the squared norm:
 
 $$ L_G = \lVert \mathbb{E}_x f(x) - \mathbb{E}_z f(G(z)) \rVert . $$
 
-It gives good classifiers. **Minibatch discrimination** (3.2, with $L_G = \mathbb{E}_z \log(1 - D(G(z)))$ and three generator steps for
-each of the discriminator's) gives good pictures; each is bad at what the other is good at. **Historical averaging** (3.3),
-**one-sided label smoothing** (3.4) and **virtual batch normalisation** (3.5) are switches as well, and so are labels: without them
-K = 1 and the game is the ordinary one.
+It gives good classifiers. **Minibatch discrimination** (3.2, with $L_G = \mathbb{E}_z \log(1 -
+D(G(z)))$ and three generator steps for each of the discriminator's) gives good pictures; each is
+bad at what the other is good at. **Historical averaging** (3.3), **one-sided label smoothing**
+(3.4) and **virtual batch normalization** (3.5) are switches as well, and so are labels: without
+them K = 1 and the game is the ordinary one.
 
-Source: Salimans, Goodfellow, Zaremba, Cheung, Radford and Chen, "Improved Techniques for Training GANs", 2016, and the code released
-with it. Departures: pixels of colour images are divided by 127.5 where the CIFAR-10 code divides by 128; layers start from 500 random
-images, where the code for photographs took labelled ones; the average of the weights is bias-corrected from the first step on.
-`moved`, `mirror` and `agree`, left out by default, are not the paper's but what is known of pictures; nor are `follow` and `muon`.
+Source: Salimans, Goodfellow, Zaremba, Cheung, Radford and Chen, "Improved Techniques for Training
+GANs", 2016, and the code released with it. Departures: pixels of color images are divided by 127.5
+where the CIFAR-10 code divides by 128; layers start from 500 random images, where the code for
+photographs took labeled ones; the average of the weights is bias-corrected from the first step on.
+`moved`, `mirror` and `agree`, left out by default, are not the paper's but what is known of
+pictures; nor are `follow` and `muon`.
 """
 
 from __future__ import annotations
@@ -42,16 +47,16 @@ from ..model import Batch, Model, Player
 from ..nn.augmentation import mirror, move
 from ..nn.data_dependent_init import first_pass
 from ..nn.historical_averaging import History
-from ..nn.norm import BatchNorm, settle_statistics
+from ..nn.norm import BatchNorm, estimate_batch_statistics
 from ..noise import Noise
 from ..ranges import (
+    BaseConfig,
     Decay,
     Depth,
     Part,
     PortionOrNone,
     Range,
     Rate,
-    Settings,
     Share,
     Size,
     SizeOrNone,
@@ -68,56 +73,67 @@ from .losses import frozen
 
 
 @dataclass(frozen=True)
-class ImprovedGANConfig(Settings):
+class ImprovedGANConfig(BaseConfig):
     """Settings of an Improved GAN; the defaults are the paper's for digits."""
 
     layout: Literal["auto", "dense", "conv"] = "auto"
-    """Networks: `dense` (any examples; the digits of table 1), `conv` (images of 28 or 32 pixels: the nine-layer classifier);
-    `auto` takes conv for colour images of 32 pixels, else dense."""
+    """Networks: `dense` (any examples; the digits of table 1), `conv` (images of 28 or 32 pixels:
+    the nine-layer classifier); `auto` takes conv for color images of 32 pixels, else dense."""
     supervised: bool = True
-    """Learn classes from the labels there are; without, the discriminator only tells real from generated."""
+    """Learn classes from the labels there are; without, the discriminator only tells real from
+    generated."""
     generator: Literal["squared", "absolute", "saturating", "non-saturating"] = "squared"
-    """What the generator minimises: feature matching by mean square (digits) or mean absolute difference (photographs), or an
-    adversarial loss: log(1 - D), which goes with minibatch discrimination, or -log D."""
+    """What the generator minimizes: feature matching by mean square (digits) or mean absolute
+    difference (photographs), or an adversarial loss: log(1 - D), which goes with minibatch
+    discrimination, or -log D."""
     generator_steps: Depth = 1
     """Steps of the generator for each of the discriminator's (3 with minibatch discrimination)."""
     minibatch: SizeOrNone = 0
-    """Kernels of minibatch discrimination, each of 5 dimensions (100 in the paper's code); 0 is none."""
+    """Kernels of minibatch discrimination, each of 5 dimensions (100 in the paper's code); 0 is
+    none."""
     follow: Part = 0.0
-    """Share of each real batch in minibatch discrimination's unit of distance, which the authors set once, from the first images."""
+    """Share of each real batch in minibatch discrimination's unit of distance, which the authors
+    set once, from the first images."""
     history: Weight = 0.0
-    """Weight of historical averaging in both players' losses; 0 is none. The paper does not give one."""
+    """Weight of historical averaging in both players' losses; 0 is none. The paper does not give
+    one."""
     smoothing: Annotated[float, Range(0.5, 1, above=True)] = 1.0
-    """Target for real images, below 1 for one-sided label smoothing (0.75 in the paper's code for ImageNet)."""
+    """Target for real images, below 1 for one-sided label smoothing (0.75 in the paper's code for
+    ImageNet)."""
     virtual: SizeOrNone = 0
-    """Examples in the reference batch of the generator's virtual batch normalisation; 0 is batch normalisation."""
-    unlabelled: Weight = 1.0
-    """Weight u of the unlabelled and the generated images in the discriminator's loss; at 0 labels alone teach, nothing is generated
-    and only the classifier learns: the control."""
+    """Examples in the reference batch of the generator's virtual batch normalization; 0 is batch
+    normalization."""
+    unlabeled: Weight = 1.0
+    """Weight u of the unlabeled and the generated images in the discriminator's loss; at 0 labels
+    alone teach, nothing is generated and only the classifier learns: the control."""
     entropy: Weight = 0.0
-    """Weight of the entropy of the classes given to unlabelled images, pushed down (0 in the paper)."""
+    """Weight of the entropy of the classes given to unlabeled images, pushed down (0 in the
+    paper)."""
     moved: Annotated[float, Range(0, 10)] = 0.0
-    """How much real images are turned, slanted, scaled and bent at random: 1 by up to 20 degrees, 0.4, a fifth and 2 pixels of 28; 0 in
-    the paper, whose digits are rows of numbers without a place."""
+    """How much real images are turned, slanted, scaled and bent at random: 1 by up to 20 degrees,
+    0.4, a fifth and 2 pixels of 28; 0 in the paper, whose digits are rows of numbers without a
+    place."""
     mirror: bool = False
     """Show half of the real images mirrored left to right: for photographs. Not the paper's."""
     agree: Weight = 0.0
-    """Weight of the cross-entropy of an unlabelled image's classes, moved and noisy, against the class of the same image left as it is,
-    where that has a probability of 0.95 or more (FixMatch, Sohn et al. 2020); 0 in the paper. Goes with `moved`."""
-    labelled: PortionOrNone = 0
-    """Labelled images a step; 0 takes as many as unlabelled ones."""
+    """Weight of the cross-entropy of an unlabeled image's classes, moved and noisy, against the
+    class of the same image left as it is, where that has a probability of 0.95 or more (FixMatch,
+    Sohn et al. 2020); 0 in the paper. Goes with `moved`."""
+    labeled: PortionOrNone = 0
+    """Labeled images a step; 0 takes as many as unlabeled ones."""
     generated: PortionOrNone = 0
-    """Generated images a step; 0 takes as many as unlabelled ones."""
+    """Generated images a step; 0 takes as many as unlabeled ones."""
     reuse: bool = False
-    """Match the features that the discriminator's turn gave, with the images generated there, instead of drawing both anew: one
-    pass of each network less."""
+    """Match the features that the discriminator's turn gave, with the images generated there,
+    instead of drawing both anew: one pass of each network less."""
     code: Size = 100
     """Numbers in a code, uniform on (0, 1)."""
     width: SizeOrNone = 0
-    """The discriminator's units of the first hidden layer (dense, 1000) or channels of the first convolutions (conv, 96); 0 takes
-    those. Later layers keep their proportion."""
+    """The discriminator's units of the first hidden layer (dense, 1000) or channels of the first
+    convolutions (conv, 96); 0 takes those. Later layers keep their proportion."""
     generator_width: SizeOrNone = 0
-    """The generator's hidden units (dense, 500) or channels of the first maps (conv, 512); 0 takes those."""
+    """The generator's hidden units (dense, 500) or channels of the first maps (conv, 512); 0 takes
+    those."""
     lr: Rate = 3e-3
     """Step size of the discriminator."""
     generator_lr: Rate = 0.0
@@ -129,9 +145,11 @@ class ImprovedGANConfig(Settings):
     eps: Share = 1e-8
     """Adam's epsilon."""
     eps_in_root: bool = True
-    """Whether epsilon stands inside the root, as the authors' Adam had it; outside, the published step size diverges."""
-    optimiser: Literal["adam", "muon"] = "adam"
-    """Which rule moves the weights: the paper's, or one that needs fewer images if they are photographs (digits do not gain)."""
+    """Whether epsilon stands inside the root, as the authors' Adam had it; outside, the published
+    step size diverges."""
+    optimizer: Literal["adam", "muon"] = "adam"
+    """Which rule moves the weights: the paper's, or one that needs fewer images if they are
+    photographs (digits do not gain)."""
 
 
 class ImprovedGAN(Model):
@@ -159,14 +177,26 @@ class ImprovedGAN(Model):
         if dense:
             w = c.width or 1000
             self.generator = DenseGenerator(c.code, c.generator_width or 500, spec.shape, c.virtual)
-            self.discriminator = DenseDiscriminator(spec.size, (w, w // 2, w // 4, w // 4, w // 4), classes, c.minibatch, follow=c.follow)
+            self.discriminator = DenseDiscriminator(
+                spec.size,
+                (w, w // 2, w // 4, w // 4, w // 4),
+                classes,
+                c.minibatch,
+                follow=c.follow,
+            )
         else:
             w = c.width or 96
             self.generator = ConvGenerator(c.code, c.generator_width or 512, spec.shape, c.virtual)
-            self.discriminator = ConvDiscriminator(spec.shape, (w, 2 * w), classes, c.minibatch, self.matches, c.follow)
+            self.discriminator = ConvDiscriminator(
+                spec.shape, (w, 2 * w), classes, c.minibatch, self.matches, c.follow
+            )
         self.unit = dense
         self.register_buffer("reference", torch.rand(c.virtual, c.code))
-        self.histories = nn.ModuleDict({name: History(getattr(self, name)) for name in ("discriminator", "generator")} if c.history else {})
+        self.histories = nn.ModuleDict(
+            {name: History(getattr(self, name)) for name in ("discriminator", "generator")}
+            if c.history
+            else {}
+        )
 
     @property
     def matches(self) -> bool:
@@ -175,46 +205,66 @@ class ImprovedGAN(Model):
 
     def players(self) -> dict[str, Player]:
         c = self.config
-        kind: Literal["adam", "adam-root", "muon"] = "muon" if c.optimiser == "muon" else "adam-root" if c.eps_in_root else "adam"
+        kind: Literal["adam", "adam-root", "muon"] = (
+            "muon" if c.optimizer == "muon" else "adam-root" if c.eps_in_root else "adam"
+        )
         rate = {"discriminator": c.lr, "generator": c.generator_lr or c.lr}
-        return {name: Player(getattr(self, name), lr, (c.beta1, c.beta2), c.eps, optimiser=kind) for name, lr in rate.items()}
+        return {
+            name: Player(getattr(self, name), lr, (c.beta1, c.beta2), c.eps, optimizer=kind)
+            for name, lr in rate.items()
+        }
 
     @torch.no_grad()
-    def begin(self, data: Dataset, seed: int) -> None:
-        """Sets the lengths and biases of normalised weights from 500 images, with the noise of training."""
+    def initialize_from_data(self, data: Dataset, seed: int) -> None:
+        """Sets the lengths and biases of normalized weights from 500 images, with the noise of
+        training."""
         rows = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:500]
         x = self.scale(data.batch(rows)[0].to(self.device))
         noise = Noise(seed, -1, slice(0, len(x)), len(x), x.device)
         with first_pass(self):
             self.discriminator(x, Jitter(noise))
-            self.generator(noise.of(128).uniform(self.config.code) if not self.config.virtual else self.reference)
+            self.generator(
+                noise.of(128).uniform(self.config.code)
+                if not self.config.virtual
+                else self.reference
+            )
 
     def play(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
         c, noise = self.config, batch.noise
-        if c.supervised and not c.unlabelled:
-            labelled, y = self.labelled(batch, c.labelled or noise.total)
-            _, logits = self.discriminator(labelled, Jitter(noise.of(c.labelled or noise.total)))
+        if c.supervised and not c.unlabeled:
+            labeled, y = self.labeled(batch, c.labeled or noise.total)
+            _, logits = self.discriminator(labeled, Jitter(noise.of(c.labeled or noise.total)))
             yield "discriminator", F.cross_entropy(logits, y) + self.past("discriminator", batch)
             return
 
         x, draws = self.seen(batch.x, noise), noise.of(c.generated or noise.total)
         with torch.set_grad_enabled(c.reuse):
             fake = self.generate(draws.uniform(c.code))
-        # One pass over all parts: no layer but minibatch discrimination, which is told the parts, lets one example see another.
+        # One pass over all parts: no layer but minibatch discrimination, which is told the parts,
+        # lets one example see another.
         parts, sources = [x, fake.detach()], [noise, draws]
         if c.supervised:
-            labelled, y = self.labelled(batch, c.labelled or noise.total)
-            parts, sources = [*parts, labelled], [*sources, noise.of(c.labelled or noise.total)]
+            labeled, y = self.labeled(batch, c.labeled or noise.total)
+            parts, sources = [*parts, labeled], [*sources, noise.of(c.labeled or noise.total)]
         sizes = [len(part) for part in parts]
         features, logits = self.discriminator(torch.cat(parts), Jitter(*sources), sizes)
-        on_real, on_fake, *on_labelled = logits.split(sizes)
+        on_real, on_fake, *on_labeled = logits.split(sizes)
         real, generated = on_real.logsumexp(1), on_fake.logsumexp(1)
-        loss = c.unlabelled / 2 * ((F.softplus(real) - c.smoothing * real).mean() + F.softplus(generated).mean())
-        batch.logs |= {"D(x)": real.detach().sigmoid().mean(), "D(G(z))": generated.detach().sigmoid().mean()}
+        loss = (
+            c.unlabeled
+            / 2
+            * ((F.softplus(real) - c.smoothing * real).mean() + F.softplus(generated).mean())
+        )
+        batch.logs |= {
+            "D(x)": real.detach().sigmoid().mean(),
+            "D(G(z))": generated.detach().sigmoid().mean(),
+        }
         if c.supervised:
-            loss = loss + F.cross_entropy(on_labelled[0], y)
+            loss = loss + F.cross_entropy(on_labeled[0], y)
             if c.entropy:
-                loss = loss - c.entropy * (on_real.softmax(1) * on_real.log_softmax(1)).sum(1).mean()
+                loss = (
+                    loss - c.entropy * (on_real.softmax(1) * on_real.log_softmax(1)).sum(1).mean()
+                )
             if c.agree:
                 loss = loss + c.agree * self.disagreement(batch, on_real)
         yield "discriminator", loss + self.past("discriminator", batch)
@@ -227,13 +277,16 @@ class ImprovedGAN(Model):
             yield "generator", loss + self.past("generator", batch)
 
     def disagreement(self, batch: Batch, logits: Tensor) -> Tensor:
-        """How badly logits of unlabelled images as seen foretell the classes of the same images left as they are, where these are sure."""
+        """How badly logits of unlabeled images as seen foretell the classes of the same images left
+        as they are, where these are sure."""
         with torch.no_grad():
             sure, classes = self.discriminator(self.scale(batch.x))[1].softmax(1).max(1)
         batch.logs["sure"] = (known := sure >= 0.95).float().mean()
         return (F.cross_entropy(logits, classes, reduction="none") * known).mean()
 
-    def generator_loss(self, fake: Tensor, draws: Noise, batch: Batch, wanted: Tensor | None = None) -> Tensor:
+    def generator_loss(
+        self, fake: Tensor, draws: Noise, batch: Batch, wanted: Tensor | None = None
+    ) -> Tensor:
         """One of the generator's objectives, through a discriminator that stands still.
 
         Arguments:
@@ -246,23 +299,35 @@ class ImprovedGAN(Model):
         features, logits = self.discriminator(fake, Jitter(draws), weights=weights)
         if not self.matches:
             real = logits.logsumexp(1)
-            return (F.softplus(-real) if self.config.generator == "non-saturating" else -F.softplus(real)).mean()
+            return (
+                F.softplus(-real)
+                if self.config.generator == "non-saturating"
+                else -F.softplus(real)
+            ).mean()
         if wanted is None:
             assert batch.more is not None
             other, _ = batch.more("any", batch.noise.total)
             with torch.no_grad():
-                wanted = mean_over_batch(self.discriminator(self.seen(other, batch.noise), Jitter(batch.noise), weights=weights)[0])
+                wanted = mean_over_batch(
+                    self.discriminator(
+                        self.seen(other, batch.noise), Jitter(batch.noise), weights=weights
+                    )[0]
+                )
         difference = mean_over_batch(features) - wanted
-        distance = (difference.square() if self.config.generator == "squared" else difference.abs()).mean()
+        distance = (
+            difference.square() if self.config.generator == "squared" else difference.abs()
+        ).mean()
         batch.logs["feature distance"] = distance.detach()
         return distance
 
-    def labelled(self, batch: Batch, n: int) -> tuple[Tensor, Tensor]:
-        """Scaled labelled images and their classes."""
+    def labeled(self, batch: Batch, n: int) -> tuple[Tensor, Tensor]:
+        """Scaled labeled images and their classes."""
         assert batch.more is not None
-        x, y = batch.more("labelled", n)
+        x, y = batch.more("labeled", n)
         if y is None:
-            raise UsageError(f"'{self.spec.name}' has no labels: give them, or train with --model.no-supervised.")
+            raise UsageError(
+                f"'{self.spec.name}' has no labels: give them, or train with --model.no-supervised."
+            )
         return self.seen(x, batch.noise.of(n)), y
 
     def past(self, player: str, batch: Batch) -> Tensor:
@@ -274,7 +339,8 @@ class ImprovedGAN(Model):
         return self.config.history * history.distance(getattr(self, player), batch.images)
 
     def generate(self, z: Tensor) -> Tensor:
-        """Scaled images for codes; the reference codes of virtual batch normalisation go in front and are left out again."""
+        """Scaled images for codes; the reference codes of virtual batch normalization go in front
+        and are left out again."""
         n, z = self.config.virtual, z.to(next(self.generator.parameters()).dtype)
         return self.generator(torch.cat([self.reference, z]))[n:] if n else self.generator(z)
 
@@ -291,15 +357,20 @@ class ImprovedGAN(Model):
         return move(x, self.config.moved, noise) if self.config.moved else x
 
     @torch.no_grad()
-    def settle(self, x: Tensor | None = None) -> None:
-        """Sets what is used after training: the generator's statistics over seeded codes, and the unit of distance over real images x."""
+    def update_statistics(self, x: Tensor | None = None) -> None:
+        """Sets what is used after training: the generator's statistics over seeded codes, and the
+        unit of distance over real images x."""
         if any(isinstance(part, BatchNorm) for part in self.generator.modules()):
-            with settle_statistics(self.generator):
-                for part in self.prior(2_000, generator=torch.Generator().manual_seed(0)).split(100):
+            with estimate_batch_statistics(self.generator):
+                for part in self.prior(2_000, generator=torch.Generator().manual_seed(0)).split(
+                    100
+                ):
                     self.generator(part)
         layer = self.discriminator.minibatch
         if layer is not None and layer.follow and x is not None and len(x):
-            layer.settle([self.discriminator(self.scale(part.to(self.device)))[0] for part in x.split(100)])
+            layer.update_statistics(
+                [self.discriminator(self.scale(part.to(self.device)))[0] for part in x.split(100)]
+            )
 
     def prior(self, n: int, *, generator: torch.Generator | None = None) -> Float[Tensor, "n code"]:
         """n codes, uniform on (0, 1)."""
@@ -310,10 +381,19 @@ class ImprovedGAN(Model):
     def decode(self, z: Float[Tensor, "n code"]) -> UInt8[Tensor, "n *shape"]:
         """Images for these codes."""
         out = [self.generate(part.to(self.device)) for part in z.split(256)]
-        images = [(h * 255 if self.unit else (h + 1) * 127.5).round().clamp(0, 255).byte().contiguous() for h in out]
-        return torch.cat(images) if images else torch.empty(0, *self.spec.shape, dtype=torch.uint8, device=self.device)
+        images = [
+            (h * 255 if self.unit else (h + 1) * 127.5).round().clamp(0, 255).byte().contiguous()
+            for h in out
+        ]
+        return (
+            torch.cat(images)
+            if images
+            else torch.empty(0, *self.spec.shape, dtype=torch.uint8, device=self.device)
+        )
 
-    def sample(self, n: int, *, generator: torch.Generator | None = None) -> UInt8[Tensor, "n *shape"]:
+    def sample(
+        self, n: int, *, generator: torch.Generator | None = None
+    ) -> UInt8[Tensor, "n *shape"]:
         """n new images."""
         return self.decode(self.prior(n, generator=generator))
 
@@ -321,14 +401,21 @@ class ImprovedGAN(Model):
     def judged(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Features and logits of raw images, without noise.
 
-        Minibatch discrimination counts the neighbours in a batch, so images are judged in batches as large as those whose classes were
-        learned, and the last batch is filled up with the first images.
+        Minibatch discrimination counts the neighbors in a batch, so images are judged in batches as
+        large as those whose classes were learned, and the last batch is filled up with the first
+        images.
         """
         if not len(x):
             raise UsageError("There are no images to judge: give at least one.")
-        size = self.config.labelled if self.config.minibatch and self.config.supervised and self.config.labelled else 100
+        size = (
+            self.config.labeled
+            if self.config.minibatch and self.config.supervised and self.config.labeled
+            else 100
+        )
         rows = torch.arange(-(-len(x) // size) * size if self.config.minibatch else len(x)) % len(x)
-        found = [self.discriminator(self.scale(x[part].to(self.device))) for part in rows.split(size)]
+        found = [
+            self.discriminator(self.scale(x[part].to(self.device))) for part in rows.split(size)
+        ]
         features, logits = zip(*found, strict=True)
         return torch.cat(features)[: len(x)], torch.cat(logits)[: len(x)]
 
@@ -339,25 +426,56 @@ class ImprovedGAN(Model):
     def classify(self, x: UInt8[Tensor, "n *shape"]) -> Float[Tensor, "n classes"]:
         """Class probabilities, given that an image is real."""
         if not self.config.supervised:
-            raise UsageError("This model was trained without labels and knows no classes: train one with labels.")
+            raise UsageError(
+                "This model was trained without labels and knows no classes: train one with labels."
+            )
         return self.judged(x)[1].softmax(1)
 
 
 def check(c: ImprovedGANConfig, spec: Spec) -> bool:
     """Refuses settings that cannot work; returns whether the networks are dense."""
     dense = c.layout == "dense" or (c.layout == "auto" and spec.shape != (3, 32, 32))
-    if not dense and (len(spec.shape) != 3 or spec.shape[1] != spec.shape[2] or spec.shape[1] not in (28, 32)):
-        raise UsageError(f"The layout conv is for images of 28 or 32 pixels, and '{spec.name}' has {spec.shape}: add --size 32.")
+    if not dense and (
+        len(spec.shape) != 3 or spec.shape[1] != spec.shape[2] or spec.shape[1] not in (28, 32)
+    ):
+        raise UsageError(
+            (
+                f"The layout conv is for images of 28 or 32 pixels, and '{spec.name}' has "
+                f"{spec.shape}: add --size 32."
+            )
+        )
     if c.supervised and spec.classes < 2:
-        raise UsageError(f"'{spec.name}' has no labels of two or more classes: give some with --labels, or add --model.no-supervised.")
+        raise UsageError(
+            (
+                f"'{spec.name}' has no labels of two or more classes: give some with "
+                "--labels, or add --model.no-supervised."
+            )
+        )
     if c.follow and not c.minibatch:
-        raise UsageError(f"--model.follow is for minibatch discrimination: give --model.minibatch too; got {c.follow}.")
-    if c.agree and not (c.moved and c.supervised and c.unlabelled):
-        given = f"got {c.agree}, moved {c.moved}, unlabelled {c.unlabelled}" + ("" if c.supervised else " and no labels")
-        raise UsageError(f"--model.agree compares the classes of unlabelled images moved: give --model.moved too; {given}.")
+        raise UsageError(
+            (
+                "--model.follow is for minibatch discrimination: give --model.minibatch "
+                f"too; got {c.follow}."
+            )
+        )
+    if c.agree and not (c.moved and c.supervised and c.unlabeled):
+        given = f"got {c.agree}, moved {c.moved}, unlabeled {c.unlabeled}" + (
+            "" if c.supervised else " and no labels"
+        )
+        raise UsageError(
+            (
+                "--model.agree compares the classes of unlabeled images moved: give "
+                f"--model.moved too; {given}."
+            )
+        )
     if (c.moved or c.mirror) and len(spec.shape) != 3:
         given = f"got {c.moved} and {c.mirror} for examples of shape {spec.shape}"
         raise UsageError(f"--model.moved and --model.mirror are for images alone; {given}.")
     if min(c.width or 4, c.generator_width or 4) < 4:
-        raise UsageError(f"--model.width and --model.generator-width must be 0 or at least 4, got {c.width} and {c.generator_width}.")
+        raise UsageError(
+            (
+                "--model.width and --model.generator-width must be 0 or at least 4, got "
+                f"{c.width} and {c.generator_width}."
+            )
+        )
     return dense

@@ -1,17 +1,22 @@
-r"""Improved GAN at 128x128: the authors' networks for ImageNet, on which virtual batch normalisation and smoothed labels were needed.
+r"""Improved GAN at 128x128: the authors' networks for ImageNet, on which virtual batch
+normalization and smoothed labels were needed.
 
-The discriminator has K + 1 logits here, the last one for "generated", and its logit of being real is $a = \log\sum_k e^{l_k} - l_{K+1}$.
-With $\alpha = 0.75$, and $H$ the binary cross-entropy less the entropy of its target (so that its least value is 0),
+The discriminator has K + 1 logits here, the last one for "generated", and its logit of being real
+is $a = \log\sum_k e^{l_k} - l_{K+1}$. With $\alpha = 0.75$, and $H$ the binary cross-entropy less
+the entropy of its target (so that its least value is 0),
 
 $$ L_D = H(\alpha, a(x)) + H(0, a(G(z))) - \mathbb{E}[\log p(y | x)], \qquad L_G = H(\alpha / 2, a(G(z))) . $$
 
-Real and generated images go through the discriminator together. Two of its layers see which is which: a batch normalisation takes the
-statistics of half of the channels from the real images and of the other half from the generated ones, and minibatch discrimination
-tells each image how close it is to the real ones and to the generated ones. The generator gets fresh noise at every resolution.
+Real and generated images go through the discriminator together. Two of its layers see which is
+which: a batch normalization takes the statistics of half of the channels from the real images and
+of the other half from the generated ones, and minibatch discrimination tells each image how close
+it is to the real ones and to the generated ones. The generator gets fresh noise at every
+resolution.
 
-Source: Salimans et al., "Improved Techniques for Training GANs", 2016, section 6.4, and the released code. Departures: the players move
-in turn, not at once; virtual batch normalisation has the paper's form, not that of the code's first year; biases that a normalisation
-or a difference cancels are left out; cropping to the central square is left to the data.
+Source: Salimans et al., "Improved Techniques for Training GANs", 2016, section 6.4, and the
+released code. Departures: the players move in turn, not at once; virtual batch normalization has
+the paper's form, not that of the code's first year; biases that a normalization or a difference
+cancels are left out; cropping to the central square is left to the data.
 """
 
 from __future__ import annotations
@@ -33,22 +38,37 @@ from ..model import Batch, Model, Player
 from ..nn.data_dependent_init import normal_
 from ..nn.virtual_batch_norm import VirtualBatchNorm
 from ..noise import Noise
-from ..ranges import Decay, Range, Rate, Settings, Size, Weight
+from ..ranges import BaseConfig, Decay, Range, Rate, Size, Weight
 from .losses import frozen
 
-UP = ((512, 64), (256, 64), (128, 32), (64, 16), (64, 8), (64, 8))  # the generator's maps and the noise maps beside them, from 4x4
-DOWN = ((64, 2), (128, 2), (256, 2), (256, 1), (256, 1), (512, 2), (512, 2))  # the discriminator's maps and strides, from 128x128
+UP = (
+    (512, 64),
+    (256, 64),
+    (128, 32),
+    (64, 16),
+    (64, 8),
+    (64, 8),
+)  # the generator's maps and the noise maps beside them, from 4x4
+DOWN = (
+    (64, 2),
+    (128, 2),
+    (256, 2),
+    (256, 1),
+    (256, 1),
+    (512, 2),
+    (512, 2),
+)  # the discriminator's maps and strides, from 128x128
 Fresh = Callable[[int, int, int], Tensor]
 
 
 @dataclass(frozen=True)
-class ImprovedGAN128Config(Settings):
+class ImprovedGAN128Config(BaseConfig):
     """Settings of an Improved GAN at 128 pixels; the defaults are those of the released code."""
 
     code: Size = 8192
     """Numbers in a code, uniform on (-1, 1)."""
     virtual: Size = 16
-    """Codes in the reference batch of virtual batch normalisation."""
+    """Codes in the reference batch of virtual batch normalization."""
     smoothing: Annotated[float, Range(0.5, 1, above=True)] = 0.75
     """Target for real images; the generator aims at half of it."""
     kernels: Size = 300
@@ -74,12 +94,16 @@ class Generator128(nn.Module):
         channels: Channels of an image.
     """
 
-    def __init__(self, config: ImprovedGAN128Config, wide: Callable[[int], int], channels: int) -> None:
+    def __init__(
+        self, config: ImprovedGAN128Config, wide: Callable[[int], int], channels: int
+    ) -> None:
         super().__init__()
         maps = [(wide(a), wide(b)) for a, b in UP]
         self.noises = [b for _, b in maps]
         self.dense = nn.Linear(config.code, maps[0][0] * 16, bias=False)
-        self.up = nn.ModuleList(nn.ConvTranspose2d(sum(a), b[0], 5, 2, 2, 1, bias=False) for a, b in pairwise(maps))
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(sum(a), b[0], 5, 2, 2, 1, bias=False) for a, b in pairwise(maps)
+        )
         self.norm = nn.ModuleList(VirtualBatchNorm(a, config.virtual) for a, _ in maps)
         self.last = nn.ConvTranspose2d(sum(maps[-1]), channels, 5, 1, 2)
         normal_(self)
@@ -87,8 +111,11 @@ class Generator128(nn.Module):
         nn.init.constant_(self.last.bias, -0.45)  # type: ignore[arg-type]
 
     def forward(self, z: Tensor, fresh: Fresh) -> Tensor:
-        """Images for codes, the reference batch in front; `fresh(maps, height, width)` gives noise for all of them."""
-        h = self.dense(z).unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2)  # in the order of channels-last memory
+        """Images for codes, the reference batch in front; `fresh(maps, height, width)` gives noise
+        for all of them."""
+        h = (
+            self.dense(z).unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2)
+        )  # in the order of channels-last memory
         for norm, maps, layer in zip(self.norm, self.noises, [*self.up, self.last], strict=True):
             h = F.relu(norm(h))
             h = layer(torch.cat([h, fresh(maps, *h.shape[2:]).to(h.dtype)], 1))
@@ -96,7 +123,8 @@ class Generator128(nn.Module):
 
 
 class CrossBatchNorm(nn.Module):
-    """Normalises the first half of the features by the real examples' statistics, the second half by the generated ones'.
+    """Normalizes the first half of the features by the real examples' statistics, the second half
+    by the generated ones'.
 
     Arguments:
         features: Maps or units.
@@ -114,16 +142,22 @@ class CrossBatchNorm(nn.Module):
         self.register_buffer("variance", torch.ones(features))
         self.keep = False
 
-    def forward(self, x: Float[Tensor, "batch features *positions"], real: int) -> Float[Tensor, "batch features *positions"]:
-        """The first `real` examples of x are real, the rest generated; in eval mode stored statistics are used."""
+    def forward(
+        self, x: Float[Tensor, "batch features *positions"], real: int
+    ) -> Float[Tensor, "batch features *positions"]:
+        """The first `real` examples of x are real, the rest generated; in eval mode stored
+        statistics are used."""
         axes, shape = [0, *range(2, x.ndim)], [1, -1] + [1] * (x.ndim - 2)
         wide = x.float()
         if self.training or self.keep:
             parts = [wide[:real, : self.border], wide[real:, self.border :]]
             average = over_processes if active() and not self.keep else torch.mean
             means = [average(part, axes) for part in parts]
-            centred = [part - mean.view(shape) for part, mean in zip(parts, means, strict=True)]
-            mean, variance = torch.cat(means), torch.cat([average(part.square(), axes) for part in centred])
+            centered = [part - mean.view(shape) for part, mean in zip(parts, means, strict=True)]
+            mean, variance = (
+                torch.cat(means),
+                torch.cat([average(part.square(), axes) for part in centered]),
+            )
             if self.keep:
                 self.mean.copy_(mean)
                 self.variance.copy_(variance)
@@ -139,9 +173,11 @@ def over_processes(x: Tensor, axes: list[int]) -> Tensor:
 
 
 class Closeness(nn.Module):
-    """For each example its closeness to the real and to the generated ones of its batch, (N, 2 kernels).
+    """For each example its closeness to the real and to the generated ones of its batch, (N, 2
+    kernels).
 
-    As in the released code each sum is divided by the pairs that are compared in the whole batch, which makes the features small.
+    As in the released code each sum is divided by the pairs that are compared in the whole batch,
+    which makes the features small.
 
     Arguments:
         features: Length of the feature vectors.
@@ -159,8 +195,12 @@ class Closeness(nn.Module):
             m = self.project(f.float()).unflatten(1, (self.kernels, -1))
             found = []
             for start, part in ((0, m[:real]), (real, m[real:])):
-                everyone, own = gather_rows(part) if active() and self.training else (part, slice(0, len(part)))
-                distance = torch.cdist(m.transpose(0, 1).contiguous(), everyone.transpose(0, 1).contiguous(), p=1.0)
+                everyone, own = (
+                    gather_rows(part) if active() and self.training else (part, slice(0, len(part)))
+                )
+                distance = torch.cdist(
+                    m.transpose(0, 1).contiguous(), everyone.transpose(0, 1).contiguous(), p=1.0
+                )
                 oneself = torch.zeros(distance.shape[1:], dtype=torch.bool, device=f.device)
                 rows = torch.arange(len(part), device=f.device)
                 oneself[start + rows, own.start + rows] = True
@@ -170,13 +210,19 @@ class Closeness(nn.Module):
 
 
 class Discriminator128(nn.Module):
-    """Real and generated images together to features (N, 2560) and K + 1 logits, the last for "generated"."""
+    """Real and generated images together to features (N, 2560) and K + 1 logits, the last for
+    "generated"."""
 
-    def __init__(self, config: ImprovedGAN128Config, wide: Callable[[int], int], channels: int, classes: int) -> None:
+    def __init__(
+        self, config: ImprovedGAN128Config, wide: Callable[[int], int], channels: int, classes: int
+    ) -> None:
         super().__init__()
         maps = [channels, *(wide(a) for a, _ in DOWN)]
         strides = [stride for _, stride in DOWN]
-        self.conv = nn.ModuleList(nn.Conv2d(a, b, 3, s, 1, bias=False) for (a, b), s in zip(pairwise(maps), strides, strict=True))
+        self.conv = nn.ModuleList(
+            nn.Conv2d(a, b, 3, s, 1, bias=False)
+            for (a, b), s in zip(pairwise(maps), strides, strict=True)
+        )
         self.norm = nn.ModuleList(CrossBatchNorm(b) for b in maps[1:])
         self.dense = nn.Linear(maps[-1] * 16, wide(2560), bias=False)
         self.dense_norm = CrossBatchNorm(wide(2560))
@@ -218,7 +264,10 @@ class ImprovedGAN128(Model):
 
     def players(self) -> dict[str, Player]:
         c = self.config
-        return {name: Player(getattr(self, name), c.lr, (c.beta1, 0.999)) for name in ("discriminator", "generator")}
+        return {
+            name: Player(getattr(self, name), c.lr, (c.beta1, 0.999))
+            for name in ("discriminator", "generator")
+        }
 
     def play(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
         c, noise, x = self.config, batch.noise, self.scale(batch.x)
@@ -227,7 +276,10 @@ class ImprovedGAN128(Model):
             fake = self.drawn(noise)
         on_real, on_fake, logits = self.judged(x, fake, noise)
         loss = divergence(on_real, c.smoothing) + divergence(on_fake, 0.0)
-        batch.logs |= {"D(x)": on_real.detach().sigmoid().mean(), "D(G(z))": on_fake.detach().sigmoid().mean()}
+        batch.logs |= {
+            "D(x)": on_real.detach().sigmoid().mean(),
+            "D(G(z))": on_fake.detach().sigmoid().mean(),
+        }
         if self.spec.classes and batch.y is not None:
             known = batch.y >= 0
             classes = F.cross_entropy(logits, batch.y.clamp(min=0), reduction="none")
@@ -239,8 +291,11 @@ class ImprovedGAN128(Model):
             loss = divergence(on_fake, c.smoothing / 2)
         yield "generator", loss
 
-    def judged(self, x: Tensor, fake: Tensor, noise: Noise | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits of being real of real and of generated images, and the K + 1 logits of the real ones."""
+    def judged(
+        self, x: Tensor, fake: Tensor, noise: Noise | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits of being real of real and of generated images, and the K + 1 logits of the real
+        ones."""
         together = torch.cat([x, fake])
         if noise is not None:
             jitter = torch.cat([noise.normal(*x.shape[1:]), noise.normal(*x.shape[1:])])
@@ -251,15 +306,21 @@ class ImprovedGAN128(Model):
 
     def drawn(self, noise: Noise) -> Tensor:
         """Scaled images from fresh codes."""
-        return self.generate(noise.uniform(self.config.code, low=-1, high=1), lambda *shape: noise.uniform(*shape, low=-1, high=1))
+        return self.generate(
+            noise.uniform(self.config.code, low=-1, high=1),
+            lambda *shape: noise.uniform(*shape, low=-1, high=1),
+        )
 
     def generate(self, z: Tensor, fresh: Fresh) -> Tensor:
-        """Scaled images for codes and noise; the reference batch, with noise of its own that never changes, goes in front."""
+        """Scaled images for codes and noise; the reference batch, with noise of its own that never
+        changes, goes in front."""
         n = len(self.reference)
         own = torch.Generator(z.device).manual_seed(0)
 
         def noise(*shape: int) -> Tensor:
-            return torch.cat([torch.rand(n, *shape, generator=own, device=z.device) * 2 - 1, fresh(*shape)])
+            return torch.cat(
+                [torch.rand(n, *shape, generator=own, device=z.device) * 2 - 1, fresh(*shape)]
+            )
 
         return self.generator(torch.cat([self.reference, z]), noise)[n:]
 
@@ -268,8 +329,9 @@ class ImprovedGAN128(Model):
         return (x.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
 
     @torch.no_grad()
-    def settle(self, x: Tensor | None = None) -> None:
-        """Sets the discriminator's statistics used after training, from images x and as many generated ones."""
+    def update_statistics(self, x: Tensor | None = None) -> None:
+        """Sets the discriminator's statistics used after training, from images x and as many
+        generated ones."""
         if x is None or not len(x):
             return
         norms = [part for part in self.discriminator.modules() if isinstance(part, CrossBatchNorm)]
@@ -286,7 +348,9 @@ class ImprovedGAN128(Model):
     def prior(self, n: int, *, generator: torch.Generator | None = None) -> Float[Tensor, "n code"]:
         """n codes, uniform on (-1, 1)."""
         device = generator.device if generator is not None else self.device
-        return (torch.rand(n, self.config.code, generator=generator, device=device) * 2 - 1).to(self.device)
+        return (torch.rand(n, self.config.code, generator=generator, device=device) * 2 - 1).to(
+            self.device
+        )
 
     @torch.no_grad()
     def decode(self, z: Float[Tensor, "n code"]) -> UInt8[Tensor, "n channels height width"]:
@@ -303,21 +367,33 @@ class ImprovedGAN128(Model):
         for part in z.split(64):
             count = len(part)
             images.append(to_bytes(self.generate(part.to(self.device), fresh)))
-        return torch.cat(images) if images else torch.empty(0, *self.spec.shape, dtype=torch.uint8, device=self.device)
+        return (
+            torch.cat(images)
+            if images
+            else torch.empty(0, *self.spec.shape, dtype=torch.uint8, device=self.device)
+        )
 
     @torch.no_grad()
-    def sample(self, n: int, *, generator: torch.Generator | None = None) -> UInt8[Tensor, "n channels height width"]:
+    def sample(
+        self, n: int, *, generator: torch.Generator | None = None
+    ) -> UInt8[Tensor, "n channels height width"]:
         """n new images, each with noise of its own."""
 
         def fresh(*shape: int) -> Tensor:
             device = generator.device if generator is not None else self.device
-            return (torch.rand(count, *shape, generator=generator, device=device) * 2 - 1).to(self.device)
+            return (torch.rand(count, *shape, generator=generator, device=device) * 2 - 1).to(
+                self.device
+            )
 
         images = []
         for part in self.prior(n, generator=generator).split(64):
             count = len(part)
             images.append(to_bytes(self.generate(part, fresh)))
-        return torch.cat(images) if images else torch.empty(0, *self.spec.shape, dtype=torch.uint8, device=self.device)
+        return (
+            torch.cat(images)
+            if images
+            else torch.empty(0, *self.spec.shape, dtype=torch.uint8, device=self.device)
+        )
 
 
 def to_bytes(h: Tensor) -> Tensor:
@@ -326,7 +402,8 @@ def to_bytes(h: Tensor) -> Tensor:
 
 
 def divergence(logits: Tensor, target: float) -> Tensor:
-    """Binary cross-entropy with a soft target, less the target's entropy: KL(target || sigmoid(logits)), mean over the batch."""
+    """Binary cross-entropy with a soft target, less the target's entropy: KL(target ||
+    sigmoid(logits)), mean over the batch."""
     t = torch.tensor(target)
     entropy = -torch.special.xlogy(t, t) - torch.special.xlogy(1 - t, 1 - t)
     return (F.softplus(logits) - target * logits).mean() - entropy.item()
@@ -335,4 +412,9 @@ def divergence(logits: Tensor, target: float) -> Tensor:
 def check(c: ImprovedGAN128Config, spec: Spec) -> None:
     """Refuses settings that cannot work."""
     if len(spec.shape) != 3 or spec.shape[1:] != (128, 128):
-        raise UsageError(f"improved-gan-128 is for images of 128x128 pixels, and '{spec.name}' has {spec.shape}: add --size 128.")
+        raise UsageError(
+            (
+                f"improved-gan-128 is for images of 128x128 pixels, and '{spec.name}' has "
+                f"{spec.shape}: add --size 128."
+            )
+        )

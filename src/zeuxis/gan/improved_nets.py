@@ -1,8 +1,10 @@
-"""The networks of Improved GAN: dense for digits, the nine-layer classifier and its generator for small images.
+"""The networks of Improved GAN: dense for digits, the nine-layer classifier and its generator for
+small images.
 
-Every discriminator gives two things for a batch: the features that feature matching compares, and K logits (the generated class has
-logit 0 and no unit). The batch may hold several parts one after another (labelled, real, generated): the layers see each example
-alone, except minibatch discrimination, which takes the parts apart.
+Every discriminator gives two things for a batch: the features that feature matching compares, and K
+logits (the generated class has logit 0 and no unit). The batch may hold several parts one after
+another (labeled, real, generated): the layers see each example alone, except minibatch
+discrimination, which takes the parts apart.
 
 Source: Salimans et al., "Improved Techniques for Training GANs", 2016, and its released code.
 """
@@ -35,12 +37,15 @@ def store() -> Tensor:
 class Jitter:
     """The noise inside a discriminator, drawn part by part of a batch that holds several.
 
-    A CPU takes as long for a normal number as for hundreds of multiply-adds, and digits need ten thousand an image. So there the noise is
-    the sum of one stretch of each row of a store, from places that are drawn: within a stretch exactly independent normal numbers, at
-    a small part of the price and on every thread. Two stretches may share numbers of one row, each beside others of the second.
+    A CPU takes as long for a normal number as for hundreds of multiply-adds, and digits need ten
+    thousand an image. So there the noise is the sum of one stretch of each row of a store, from
+    places that are drawn: within a stretch exactly independent normal numbers, at a small part of
+    the price and on every thread. Two stretches may share numbers of one row, each beside others of
+    the second.
 
     Arguments:
-        sources: For each part its source of numbers; the part has as many examples as the source's rows.
+        sources: For each part its source of numbers; the part has as many examples as the source's
+            rows.
     """
 
     def __init__(self, *sources: Noise) -> None:
@@ -49,14 +54,26 @@ class Jitter:
     def add(self, h: Tensor, std: float) -> Tensor:
         """h plus Gaussian noise."""
         size = h.shape[1:].numel()
-        if h.device.type != "cpu" or size * max(source.total for source in self.sources) > STORE // 2:
-            return torch.add(h, torch.cat([source.normal(*h.shape[1:]) for source in self.sources]), alpha=std)
+        if (
+            h.device.type != "cpu"
+            or size * max(source.total for source in self.sources) > STORE // 2
+        ):
+            return torch.add(
+                h, torch.cat([source.normal(*h.shape[1:]) for source in self.sources]), alpha=std
+            )
         noise, at = torch.empty(h.shape), 0
         for source in self.sources:
             rows = source.rows
             n, first = (rows.stop - rows.start) * size, rows.start * size
-            a, b = (start + first for start in torch.randint(STORE - source.total * size, (2,), generator=source.generator).tolist())
-            torch.add(store()[0, a : a + n], store()[1, b : b + n], out=noise.flatten()[at : at + n])
+            a, b = (
+                start + first
+                for start in torch.randint(
+                    STORE - source.total * size, (2,), generator=source.generator
+                ).tolist()
+            )
+            torch.add(
+                store()[0, a : a + n], store()[1, b : b + n], out=noise.flatten()[at : at + n]
+            )
             at += n
         return torch.add(h, noise, alpha=std)
 
@@ -68,8 +85,13 @@ class Jitter:
 
 
 def norm_of(features: int, virtual: int) -> nn.Module:
-    """Batch normalisation with a bias and no gain, as the authors had it, or virtual batch normalisation."""
-    return VirtualBatchNorm(features, virtual) if virtual else BatchNorm(features, gain=False, eps=1e-6)
+    """Batch normalization with a bias and no gain, as the authors had it, or virtual batch
+    normalization."""
+    return (
+        VirtualBatchNorm(features, virtual)
+        if virtual
+        else BatchNorm(features, gain=False, eps=1e-6)
+    )
 
 
 class DenseGenerator(nn.Module):
@@ -79,14 +101,17 @@ class DenseGenerator(nn.Module):
         code: Length of a code.
         hidden: Units of each hidden layer.
         shape: Shape of an example.
-        virtual: Examples in the reference batch of virtual batch normalisation; 0 for batch normalisation.
+        virtual: Examples in the reference batch of virtual batch normalization; 0 for batch
+            normalization.
     """
 
     def __init__(self, code: int, hidden: int, shape: tuple[int, ...], virtual: int = 0) -> None:
         super().__init__()
         self.shape = shape
         size = torch.Size(shape).numel()
-        self.hidden = nn.ModuleList([nn.Linear(code, hidden, bias=False), nn.Linear(hidden, hidden, bias=False)])
+        self.hidden = nn.ModuleList(
+            [nn.Linear(code, hidden, bias=False), nn.Linear(hidden, hidden, bias=False)]
+        )
         self.norm = nn.ModuleList(norm_of(hidden, virtual) for _ in self.hidden)
         self.last = WeightNorm(nn.Linear(hidden, size), gain=True, start=0)
         for layer in (*self.hidden, self.last.layer):
@@ -100,7 +125,8 @@ class DenseGenerator(nn.Module):
 
 
 class DenseDiscriminator(nn.Module):
-    """Pixels to features (N, 250) and logits (N, K): five hidden layers, Gaussian noise before every layer.
+    """Pixels to features (N, 250) and logits (N, K): five hidden layers, Gaussian noise before
+    every layer.
 
     Arguments:
         size: Numbers in an example.
@@ -108,7 +134,8 @@ class DenseDiscriminator(nn.Module):
         classes: Logits.
         minibatch: Kernels of minibatch discrimination; 0 for none.
         noise: Standard deviations of the noise at the input and inside.
-        follow: Share of each real batch, the first of several parts, in minibatch discrimination's unit of distance.
+        follow: Share of each real batch, the first of several parts, in minibatch discrimination's
+            unit of distance.
     """
 
     def __init__(
@@ -123,20 +150,30 @@ class DenseDiscriminator(nn.Module):
         super().__init__()
         self.noise = noise
         before = [size, *widths]
-        self.hidden = nn.ModuleList(WeightNorm(nn.Linear(a, b), weight_std=0.1) for a, b in pairwise(before))
-        self.minibatch = MinibatchDiscrimination(before[-1], minibatch, follow=follow) if minibatch else None
-        self.last = WeightNorm(nn.Linear(before[-1] + minibatch, classes), gain=True, weight_std=0.1)
+        self.hidden = nn.ModuleList(
+            WeightNorm(nn.Linear(a, b), weight_std=0.1) for a, b in pairwise(before)
+        )
+        self.minibatch = (
+            MinibatchDiscrimination(before[-1], minibatch, follow=follow) if minibatch else None
+        )
+        self.last = WeightNorm(
+            nn.Linear(before[-1] + minibatch, classes), gain=True, weight_std=0.1
+        )
 
     def layers(self) -> list[WeightNorm]:
-        """Every layer with normalised weights."""
+        """Every layer with normalized weights."""
         return [part for part in self.modules() if isinstance(part, WeightNorm)]
 
     def weights(self) -> list[Tensor]:
-        """The normalised weights, for passes that share them."""
+        """The normalized weights, for passes that share them."""
         return [layer.weight() for layer in self.layers()]
 
     def forward(
-        self, x: Tensor, jitter: Jitter | None = None, parts: Sequence[int] = (), weights: list[Tensor] | None = None
+        self,
+        x: Tensor,
+        jitter: Jitter | None = None,
+        parts: Sequence[int] = (),
+        weights: list[Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         h = x.flatten(1)
         w: Sequence[Tensor | None] = weights or [None] * (len(self.hidden) + 1)
@@ -151,13 +188,15 @@ class DenseDiscriminator(nn.Module):
 
 
 class ConvGenerator(nn.Module):
-    """Code to image in [-1, 1]: a dense layer to 4x4 maps and 5x5 transposed convolutions, each doubling the side.
+    """Code to image in [-1, 1]: a dense layer to 4x4 maps and 5x5 transposed convolutions, each
+    doubling the side.
 
     Arguments:
         code: Length of a code.
         width: Channels of the first maps, halved at each step.
         shape: Shape of an image of 28 or 32 pixels; 28 is the middle of 32.
-        virtual: Examples in the reference batch of virtual batch normalisation; 0 for batch normalisation.
+        virtual: Examples in the reference batch of virtual batch normalization; 0 for batch
+            normalization.
     """
 
     def __init__(self, code: int, width: int, shape: tuple[int, ...], virtual: int = 0) -> None:
@@ -165,9 +204,13 @@ class ConvGenerator(nn.Module):
         maps, crop = [width, width // 2, width // 4], 4 if shape[1] == 28 else 2
         self.dense = nn.Linear(code, width * 16, bias=False)
         self.dense_norm = norm_of(width * 16, virtual)
-        self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 5, 2, 2, 1, bias=False) for a, b in pairwise(maps))
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(a, b, 5, 2, 2, 1, bias=False) for a, b in pairwise(maps)
+        )
         self.norm = nn.ModuleList(norm_of(c, virtual) for c in maps[1:])
-        self.last = WeightNorm(nn.ConvTranspose2d(maps[-1], shape[0], 5, 2, crop, 1), gain=True, start=0.1)
+        self.last = WeightNorm(
+            nn.ConvTranspose2d(maps[-1], shape[0], 5, 2, crop, 1), gain=True, start=0.1
+        )
         for layer in (self.dense, *self.up):
             nn.init.normal_(layer.weight, 0.0, 0.05)
 
@@ -180,40 +223,60 @@ class ConvGenerator(nn.Module):
 
 
 class ConvDiscriminator(nn.Module):
-    """Image to features and logits: the nine-layer network, 3x3 convolutions with weight normalisation and leaky ReLU.
+    """Image to features and logits: the nine-layer network, 3x3 convolutions with weight
+    normalization and leaky ReLU.
 
     Arguments:
         shape: Shape of an image of 28 or 32 pixels.
         widths: Channels of the first three and of the other layers.
         classes: Logits.
         minibatch: Kernels of minibatch discrimination; 0 for none.
-        drop: Drop pixels at the input, as the authors did for feature matching, instead of adding Gaussian noise of 0.2.
-        follow: Share of each real batch, the first of several parts, in minibatch discrimination's unit of distance.
+        drop: Drop pixels at the input, as the authors did for feature matching, instead of adding
+            Gaussian noise of 0.2.
+        follow: Share of each real batch, the first of several parts, in minibatch discrimination's
+            unit of distance.
     """
 
     def __init__(
-        self, shape: tuple[int, ...], widths: tuple[int, int], classes: int, minibatch: int = 0, drop: bool = True, follow: float = 0.0
+        self,
+        shape: tuple[int, ...],
+        widths: tuple[int, int],
+        classes: int,
+        minibatch: int = 0,
+        drop: bool = True,
+        follow: float = 0.0,
     ) -> None:
         super().__init__()
         self.drop = drop
         a, b = widths
         pad = 3 if shape[1] == 28 else 1
-        table = [(shape[0], a, 3, 1, pad), (a, a, 3, 1, 1), (a, a, 3, 2, 1), (a, b, 3, 1, 1), (b, b, 3, 1, 1), (b, b, 3, 2, 1)]
+        table = [
+            (shape[0], a, 3, 1, pad),
+            (a, a, 3, 1, 1),
+            (a, a, 3, 2, 1),
+            (a, b, 3, 1, 1),
+            (b, b, 3, 1, 1),
+            (b, b, 3, 2, 1),
+        ]
         table += [(b, b, 3, 1, 0), (b, b, 1, 1, 0), (b, b, 1, 1, 0)]
         self.hidden = nn.ModuleList(WeightNorm(nn.Conv2d(i, o, k, s, p)) for i, o, k, s, p in table)
         self.minibatch = MinibatchDiscrimination(b, minibatch, follow=follow) if minibatch else None
         self.last = WeightNorm(nn.Linear(b + minibatch, classes), gain=True, start=0.1)
 
     def layers(self) -> list[WeightNorm]:
-        """Every layer with normalised weights."""
+        """Every layer with normalized weights."""
         return [part for part in self.modules() if isinstance(part, WeightNorm)]
 
     def weights(self) -> list[Tensor]:
-        """The normalised weights, for passes that share them."""
+        """The normalized weights, for passes that share them."""
         return [layer.weight() for layer in self.layers()]
 
     def forward(
-        self, x: Tensor, jitter: Jitter | None = None, parts: Sequence[int] = (), weights: list[Tensor] | None = None
+        self,
+        x: Tensor,
+        jitter: Jitter | None = None,
+        parts: Sequence[int] = (),
+        weights: list[Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         h = x
         w: Sequence[Tensor | None] = weights or [None] * (len(self.hidden) + 1)

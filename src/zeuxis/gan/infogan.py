@@ -1,22 +1,27 @@
 r"""InfoGAN: a generator whose codes mean something, found without a label.
 
-The code is split: incompressible noise z, and a structured part c of categorical and continuous codes with a known law. A plain GAN
-may ignore c; here the generator also maximises a lower bound on the mutual information of c and the image it makes of it,
+The code is split: incompressible noise z, and a structured part c of categorical and continuous
+codes with a known law. A plain GAN may ignore c; here the generator also maximizes a lower bound on
+the mutual information of c and the image it makes of it,
 
 $$ \min_{G, Q} \max_D \; V(D, G) - \lambda L_I(G, Q), \qquad
    L_I = \mathbb{E}_{c,\, x \sim G(z, c)}[\log Q(c | x)] + H(c) \;\le\; I(c; G(z, c)) , $$
 
-where Q, a second head on the discriminator's layers, reads the code back from the image. Nothing says what a code should stand for,
-but what is easily read back tends to be what images differ in: the class of a digit, its slant, its width.
+where Q, a second head on the discriminator's layers, reads the code back from the image. Nothing
+says what a code should stand for, but what is easily read back tends to be what images differ in:
+the class of a digit, its slant, its width.
 
-For a categorical code Q is a softmax; for a continuous one a Gaussian around its reading, of deviation 1 as in the released code or
-learned. What is reported is the bound itself in nats, with $H = \log K$ for K classes and $\log 2$ for a code uniform on (-1, 1).
+For a categorical code Q is a softmax; for a continuous one a Gaussian around its reading, of
+deviation 1 as in the released code or learned. What is reported is the bound itself in nats, with
+$H = \log K$ for K classes and $\log 2$ for a code uniform on (-1, 1).
 
-Source: Chen, Duan, Houthooft, Schulman, Sutskever and Abbeel, "InfoGAN: Interpretable Representation Learning by Information
-Maximizing Generative Adversarial Nets", 2016, and the MNIST experiment released with it. As there, both players maximise the bound,
-so that the layers shared by D and Q learn the codes as well. Departures: losses from logits; the networks' statistics are averaged
-over many batches for use after training. The paper's text has a slope of 0.1 in the leaky ReLU, its code 0.01; the text is the default.
-`invariant`, which is not the paper's and off by default, keeps categories from standing for slant, size and the like.
+Source: Chen, Duan, Houthooft, Schulman, Sutskever and Abbeel, "InfoGAN: Interpretable
+Representation Learning by Information Maximizing Generative Adversarial Nets", 2016, and the MNIST
+experiment released with it. As there, both players maximize the bound, so that the layers shared by
+D and Q learn the codes as well. Departures: losses from logits; the networks' statistics are
+averaged over many batches for use after training. The paper's text has a slope of 0.1 in the leaky
+ReLU, its code 0.01; the text is the default. `invariant`, which is not the paper's and off by
+default, keeps categories from standing for slant, size and the like.
 """
 
 from __future__ import annotations
@@ -37,19 +42,19 @@ from ..errors import UsageError
 from ..model import Batch, Model, Player
 from ..nn.augmentation import move
 from ..nn.data_dependent_init import normal_
-from ..nn.norm import settle_statistics
-from ..ranges import Decay, Range, Rate, Settings, Share, SizeOrNone, Weight
+from ..nn.norm import estimate_batch_statistics
+from ..ranges import BaseConfig, Decay, Range, Rate, Share, SizeOrNone, Weight
 from .infogan_nets import TABLE, Discriminator, Generator, Layout
 from .losses import discriminator_loss, frozen, generator_loss
 
 
 @dataclass(frozen=True)
-class InfoGANConfig(Settings):
+class InfoGANConfig(BaseConfig):
     """Settings of an InfoGAN; the defaults are the paper's for MNIST."""
 
-    layout: Literal["auto", "mnist", "colour", "faces", "chairs"] = "auto"
-    """Networks of the paper's appendix C: `mnist` (28 pixels), `colour` (SVHN, CelebA, 32 pixels), `faces` (32 pixels, grey),
-    `chairs` (64 pixels); `auto` takes the one of that image size."""
+    layout: Literal["auto", "mnist", "color", "faces", "chairs"] = "auto"
+    """Networks of the paper's appendix C: `mnist` (28 pixels), `color` (SVHN, CelebA, 32 pixels),
+    `faces` (32 pixels, gray), `chairs` (64 pixels); `auto` takes the one of that image size."""
     noise: SizeOrNone = 62
     """Incompressible numbers of a code, uniform on (-1, 1)."""
     categorical: tuple[Annotated[int, Range(2, 10000)], ...] = (10,)
@@ -63,17 +68,19 @@ class InfoGANConfig(Settings):
     std: Literal["fixed", "learned"] = "fixed"
     """Deviation of the Gaussian that reads a continuous code: 1, or an output of Q."""
     inform_generator: bool = True
-    """Whether the generator maximises the information; without, Q reads what a plain GAN does with its codes (the paper's control)."""
+    """Whether the generator maximizes the information; without, Q reads what a plain GAN does with
+    its codes (the paper's control)."""
     invariant: Annotated[float, Range(0, 10)] = 0.0
-    """How much an image is turned, slanted, scaled and bent at random before its categories are read, so that they cannot stand for such
-    things: 1 by up to 20 degrees, 0.4, a fifth and 2 pixels of 28; 0, the paper's, reads the image itself."""
+    """How much an image is turned, slanted, scaled and bent at random before its categories are
+    read, so that they cannot stand for such things: 1 by up to 20 degrees, 0.4, a fifth and 2
+    pixels of 28; 0, the paper's, reads the image itself."""
     slope: Share = 0.1
     """Slope of the leaky ReLU below 0 (0.01 in the released code)."""
     width: Annotated[float, Range(0, 100, above=True)] = 1.0
     """All channels and hidden units relative to the paper's."""
     rank: SizeOrNone = 0
-    """Makes each wide dense layer, in which most weights lie, a product of two through so many numbers, as `factorised` does with a
-    trained model; 0 leaves them whole."""
+    """Makes each wide dense layer, in which most weights lie, a product of two through so many
+    numbers, as `factorized` does with a trained model; 0 leaves them whole."""
     lr: Rate = 2e-4
     """Step size of the discriminator and of Q."""
     generator_lr: Rate = 1e-3
@@ -83,7 +90,8 @@ class InfoGANConfig(Settings):
 
 
 class InfoGAN(Model):
-    """The three players' game (D and Q move together), the generator as a sampler, and Q as a reader of codes.
+    """The three players' game (D and Q move together), the generator as a sampler, and Q as a
+    reader of codes.
 
     Example:
         >>> from zeuxis.data.dataset import Spec
@@ -96,14 +104,19 @@ class InfoGAN(Model):
 
     name: ClassVar[str] = "infogan"
     Config: ClassVar[type] = InfoGANConfig
-    paper: ClassVar[str] = "Chen et al.: InfoGAN, Interpretable Representation Learning by Information Maximizing GANs, 2016"
+    paper: ClassVar[str] = (
+        "Chen et al.: InfoGAN, Interpretable Representation Learning by Information "
+        "Maximizing GANs, 2016"
+    )
     channels_last: ClassVar[bool] = True
 
     def __init__(self, config: InfoGANConfig, spec: Spec) -> None:
         super().__init__(config, spec)
         c, table = config, layout(config, spec)
         outputs = sum(c.categorical) + 2 * c.continuous
-        self.generator = Generator(table, c.noise + sum(c.categorical) + c.continuous, spec.shape[0], c.width, c.rank)
+        self.generator = Generator(
+            table, c.noise + sum(c.categorical) + c.continuous, spec.shape[0], c.width, c.rank
+        )
         self.discriminator = Discriminator(table, spec.shape, outputs, c.width, c.rank, c.slope)
         self.signed = table.signed
         normal_(self)
@@ -111,7 +124,9 @@ class InfoGAN(Model):
     def players(self) -> dict[str, Player]:
         c = self.config
         rate = {"discriminator": c.lr, "generator": c.generator_lr}
-        return {name: Player(getattr(self, name), lr, (c.beta1, 0.999)) for name, lr in rate.items()}
+        return {
+            name: Player(getattr(self, name), lr, (c.beta1, 0.999)) for name, lr in rate.items()
+        }
 
     def play(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
         x = self.scale(batch.x)
@@ -120,8 +135,14 @@ class InfoGAN(Model):
         with torch.no_grad():
             fake = self.generator(z)
         on_real, (on_fake, reading) = self.discriminator(x), self.read(fake, batch)
-        batch.logs |= {"D(x)": on_real.detach().float().sigmoid().mean(), "D(G(z))": on_fake.detach().float().sigmoid().mean()}
-        yield "discriminator", discriminator_loss(on_real, on_fake) - self.information(reading, z, batch)
+        batch.logs |= {
+            "D(x)": on_real.detach().float().sigmoid().mean(),
+            "D(G(z))": on_fake.detach().float().sigmoid().mean(),
+        }
+        yield (
+            "discriminator",
+            discriminator_loss(on_real, on_fake) - self.information(reading, z, batch),
+        )
 
         z = self.draw(batch)
         with frozen(self.discriminator):
@@ -132,7 +153,8 @@ class InfoGAN(Model):
         yield "generator", loss
 
     def read(self, fake: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """D's logits and Q's outputs, those for the categories from images moved at random if the settings say so."""
+        """D's logits and Q's outputs, those for the categories from images moved at random if the
+        settings say so."""
         c = self.config
         on_fake, reading = self.discriminator.both(fake)
         if c.invariant and c.categorical:
@@ -142,18 +164,32 @@ class InfoGAN(Model):
         return on_fake, reading
 
     def information(self, reading: Tensor, z: Tensor, batch: Batch | None = None) -> Tensor:
-        """The weighted bound on the information about all codes (nats); the bounds by themselves go to the batch's logs."""
+        """The weighted bound on the information about all codes (nats); the bounds by themselves go
+        to the batch's logs."""
         c, found, start = self.config, torch.zeros((), device=z.device), 0
         for code in self.codes():
             value = z[:, code.start : code.start + code.size]
             if code.kind == "categorical":
-                bound = math.log(code.size) + (value * reading[:, start : start + code.size].log_softmax(1)).sum(1).mean()
+                bound = (
+                    math.log(code.size)
+                    + (value * reading[:, start : start + code.size].log_softmax(1)).sum(1).mean()
+                )
                 found, start = found + c.info * bound, start + code.size
             else:
-                mean, log_variance = reading[:, start : start + 1], reading[:, start + 1 : start + 2]
-                # A variance below exp(-6) would let the likelihood of a perfectly read code grow without end.
-                log_variance = torch.zeros_like(mean) if c.std == "fixed" else log_variance.clamp(-6, 3)
-                nats = 0.5 * (math.log(2 * math.pi) + log_variance + (value - mean).square() / log_variance.exp())
+                mean, log_variance = (
+                    reading[:, start : start + 1],
+                    reading[:, start + 1 : start + 2],
+                )
+                # A variance below exp(-6) would let the likelihood of a perfectly read code grow
+                # without end.
+                log_variance = (
+                    torch.zeros_like(mean) if c.std == "fixed" else log_variance.clamp(-6, 3)
+                )
+                nats = 0.5 * (
+                    math.log(2 * math.pi)
+                    + log_variance
+                    + (value - mean).square() / log_variance.exp()
+                )
                 bound = math.log(code.high - code.low) - nats.mean()
                 found, start = found + c.info_continuous * bound, start + 2
             if batch is not None:
@@ -164,7 +200,14 @@ class InfoGAN(Model):
         """The structured part of z, after the noise."""
         c, start, found = self.config, self.config.noise, []
         for i, size in enumerate(c.categorical, 1):
-            found.append(Code("category" if len(c.categorical) == 1 else f"category {i}", "categorical", start, size))
+            found.append(
+                Code(
+                    "category" if len(c.categorical) == 1 else f"category {i}",
+                    "categorical",
+                    start,
+                    size,
+                )
+            )
             start += size
         for i in range(1, c.continuous + 1):
             found.append(Code(f"continuous {i}", "continuous", start))
@@ -185,7 +228,11 @@ class InfoGAN(Model):
         uniform = lambda k: torch.rand(n, k, generator=generator, device=device) * 2 - 1  # noqa: E731
         parts = [uniform(c.noise)]
         for size in c.categorical:
-            parts.append(F.one_hot(torch.randint(size, (n,), generator=generator, device=device), size).float())
+            parts.append(
+                F.one_hot(
+                    torch.randint(size, (n,), generator=generator, device=device), size
+                ).float()
+            )
         return torch.cat([*parts, uniform(c.continuous)], 1).to(self.device)
 
     def scale(self, x: Tensor) -> Tensor:
@@ -194,13 +241,14 @@ class InfoGAN(Model):
         return x.contiguous(memory_format=torch.channels_last)
 
     @torch.no_grad()
-    def settle(self, x: Tensor | None = None) -> None:
-        """Sets the statistics used after training: of the generator over seeded codes, of D and Q over images x."""
-        with settle_statistics(self.generator):
+    def update_statistics(self, x: Tensor | None = None) -> None:
+        """Sets the statistics used after training: of the generator over seeded codes, of D and Q
+        over images x."""
+        with estimate_batch_statistics(self.generator):
             for part in self.prior(8 * 128, generator=torch.Generator().manual_seed(0)).split(128):
                 self.generator(part)
         if x is not None and len(x):
-            with settle_statistics(self.discriminator):
+            with estimate_batch_statistics(self.discriminator):
                 for part in x.split(128):
                     self.discriminator.both(self.scale(part.to(self.device)))
 
@@ -208,17 +256,29 @@ class InfoGAN(Model):
     def decode(self, z: Float[Tensor, "n code"]) -> UInt8[Tensor, "n channels height width"]:
         """Images for these codes."""
         out = [self.generator(part.to(self.device)) for part in z.split(256)]
-        images = [((h + 1) * 127.5 if self.signed else h * 255).round().clamp(0, 255).byte().contiguous() for h in out]
-        return torch.cat(images) if images else torch.empty(0, *self.spec.shape, dtype=torch.uint8, device=self.device)
+        images = [
+            ((h + 1) * 127.5 if self.signed else h * 255).round().clamp(0, 255).byte().contiguous()
+            for h in out
+        ]
+        return (
+            torch.cat(images)
+            if images
+            else torch.empty(0, *self.spec.shape, dtype=torch.uint8, device=self.device)
+        )
 
-    def sample(self, n: int, *, generator: torch.Generator | None = None) -> UInt8[Tensor, "n channels height width"]:
+    def sample(
+        self, n: int, *, generator: torch.Generator | None = None
+    ) -> UInt8[Tensor, "n channels height width"]:
         """n new images."""
         return self.decode(self.prior(n, generator=generator))
 
     @torch.no_grad()
     def infer(self, x: UInt8[Tensor, "n channels height width"]) -> list[Tensor]:
-        """For each code what Q reads from images: class probabilities (n, classes), or the mean (n, 1)."""
-        parts = [self.discriminator.both(self.scale(part.to(self.device)))[1] for part in x.split(256)]
+        """For each code what Q reads from images: class probabilities (n, classes), or the mean (n,
+        1)."""
+        parts = [
+            self.discriminator.both(self.scale(part.to(self.device)))[1] for part in x.split(256)
+        ]
         reading, found, start = torch.cat(parts), [], 0
         for code in self.codes():
             if code.kind == "categorical":
@@ -231,17 +291,23 @@ class InfoGAN(Model):
     @torch.no_grad()
     def features(self, x: UInt8[Tensor, "n channels height width"]) -> Float[Tensor, "n features"]:
         """The last layer that D and Q share."""
-        return torch.cat([self.discriminator.trunk(self.scale(part.to(self.device))).float() for part in x.split(256)])
+        return torch.cat(
+            [
+                self.discriminator.trunk(self.scale(part.to(self.device))).float()
+                for part in x.split(256)
+            ]
+        )
 
 
 @torch.no_grad()
-def factorised(model: InfoGAN, rank: int, x: Tensor) -> InfoGAN:
-    """A copy whose wide dense layers are replaced by their best approximation of this rank, with few of the weights.
+def factorized(model: InfoGAN, rank: int, x: Tensor) -> InfoGAN:
+    """A copy whose wide dense layers are replaced by their best approximation of this rank, with
+    few of the weights.
 
     Arguments:
         model: A trained model.
         rank: Singular values that are kept.
-        x: Raw images, over which the statistics of the normalisations are set anew.
+        x: Raw images, over which the statistics of the normalizations are set anew.
     """
     small = InfoGAN(replace(model.config, rank=rank), model.spec).to(model.device).eval()
     tensors = dict(model.state_dict())
@@ -249,10 +315,13 @@ def factorised(model: InfoGAN, rank: int, x: Tensor) -> InfoGAN:
         if isinstance(part, nn.Sequential) and len(part) == 2 and f"{name}.weight" in tensors:
             u, s, v = torch.linalg.svd(tensors.pop(f"{name}.weight").float(), full_matrices=False)
             root = s[:rank].sqrt()
-            tensors |= {f"{name}.0.weight": root[:, None] * v[:rank], f"{name}.1.weight": u[:, :rank] * root}
+            tensors |= {
+                f"{name}.0.weight": root[:, None] * v[:rank],
+                f"{name}.1.weight": u[:, :rank] * root,
+            }
             tensors[f"{name}.1.bias"] = tensors.pop(f"{name}.bias")
     small.load_state_dict(tensors)
-    small.settle(x)
+    small.update_statistics(x)
     return small.requires_grad_(False)
 
 
@@ -261,11 +330,23 @@ def layout(config: InfoGANConfig, spec: Spec) -> Layout:
     kind = config.layout
     if kind == "auto":
         side, channels = spec.shape[-1], spec.shape[0]
-        kind = {28: "mnist", 32: "faces" if channels == 1 else "colour", 64: "chairs"}.get(side, "mnist")
+        kind = {28: "mnist", 32: "faces" if channels == 1 else "color", 64: "chairs"}.get(
+            side, "mnist"
+        )
     table = TABLE[kind]
     if len(spec.shape) != 3 or spec.shape[1:] != (table.pixels, table.pixels):
         sides = ", ".join(f"{t.pixels} ({name})" for name, t in TABLE.items())
-        raise UsageError(f"InfoGAN's networks are for images of {sides} pixels, and '{spec.name}' has {spec.shape}: choose --size.")
+        raise UsageError(
+            (
+                f"InfoGAN's networks are for images of {sides} pixels, and '{spec.name}' has "
+                f"{spec.shape}: choose --size."
+            )
+        )
     if not config.categorical and not config.continuous:
-        raise UsageError("InfoGAN needs a code to inform about: give --model.categorical 10 or --model.continuous 1.")
+        raise UsageError(
+            (
+                "InfoGAN needs a code to inform about: give --model.categorical 10 or "
+                "--model.continuous 1."
+            )
+        )
     return table

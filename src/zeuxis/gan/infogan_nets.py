@@ -1,7 +1,8 @@
-"""The networks of InfoGAN: a generator for codes, and a discriminator that shares all layers but the last with Q.
+"""The networks of InfoGAN: a generator for codes, and a discriminator that shares all layers but
+the last with Q.
 
-Each of the paper's experiments has a pair of its own, written down as a table: digits (`mnist`), house numbers and photographs of faces
-(`colour`), rendered faces (`faces`) and chairs (`chairs`).
+Each of the paper's experiments has a pair of its own, written down as a table: digits (`mnist`),
+house numbers and photographs of faces (`color`), rendered faces (`faces`) and chairs (`chairs`).
 
 Source: Chen et al., "InfoGAN", 2016, appendix C.
 """
@@ -27,10 +28,12 @@ class Layout:
 
     Arguments:
         pixels: Side of the images they are for.
-        dense: Units of the generator's dense layer before the maps, and of the discriminator's after them; 0 for none.
+        dense: Units of the generator's dense layer before the maps, and of the discriminator's
+            after them; 0 for none.
         side: Side of the generator's first maps.
-        up: (channels, stride, normalised) of the generator's maps, the first made by a matrix product, the image left out.
-        down: (channels, stride) of the discriminator's maps, all but the first normalised.
+        up: (channels, stride, normalized) of the generator's maps, the first made by a matrix
+            product, the image left out.
+        down: (channels, stride) of the discriminator's maps, all but the first normalized.
         reader: Units of Q's own layer; 0 where Q shares every layer with D.
         signed: Whether pixels lie in [-1, 1] behind a tanh instead of in [0, 1] behind a sigmoid.
         last: Stride of the layer that makes the image.
@@ -48,8 +51,14 @@ class Layout:
 
 TABLE = {
     "mnist": Layout(28, 1024, 7, ((128, 0, True), (64, 2, True)), ((64, 2), (128, 2)), 128),
-    "colour": Layout(
-        32, 0, 2, ((448, 0, True), (256, 2, True), (128, 2, False), (64, 2, False)), ((64, 2), (128, 2), (256, 2)), 128, signed=True
+    "color": Layout(
+        32,
+        0,
+        2,
+        ((448, 0, True), (256, 2, True), (128, 2, False), (64, 2, False)),
+        ((64, 2), (128, 2), (256, 2)),
+        128,
+        signed=True,
     ),
     "faces": Layout(32, 1024, 8, ((128, 0, True), (64, 2, True)), ((64, 2), (128, 2)), 0),
     "chairs": Layout(
@@ -89,14 +98,20 @@ class Generator(nn.Module):
         super().__init__()
         self.table = table
         maps = [scaled(c, width) for c, _, _ in table.up]
-        units = [code, *([scaled(table.dense, width)] if table.dense else []), maps[0] * table.side**2]
+        units = [
+            code,
+            *([scaled(table.dense, width)] if table.dense else []),
+            maps[0] * table.side**2,
+        ]
         self.dense = nn.ModuleList(linear(a, b, rank) for a, b in pairwise(units))
         self.dense_norm = nn.ModuleList(BatchNorm(n, eps=1e-5) for n in units[1:])
         self.up = nn.ModuleList(
-            convolution(a, b, stride, up=True) for a, b, (_, stride, _) in zip(maps[:-1], maps[1:], table.up[1:], strict=True)
+            convolution(a, b, stride, up=True)
+            for a, b, (_, stride, _) in zip(maps[:-1], maps[1:], table.up[1:], strict=True)
         )
         self.norm = nn.ModuleList(
-            BatchNorm(c, eps=1e-5) if normalised else nn.Identity() for c, (_, _, normalised) in zip(maps[1:], table.up[1:], strict=True)
+            BatchNorm(c, eps=1e-5) if normalized else nn.Identity()
+            for c, (_, _, normalized) in zip(maps[1:], table.up[1:], strict=True)
         )
         self.last = convolution(maps[-1], channels, table.last, up=True)
 
@@ -104,7 +119,9 @@ class Generator(nn.Module):
         h = z
         for layer, norm in zip(self.dense, self.dense_norm, strict=True):
             h = F.relu(norm(layer(h)))
-        h = h.unflatten(1, (self.table.side, self.table.side, -1)).permute(0, 3, 1, 2)  # in the order of channels-last memory
+        h = h.unflatten(1, (self.table.side, self.table.side, -1)).permute(
+            0, 3, 1, 2
+        )  # in the order of channels-last memory
         for layer, norm in zip(self.up, self.norm, strict=True):
             h = F.relu(norm(layer(h)))
         h = self.last(h).float()
@@ -112,23 +129,34 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Image to the logit of being real, and to Q's reading of the code; they share all layers but the last.
+    """Image to the logit of being real, and to Q's reading of the code; they share all layers but
+    the last.
 
     Arguments:
         table: The layers.
         shape: Shape of an image.
-        outputs: Numbers that Q gives: logits of categorical codes, then mean and log variance of each continuous one.
+        outputs: Numbers that Q gives: logits of categorical codes, then mean and log variance of
+            each continuous one.
         width: Channels and units relative to the table.
         rank: Numbers through which the dense layer goes; 0 for a whole one.
         slope: Slope of the leaky ReLU below 0.
     """
 
-    def __init__(self, table: Layout, shape: tuple[int, ...], outputs: int, width: float, rank: int, slope: float) -> None:
+    def __init__(
+        self,
+        table: Layout,
+        shape: tuple[int, ...],
+        outputs: int,
+        width: float,
+        rank: int,
+        slope: float,
+    ) -> None:
         super().__init__()
         self.slope = slope
         maps = [shape[0], *(scaled(c, width) for c, _ in table.down)]
         self.conv = nn.ModuleList(
-            convolution(a, b, stride, up=False) for a, b, (_, stride) in zip(maps[:-1], maps[1:], table.down, strict=True)
+            convolution(a, b, stride, up=False)
+            for a, b, (_, stride) in zip(maps[:-1], maps[1:], table.down, strict=True)
         )
         self.conv_norm = nn.ModuleList([nn.Identity(), *(BatchNorm(c, eps=1e-5) for c in maps[2:])])
         side = table.pixels // math.prod(stride for _, stride in table.down)
@@ -136,13 +164,17 @@ class Discriminator(nn.Module):
         self.dense: nn.Module = nn.Identity()
         if table.dense:
             own = scaled(table.dense, width)
-            self.dense = nn.Sequential(linear(units, own, rank), BatchNorm(own, eps=1e-5), nn.LeakyReLU(slope))
+            self.dense = nn.Sequential(
+                linear(units, own, rank), BatchNorm(own, eps=1e-5), nn.LeakyReLU(slope)
+            )
             units = own
         self.last = nn.Linear(units, 1)
         self.reader: nn.Module = nn.Identity()
         if table.reader:
             own = scaled(table.reader, width)
-            self.reader = nn.Sequential(nn.Linear(units, own), BatchNorm(own, eps=1e-5), nn.LeakyReLU(slope))
+            self.reader = nn.Sequential(
+                nn.Linear(units, own), BatchNorm(own, eps=1e-5), nn.LeakyReLU(slope)
+            )
             units = own
         self.read = nn.Linear(units, outputs)
 

@@ -1,4 +1,5 @@
-r"""What the two players of a GAN minimise, as functions of the discriminator's logits $a$, with $D = \mathrm{sigmoid}(a)$.
+r"""What the two players of a GAN minimize, as functions of the discriminator's logits $a$, with $D
+= \mathrm{sigmoid}(a)$.
 
 The non-saturating game of Goodfellow et al. 2014:
 
@@ -17,7 +18,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
-def discriminator_loss(real: Float[Tensor, "batch"], fake: Float[Tensor, "batch"]) -> Float[Tensor, ""]:
+def discriminator_loss(
+    real: Float[Tensor, "batch"], fake: Float[Tensor, "batch"]
+) -> Float[Tensor, ""]:
     """L_D of the module's formula, without a factor of one half.
 
     Example:
@@ -41,7 +44,8 @@ def generator_loss(fake: Float[Tensor, "batch"]) -> Float[Tensor, ""]:
 
 @contextmanager
 def frozen(opponent: nn.Module) -> Iterator[None]:
-    """Losses built inside have no gradient for the opponent's parameters: less work, and no stray gradient."""
+    """Losses built inside have no gradient for the opponent's parameters: less work, and no stray
+    gradient."""
     moving = [p for p in opponent.parameters() if p.requires_grad]
     for p in moving:
         p.requires_grad_(False)

@@ -2,10 +2,12 @@ r"""The exponential linear unit with its gradient from its result.
 
 $$ y = x \;\; (x > 0), \qquad y = e^x - 1 \;\; (x \le 0), \qquad \frac{dy}{dx} = \min(y, 0) + 1 . $$
 
-The gradient needs no second exponential, which is most of what the unit costs: three times as fast backwards as PyTorch's own, which
-keeps the input unless it may overwrite it. In bfloat16 the result is rounded, and the slope by at most 1/512 with it.
+The gradient needs no second exponential, which is most of what the unit costs: three times as fast
+backwards as PyTorch's own, which keeps the input unless it may overwrite it. In bfloat16 the result
+is rounded, and the slope by at most 1/512 with it.
 
-Source: Clevert, Unterthiner and Hochreiter, "Fast and Accurate Deep Network Learning by Exponential Linear Units", 2016.
+Source: Clevert, Unterthiner and Hochreiter, "Fast and Accurate Deep Network Learning by Exponential
+Linear Units", 2016.
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@ r"""Historical averaging: a player pays for moving away from the mean of its own
 
 $$ L + w \, \Big\lVert \theta - \tfrac{1}{t} \sum_{i=1}^{t} \theta_i \Big\rVert^2 $$
 
-Gradient descent by two players can orbit an equilibrium for ever; the term, inspired by fictitious play, draws both to the centre of
-the orbit. The mean is kept as the training goes, so that long histories cost one copy of the weights. The paper does not give the
-weight w, and no released code has the term.
+Gradient descent by two players can orbit an equilibrium for ever; the term, inspired by fictitious
+play, draws both to the center of the orbit. The mean is kept as the training goes, so that long
+histories cost one copy of the weights. The paper does not give the weight w, and no released code
+has the term.
 
 Source: Salimans et al., "Improved Techniques for Training GANs", 2016, section 3.3.
 """
@@ -43,7 +44,8 @@ class History(nn.Module):
         self.register_buffer("last", torch.full((1,), -1, dtype=torch.int64))
 
     def distance(self, player: nn.Module, step: int) -> Tensor:
-        """Squared distance of the parameters from their mean so far; a new `step` enters the mean first."""
+        """Squared distance of the parameters from their mean so far; a new `step` enters the mean
+        first."""
         parameters = [p for p in player.parameters() if p.requires_grad]
         means = [self.get_buffer(f"mean{i}") for i in range(len(parameters))]
         if step != int(self.last):

@@ -1,13 +1,15 @@
-r"""Strided convolutions of images, which have few channels: the direction that makes an image, several times as fast on a CPU.
+r"""Strided convolutions of images, which have few channels: the direction that makes an image,
+several times as fast on a CPU.
 
-To a picture of one or three channels, a transposed convolution of stride s takes a CPU's kernels as long as to sixteen or more. It is a
-plain convolution to $s^2$ times as many channels, whose kernel is a part of the other,
+To a picture of one or three channels, a transposed convolution of stride s takes a CPU's kernels as
+long as to sixteen or more. It is a plain convolution to $s^2$ times as many channels, whose kernel
+is a part of the other,
 
 $$ y[s q + r] = \sum_j x[q - j] \, w[s j + r] , \qquad r = 0, \dots, s - 1 , $$
 
-in each direction of the picture, and the s x s results for each q are laid side by side (Shi et al., "Is the deconvolution layer the
-same as a convolutional layer?", 2016). The same sum is the gradient of a convolution by its image, which a generator needs from its
-discriminator.
+in each direction of the picture, and the s x s results for each q are laid side by side (Shi et
+al., "Is the deconvolution layer the same as a convolutional layer?", 2016). The same sum is the
+gradient of a convolution by its image, which a generator needs from its discriminator.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ def spread(x: Tensor, w: Tensor, stride: int, padding: int, side: tuple[int, int
     taps = -(-k // s)
     w = F.pad(w, (0, taps * s - k) * 2).view(a, b, taps, s, taps, s).flip(2, 4)
     w = w.permute(3, 5, 1, 0, 2, 4).reshape(s * s * b, a, taps, taps)
-    z = F.conv2d(x, w.contiguous(memory_format=torch.channels_last), None, 1, taps - 1).permute(0, 2, 3, 1)
+    z = F.conv2d(x, w.contiguous(memory_format=torch.channels_last), None, 1, taps - 1).permute(
+        0, 2, 3, 1
+    )
     n, high, wide, _ = z.shape
     y = z.reshape(n, high, wide, s, s, b).transpose(2, 3).reshape(n, high * s, wide * s, b)
     y = y[:, padding : padding + side[0], padding : padding + side[1]]
@@ -61,7 +65,9 @@ class ToImage(torch.autograd.Function):
         x, w = ctx.saved_tensors
         s, p, more = ctx.about
         wanted = [*ctx.needs_input_grad[:2], False]
-        found = torch.ops.aten.convolution_backward(gradients[0], x, w, None, [s, s], [p, p], [1, 1], True, [more, more], 1, wanted)
+        found = torch.ops.aten.convolution_backward(
+            gradients[0], x, w, None, [s, s], [p, p], [1, 1], True, [more, more], 1, wanted
+        )
         return found[0], found[1], None, None, None
 
 
@@ -69,7 +75,9 @@ class OfImage(torch.autograd.Function):
     """A convolution of few channels."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, w: Tensor, bias: Tensor | None, stride: int, padding: int
+    ) -> Tensor:
         ctx.save_for_backward(x, w)
         ctx.about = stride, padding
         return F.conv2d(x, w, bias, stride, padding)
@@ -79,18 +87,37 @@ class OfImage(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         x, w = ctx.saved_tensors
         s, p = ctx.about
-        by_x = spread(gradients[0], w, s, p, tuple(x.shape[2:])) if ctx.needs_input_grad[0] else None
+        by_x = (
+            spread(gradients[0], w, s, p, tuple(x.shape[2:])) if ctx.needs_input_grad[0] else None
+        )
         wanted = [False, *ctx.needs_input_grad[1:3]]
         about = [s, s], [p, p], [1, 1], False, [0, 0], 1, wanted
-        _, by_w, by_bias = torch.ops.aten.convolution_backward(gradients[0], x, w, [w.shape[0]], *about)
+        _, by_w, by_bias = torch.ops.aten.convolution_backward(
+            gradients[0], x, w, [w.shape[0]], *about
+        )
         return by_x, by_w, by_bias, None, None
 
 
 def suits(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor, channels: int) -> bool:
     """Whether a layer that joins an image of so many channels to maps is faster this way."""
-    plain = layer.groups == 1 and layer.dilation == (1, 1) and layer.padding_mode == "zeros" and isinstance(layer.padding, tuple)
-    square = all(len(set(size)) == 1 for size in (layer.kernel_size, layer.stride, layer.padding, layer.output_padding))
-    return x.device.type == "cpu" and channels <= FEW and plain and square and layer.stride[0] > 1 and not torch.compiler.is_compiling()
+    plain = (
+        layer.groups == 1
+        and layer.dilation == (1, 1)
+        and layer.padding_mode == "zeros"
+        and isinstance(layer.padding, tuple)
+    )
+    square = all(
+        len(set(size)) == 1
+        for size in (layer.kernel_size, layer.stride, layer.padding, layer.output_padding)
+    )
+    return (
+        x.device.type == "cpu"
+        and channels <= FEW
+        and plain
+        and square
+        and layer.stride[0] > 1
+        and not torch.compiler.is_compiling()
+    )
 
 
 def lowered(*tensors: Tensor | None) -> list[Tensor | None]:
@@ -112,5 +139,7 @@ class ImageConv(nn.Conv2d):
         if not x.requires_grad or x.ndim != 4 or not suits(self, x, self.in_channels):
             return super().forward(x)
         assert isinstance(self.padding, tuple)
-        found: Tensor = OfImage.apply(*lowered(x, self.weight, self.bias), self.stride[0], self.padding[0])
+        found: Tensor = OfImage.apply(
+            *lowered(x, self.weight, self.bias), self.stride[0], self.padding[0]
+        )
         return found

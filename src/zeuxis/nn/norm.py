@@ -1,11 +1,13 @@
-r"""Batch normalisation as the first GANs had it: statistics of the batch at hand, in training and in sampling.
+r"""Batch normalization as the first GANs had it: statistics of the batch at hand, in training and
+in sampling.
 
 $$ y = g \, \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + b, $$
 
 with the biased variance and $\epsilon = 10^{-8}$ inside the root.
-There are no running averages. For use afterwards `settle_statistics` averages the statistics of many batches once, as the DCGAN
-authors did for their feature extraction, so that one image no longer depends on its companions. Under several processes the
-statistics are those of the global batch.
+There are no running averages. For use afterwards `estimate_batch_statistics` averages the
+statistics of many batches once, as the DCGAN authors did for their feature extraction, so that one
+image no longer depends on its companions. Under several processes the statistics are those of the
+global batch.
 
 Source: Radford et al. 2016, section 3 and released code; Ioffe and Szegedy 2015.
 """
@@ -24,7 +26,7 @@ from ..distributed import SumOverProcesses, active
 
 
 class BatchNorm(nn.Module):
-    """Normalises each channel (or unit) over the batch and all positions.
+    """Normalizes each channel (or unit) over the batch and all positions.
 
     Arguments:
         features: Channels of a (N, C, H, W) input, or units of a (N, C) input.
@@ -42,7 +44,9 @@ class BatchNorm(nn.Module):
     mean: Tensor
     variance: Tensor
 
-    def __init__(self, features: int, affine: bool = True, eps: float = 1e-8, gain: bool = True) -> None:
+    def __init__(
+        self, features: int, affine: bool = True, eps: float = 1e-8, gain: bool = True
+    ) -> None:
         super().__init__()
         self.eps = eps
         self.gain = nn.Parameter(torch.ones(features).normal_(1, 0.02)) if affine and gain else None
@@ -51,13 +55,17 @@ class BatchNorm(nn.Module):
         self.register_buffer("variance", torch.ones(features))
         self.collected: list[tuple[Tensor, Tensor]] | None = None
 
-    def forward(self, x: Float[Tensor, "batch features *positions"]) -> Float[Tensor, "batch features *positions"]:
+    def forward(
+        self, x: Float[Tensor, "batch features *positions"]
+    ) -> Float[Tensor, "batch features *positions"]:
         if not self.training and self.collected is None:
             return F.batch_norm(x, self.mean, self.variance, self.gain, self.bias, eps=self.eps)
         if self.collected is not None:
             variance, mean = torch.var_mean(x.float(), [0, *range(2, x.ndim)], correction=0)
             self.collected.append((mean, variance))
-            if x.numel() == x.shape[1]:  # one number a channel, of which PyTorch takes no statistics
+            if (
+                x.numel() == x.shape[1]
+            ):  # one number a channel, of which PyTorch takes no statistics
                 return F.batch_norm(x, mean, variance, self.gain, self.bias, eps=self.eps)
         elif active():
             return self.over_processes(x)
@@ -71,7 +79,8 @@ class BatchNorm(nn.Module):
         count = torch.full_like(wide[0].reshape(x.shape[1], -1)[:, 0], x.numel() / x.shape[1])
         total, count = SumOverProcesses.apply(torch.stack([wide.sum(axes), count]))
         mean = (total / count).view(shape)
-        # Around the mean and not as a difference of squares: the latter cancels digits that one process would keep.
+        # Around the mean and not as a difference of squares: the latter cancels digits that one
+        # process would keep.
         variance = (SumOverProcesses.apply((wide - mean).square().sum(axes)) / count).view(shape)
         y = (wide - mean) * torch.rsqrt(variance + self.eps)
         if self.gain is not None:
@@ -82,8 +91,9 @@ class BatchNorm(nn.Module):
 
 
 @contextmanager
-def settle_statistics(module: nn.Module) -> Iterator[None]:
-    """Batches run inside set the statistics that `eval()` uses to the average over those batches."""
+def estimate_batch_statistics(module: nn.Module) -> Iterator[None]:
+    """Batches run inside set the statistics that `eval()` uses to the average over those
+    batches."""
     norms = [m for m in module.modules() if isinstance(m, BatchNorm)]
     for norm in norms:
         norm.collected = []

@@ -1,8 +1,9 @@
 """Transposed convolutions whose bias is added afterwards.
 
-Added inside, as PyTorch does it, the bias costs a CPU more than the convolution: four times the time backwards for 16 maps of 28x28,
-ten times forwards where the side is odd. Added afterwards, whole rows of pixels at once, it costs next to nothing. To an image's few
-channels they go by way of `narrow`.
+Added inside, as PyTorch does it, the bias costs a CPU more than the convolution: four times the
+time backwards for 16 maps of 28x28, ten times forwards where the side is odd. Added afterwards,
+whole rows of pixels at once, it costs next to nothing. To an image's few channels they go by way of
+`narrow`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ def transposed(layer: nn.ConvTranspose2d, x: Tensor, weight: Tensor) -> Tensor:
         True
     """
     if x.ndim == 4 and suits(layer, x, weight.shape[1]):
-        y: Tensor = ToImage.apply(*lowered(x, weight), layer.stride[0], layer.padding[0], layer.output_padding[0])
+        y: Tensor = ToImage.apply(
+            *lowered(x, weight), layer.stride[0], layer.padding[0], layer.output_padding[0]
+        )
     else:
         y = F.conv_transpose2d(
             x,
@@ -40,7 +43,11 @@ def transposed(layer: nn.ConvTranspose2d, x: Tensor, weight: Tensor) -> Tensor:
         return y + bias[:, None, None]
     # A broadcast over the few maps of one pixel would be slow.
     width = y.shape[3]
-    return (y.permute(0, 2, 3, 1).flatten(2) + bias.repeat(width)).unflatten(2, (width, -1)).permute(0, 3, 1, 2)
+    return (
+        (y.permute(0, 2, 3, 1).flatten(2) + bias.repeat(width))
+        .unflatten(2, (width, -1))
+        .permute(0, 3, 1, 2)
+    )
 
 
 class TransposedConv(nn.ConvTranspose2d):

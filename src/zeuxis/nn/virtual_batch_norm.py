@@ -1,18 +1,21 @@
-r"""Virtual batch normalisation: batch normalisation whose statistics come from a reference batch chosen once.
+r"""Virtual batch normalization: batch normalization whose statistics come from a reference batch
+chosen once.
 
-Under batch normalisation an image depends on its companions; a generator can then colour a whole batch alike. Here each example
-$x_i$ is normalised with the statistics of a fixed reference batch $R$ of N examples and of itself alone: per channel, with means
-over N and all positions,
+Under batch normalization an image depends on its companions; a generator can then color a whole
+batch alike. Here each example $x_i$ is normalized with the statistics of a fixed reference batch
+$R$ of N examples and of itself alone: per channel, with means over N and all positions,
 
 $$ m_i = \tfrac{1}{N+1} \overline{x_i} + \tfrac{N}{N+1} \overline{R}, \qquad
    q_i = \tfrac{1}{N+1} \overline{x_i^2} + \tfrac{N}{N+1} \overline{R^2}, \qquad
    y_i = \gamma \frac{x_i - m_i}{\sqrt{q_i - m_i^2 + 10^{-5}}} + \beta . $$
 
-The reference examples themselves are normalised with the statistics of $R$. They go through the network in front of the live ones,
-since their activations change with the weights; gradients flow into their statistics too. (The released code took the live mean
-over the whole live batch at first, and its second moment until a year later; this is the paper's form.)
+The reference examples themselves are normalized with the statistics of $R$. They go through the
+network in front of the live ones, since their activations change with the weights; gradients flow
+into their statistics too. (The released code took the live mean over the whole live batch at first,
+and its second moment until a year later; this is the paper's form.)
 
-Source: Salimans et al., "Improved Techniques for Training GANs", 2016, section 3.5 and released code.
+Source: Salimans et al., "Improved Techniques for Training GANs", 2016, section 3.5 and released
+code.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from torch import Tensor, nn
 
 
 class VirtualBatchNorm(nn.Module):
-    """Normalises a batch whose first `reference` examples are the reference batch.
+    """Normalizes a batch whose first `reference` examples are the reference batch.
 
     Arguments:
         features: Channels of (N, C, H, W) maps, or units of (N, C).
@@ -44,11 +47,17 @@ class VirtualBatchNorm(nn.Module):
         self.gain = nn.Parameter(torch.ones(features).normal_(1, 0.02))
         self.bias = nn.Parameter(torch.zeros(features))
 
-    def forward(self, x: Float[Tensor, "batch features *positions"]) -> Float[Tensor, "batch features *positions"]:
+    def forward(
+        self, x: Float[Tensor, "batch features *positions"]
+    ) -> Float[Tensor, "batch features *positions"]:
         n, shape = self.reference, [1, -1] + [1] * (x.ndim - 2)
         positions = list(range(2, x.ndim))
         wide = x.float()
-        mean, square = (wide, wide.square()) if not positions else (wide.mean(positions), wide.square().mean(positions))
+        mean, square = (
+            (wide, wide.square())
+            if not positions
+            else (wide.mean(positions), wide.square().mean(positions))
+        )
         m_ref, q_ref = mean[:n].mean(0), square[:n].mean(0)
         share = 1 / (n + 1)
         m = torch.cat([m_ref.expand(n, -1), share * mean[n:] + (1 - share) * m_ref])

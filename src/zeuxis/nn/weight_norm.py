@@ -1,17 +1,20 @@
-r"""Weight normalisation, and the start that data give it.
+r"""Weight normalization, and the start that data give it.
 
 A layer's weight is split into a direction and a length per output unit,
 
 $$ w = g \, \frac{\theta}{\lVert\theta\rVert} , $$
 
-which speeds up gradient descent without making one example depend on others, as batch normalisation does. The first pass over a
-few real examples sets $g$ and the bias so that every pre-activation has mean 0 and a chosen standard deviation $s$ there:
-with $t = \theta x / \lVert\theta\rVert$, $g = s / \sigma(t)$ and $b = -\mu(t)\, s / \sigma(t)$. A unit without variance (a pixel that
-is always black) keeps its length.
+which speeds up gradient descent without making one example depend on others, as batch normalization
+does. The first pass over a few real examples sets $g$ and the bias so that every pre-activation has
+mean 0 and a chosen standard deviation $s$ there: with $t = \theta x / \lVert\theta\rVert$, $g = s /
+\sigma(t)$ and $b = -\mu(t)\, s / \sigma(t)$. A unit without variance (a pixel that is always black)
+keeps its length.
 
-An autoregressive layer has a mask: the direction is what the mask lets through, so that masked weights do not count in its length.
+An autoregressive layer has a mask: the direction is what the mask lets through, so that masked
+weights do not count in its length.
 
-Source: Salimans and Kingma, "Weight Normalization", 2016; Salimans et al., "Improved Techniques for Training GANs", 2016, released code.
+Source: Salimans and Kingma, "Weight Normalization", 2016; Salimans et al., "Improved Techniques for
+Training GANs", 2016, released code.
 """
 
 from __future__ import annotations
@@ -24,12 +27,14 @@ from .transposed_conv import transposed
 
 
 class WeightNorm(nn.Module):
-    """A dense or convolutional layer with normalised weights.
+    """A dense or convolutional layer with normalized weights.
 
     Arguments:
-        layer: `nn.Linear`, `nn.Conv2d` or `nn.ConvTranspose2d`, with a bias; its weight becomes the direction.
+        layer: `nn.Linear`, `nn.Conv2d` or `nn.ConvTranspose2d`, with a bias; its weight becomes the
+            direction.
         gain: Whether the length is trained; otherwise it stays what the first pass made it.
-        start: Standard deviation of the output that the first pass aims at; 0 leaves the layer out of it.
+        start: Standard deviation of the output that the first pass aims at; 0 leaves the layer out
+            of it.
         weight_std: The direction is drawn from N(0, weight_std).
         mask: Ones and zeros in the shape of the weight, for an autoregressive layer.
 
@@ -59,7 +64,7 @@ class WeightNorm(nn.Module):
     ) -> None:
         super().__init__()
         self.register_buffer("mask", mask, persistent=False)
-        self.layer, self.start, self.initialising = layer, start, False
+        self.layer, self.start, self.initializing = layer, start, False
         self.axis = 1 if isinstance(layer, nn.ConvTranspose2d) else 0
         self.register_buffer("lift", None if mask is None else self.lifted(mask), persistent=False)
         nn.init.normal_(layer.weight, 0.0, weight_std)
@@ -72,33 +77,44 @@ class WeightNorm(nn.Module):
             self.register_buffer("length", length)
 
     def lifted(self, mask: Tensor) -> Tensor | None:
-        """Something to normalise for units that see nothing, whose direction 0 has no length; None if all see something."""
+        """Something to normalize for units that see nothing, whose direction 0 has no length; None
+        if all see something."""
         rows = mask.movedim(self.axis, 0).flatten(1)
         blind = ~rows.bool().any(1)
         shape = [-1 if i == self.axis else 1 for i in range(mask.ndim)]
-        return blind.to(mask.dtype).view(shape).expand_as(mask).clone() if bool(blind.any()) else None
+        return (
+            blind.to(mask.dtype).view(shape).expand_as(mask).clone() if bool(blind.any()) else None
+        )
 
     def weight(self) -> Tensor:
-        """The normalised weight, shaped as the layer's."""
+        """The normalized weight, shaped as the layer's."""
         if self.frozen is not None:
             return self.frozen
         theta = self.layer.weight
         if self.mask is not None:
-            theta = theta * self.mask if self.lift is None else torch.addcmul(self.lift, theta, self.mask)
+            theta = (
+                theta * self.mask
+                if self.lift is None
+                else torch.addcmul(self.lift, theta, self.mask)
+            )
         shape = [-1 if i == self.axis else 1 for i in range(theta.ndim)]
         # One kernel each way, seven times as fast as the formula written out.
         w = torch._weight_norm(theta, self.length.view(shape), self.axis)
         if theta.ndim == 4 and theta.stride(1) == 1 and theta[0, 0].numel() > 1:
-            w = w.to(memory_format=torch.channels_last)  # the kernel forgets the layout, from which the convolution takes its own
+            w = w.to(
+                memory_format=torch.channels_last
+            )  # the kernel forgets the layout, from which the convolution takes its own
         return w if self.lift is None or self.mask is None else w * self.mask
 
     def freeze(self) -> None:
-        """Computes the weight once and for all, for a network that will only be used; it must stay where it is and in its precision."""
+        """Computes the weight once and for all, for a network that will only be used; it must stay
+        where it is and in its precision."""
         self.frozen = self.weight().detach()
 
     def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
-        """The layer's output; `weight` is what `weight()` gave, for a caller that uses it more than once."""
-        if self.initialising and self.start:
+        """The layer's output; `weight` is what `weight()` gave, for a caller that uses it more than
+        once."""
+        if self.initializing and self.start:
             self.adapt(x)
         w, layer = self.weight() if weight is None else weight, self.layer
         if isinstance(layer, nn.Linear):
@@ -114,9 +130,9 @@ class WeightNorm(nn.Module):
         bias = self.layer.bias
         assert bias is not None
         bias.zero_()
-        self.initialising = False
+        self.initializing = False
         t = self.forward(x).float()
-        self.initialising = True
+        self.initializing = True
         std, mean = torch.std_mean(t, [0, *range(2, t.ndim)], correction=0)
         scale = torch.where(std > 1e-6, self.start / std.clamp(min=1e-6), 1.0)
         self.length.copy_(scale)

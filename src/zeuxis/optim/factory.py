@@ -1,4 +1,4 @@
-"""One optimiser per player, its step size over time, and its state as plain tensors."""
+"""One optimizer per player, its step size over time, and its state as plain tensors."""
 
 from __future__ import annotations
 
@@ -17,20 +17,33 @@ Schedule = Literal["constant", "linear", "cosine"]
 
 
 def make(player: Player, bf16: bool = False) -> torch.optim.Optimizer:
-    """The player's optimiser over its module's parameters; fused Adam where the device has it, Muon's own products in bfloat16 if told."""
+    """The player's optimizer over its module's parameters; fused Adam where the device has it,
+    Muon's own products in bfloat16 if told."""
     parameters = [p for p in player.module.parameters() if p.requires_grad]
-    if player.optimiser == "adam":
-        return torch.optim.Adam(parameters, player.lr, player.betas, player.eps, player.weight_decay, fused=True)
-    if player.optimiser == "adam-root":
+    if player.optimizer == "adam":
+        return torch.optim.Adam(
+            parameters, player.lr, player.betas, player.eps, player.weight_decay, fused=True
+        )
+    if player.optimizer == "adam-root":
         return RootAdam(parameters, player.lr, player.betas, player.eps, player.weight_decay)
-    if player.optimiser == "muon":
+    if player.optimizer == "muon":
         return Muon(parameters, player.lr, player.betas, player.eps, player.weight_decay, bf16=bf16)
-    if player.optimiser == "adamax":
-        return torch.optim.Adamax(parameters, player.lr, player.betas, player.eps, player.weight_decay, foreach=True)
-    return torch.optim.SGD(parameters, player.lr, momentum=player.betas[0], weight_decay=player.weight_decay, foreach=True)
+    if player.optimizer == "adamax":
+        return torch.optim.Adamax(
+            parameters, player.lr, player.betas, player.eps, player.weight_decay, foreach=True
+        )
+    return torch.optim.SGD(
+        parameters,
+        player.lr,
+        momentum=player.betas[0],
+        weight_decay=player.weight_decay,
+        foreach=True,
+    )
 
 
-def factor(progress: float, images: int, schedule: Schedule, decay_from: float, warmup: int) -> float:
+def factor(
+    progress: float, images: int, schedule: Schedule, decay_from: float, warmup: int
+) -> float:
     """What the step size is multiplied by.
 
     Arguments:
@@ -46,19 +59,27 @@ def factor(progress: float, images: int, schedule: Schedule, decay_from: float, 
     """
     rise = min(1.0, images / warmup) if warmup else 1.0
     fallen = max(0.0, progress - decay_from) / max(1e-12, 1 - decay_from)
-    fall = {"constant": 1.0, "linear": 1 - fallen, "cosine": 0.5 * (1 + math.cos(math.pi * fallen))}[schedule]
+    fall = {
+        "constant": 1.0,
+        "linear": 1 - fallen,
+        "cosine": 0.5 * (1 + math.cos(math.pi * fallen)),
+    }[schedule]
     return rise * fall
 
 
-def state(optimiser: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
-    """The optimiser's tensors by name, as in `prefix.3.exp_avg`."""
-    found = optimiser.state_dict()["state"]
-    return {f"{prefix}.{i}.{key}": torch.as_tensor(value) for i, values in found.items() for key, value in values.items()}
+def state(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
+    """The optimizer's tensors by name, as in `prefix.3.exp_avg`."""
+    found = optimizer.state_dict()["state"]
+    return {
+        f"{prefix}.{i}.{key}": torch.as_tensor(value)
+        for i, values in found.items()
+        for key, value in values.items()
+    }
 
 
-def restore(optimiser: torch.optim.Optimizer, prefix: str, tensors: Mapping[str, Tensor]) -> None:
+def restore(optimizer: torch.optim.Optimizer, prefix: str, tensors: Mapping[str, Tensor]) -> None:
     """Puts saved tensors back, laid out in memory as the parameters are."""
-    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     found: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith(prefix + "."):
@@ -66,6 +87,12 @@ def restore(optimiser: torch.optim.Optimizer, prefix: str, tensors: Mapping[str,
             p = parameters[int(index)]
             if tensor.ndim and tensor.shape != p.shape:
                 raise ValueError(f"'{name}' has another shape than its parameter")
-            like = torch.empty_like(p) if tensor.shape == p.shape and tensor.ndim else torch.empty_like(tensor)
+            like = (
+                torch.empty_like(p)
+                if tensor.shape == p.shape and tensor.ndim
+                else torch.empty_like(tensor)
+            )
             found.setdefault(int(index), {})[key] = like.copy_(tensor)
-    optimiser.load_state_dict({"state": found, "param_groups": optimiser.state_dict()["param_groups"]})
+    optimizer.load_state_dict(
+        {"state": found, "param_groups": optimizer.state_dict()["param_groups"]}
+    )

@@ -10,14 +10,25 @@ from torch import Tensor
 
 
 class RootAdam(torch.optim.Optimizer):
-    r"""Adam with epsilon inside the root: $\theta \leftarrow \theta - \eta\, \hat m / \sqrt{\hat v + \epsilon}$.
+    r"""Adam with epsilon inside the root: $\theta \leftarrow \theta - \eta\, \hat m / \sqrt{\hat v
+    + \epsilon}$.
 
-    So Lasagne's users had it, the authors of Improved GAN among them. With $\epsilon = 10^{-8}$ it holds steps back wherever gradients
-    are below $10^{-4}$, where Adam as published would take full ones.
+    So Lasagne's users had it, the authors of Improved GAN among them. With $\epsilon = 10^{-8}$ it
+    holds steps back wherever gradients are below $10^{-4}$, where Adam as published would take full
+    ones.
     """
 
-    def __init__(self, parameters: Iterable[Tensor], lr: float, betas: tuple[float, float], eps: float, weight_decay: float) -> None:
-        super().__init__(parameters, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        weight_decay: float,
+    ) -> None:
+        super().__init__(
+            parameters, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        )
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -25,14 +36,21 @@ class RootAdam(torch.optim.Optimizer):
             move(self, [p for p in group["params"] if p.grad is not None], group, group["eps"])
 
 
-def move(optimiser: torch.optim.Optimizer, parameters: list[Tensor], group: dict[str, Any], eps: float) -> None:
-    """One step for some of an optimiser's parameters, with the moments kept in its state and the settings of this group."""
+def move(
+    optimizer: torch.optim.Optimizer, parameters: list[Tensor], group: dict[str, Any], eps: float
+) -> None:
+    """One step for some of an optimizer's parameters, with the moments kept in its state and the
+    settings of this group."""
     if not parameters:
         return
-    state = optimiser.state
+    state = optimizer.state
     for p in parameters:
         if not state[p]:
-            state[p] |= {"exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p), "step": torch.zeros(())}
+            state[p] |= {
+                "exp_avg": torch.zeros_like(p),
+                "exp_avg_sq": torch.zeros_like(p),
+                "step": torch.zeros(()),
+            }
     gradients: list[Any] = [p.grad for p in parameters]
     b1, b2 = group["betas"]
     if group["weight_decay"]:

@@ -1,17 +1,20 @@
 r"""Muon: steps that move every direction of a weight matrix alike.
 
-Adam scales each number of a gradient by itself; Muon takes the gradient of a layer as the matrix it is. Its momentum $M = U S V^\top$ is
-replaced by $U V^\top$, all singular values 1, so that directions which the gradient hardly shows are learned as fast as the loud ones:
+Adam scales each number of a gradient by itself; Muon takes the gradient of a layer as the matrix it
+is. Its momentum $M = U S V^\top$ is replaced by $U V^\top$, all singular values 1, so that
+directions which the gradient hardly shows are learned as fast as the loud ones:
 
 $$ W \leftarrow W - 0.2\, \eta \sqrt{\max(a, b)}\; \mathrm{polar}(M), \qquad M \in \mathbb{R}^{a \times b} . $$
 
-The factor makes the root mean square of a step $0.2\, \eta$, whatever the shape, which is about what Adam's is; so one step size serves
-both, and what is no matrix (biases, lengths and scales, of whatever axes) is moved by Adam. Convolutions count as matrices
-with a row per first index of their weight. The polar factor comes from five Newton-Schulz steps
-$X \leftarrow aX + bXX^\top X + c(XX^\top)^2X$, whose coefficients bring singular values near 1 (0.7 to 1.2) fast rather than exactly.
+The factor makes the root mean square of a step $0.2\, \eta$, whatever the shape, which is about
+what Adam's is; so one step size serves both, and what is no matrix (biases, lengths and scales, of
+whatever axes) is moved by Adam. Convolutions count as matrices with a row per first index of their
+weight. The polar factor comes from five Newton-Schulz steps $X \leftarrow aX + bXX^\top X +
+c(XX^\top)^2X$, whose coefficients bring singular values near 1 (0.7 to 1.2) fast rather than
+exactly.
 
-Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024; the scale of a step from Liu et al., "Muon is
-Scalable for LLM Training", 2025.
+Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024; the scale of
+a step from Liu et al., "Muon is Scalable for LLM Training", 2025.
 """
 
 from __future__ import annotations
@@ -42,7 +45,8 @@ def polar(matrices: Float[Tensor, "n a b"], steps: int = 5) -> Float[Tensor, "n 
     """
     a, b, c = COEFFICIENTS
     x = matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp(min=1e-30)
-    # In bfloat16 the small eigenvalues of a Gram matrix, squares of the singular values, would be lost.
+    # In bfloat16 the small eigenvalues of a Gram matrix, squares of the singular values, would be
+    # lost.
     if x.shape[2] >= 2 * x.shape[1] and x.dtype != torch.bfloat16:
         return by_gram(x, steps)
     for _ in range(steps):
@@ -52,8 +56,9 @@ def polar(matrices: Float[Tensor, "n a b"], steps: int = 5) -> Float[Tensor, "n 
 
 
 def by_gram(x: Float[Tensor, "n a b"], steps: int) -> Float[Tensor, "n a b"]:
-    """The same steps of long matrices with less work, a fifth in the limit: on a x a matrices alone, since each step is X <- P X with P a
-    polynomial of the Gram matrix, which itself becomes P^2 times what it was."""
+    """The same steps of long matrices with less work, a fifth in the limit: on a x a matrices
+    alone, since each step is X <- P X with P a polynomial of the Gram matrix, which itself becomes
+    P^2 times what it was."""
     a, b, c = COEFFICIENTS
     gram, whole = x @ x.mT, None
     for step in range(1, steps + 1):
@@ -74,15 +79,16 @@ class Muon(torch.optim.Optimizer):
         betas: Adam's decay rates.
         eps: Adam's.
         weight_decay: L2 penalty; matrices shrink by lr times this beside the step.
-        momentum: Decay rate of a matrix's gradients; the newest one counts twice, as Nesterov has it.
+        momentum: Decay rate of a matrix's gradients; the newest one counts twice, as Nesterov has
+            it.
         bf16: Whether the polar factors are computed in bfloat16, which is enough for them.
 
     Example:
         >>> weight = torch.nn.Parameter(torch.zeros(3, 3))
-        >>> optimiser = Muon([weight], lr=0.1)
+        >>> optimizer = Muon([weight], lr=0.1)
         >>> for _ in range(100):
         ...     weight.grad = weight.detach() - torch.eye(3)
-        ...     optimiser.step()
+        ...     optimizer.step()
         >>> bool((weight - torch.eye(3)).abs().max() < 0.1)
         True
     """
@@ -97,7 +103,16 @@ class Muon(torch.optim.Optimizer):
         momentum: float = 0.95,
         bf16: bool = False,
     ) -> None:
-        super().__init__(parameters, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "momentum": momentum})
+        super().__init__(
+            parameters,
+            {
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "momentum": momentum,
+            },
+        )
         self.bf16 = bf16
 
     @torch.no_grad()
@@ -124,9 +139,14 @@ class Muon(torch.optim.Optimizer):
             assert p.grad is not None
             if group["weight_decay"]:
                 p.mul_(1 - group["lr"] * group["weight_decay"])
-            ahead = p.grad.lerp(self.state[p]["momentum"].lerp_(p.grad, 1 - momentum), momentum).flatten(1)
+            ahead = p.grad.lerp(
+                self.state[p]["momentum"].lerp_(p.grad, 1 - momentum), momentum
+            ).flatten(1)
             matrices.append(ahead if ahead.shape == shape else ahead.mT)
         stacked = torch.stack(matrices)
         whole = polar(stacked.bfloat16() if self.bf16 else stacked).to(stacked.dtype)
         for p, x in zip(weights, whole, strict=True):
-            p.add_((x if p.flatten(1).shape == shape else x.mT).reshape(p.shape), alpha=-0.2 * group["lr"] * max(shape) ** 0.5)
+            p.add_(
+                (x if p.flatten(1).shape == shape else x.mT).reshape(p.shape),
+                alpha=-0.2 * group["lr"] * max(shape) ** 0.5,
+            )

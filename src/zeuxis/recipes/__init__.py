@@ -1,6 +1,8 @@
-"""Recipes: for each published figure (and for smaller machines) the settings, the data, the source and the target.
+"""Recipes: for each published figure (and for smaller machines) the settings, the data, the source
+and the target.
 
-A recipe is named `model/name`. `zeuxis train dcgan --recipe mnist` starts from it, and every option given after it counts more.
+A recipe is named `model/name`. `zeuxis train dcgan --recipe mnist` starts from it, and every option
+given after it counts more.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UsageError
-from ..training.settings import Training
+from ..training.config import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class Recipe:
 
     model: str
     data: str
-    settings: Any
-    training: Training
+    config: Any
+    training: TrainingConfig
     size: int | None = None
     labels_per_class: int | None = None
     source: str = ""
@@ -56,7 +58,8 @@ def recipes() -> dict[str, Recipe]:
 
 
 def recipe_for(model: str, name: str = "", data: str = "") -> tuple[str, Recipe] | None:
-    """The named recipe of a model; without a name the one called after the data, else the model's first.
+    """The named recipe of a model; without a name the one called after the data, else the model's
+    first.
 
     Raises:
         UsageError: There is no recipe of that name; the sentence lists the ones there are.

@@ -1,7 +1,8 @@
-"""Improved GAN: one recipe for each row of the paper's tables, and faster settings for machines without a GPU.
+"""Improved GAN: one recipe for each row of the paper's tables, and faster settings for machines
+without a GPU.
 
-The published settings are those of the released scripts; `-2016` marks the settings of the same scripts two days before the paper,
-the likelier source of its figures.
+The published settings are those of the released scripts; `-2016` marks the settings of the same
+scripts two days before the paper, the likelier source of its figures.
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ from typing import Any
 
 from ..gan.improved import ImprovedGANConfig
 from ..gan.improved_imagenet import ImprovedGAN128Config
-from ..training.settings import Training
+from ..training.config import TrainingConfig
 from . import Recipe
 
 PAPER = "Salimans et al. 2016"
 EPOCH = {"mnist": 60_000, "cifar10": 50_000, "svhn": 73_257}
 
 
-def training(data: str, epochs: int, decay_from: float | None, rate: float = 1e-4) -> Training:
-    """The authors' length and schedule; an average that takes in `rate` of each step's weights has this half-life in images."""
-    return Training(
+def training(
+    data: str, epochs: int, decay_from: float | None, rate: float = 1e-4
+) -> TrainingConfig:
+    """The authors' length and schedule; an average that takes in `rate` of each step's weights has
+    this half-life in images."""
+    return TrainingConfig(
         images=epochs * EPOCH[data],
         batch=100,
         schedule="constant" if decay_from is None else "linear",
@@ -33,14 +37,21 @@ def training(data: str, epochs: int, decay_from: float | None, rate: float = 1e-
 DIGITS = ImprovedGANConfig(layout="dense")
 OBJECTS = ImprovedGANConfig(layout="conv", generator="absolute", lr=3e-4)
 NUMBERS = replace(OBJECTS, width=64)
-PICTURES = ImprovedGANConfig(layout="conv", generator="saturating", generator_steps=3, minibatch=100, lr=3e-4)
+PICTURES = ImprovedGANConfig(
+    layout="conv", generator="saturating", generator_steps=3, minibatch=100, lr=3e-4
+)
 MNIST_ERRORS = {
     20: ("1677 +- 452", "1134 +- 445"),
     50: ("221 +- 136", "142 +- 96"),
     100: ("93 +- 6.5", "86 +- 5.6"),
     200: ("90 +- 4.2", "81 +- 4.3"),
 }
-CIFAR_ERRORS = {1000: ("21.83", "19.22"), 2000: ("19.61", "17.25"), 4000: ("18.63", "15.59"), 8000: ("17.72", "14.87")}
+CIFAR_ERRORS = {
+    1000: ("21.83", "19.22"),
+    2000: ("19.61", "17.25"),
+    4000: ("18.63", "15.59"),
+    8000: ("17.72", "14.87"),
+}
 SVHN_ERRORS = {500: ("18.44", ""), 1000: ("8.11", "5.88"), 2000: ("6.16", "")}
 
 
@@ -55,13 +66,13 @@ def digits() -> dict[str, Recipe]:
             "target": f"{single} test errors; an ensemble of ten, {ensemble}",
         }
         found[f"improved-gan/mnist-{labels}"] = Recipe(
-            settings=DIGITS,
+            config=DIGITS,
             training=training("mnist", 300, None),
             source=f"{PAPER}, table 1, {labels} labels; settings of the released script",
             **common,
         )
         found[f"improved-gan/mnist-{labels}-2016"] = Recipe(
-            settings=replace(DIGITS, lr=1e-3),
+            config=replace(DIGITS, lr=1e-3),
             training=training("mnist", 300, 2 / 3, 0),
             source=f"{PAPER}, table 1, {labels} labels; settings of the script before publication",
             **common,
@@ -72,7 +83,7 @@ def digits() -> dict[str, Recipe]:
 def photographs() -> dict[str, Recipe]:
     """Tables 2 and that of figure 5, by the number of labels."""
     found = {}
-    for data, table, settings, epochs, before in (
+    for data, table, config, epochs, before in (
         ("cifar10", CIFAR_ERRORS, OBJECTS, 1200, 1000),
         ("svhn", SVHN_ERRORS, NUMBERS, 900, 500),
     ):
@@ -82,8 +93,9 @@ def photographs() -> dict[str, Recipe]:
                 "data": data,
                 "size": 32,
                 "labels_per_class": labels // 10,
-                "settings": settings,
-                "target": f"{single} % test error" + (f"; an ensemble of ten, {ensemble} %" if ensemble else ""),
+                "config": config,
+                "target": f"{single} % test error"
+                + (f"; an ensemble of ten, {ensemble} %" if ensemble else ""),
                 "note": "for GPUs",
             }
             found[f"improved-gan/{data}-{labels}"] = Recipe(
@@ -99,16 +111,33 @@ def photographs() -> dict[str, Recipe]:
     return found
 
 
-# What makes it fast on a CPU: large batches with few labelled images in them, the discriminator's pass used for matching
+# What makes it fast on a CPU: large batches with few labeled images in them, the discriminator's
+# pass used for matching
 # too, and the fused Adam, whose epsilon outside the root asks for a smaller step.
-FAST = replace(DIGITS, labelled=100, reuse=True, lr=2e-3, generator_lr=1e-3, beta2=0.99, eps=1e-4, eps_in_root=False)
-QUICK = Training(images=6_000_000, batch=200, schedule="linear", decay_from=0.6, average=100_000, log_every=60_000)
+FAST = replace(
+    DIGITS,
+    labeled=100,
+    reuse=True,
+    lr=2e-3,
+    generator_lr=1e-3,
+    beta2=0.99,
+    eps=1e-4,
+    eps_in_root=False,
+)
+QUICK = TrainingConfig(
+    images=6_000_000,
+    batch=200,
+    schedule="linear",
+    decay_from=0.6,
+    average=100_000,
+    log_every=60_000,
+)
 
 RECIPES = {
     "improved-gan/mnist": Recipe(
         model="improved-gan",
         data="mnist",
-        settings=FAST,
+        config=FAST,
         training=QUICK,
         labels_per_class=10,
         source=f"{PAPER}, table 1, 100 labels; the paper's networks and losses",
@@ -118,17 +147,23 @@ RECIPES = {
     "improved-gan/mnist-moved": Recipe(
         model="improved-gan",
         data="mnist",
-        settings=replace(FAST, moved=0.5, agree=1.0),
+        config=replace(FAST, moved=0.5, agree=1.0),
         training=replace(QUICK, images=4_000_000),
         labels_per_class=10,
-        source=f"{PAPER}, table 1, 100 labels; but real images are moved at random and agree with themselves unmoved",
-        target="none published for augmented images, which use knowledge of pictures; permutation invariant: 93 +- 6.5 test errors",
+        source=(
+            f"{PAPER}, table 1, 100 labels; but real images are moved at random and "
+            "agree with themselves unmoved"
+        ),
+        target=(
+            "none published for augmented images, which use knowledge of pictures; "
+            "permutation invariant: 93 +- 6.5 test errors"
+        ),
         note="both settings chosen on 10,000 held-out training digits",
     ),
     "improved-gan/fashion-mnist": Recipe(
         model="improved-gan",
         data="fashion-mnist",
-        settings=FAST,
+        config=FAST,
         training=QUICK,
         labels_per_class=10,
         note="the same on pictures of clothes",
@@ -138,10 +173,13 @@ RECIPES = {
     "improved-gan/mnist-pictures": Recipe(
         model="improved-gan",
         data="mnist",
-        settings=PICTURES,
+        config=PICTURES,
         training=training("mnist", 500, 0.6),
         labels_per_class=400,
-        source=f"{PAPER}, section 6.1: minibatch discrimination, the network for CIFAR-10 at 28 pixels, 400 labels a class",
+        source=(
+            f"{PAPER}, section 6.1: minibatch discrimination, the network for "
+            "CIFAR-10 at 28 pixels, 400 labels a class"
+        ),
         target="told from real digits by 52.4 % of human votes (chance is 50 %)",
         note="for GPUs; pixels in [-1, 1], where the authors' script had [0, 1] behind a tanh",
     ),
@@ -149,7 +187,7 @@ RECIPES = {
         model="improved-gan",
         data="mnist",
         # The authors' loss saturates here, and their unit of distance goes blind as features grow.
-        settings=replace(
+        config=replace(
             PICTURES,
             generator="non-saturating",
             generator_steps=1,
@@ -157,53 +195,89 @@ RECIPES = {
             width=32,
             generator_width=128,
             generator_lr=1e-3,
-            labelled=25,
+            labeled=25,
             reuse=True,
         ),
-        training=Training(images=300_000, batch=100, schedule="linear", decay_from=0.6, average=20_000, average_limit=0.1),
+        training=TrainingConfig(
+            images=300_000,
+            batch=100,
+            schedule="linear",
+            decay_from=0.6,
+            average=20_000,
+            average_limit=0.1,
+        ),
         labels_per_class=400,
-        note="a third as wide, a quarter of the labelled images a step and a loss that does not saturate, for machines without a GPU",
+        note=(
+            "a third as wide, a quarter of the labeled images a step and a loss that "
+            "does not saturate, for machines without a GPU"
+        ),
     ),
     "improved-gan/cifar10-4000-small": Recipe(
         model="improved-gan",
         data="cifar10",
-        settings=replace(
-            OBJECTS, width=32, generator_width=128, labelled=50, reuse=True, mirror=True, optimiser="muon", lr=3e-3, generator_lr=1e-3
+        config=replace(
+            OBJECTS,
+            width=32,
+            generator_width=128,
+            labeled=50,
+            reuse=True,
+            mirror=True,
+            optimizer="muon",
+            lr=3e-3,
+            generator_lr=1e-3,
         ),
-        training=Training(images=1_500_000, batch=100, schedule="linear", decay_from=2 / 3, average=30_000),
+        training=TrainingConfig(
+            images=1_500_000, batch=100, schedule="linear", decay_from=2 / 3, average=30_000
+        ),
         size=32,
         labels_per_class=400,
-        target="none published for augmented (mirrored) images; without them 18.63 % test error, by networks three times as wide",
-        note="a third as wide, half as many labelled images a step, 30 epochs for 1,200, images mirrored, by Muon",
+        target=(
+            "none published for augmented (mirrored) images; without them 18.63 % "
+            "test error, by networks three times as wide"
+        ),
+        note=(
+            "a third as wide, half as many labeled images a step, 30 epochs for 1,200, "
+            "images mirrored, by Muon"
+        ),
     ),
     "improved-gan/cifar10-pictures": Recipe(
         model="improved-gan",
         data="cifar10",
-        settings=PICTURES,
+        config=PICTURES,
         training=training("cifar10", 1200, 2 / 3),
         size=32,
         labels_per_class=400,
-        source=f"{PAPER}, section 6.2; settings of the released script for minibatch discrimination",
-        target="Inception score 8.09 for the authors' best model (with labels), 6.86 without most of its parts; 21.3 % human error",
-        note="the authors' best model also had virtual batch normalisation and label smoothing: add --model.virtual 100 "
+        source=(
+            f"{PAPER}, section 6.2; settings of the released script for minibatch discrimination"
+        ),
+        target=(
+            "Inception score 8.09 for the authors' best model (with labels), 6.86 "
+            "without most of its parts; 21.3 % human error"
+        ),
+        note="the authors' best model also had virtual batch normalization and label "
+        "smoothing: add --model.virtual 100 "
         "--model.smoothing 0.75",
     ),
     "improved-gan/svhn-pictures": Recipe(
         model="improved-gan",
         data="svhn",
-        settings=PICTURES,
+        config=PICTURES,
         training=training("svhn", 900, 2 / 3),
         size=32,
         labels_per_class=100,
-        source=f"{PAPER}, section 6.3; settings of the released script for minibatch discrimination",
+        source=(
+            f"{PAPER}, section 6.3; settings of the released script for minibatch discrimination"
+        ),
     ),
     "improved-gan-128/imagenet": Recipe(
         model="improved-gan-128",
         data="imagenet",
-        settings=ImprovedGAN128Config(),
-        training=Training(images=64_000_000, batch=64, average=100_000),
+        config=ImprovedGAN128Config(),
+        training=TrainingConfig(images=64_000_000, batch=64, average=100_000),
         size=128,
-        source=f"{PAPER}, section 6.4; settings of the released code, which trains until it is stopped",
+        source=(
+            f"{PAPER}, section 6.4; settings of the released code, which trains until it is stopped"
+        ),
         target="pictures only: fur, eyes and noses, with wrong anatomy",
         note="for GPUs; give the folder of ImageNet's images with --data",
     ),

@@ -7,10 +7,11 @@
 | HalfCheetah, Hopper, Walker2d, Ant | 500 | 50,000 | 20 | 20,000 |
 | Humanoid | 1,500 | 50,000 | 20 | 20,000 |
 
-Reacher has the entropy weight 0.001, the others none. A task that is not in the table gets a million steps by 5,000, and every step of its
-demonstrations.
+Reacher has the entropy weight 0.001, the others none. A task that is not in the table gets a
+million steps by 5,000, and every step of its demonstrations.
 
-Source: Ho and Ermon, "Generative Adversarial Imitation Learning", 2016, table 2 and section 6, and the pipelines of the released code.
+Source: Ho and Ermon, "Generative Adversarial Imitation Learning", 2016, table 2 and section 6, and
+the pipelines of the released code.
 
 VIME's tasks, by the code released with it and its authors' later one:
 
@@ -34,8 +35,8 @@ from ..rl.exploration.information_gain import PAPER as RELEASED
 from ..rl.imitation.behavioral_cloning import CloningConfig
 from ..rl.imitation.discriminator import GAILConfig
 from ..rl.imitation.gail import PAPER, REGION, modern
-from ..rl.optimization.on_policy import Learning
-from ..rl.optimization.trust_region import TrustRegion
+from ..rl.optimization.on_policy import OnPolicyConfig
+from ..rl.optimization.trust_region import TrustRegionConfig
 
 Preset = Literal["paper", "modern"]
 
@@ -72,7 +73,9 @@ def base(env: str) -> str:
     return env.split(":")[-1].split("/")[-1].rsplit("-v", 1)[0]
 
 
-def imitation(env: str, judge: str = "discriminator", preset: Preset = "paper") -> tuple[GAILConfig, Learning, TrustRegion]:
+def imitation(
+    env: str, judge: str = "discriminator", preset: Preset = "paper"
+) -> tuple[GAILConfig, OnPolicyConfig, TrustRegionConfig]:
     """Settings for GAIL, FEM or GTAL in a task.
 
     Example:
@@ -82,16 +85,20 @@ def imitation(env: str, judge: str = "discriminator", preset: Preset = "paper") 
     """
     row = TABLE.get(base(env), Row(200, 5_000, 1, 20_000))
     config = GAILConfig(every=row.every, judge=judge)  # type: ignore[arg-type]
-    learning = replace(PAPER, steps=row.iterations * row.batch, batch=row.batch, entropy=row.entropy)
+    learning = replace(
+        PAPER, steps=row.iterations * row.batch, batch=row.batch, entropy=row.entropy
+    )
     if preset == "modern":
         config, learning = modern(config, learning)
     return config, learning, REGION
 
 
 def cloning(env: str) -> CloningConfig:
-    """Settings for behavioural cloning in a task."""
+    """Settings for behavioral cloning in a task."""
     row = TABLE.get(base(env), Row(200, 5_000, 1, 20_000))
-    return CloningConfig(every=row.every, steps=row.cloning, validate_every=max(50, row.cloning // 20))
+    return CloningConfig(
+        every=row.every, steps=row.cloning, validate_every=max(50, row.cloning // 20)
+    )
 
 
 @dataclass(frozen=True)
@@ -115,7 +122,9 @@ FIELDS = {
 }
 
 
-def curiosity(env: str, preset: str = "corrected") -> tuple[VIMEConfig, Learning, TrustRegion]:
+def curiosity(
+    env: str, preset: str = "corrected"
+) -> tuple[VIMEConfig, OnPolicyConfig, TrustRegionConfig]:
     """Settings for VIME in a task, corrected or as the released code has them.
 
     Example:
@@ -123,14 +132,25 @@ def curiosity(env: str, preset: str = "corrected") -> tuple[VIMEConfig, Learning
         >>> config.hidden, learning.steps, learning.hidden, region.delta
         ((64, 64), 3000000, (64, 32), 0.01)
     """
-    field = next((field for name, field in FIELDS.items() if name in base(env)), Field(1_000_000, (64, 64), (64, 64)))
-    gather = field.batch > 5_000  # trained by the released script, with its code's defaults
-    learning = Learning(
-        steps=field.steps, batch=field.batch, hidden=field.policy, gamma=0.99 if gather else 0.995, lam=1.0 if gather else 0.95
+    field = next(
+        (field for name, field in FIELDS.items() if name in base(env)),
+        Field(1_000_000, (64, 64), (64, 64)),
     )
-    config = replace(RELEASED if preset == "paper" else CORRECTED, hidden=field.model, pool=field.pool)
+    gather = field.batch > 5_000  # trained by the released script, with its code's defaults
+    learning = OnPolicyConfig(
+        steps=field.steps,
+        batch=field.batch,
+        hidden=field.policy,
+        gamma=0.99 if gather else 0.995,
+        lam=1.0 if gather else 0.95,
+    )
+    config = replace(
+        RELEASED if preset == "paper" else CORRECTED, hidden=field.model, pool=field.pool
+    )
     if gather:
-        config = replace(config, updates=10 * config.updates, lr=1e-4 if preset == "paper" else config.lr)
+        config = replace(
+            config, updates=10 * config.updates, lr=1e-4 if preset == "paper" else config.lr
+        )
     if preset == "paper":
-        learning = replace(learning, normalise=False, value="linear" if field.linear else "natural")
-    return config, learning, TrustRegion(damping=1e-5 if preset == "paper" else 0.1)
+        learning = replace(learning, normalize=False, value="linear" if field.linear else "natural")
+    return config, learning, TrustRegionConfig(damping=1e-5 if preset == "paper" else 0.1)

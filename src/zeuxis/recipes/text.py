@@ -3,24 +3,47 @@
 from __future__ import annotations
 
 from ..autoregressive.char_rnn import CharRNNConfig
-from ..training.settings import Training
+from ..training.config import TrainingConfig
 from . import Recipe
 
 RECIPES = {
     "char-rnn/text": Recipe(
         model="char-rnn",
         data="book.txt",
-        settings=CharRNNConfig(),
-        training=Training(images=400_000, batch=50, clip=5.0, schedule="linear", decay_from=0.2, average=5_000, log_every=20_000, film=0),
-        source="Karpathy's char-rnn, defaults: 2 layers of 128 units, RMSProp 0.002, batches of 50 pieces, clipping at 5",
+        config=CharRNNConfig(),
+        training=TrainingConfig(
+            images=400_000,
+            batch=50,
+            clip=5.0,
+            schedule="linear",
+            decay_from=0.2,
+            average=5_000,
+            log_every=20_000,
+            film=0,
+        ),
+        source=(
+            "Karpathy's char-rnn, defaults: 2 layers of 128 units, RMSProp 0.002, "
+            "batches of 50 pieces, clipping at 5"
+        ),
         note="give your own text with --data; 50 passes over a megabyte",
     ),
     "char-rnn/text-large": Recipe(
         model="char-rnn",
         data="book.txt",
-        settings=CharRNNConfig(hidden=512, layers=3, dropout=0.5),
-        training=Training(images=800_000, batch=50, clip=5.0, schedule="linear", decay_from=0.2, average=5_000, log_every=20_000, film=0),
-        source="Karpathy's char-rnn, its advice on sizes: as many weights as characters, and dropout",
+        config=CharRNNConfig(hidden=512, layers=3, dropout=0.5),
+        training=TrainingConfig(
+            images=800_000,
+            batch=50,
+            clip=5.0,
+            schedule="linear",
+            decay_from=0.2,
+            average=5_000,
+            log_every=20_000,
+            film=0,
+        ),
+        source=(
+            "Karpathy's char-rnn, its advice on sizes: as many weights as characters, and dropout"
+        ),
         note="5 million weights, for texts of some megabytes and a GPU",
     ),
 }

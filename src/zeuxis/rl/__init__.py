@@ -1,4 +1,4 @@
-"""Policies: an optimiser with a trust region, imitation of an expert, and what both learn from.
+"""Policies: an optimizer with a trust region, imitation of an expert, and what both learn from.
 
 ```python
 from zeuxis.rl import GAIL, TRPO, Learning, read_actor, record, returns_of
@@ -25,13 +25,13 @@ WHERE = {
     "exploration.vime": ("VIME",),
     "imitation.gail": ("GAIL",),
     "imitation.discriminator": ("Discriminator", "GAILConfig"),
-    "optimization.on_policy": ("PPO", "TRPO", "Learner", "Learning"),
+    "optimization.on_policy": ("PPO", "TRPO", "Learner", "OnPolicyConfig"),
     "rollouts.rendering": ("frames",),
     "policies.policy": ("Policy", "load_policy"),
     "optimization.ppo": ("Proximal",),
     "rollouts.policy_evaluation": ("Returns", "returns_of"),
     "rollouts.collector": ("Engine", "Rollouts", "Trajectory"),
-    "optimization.trust_region": ("TrustRegion",),
+    "optimization.trust_region": ("TrustRegionConfig",),
     "exploration.information_gain": ("InformationGain", "VIMEConfig"),
 }
 HOME = {name: module for module, names in WHERE.items() for name in names}

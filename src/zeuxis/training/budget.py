@@ -1,7 +1,9 @@
-"""A training of so many minutes: its length in images follows from the speed of a few steps of a model that is thrown away.
+"""A training of so many minutes: its length in images follows from the speed of a few steps of a
+model that is thrown away.
 
-The length is fixed before the first step, so that schedules and averages know it and a resumed run ends where it would have ended. A
-machine that becomes slower than it was at the start is stopped by the loop when the minutes are over.
+The length is fixed before the first step, so that schedules and averages know it and a resumed run
+ends where it would have ended. A machine that becomes slower than it was at the start is stopped by
+the loop when the minutes are over.
 """
 
 from __future__ import annotations
@@ -17,18 +19,38 @@ from ..data.dataset import Dataset
 from ..distributed import World, agree, shared
 from ..model import Model
 from ..visual.film import picture_of
+from .config import TrainingConfig
 from .loop import begin
-from .settings import Training
 
 FRAMES = 0.1  # of the time, at most
-KEPT = 0.93  # of the time, for steps and frames; the rest goes into saves, reports and the last samples
+# of the time, for steps and frames; the rest goes into saves, reports and the last samples
+KEPT = 0.93
 
 
-def in_minutes(model: Model, data: Dataset, training: Training, world: World) -> Training:
-    """The settings with the length that fills `training.minutes`, and no more frames than a tenth of that allows."""
+def in_minutes(
+    model: Model, data: Dataset, training: TrainingConfig, world: World
+) -> TrainingConfig:
+    """The settings with the length that fills `training.minutes`, and no more frames than a tenth
+    of that allows."""
     began, budget = time.monotonic(), 60 * training.minutes
-    trial = replace(training, images=10**9, film=0, hold_out=0, select="", validate_every=0, track="", minutes=0.0)
-    fitting = begin(build(model.name, model.config, model.spec, training.seed), data, None, trial, world=world, quiet=True)
+    trial = replace(
+        training,
+        images=10**9,
+        film=0,
+        hold_out=0,
+        select="",
+        validate_every=0,
+        track="",
+        minutes=0.0,
+    )
+    fitting = begin(
+        build(model.name, model.config, model.spec, training.seed),
+        data,
+        None,
+        trial,
+        world=world,
+        quiet=True,
+    )
     fitting.one_step()
     steps, start, device = 0, time.monotonic(), fitting.machine.device
     while not agree(steps >= 2 and time.monotonic() - start > min(20.0, 0.04 * budget), device):
@@ -45,7 +67,9 @@ def in_minutes(model: Model, data: Dataset, training: Training, world: World) ->
         film = min(film, int(FRAMES * budget / max(each, 1e-9)))
         spent = film * each
     left = max(0.0, KEPT * budget - spent - (time.monotonic() - began))
-    images, film = (round(shared(value, device)) for value in (max(training.batch, rate * left), film))
+    images, film = (
+        round(shared(value, device)) for value in (max(training.batch, rate * left), film)
+    )
     images = max(1, images // training.batch) * training.batch
     return replace(
         training,
@@ -56,8 +80,11 @@ def in_minutes(model: Model, data: Dataset, training: Training, world: World) ->
     )
 
 
-def in_more_minutes(model: Model, data: Dataset, training: Training, minutes: float, run: Run, world: World) -> Training:
-    """The settings of a saved run that goes on for `minutes` more: a new end in images, and a limit on the time of the whole run."""
+def in_more_minutes(
+    model: Model, data: Dataset, training: TrainingConfig, minutes: float, run: Run, world: World
+) -> TrainingConfig:
+    """The settings of a saved run that goes on for `minutes` more: a new end in images, and a limit
+    on the time of the whole run."""
     images, seconds = run.saved_images(), run.saved_seconds()
     more = in_minutes(model, data, replace(training, minutes=minutes), world)
     return replace(training, images=images + more.images, minutes=seconds / 60 + minutes)

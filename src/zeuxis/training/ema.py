@@ -1,10 +1,12 @@
 r"""An average of the weights along the way, the one that samples are drawn from.
 
-With half-life $h$ and batch size $B$ (both in images), the decay of one step is $d = 2^{-B/h}$ and the average after $t$ steps is
+With half-life $h$ and batch size $B$ (both in images), the decay of one step is $d = 2^{-B/h}$ and
+the average after $t$ steps is
 
 $$ \bar\theta_t = \frac{1 - d}{1 - d^t} \sum_{s=1}^{t} d^{\,t-s} \theta_s , $$
 
-so the first average equals the first weights and nothing of the random start stays in it (the bias correction of Adam).
+so the first average equals the first weights and nothing of the random start stays in it (the bias
+correction of Adam).
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ import torch
 from ..model import Model
 
 
-class Average:
-    """The bias-corrected exponential average of a model's parameters, with the newest of its buffers.
+class EMA:
+    """The bias-corrected exponential average of a model's parameters, with the newest of its
+    buffers.
 
-    Running statistics and counters are no weights: their average would be none of anything, so the copy has the model's own. They
-    are copied when `model` is asked for and not at every step, which gives the same and costs a training nothing.
+    Running statistics and counters are no weights: their average would be none of anything, so the
+    copy has the model's own. They are copied when `model` is asked for and not at every step, which
+    gives the same and costs a training nothing.
 
     Arguments:
         model: The model that is trained.

@@ -1,7 +1,8 @@
 """Images held out of a training, and what knows its images again: a short hash of each.
 
-A data set with a test part is scored by that. Of a set with one part only, a training holds a tenth out (`Training.hold_out`): number
-and seed are in `config.json`, and the hashes of all images, with the rows held out, in `examples.safetensors`.
+A data set with a test part is scored by that. Of a set with one part only, a training holds a tenth
+out (`TrainingConfig.hold_out`): number and seed are in `config.json`, and the hashes of all images,
+with the rows held out, in `examples.safetensors`.
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ from ..data import hold_out
 from ..data.config import is_built_in
 from ..data.dataset import Dataset, Spec
 from ..errors import ZeuxisError
-from .settings import Training
+from .config import TrainingConfig
 
 FILE = "examples.safetensors"
 HASHED = 4 << 30  # bytes; larger sets are known by their place only
-SEED = 0  # of the tenth held out by default: the same for runs of all seeds, so that their scores compare
+# of the tenth held out by default: the same for runs of all seeds, so that their scores compare
+SEED = 0
 
 
-def held_out(data: Dataset, training: Training) -> dict[str, int]:
-    """How many examples a training holds out, of how many, and the seed that draws them, as `config.json` keeps them."""
+def held_out(data: Dataset, training: TrainingConfig) -> dict[str, int]:
+    """How many examples a training holds out, of how many, and the seed that draws them, as
+    `config.json` keeps them."""
     if training.hold_out >= 0:
         return {"images": training.hold_out, "of": len(data), "seed": training.seed}
     one_part = data.facts.get("part") == "all" and data.rows is None and len(data.spec.shape) == 3
@@ -34,7 +37,8 @@ def held_out(data: Dataset, training: Training) -> dict[str, int]:
 
 
 def kept_held_out(about: dict[str, Any], where: str) -> dict[str, int] | None:
-    """What `config.json` says was held out, as `held_out` gives it; None if it says nothing, as runs of earlier versions.
+    """What `config.json` says was held out, as `held_out` gives it; None if it says nothing, as
+    runs of earlier versions.
 
     Raises:
         ZeuxisError: It says something else.
@@ -43,8 +47,15 @@ def kept_held_out(about: dict[str, Any], where: str) -> dict[str, int] | None:
     if not found:
         return None
     names = ("images", "of", "seed")
-    if not isinstance(found, dict) or not all(type(found.get(name)) is int and 0 <= found[name] < 2**63 for name in names):
-        raise ZeuxisError(f"'{where}' does not say how many images are held out: it is damaged, restore it from a copy.")
+    if not isinstance(found, dict) or not all(
+        type(found.get(name)) is int and 0 <= found[name] < 2**63 for name in names
+    ):
+        raise ZeuxisError(
+            (
+                f"'{where}' does not say how many images are held out: it is damaged, "
+                "restore it from a copy."
+            )
+        )
     return {name: found[name] for name in names}
 
 
@@ -56,7 +67,9 @@ def split_off(data: Dataset, held: dict[str, int]) -> tuple[Dataset, Dataset | N
 def held_rows(data: Dataset, held: dict[str, int]) -> Int64[Tensor, "n"]:
     """Positions of the examples held out."""
     numbers = torch.arange(len(data))
-    out = split_off(Dataset(Spec("", (1,), data.spec.classes), numbers[:, None], data.labels), held)[1]
+    out = split_off(
+        Dataset(Spec("", (1,), data.spec.classes), numbers[:, None], data.labels), held
+    )[1]
     return torch.empty(0, dtype=torch.int64) if out is None else out.all()[:, 0]
 
 
@@ -71,5 +84,9 @@ def hashes(data: Dataset) -> Int64[Tensor, "n"]:
     found: list[int] = []
     for rows in torch.arange(len(data)).split(1024):
         for x in data.batch(rows)[0].cpu().contiguous().numpy():
-            found.append(int.from_bytes(hashlib.blake2b(x.tobytes(), digest_size=8).digest(), "little", signed=True))
+            found.append(
+                int.from_bytes(
+                    hashlib.blake2b(x.tobytes(), digest_size=8).digest(), "little", signed=True
+                )
+            )
     return torch.tensor(found, dtype=torch.int64)

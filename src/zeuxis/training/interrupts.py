@@ -13,9 +13,11 @@ ASKED = [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SI
 
 @contextmanager
 def interrupts() -> Iterator[threading.Event]:
-    """An event that SIGTERM, Ctrl-C or a closed terminal sets, so that the loop can save and end; a second Ctrl-C ends at once.
+    """An event that SIGTERM, Ctrl-C or a closed terminal sets, so that the loop can save and end; a
+    second Ctrl-C ends at once.
 
-    A signal that the process was started to ignore, as nohup does with that of a closed terminal, stays ignored.
+    A signal that the process was started to ignore, as nohup does with that of a closed terminal,
+    stays ignored.
     """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -28,7 +30,11 @@ def interrupts() -> Iterator[threading.Event]:
         stop.set()
 
     before = {number: signal.getsignal(number) for number in ASKED}
-    before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    before = {
+        number: handler
+        for number, handler in before.items()
+        if handler not in (signal.SIG_IGN, None)
+    }
     try:
         for number in before:
             signal.signal(number, asked)

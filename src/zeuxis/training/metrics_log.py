@@ -1,4 +1,5 @@
-"""What a training says while it runs: a bar on a terminal, plain lines elsewhere, one JSON line each time, and a tracker."""
+"""What a training says while it runs: a bar on a terminal, plain lines elsewhere, one JSON line
+each time, and a tracker."""
 
 from __future__ import annotations
 
@@ -26,8 +27,9 @@ class Tracker(Protocol):
     def __call__(self, figures: dict[str, float], images: int) -> None: ...
 
 
-def tracker(name: Track, run: Run, settings: dict[str, Any]) -> Tracker | None:
-    """A function that passes figures on to TensorBoard, Weights & Biases or trackio; None for no tracker."""
+def tracker(name: Track, run: Run, config: dict[str, Any]) -> Tracker | None:
+    """A function that passes figures on to TensorBoard, Weights & Biases or trackio; None for no
+    tracker."""
     if not name:
         return None
     try:
@@ -47,7 +49,7 @@ def tracker(name: Track, run: Run, settings: dict[str, Any]) -> Tracker | None:
 
             service = importlib.import_module(name)
             where = {"dir": str(run.subfolder("wandb").parent)} if name == "wandb" else {}
-            service.init(project="zeuxis", name=run.folder.name, config=settings, **where)
+            service.init(project="zeuxis", name=run.folder.name, config=config, **where)
             return lambda figures, images: service.log({**figures, "images": images})
     except ImportError as error:
         raise MissingExtra(name, "track", f"Tracking with {name}") from error
@@ -65,7 +67,14 @@ class Report:
         unit: What time is counted in: "images", or "steps" of an environment.
     """
 
-    def __init__(self, run: Run | None, total: int, quiet: bool, also: Tracker | None = None, unit: str = "images") -> None:
+    def __init__(
+        self,
+        run: Run | None,
+        total: int,
+        quiet: bool,
+        also: Tracker | None = None,
+        unit: str = "images",
+    ) -> None:
         self.run, self.total, self.quiet, self.also, self.unit = run, total, quiet, also, unit
         self.shown: Progress | None = None
         self.unread = False  # whether nobody can read what is said any more
@@ -102,7 +111,8 @@ class Report:
 
     @contextlib.contextmanager
     def speaking(self) -> Iterator[None]:
-        """What is said inside may be lost: a closed terminal or pipe is no reason to lose the work as well."""
+        """What is said inside may be lost: a closed terminal or pipe is no reason to lose the work
+        as well."""
         try:
             yield
         except OSError as error:
@@ -112,16 +122,27 @@ class Report:
 
     def line(self, figures: dict[str, float], images: int) -> None:
         """One report for the reader."""
-        note = "  ".join(f"{name} {value:.4g}" for name, value in figures.items() if name not in HIDDEN)
+        note = "  ".join(
+            f"{name} {value:.4g}" for name, value in figures.items() if name not in HIDDEN
+        )
         if self.shown is not None:
-            self.shown.update(self.task, completed=min(images, self.total), note=f"{figures.get(f'{self.unit}/s', 0):,.0f}/s  {note}")
+            self.shown.update(
+                self.task,
+                completed=min(images, self.total),
+                note=f"{figures.get(f'{self.unit}/s', 0):,.0f}/s  {note}",
+            )
             return
         if images > self.images:
             now = time.monotonic()
             self.paces.append((now - self.at) / (images - self.images))
             self.at, self.images = now, images
-        # The median, so that a machine that slept between two reports does not make the rest look long.
-        left = f"  {clock(max(0.0, (self.total - images) * median(self.paces)))} left" if self.paces else ""
+        # The median, so that a machine that slept between two reports does not make the rest look
+        # long.
+        left = (
+            f"  {clock(max(0.0, (self.total - images) * median(self.paces)))} left"
+            if self.paces
+            else ""
+        )
         rate = f"{figures[f'{self.unit}/s']:,.0f}/s  " if f"{self.unit}/s" in figures else ""
         print(f"{images:>12,} of {self.total:,} {self.unit}  {rate}{note}{left}", flush=True)
 

@@ -1,4 +1,5 @@
-"""Which examples a step sees: a fresh permutation per pass over the data, a function of seed and position alone."""
+"""Which examples a step sees: a fresh permutation per pass over the data, a function of seed and
+position alone."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from ..data.dataset import Dataset
 from ..errors import UsageError
 
 
-class Order:
+class EpochSampler:
     """Positions of the global batch of any step, without saved state.
 
     Arguments:
@@ -20,7 +21,7 @@ class Order:
         seed: The run's seed.
 
     Example:
-        >>> order = Order(size=5, batch=2, seed=0)
+        >>> order = EpochSampler(size=5, batch=2, seed=0)
         >>> sorted(torch.cat([order.rows(step) for step in range(5)]).tolist())
         [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
     """
@@ -48,7 +49,7 @@ class Order:
         return self.shuffled[epoch]
 
 
-class Streams:
+class ExtraBatches:
     """Further streams of examples beside the batch, each shuffled by itself.
 
     Arguments:
@@ -58,22 +59,31 @@ class Streams:
 
     def __init__(self, data: Dataset, seed: int) -> None:
         self.data, self.seed = data, seed
-        self.orders: dict[tuple[str, int], Order] = {}
-        self.labelled: Tensor | None = None
+        self.orders: dict[tuple[str, int], EpochSampler] = {}
+        self.labeled: Tensor | None = None
 
-    def rows(self, kind: Literal["any", "labelled"], n: int, portion: int) -> Tensor:
+    def rows(self, kind: Literal["any", "labeled"], n: int, portion: int) -> Tensor:
         """Positions in the data set of the n examples of the stream's portion with this number."""
-        if self.labelled is None:
+        if self.labeled is None:
             labels = self.data.labels
-            self.labelled = torch.empty(0, dtype=torch.int64) if labels is None else torch.nonzero(labels.cpu() >= 0)[:, 0]
-        if kind == "labelled" and not len(self.labelled):
+            self.labeled = (
+                torch.empty(0, dtype=torch.int64)
+                if labels is None
+                else torch.nonzero(labels.cpu() >= 0)[:, 0]
+            )
+        if kind == "labeled" and not len(self.labeled):
             name = self.data.spec.name
             raise UsageError(
-                f"'{name}' has no labelled example: give labels with --labels FILE.csv or keep some with --labels-per-class 10."
+                (
+                    f"'{name}' has no labeled example: give labels with --labels FILE.csv or "
+                    "keep some with --labels-per-class 10."
+                )
             )
         key = (kind, n)
         if key not in self.orders:
-            size = len(self.data) if kind == "any" else len(self.labelled)
-            self.orders[key] = Order(size, n, self.seed + (104_729 if kind == "any" else 1_299_709))
+            size = len(self.data) if kind == "any" else len(self.labeled)
+            self.orders[key] = EpochSampler(
+                size, n, self.seed + (104_729 if kind == "any" else 1_299_709)
+            )
         rows = self.orders[key].rows(portion)
-        return rows if kind == "any" else self.labelled[rows]
+        return rows if kind == "any" else self.labeled[rows]

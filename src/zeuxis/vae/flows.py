@@ -1,7 +1,7 @@
 r"""Inverse autoregressive flows: posteriors richer than a Gaussian, drawn in one pass.
 
-A chain starts from a diagonal Gaussian, $z_0 = \mu_0 + \sigma_0 \epsilon$, and each step reads a shift and a scale for every number
-of the code from the numbers before it,
+A chain starts from a diagonal Gaussian, $z_0 = \mu_0 + \sigma_0 \epsilon$, and each step reads a
+shift and a scale for every number of the code from the numbers before it,
 
 $$ z_t = \sigma_t \odot z_{t-1} + (1 - \sigma_t) \odot m_t, \qquad \sigma_t = \mathrm{sigmoid}(s_t), \quad
    (m_t, s_t) = \mathrm{AutoregressiveNN}(z_{t-1}, h) . $$
@@ -10,15 +10,17 @@ Since $\partial z_t / \partial z_{t-1}$ is triangular with $\sigma_t$ on its dia
 
 $$ \log q(z_T | x) = -\sum_i \Big[ \tfrac12 \epsilon_i^2 + \tfrac12 \log 2\pi + \sum_{t=0}^{T} \log \sigma_{t,i} \Big] . $$
 
-All numbers move at once; only the inverse would need one pass a number, and training never asks for it. The order is reversed after
-each step, so that every number comes to depend on every other.
+All numbers move at once; only the inverse would need one pass a number, and training never asks for
+it. The order is reversed after each step, so that every number comes to depend on every other.
 
-Two networks are here: a dense one (MADE) for codes that are vectors, and a convolutional one for codes that are maps, whose masks order
-positions and, within a position, maps. Both use weight normalisation over what the masks let through.
+Two networks are here: a dense one (MADE) for codes that are vectors, and a convolutional one for
+codes that are maps, whose masks order positions and, within a position, maps. Both use weight
+normalization over what the masks let through.
 
-Sources: Kingma, Salimans, Jozefowicz, Chen, Sutskever and Welling, "Improving Variational Inference with Inverse Autoregressive Flow",
-2016, section 4 and its released code; Germain et al., "MADE", 2015. The released convolutional step is
-$z_t = (z_{t-1} - m_t / 10) / \exp(s_t / 10)$ instead of the gate; `affine` below.
+Sources: Kingma, Salimans, Jozefowicz, Chen, Sutskever and Welling, "Improving Variational Inference
+with Inverse Autoregressive Flow", 2016, section 4 and its released code; Germain et al., "MADE",
+2015. The released convolutional step is $z_t = (z_{t-1} - m_t / 10) / \exp(s_t / 10)$ instead of
+the gate; `affine` below.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ from .networks import dense, wide
 
 
 def dense_mask(before: Tensor, after: Tensor, strict: bool) -> Float[Tensor, "out inside"]:
-    """Ones where a unit may see a unit of the layer before: of a degree below its own (strict), or at most its own.
+    """Ones where a unit may see a unit of the layer before: of a degree below its own (strict), or
+    at most its own.
 
     Example:
         >>> dense_mask(torch.tensor([0, 1]), torch.tensor([0, 1]), strict=True).tolist()
@@ -46,12 +49,14 @@ def dense_mask(before: Tensor, after: Tensor, strict: bool) -> Float[Tensor, "ou
 
 
 def degrees(units: int, size: int) -> Tensor:
-    """Degrees 0 to size - 2 spread evenly over hidden units: a unit of degree d sees the numbers up to d."""
+    """Degrees 0 to size - 2 spread evenly over hidden units: a unit of degree d sees the numbers up
+    to d."""
     return torch.arange(units) * max(1, size - 1) // units
 
 
 def conv_mask(inside: int, out: int, size: int, strict: bool) -> Float[Tensor, "out inside 3 3"]:
-    """The mask of a 3x3 convolution over maps in groups: positions to the right and below come before, and so do lower groups.
+    """The mask of a 3x3 convolution over maps in groups: positions to the right and below come
+    before, and so do lower groups.
 
     Arguments:
         inside: Maps that come in, a multiple of the groups.
@@ -68,7 +73,8 @@ def conv_mask(inside: int, out: int, size: int, strict: bool) -> Float[Tensor, "
 
 
 class DenseStep(nn.Module):
-    """MADE: shift and scale of every number of a code from the numbers before it and from a context.
+    """MADE: shift and scale of every number of a code from the numbers before it and from a
+    context.
 
     Arguments:
         size: Numbers in a code.
@@ -81,13 +87,18 @@ class DenseStep(nn.Module):
         super().__init__()
         before = [torch.arange(size), *(degrees(width, size) for _ in range(layers))]
         self.hidden = nn.ModuleList(
-            WeightNorm(nn.Linear(len(a), len(b)), gain=True, mask=dense_mask(a, b, strict=False)) for a, b in pairwise(before)
+            WeightNorm(nn.Linear(len(a), len(b)), gain=True, mask=dense_mask(a, b, strict=False))
+            for a, b in pairwise(before)
         )
         self.context = dense(context, width)
         last = dense_mask(before[-1], torch.arange(size), strict=True)
-        self.shift, self.scale = (WeightNorm(nn.Linear(width, size), gain=True, start=0.1, mask=last) for _ in range(2))
+        self.shift, self.scale = (
+            WeightNorm(nn.Linear(width, size), gain=True, start=0.1, mask=last) for _ in range(2)
+        )
 
-    def forward(self, z: Float[Tensor, "*#n size"], h: Float[Tensor, "*#n context"]) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, z: Float[Tensor, "*#n size"], h: Float[Tensor, "*#n context"]
+    ) -> tuple[Tensor, Tensor]:
         first, *others = self.hidden
         out = elu(first(z) + self.context(h))
         for layer in others:
@@ -112,7 +123,9 @@ class ConvStep(nn.Module):
         self.shift = masked(before[-1], size, size, strict=True)
         self.scale = masked(before[-1], size, size, strict=True) if scaled else None
 
-    def forward(self, z: Float[Tensor, "n size h w"], h: Float[Tensor, "n width h w"]) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, z: Float[Tensor, "n size h w"], h: Float[Tensor, "n width h w"]
+    ) -> tuple[Tensor, Tensor | None]:
         out = z
         for i, layer in enumerate(self.hidden):
             out = elu(layer(out) + h if i == 0 else layer(out))
@@ -121,11 +134,14 @@ class ConvStep(nn.Module):
 
 def masked(inside: int, out: int, size: int, strict: bool) -> WeightNorm:
     """A 3x3 convolution with the mask of its groups."""
-    return WeightNorm(nn.Conv2d(inside, out, 3, 1, 1), gain=True, mask=conv_mask(inside, out, size, strict))
+    return WeightNorm(
+        nn.Conv2d(inside, out, 3, 1, 1), gain=True, mask=conv_mask(inside, out, size, strict)
+    )
 
 
 def gated(z: Tensor, shift: Tensor, scale: Tensor, bias: float) -> tuple[Tensor, Tensor]:
-    """The paper's step: the moved code and log of its scale, number by number; `bias` opens the gate at the start."""
+    """The paper's step: the moved code and log of its scale, number by number; `bias` opens the
+    gate at the start."""
     s = wide(scale) + bias
     gate = torch.sigmoid(s)
     return gate * z + (1 - gate) * wide(shift), F.logsigmoid(s)
@@ -140,8 +156,11 @@ def affine(z: Tensor, shift: Tensor, scale: Tensor | None) -> tuple[Tensor, Tens
     return moved * torch.exp(-s), -s
 
 
-def lower(below: Float[Tensor, "*#n pairs"], y: Float[Tensor, "*#n size"]) -> Float[Tensor, "*#n size"]:
-    r"""Linear IAF: $z = L y$ with a unit lower triangular L whose entries below the diagonal are given row by row.
+def lower(
+    below: Float[Tensor, "*#n pairs"], y: Float[Tensor, "*#n size"]
+) -> Float[Tensor, "*#n size"]:
+    r"""Linear IAF: $z = L y$ with a unit lower triangular L whose entries below the diagonal are
+    given row by row.
 
     Its determinant is 1, so that q(z) = q(y): a Gaussian with any covariance.
 

@@ -1,15 +1,18 @@
 r"""The VAE with an inverse autoregressive flow as posterior: digits, one layer of codes.
 
-The networks are those of `vae`; between encoder and decoder the code goes through a chain of flow steps (`flows`) that see the encoder's
-features as context, so that q(z | x) can bend to the true posterior. The bound rises with it; the prior stays N(0, I), so that drawing
-an image costs what it costs a VAE.
+The networks are those of `vae`; between encoder and decoder the code goes through a chain of flow
+steps (`flows`) that see the encoder's features as context, so that q(z | x) can bend to the true
+posterior. The bound rises with it; the prior stays N(0, I), so that drawing an image costs what it
+costs a VAE.
 
-The paper's table 1 varies `depth`, the number of steps, and `width`, the units in each. Controls: `linear` multiplies the code by a
-triangular matrix that the encoder gives, which makes it a Gaussian of any covariance; `diagonal` is the plain VAE.
+The paper's table 1 varies `depth`, the number of steps, and `width`, the units in each. Controls:
+`linear` multiplies the code by a triangular matrix that the encoder gives, which makes it a
+Gaussian of any covariance; `diagonal` is the plain VAE.
 
-Source: Kingma et al., "Improving Variational Inference with Inverse Autoregressive Flow", 2016, sections 4 and 6.1, appendices A and B.
-The paper leaves open how many hidden layers a "2-layer MADE" has; here it is one (two layers of weights), `layers` changes it. Optimiser,
-batch and length are not given there either.
+Source: Kingma et al., "Improving Variational Inference with Inverse Autoregressive Flow", 2016,
+sections 4 and 6.1, appendices A and B. The paper leaves open how many hidden layers a "2-layer
+MADE" has; here it is one (two layers of weights), `layers` changes it. Optimizer, batch and length
+are not given there either.
 """
 
 from __future__ import annotations
@@ -34,7 +37,8 @@ class IAFConfig(VAEConfig):
     """Settings of an IAF-VAE: those of a VAE, and the flow's."""
 
     posterior: Literal["iaf", "linear", "diagonal"] = "iaf"
-    """The family of q(z | x): inverse autoregressive flow, a Gaussian of any covariance, or one of independent numbers."""
+    """The family of q(z | x): inverse autoregressive flow, a Gaussian of any covariance, or one of
+    independent numbers."""
     depth: Depth = 2
     """Steps of the flow (2, 4 and 8 in the paper)."""
     width: Size = 320
@@ -42,7 +46,8 @@ class IAFConfig(VAEConfig):
     layers: Depth = 1
     """Hidden layers of a step."""
     gate: Finite = 1.5
-    """Added to a step's scale before the sigmoid, so that a new step nearly keeps the code (1 to 2 in the paper)."""
+    """Added to a step's scale before the sigmoid, so that a new step nearly keeps the code (1 to 2
+    in the paper)."""
 
 
 class IAFVAE(VAE):
@@ -51,21 +56,29 @@ class IAFVAE(VAE):
     Example:
         >>> model = IAFVAE(IAFConfig(maps=(4, 4), hidden=16, latent=3, width=6), Spec("tiny", (1, 28, 28))).eval()
         >>> x = 255 * (model.sample(2) > 127).byte()
-        >>> model.bound(x).rate.shape, model.log_weights(x, 5).shape
+        >>> model.elbo(x).rate.shape, model.log_weights(x, 5).shape
         (torch.Size([2, 3]), torch.Size([2, 5]))
     """
 
     name: ClassVar[str] = "iaf-vae"
     Config: ClassVar[type] = IAFConfig
-    paper: ClassVar[str] = "Kingma et al.: Improving Variational Inference with Inverse Autoregressive Flow, 2016"
+    paper: ClassVar[str] = (
+        "Kingma et al.: Improving Variational Inference with Inverse Autoregressive Flow, 2016"
+    )
 
     def __init__(self, config: IAFConfig, spec: Spec) -> None:
         super().__init__(config, spec)
         size, context = config.latent, self.encoder.features
         self.steps = nn.ModuleList()
         if config.posterior == "iaf":
-            self.steps.extend(DenseStep(size, config.width, config.layers, context) for _ in range(config.depth))
-        self.below = dense(context, size * (size - 1) // 2, start=0.1) if config.posterior == "linear" else None
+            self.steps.extend(
+                DenseStep(size, config.width, config.layers, context) for _ in range(config.depth)
+            )
+        self.below = (
+            dense(context, size * (size - 1) // 2, start=0.1)
+            if config.posterior == "linear"
+            else None
+        )
 
     def infer(self, h: Tensor, eps: Tensor, expected: bool) -> tuple[Tensor, Tensor]:
         h = h[:, None]
@@ -84,11 +97,15 @@ class IAFVAE(VAE):
             log_q = log_q.flip(-1) - log_scale
         return z, log_q - normal(z, 0.0, 0.0)
 
-    def posterior(self, x: UInt8[Tensor, "n channels height width"]) -> tuple[Float[Tensor, "n latent"], Float[Tensor, "n latent"]]:
-        """Those of the plain VAE, which `--model.posterior diagonal` is; the numbers of the others depend on each other."""
+    def posterior(
+        self, x: UInt8[Tensor, "n channels height width"]
+    ) -> tuple[Float[Tensor, "n latent"], Float[Tensor, "n latent"]]:
+        """Those of the plain VAE, which `--model.posterior diagonal` is; the numbers of the others
+        depend on each other."""
         if self.config.posterior != "diagonal":
             raise MissingCapability(
-                f"The posterior '{self.config.posterior}' of this iaf-vae has no independent numbers, as bits-back coding needs them: "
+                f"The posterior '{self.config.posterior}' of this iaf-vae has no "
+                "independent numbers, as bits-back coding needs them: "
                 "train a vae, or an iaf-vae with --model.posterior diagonal."
             )
         return super().posterior(x)

@@ -1,11 +1,13 @@
 """Networks of variational autoencoders with one layer of codes: dense, convolutional, and residual.
 
-An encoder turns scaled images into a vector of features, from which heads read the posterior; a decoder turns a code into as many
-numbers a pixel as the likelihood needs. The residual pair is the one of the IAF paper's digits; the dense pair that of the first VAEs.
+An encoder turns scaled images into a vector of features, from which heads read the posterior; a
+decoder turns a code into as many numbers a pixel as the likelihood needs. The residual pair is the
+one of the IAF paper's digits; the dense pair that of the first VAEs.
 
-Sources: Kingma and Welling, "Auto-Encoding Variational Bayes", 2013, appendix C; Kingma et al., "Improving Variational Inference with
-Inverse Autoregressive Flow", 2016, section 6.1 and appendix B. Departure: the second convolution of a residual block starts with
-outputs of deviation 0.1, so that a block starts near its skip; the paper does not say.
+Sources: Kingma and Welling, "Auto-Encoding Variational Bayes", 2013, appendix C; Kingma et al.,
+"Improving Variational Inference with Inverse Autoregressive Flow", 2016, section 6.1 and appendix
+B. Departure: the second convolution of a residual block starts with outputs of deviation 0.1, so
+that a block starts near its skip; the paper does not say.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ def wide(x: Tensor) -> Tensor:
 
 
 def dense(inside: int, out: int, start: float = 1.0) -> WeightNorm:
-    """A dense layer with weight normalisation and a trained gain."""
+    """A dense layer with weight normalization and a trained gain."""
     return WeightNorm(nn.Linear(inside, out), gain=True, start=start)
 
 
@@ -36,7 +38,9 @@ def conv(inside: int, out: int, stride: int = 1, start: float = 1.0, kernel: int
 
 def up(inside: int, out: int, side: int, start: float = 1.0) -> WeightNorm:
     """A transposed convolution to this side, even or odd."""
-    return WeightNorm(nn.ConvTranspose2d(inside, out, 3, 2, 1, 1 - side % 2), gain=True, start=start)
+    return WeightNorm(
+        nn.ConvTranspose2d(inside, out, 3, 2, 1, 1 - side % 2), gain=True, start=start
+    )
 
 
 class Residual(nn.Module):
@@ -45,7 +49,8 @@ class Residual(nn.Module):
     Arguments:
         inside: Maps that come in.
         out: Maps that go out.
-        change: -1 halves the side, 1 doubles it, 0 keeps it; where side or maps change, a convolution replaces the identity.
+        change: -1 halves the side, 1 doubles it, 0 keeps it; where side or maps change, a
+            convolution replaces the identity.
         side: Side of the result, where it is doubled.
     """
 
@@ -54,14 +59,20 @@ class Residual(nn.Module):
         moved = change or inside != out
 
         def first(start: float = 1.0) -> WeightNorm:
-            return up(inside, out, side, start) if change > 0 else conv(inside, out, 2 if change else 1, start)
+            return (
+                up(inside, out, side, start)
+                if change > 0
+                else conv(inside, out, 2 if change else 1, start)
+            )
 
         self.first, self.second = first(), conv(out, out, start=0.1)
         self.skip: nn.Module = first() if moved else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         h = elu(x)
-        return self.skip(h if not isinstance(self.skip, nn.Identity) else x) + self.second(elu(self.first(h)))
+        return self.skip(h if not isinstance(self.skip, nn.Identity) else x) + self.second(
+            elu(self.first(h))
+        )
 
 
 class DenseEncoder(nn.Module):
@@ -69,7 +80,9 @@ class DenseEncoder(nn.Module):
 
     def __init__(self, shape: Sequence[int], hidden: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList([dense(torch.Size(shape).numel(), hidden), dense(hidden, hidden)])
+        self.layers = nn.ModuleList(
+            [dense(torch.Size(shape).numel(), hidden), dense(hidden, hidden)]
+        )
         self.features = hidden
 
     def forward(self, x: Tensor) -> Tensor:
@@ -96,16 +109,20 @@ class DenseDecoder(nn.Module):
 
 
 class ConvEncoder(nn.Module):
-    """Convolutions of stride 2, or residual blocks, down to a side of at most 4, then a dense layer.
+    """Convolutions of stride 2, or residual blocks, down to a side of at most 4, then a dense
+    layer.
 
     Arguments:
         shape: Shape of an image.
         maps: Maps after each halving.
         hidden: Units of the dense layer.
-        residual: Residual blocks, with one more of stride 1 between the halvings, instead of plain convolutions.
+        residual: Residual blocks, with one more of stride 1 between the halvings, instead of plain
+            convolutions.
     """
 
-    def __init__(self, shape: Sequence[int], maps: Sequence[int], hidden: int, residual: bool) -> None:
+    def __init__(
+        self, shape: Sequence[int], maps: Sequence[int], hidden: int, residual: bool
+    ) -> None:
         super().__init__()
         self.residual = residual
         blocks: list[nn.Module] = []
@@ -131,18 +148,30 @@ class ConvEncoder(nn.Module):
 class ConvDecoder(nn.Module):
     """The mirror image of `ConvEncoder`."""
 
-    def __init__(self, shape: Sequence[int], maps: Sequence[int], hidden: int, latent: int, residual: bool, outputs: int) -> None:
+    def __init__(
+        self,
+        shape: Sequence[int],
+        maps: Sequence[int],
+        hidden: int,
+        latent: int,
+        residual: bool,
+        outputs: int,
+    ) -> None:
         super().__init__()
         self.residual = residual
         sides = [shape[1]]
         for _ in maps:
             sides.append(-(-sides[-1] // 2))
         self.start = (maps[-1], sides[-1], sides[-1])
-        self.dense = nn.ModuleList([dense(latent, hidden), dense(hidden, torch.Size(self.start).numel())])
+        self.dense = nn.ModuleList(
+            [dense(latent, hidden), dense(hidden, torch.Size(self.start).numel())]
+        )
         blocks: list[nn.Module] = []
         for i in reversed(range(len(maps))):
             after = maps[max(i - 1, 0)]
-            blocks.append(Residual(maps[i], after, 1, sides[i]) if residual else up(maps[i], after, sides[i]))
+            blocks.append(
+                Residual(maps[i], after, 1, sides[i]) if residual else up(maps[i], after, sides[i])
+            )
             if residual and i:
                 blocks.append(Residual(after, after))
         self.blocks = nn.ModuleList(blocks)

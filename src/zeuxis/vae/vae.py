@@ -1,19 +1,25 @@
-r"""The variational autoencoder: an encoder q(z | x), a decoder p(x | z), and a bound that trains both.
+r"""The variational autoencoder: an encoder q(z | x), a decoder p(x | z), and a bound that trains
+both.
 
 $$ \log p(x) \ge \mathcal{L}(x) = \mathbb{E}_{q(z|x)}[\log p(x|z)] - \mathrm{KL}(q(z|x) \,\|\, p(z)), \qquad p(z) = N(0, I) . $$
 
-A code is drawn as $z = \mu(x) + \sigma(x) \epsilon$ with $\epsilon \sim N(0, I)$, so that gradients pass through it. Switches:
+A code is drawn as $z = \mu(x) + \sigma(x) \epsilon$ with $\epsilon \sim N(0, I)$, so that gradients
+pass through it. Switches:
 
-**Free bits** $\lambda$ (Kingma et al. 2016, appendix C.8) keep early training from giving codes up: each number of the code costs at
-least $\lambda$ nats in the objective, on the mean over the batch, $\sum_j \max(\lambda, \overline{\mathrm{KL}_j})$. **Importance
-weighting** (Burda et al. 2016) trains $\log \frac1K \sum_k p(x, z_k) / q(z_k|x)$, a tighter bound. **Warm-up** (Bowman et al. 2015)
-lets the KL term's weight rise from 0 to 1. What is logged and evaluated has neither clamp nor weight.
+**Free bits** $\lambda$ (Kingma et al. 2016, appendix C.8) keep early training from giving codes up:
+each number of the code costs at least $\lambda$ nats in the objective, on the mean over the batch,
+$\sum_j \max(\lambda, \overline{\mathrm{KL}_j})$. **Importance weighting** (Burda et al. 2016)
+trains $\log \frac1K \sum_k p(x, z_k) / q(z_k|x)$, a tighter bound. **Warm-up** (Bowman et al. 2015)
+lets the KL term's weight rise from 0 to 1. What is logged and evaluated has neither clamp nor
+weight.
 
-Grey images are modelled as binary by default: each training step draws every pixel to be 1 with its brightness as probability (dynamic
-binarisation; images that are 0 and 255 stay what they are). Colour images have a discretised logistic with one scale a channel.
+Gray images are modeled as binary by default: each training step draws every pixel to be 1 with its
+brightness as probability (dynamic binarization; images that are 0 and 255 stay what they are).
+Color images have a discretized logistic with one scale a channel.
 
-Source: Kingma and Welling, "Auto-Encoding Variational Bayes", 2013; Rezende, Mohamed and Wierstra, 2014. Departures: ELU units and
-weight normalisation with a start from data instead of tanh or softplus units (Kingma et al. 2016, section 6.1).
+Source: Kingma and Welling, "Auto-Encoding Variational Bayes", 2013; Rezende, Mohamed and Wierstra,
+2014. Departures: ELU units and weight normalization with a start from data instead of tanh or
+softplus units (Kingma et al. 2016, section 6.1).
 """
 
 from __future__ import annotations
@@ -27,12 +33,12 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from ..capabilities import Bound, LogProb
+from ..capabilities import ELBO, LogProb
 from ..data.dataset import Dataset, Spec
 from ..distributed import mean_over_batch
 from ..distributions.elementwise import (
     bernoulli,
-    discretised_logistic,
+    discretized_logistic,
     logistic_laws,
     normal,
     normal_kl,
@@ -41,13 +47,14 @@ from ..errors import UsageError
 from ..model import Batch, Model, Player
 from ..nn.data_dependent_init import first_pass
 from ..noise import Noise
-from ..ranges import CountOrNone, Range, Rate, Settings, Size, Weight
+from ..ranges import BaseConfig, CountOrNone, Range, Rate, Size, Weight
 from .networks import ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder, dense, wide
 
 
 @dataclass(frozen=True)
-class VAEConfig(Settings):
-    """Settings of a VAE; the defaults are the networks of the IAF paper's digits with a diagonal posterior."""
+class VAEConfig(BaseConfig):
+    """Settings of a VAE; the defaults are the networks of the IAF paper's digits with a diagonal
+    posterior."""
 
     network: Literal["residual", "conv", "dense"] = "residual"
     """Residual blocks, plain convolutions, or dense layers."""
@@ -58,18 +65,21 @@ class VAEConfig(Settings):
     latent: Size = 32
     """Numbers in a code."""
     likelihood: Literal["auto", "bernoulli", "logistic"] = "auto"
-    """Distribution of a pixel: Bernoulli for binary images (auto for grey ones) or discretised logistic (auto for colour)."""
+    """Distribution of a pixel: Bernoulli for binary images (auto for gray ones) or discretized
+    logistic (auto for color)."""
     open_edges: bool = True
-    """Whether the logistic's bins of 0 and 255 reach to infinity, so that its masses add up to 1; else the form of IAF's code."""
+    """Whether the logistic's bins of 0 and 255 reach to infinity, so that its masses add up to 1;
+    else the form of IAF's code."""
     free_bits: Weight = 0.0
     """Nats that each number of the code may cost for nothing in the objective."""
     importance: Annotated[int, Range(1, 10000)] = 1
-    """Codes drawn for each image while training; above 1 the importance-weighted bound is trained."""
+    """Codes drawn for each image while training; above 1 the importance-weighted bound is
+    trained."""
     warmup: CountOrNone = 0
     """Images over which the weight of the KL term rises from 0 to 1."""
     lr: Rate = 1e-3
     """Step size."""
-    optimiser: Literal["adamax", "adam", "muon"] = "adamax"
+    optimizer: Literal["adamax", "adam", "muon"] = "adamax"
     """Which rule moves the weights."""
 
 
@@ -80,7 +90,7 @@ class VAE(Model):
         >>> from zeuxis.data.dataset import Spec
         >>> model = VAE(VAEConfig(maps=(4, 4), hidden=16, latent=3), Spec("tiny", (1, 28, 28))).eval()
         >>> x = model.sample(2)
-        >>> model.encode(x).shape, model.bound(255 * (x > 127).byte()).rate.shape
+        >>> model.encode(x).shape, model.elbo(255 * (x > 127).byte()).rate.shape
         (torch.Size([2, 3]), torch.Size([2, 3]))
     """
 
@@ -99,20 +109,26 @@ class VAE(Model):
         self.encoder: DenseEncoder | ConvEncoder
         self.decoder: DenseDecoder | ConvDecoder
         if c.network == "dense":
-            self.encoder, self.decoder = DenseEncoder(spec.shape, c.hidden), DenseDecoder(spec.shape, c.hidden, c.latent)
+            self.encoder, self.decoder = (
+                DenseEncoder(spec.shape, c.hidden),
+                DenseDecoder(spec.shape, c.hidden, c.latent),
+            )
         else:
             residual = c.network == "residual"
             self.encoder = ConvEncoder(spec.shape, c.maps, c.hidden, residual)
             self.decoder = ConvDecoder(spec.shape, c.maps, c.hidden, c.latent, residual, outputs)
-        self.mean, self.log_std = dense(self.encoder.features, c.latent), dense(self.encoder.features, c.latent, start=0.1)
+        self.mean, self.log_std = (
+            dense(self.encoder.features, c.latent),
+            dense(self.encoder.features, c.latent, start=0.1),
+        )
         self.log_scale = None if self.binary else nn.Parameter(torch.full((outputs, 1, 1), -2.0))
 
     def players(self) -> dict[str, Player]:
-        return {"model": Player(self, self.config.lr, optimiser=self.config.optimiser)}
+        return {"model": Player(self, self.config.lr, optimizer=self.config.optimizer)}
 
     @torch.no_grad()
-    def begin(self, data: Dataset, seed: int) -> None:
-        """Sets the lengths and biases of normalised weights from 500 images."""
+    def initialize_from_data(self, data: Dataset, seed: int) -> None:
+        """Sets the lengths and biases of normalized weights from 500 images."""
         rows = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:500]
         x = data.batch(rows)[0].to(self.device)
         noise = Noise(seed, -1, slice(0, len(x)), len(x), x.device)
@@ -121,13 +137,19 @@ class VAE(Model):
 
     def play(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
         c, x = self.config, self.observed(batch.x, batch.noise)
-        distortion, rate = self.terms(x, batch.noise.normal(c.importance, c.latent), expected=c.importance == 1)
+        distortion, rate = self.terms(
+            x, batch.noise.normal(c.importance, c.latent), expected=c.importance == 1
+        )
         per_image = distortion.mean(1) + rate.sum(2).mean(1)
-        batch.logs |= {"bound": -per_image.detach().mean(), "distortion": distortion.detach().mean(), "rate": rate.detach().sum(2).mean()}
+        batch.logs |= {
+            "bound": -per_image.detach().mean(),
+            "distortion": distortion.detach().mean(),
+            "rate": rate.detach().sum(2).mean(),
+        }
         yield "model", self.objective(distortion, rate, batch)
 
     def objective(self, distortion: Tensor, rate: Tensor, batch: Batch) -> Tensor:
-        """What is minimised, in nats an image.
+        """What is minimized, in nats an image.
 
         Arguments:
             distortion: -log p(x | z), (n, codes).
@@ -137,17 +159,25 @@ class VAE(Model):
         c = self.config
         weight = min(1.0, batch.images / c.warmup) if c.warmup else 1.0
         if c.importance > 1:
-            return -(torch.logsumexp(-distortion - weight * rate.sum(2), 1) - math.log(c.importance)).mean()
+            return -(
+                torch.logsumexp(-distortion - weight * rate.sum(2), 1) - math.log(c.importance)
+            ).mean()
         cost = mean_over_batch(rate.mean(1))
-        return distortion.mean() + weight * (cost.clamp(min=c.free_bits) if c.free_bits else cost).sum()
+        return (
+            distortion.mean()
+            + weight * (cost.clamp(min=c.free_bits) if c.free_bits else cost).sum()
+        )
 
-    def terms(self, x: Tensor, eps: Float[Tensor, "n k latent"], expected: bool) -> tuple[Tensor, Tensor]:
+    def terms(
+        self, x: Tensor, eps: Float[Tensor, "n k latent"], expected: bool
+    ) -> tuple[Tensor, Tensor]:
         """Distortion (n, k) and rate (n, k, latent) for k codes of each image, in nats.
 
         Arguments:
             x: Pixels, binary as 0 and 1, else from 0 to 255.
             eps: Standard normal numbers that the codes are made of.
-            expected: Take the rate's expectation where it is known; importance weights need its sample.
+            expected: Take the rate's expectation where it is known; importance weights need its
+                sample.
         """
         n, k = eps.shape[:2]
         h = self.encoder(self.scaled(x))
@@ -156,7 +186,8 @@ class VAE(Model):
         return -self.log_likelihood(x[:, None], out).flatten(2).sum(2), rate
 
     def infer(self, h: Tensor, eps: Tensor, expected: bool) -> tuple[Tensor, Tensor]:
-        """Codes (n, k, latent) from the encoder's features, and what each of their numbers costs: the KL divergence or its sample."""
+        """Codes (n, k, latent) from the encoder's features, and what each of their numbers costs:
+        the KL divergence or its sample."""
         mean, log_std = wide(self.mean(h))[:, None], wide(self.log_std(h))[:, None]
         z = mean + log_std.exp() * eps
         if expected:
@@ -167,7 +198,7 @@ class VAE(Model):
         """log p(x | z), pixel by pixel, from the decoder's outputs."""
         if self.log_scale is None:
             return bernoulli(x, out)
-        return discretised_logistic(x, centred(out), self.log_scale, self.config.open_edges)
+        return discretized_logistic(x, centered(out), self.log_scale, self.config.open_edges)
 
     def observed(self, x: Tensor, noise: Noise | None = None) -> Tensor:
         """Raw pixels as the likelihood takes them: drawn as 0 or 1, or left from 0 to 255."""
@@ -177,7 +208,12 @@ class VAE(Model):
         if noise is not None:
             return (noise.uniform(*x.shape[1:]) * 255 < x).float()
         if not ((x == 0) | (x == 255)).all():
-            raise UsageError(f"'{self.spec.name}' is modelled as binary and these pixels are not 0 or 255: binarise them first.")
+            raise UsageError(
+                (
+                    f"'{self.spec.name}' is modeled as binary and these pixels are not 0 or "
+                    "255: binarize them first."
+                )
+            )
         return x / 255
 
     def scaled(self, x: Tensor) -> Tensor:
@@ -185,85 +221,133 @@ class VAE(Model):
         return x if self.binary else x / 127.5 - 1
 
     @torch.no_grad()
-    def bound(self, x: UInt8[Tensor, "n channels height width"], *, generator: torch.Generator | None = None) -> Bound:
+    def elbo(
+        self,
+        x: UInt8[Tensor, "n channels height width"],
+        *,
+        generator: torch.Generator | None = None,
+    ) -> ELBO:
         """One-sample estimates of distortion and rate of each image (binary ones as 0 and 255)."""
         pixels = self.observed(x.to(self.device))
-        distortion, rate = self.terms(pixels, self.drawn((len(x), 1, self.config.latent), generator), expected=True)
-        return Bound(distortion[:, 0], rate[:, 0])
+        distortion, rate = self.terms(
+            pixels, self.drawn((len(x), 1, self.config.latent), generator), expected=True
+        )
+        return ELBO(distortion[:, 0], rate[:, 0])
 
     @torch.no_grad()
     def log_weights(
-        self, x: UInt8[Tensor, "n channels height width"], k: int, *, generator: torch.Generator | None = None
+        self,
+        x: UInt8[Tensor, "n channels height width"],
+        k: int,
+        *,
+        generator: torch.Generator | None = None,
     ) -> Float[Tensor, "n k"]:
         """log p(x, z) - log q(z | x) for k codes of each image."""
         pixels = self.observed(x.to(self.device))
-        distortion, rate = self.terms(pixels, self.drawn((len(x), k, self.config.latent), generator), expected=False)
+        distortion, rate = self.terms(
+            pixels, self.drawn((len(x), k, self.config.latent), generator), expected=False
+        )
         return -(distortion + rate.sum(2))
 
     def log_prob(self, x: UInt8[Tensor, "n channels height width"]) -> LogProb:
         """The bound by one code an image, always the same one."""
-        return LogProb(self.bound(x, generator=torch.Generator().manual_seed(0)).nats, exact=False)
+        return LogProb(self.elbo(x, generator=torch.Generator().manual_seed(0)).nats, exact=False)
 
     @torch.no_grad()
-    def posterior(self, x: UInt8[Tensor, "n channels height width"]) -> tuple[Float[Tensor, "n latent"], Float[Tensor, "n latent"]]:
-        """Means and logarithms of the standard deviations of q(z | x), in the precision of the weights."""
-        h = self.encoder(self.scaled(self.observed(x.to(self.device))).to(next(self.parameters()).dtype))
+    def posterior(
+        self, x: UInt8[Tensor, "n channels height width"]
+    ) -> tuple[Float[Tensor, "n latent"], Float[Tensor, "n latent"]]:
+        """Means and logarithms of the standard deviations of q(z | x), in the precision of the
+        weights."""
+        h = self.encoder(
+            self.scaled(self.observed(x.to(self.device))).to(next(self.parameters()).dtype)
+        )
         return wide(self.mean(h)), wide(self.log_std(h))
 
     @torch.no_grad()
-    def pixels(self, z: Float[Tensor, "n latent"]) -> Float[Tensor, "n channels height width levels"]:
+    def pixels(
+        self, z: Float[Tensor, "n latent"]
+    ) -> Float[Tensor, "n channels height width levels"]:
         """Log-probabilities of every level of each number given codes."""
         out = wide(self.decoder(z.to(self.device)))
         if self.log_scale is None:
-            return bernoulli(torch.tensor([0.0, 1.0], dtype=out.dtype, device=out.device), out[..., None])
-        return logistic_laws(centred(out), self.log_scale, self.config.open_edges)
+            return bernoulli(
+                torch.tensor([0.0, 1.0], dtype=out.dtype, device=out.device), out[..., None]
+            )
+        return logistic_laws(centered(out), self.log_scale, self.config.open_edges)
 
     def drawn(self, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
         """Standard normal numbers on the model's device."""
         device = generator.device if generator is not None else self.device
         return torch.randn(shape, generator=generator, device=device).to(self.device)
 
-    def prior(self, n: int, *, generator: torch.Generator | None = None) -> Float[Tensor, "n latent"]:
+    def prior(
+        self, n: int, *, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "n latent"]:
         """n codes from N(0, I)."""
         return self.drawn((n, self.config.latent), generator)
 
     @torch.no_grad()
     def decode(self, z: Float[Tensor, "n latent"]) -> UInt8[Tensor, "n channels height width"]:
-        """Mean images for these codes; of binary ones the probability that a pixel is 1, as its brightness."""
+        """Mean images for these codes; of binary ones the probability that a pixel is 1, as its
+        brightness."""
         images = []
         for part in z.split(500):
             out = wide(self.decoder(part.to(self.device)))
-            mean = torch.sigmoid(out) * 255 if self.binary else centred(out) * 256 - 0.5
+            mean = torch.sigmoid(out) * 255 if self.binary else centered(out) * 256 - 0.5
             images.append(mean.round().clamp(0, 255).byte().contiguous())
-        return torch.cat(images) if images else torch.empty(0, *self.spec.shape, dtype=torch.uint8, device=self.device)
+        return (
+            torch.cat(images)
+            if images
+            else torch.empty(0, *self.spec.shape, dtype=torch.uint8, device=self.device)
+        )
 
-    def sample(self, n: int, *, generator: torch.Generator | None = None) -> UInt8[Tensor, "n channels height width"]:
+    def sample(
+        self, n: int, *, generator: torch.Generator | None = None
+    ) -> UInt8[Tensor, "n channels height width"]:
         """Mean images of n codes from the prior, as the field shows them."""
         return self.decode(self.prior(n, generator=generator))
 
     @torch.no_grad()
     def encode(self, x: UInt8[Tensor, "n channels height width"]) -> Float[Tensor, "n latent"]:
-        """The code at the centre of each image's posterior; grey images may be given as they are."""
+        """The code at the center of each image's posterior; gray images may be given as they
+        are."""
         codes = []
         for part in x.split(500):
             pixels = part.to(self.device).float()
             h = self.encoder(self.scaled(pixels / 255 if self.binary else pixels))
-            centre = torch.zeros(len(part), 1, self.config.latent, device=self.device)
-            codes.append(self.infer(h, centre, expected=False)[0][:, 0])
+            center = torch.zeros(len(part), 1, self.config.latent, device=self.device)
+            codes.append(self.infer(h, center, expected=False)[0][:, 0])
         return torch.cat(codes) if codes else torch.empty(0, self.config.latent, device=self.device)
 
 
-def centred(out: Tensor) -> Tensor:
-    """The decoder's outputs as means between the first and the last pixel's centre, on the scale of 0 to 1."""
+def centered(out: Tensor) -> Tensor:
+    """The decoder's outputs as means between the first and the last pixel's center, on the scale of
+    0 to 1."""
     return (out + 0.5).clamp(1 / 512, 1 - 1 / 512)
 
 
 def check(c: VAEConfig, spec: Spec) -> bool:
     """Refuses settings that cannot work; returns whether pixels are binary."""
     if len(spec.shape) != 3 or (c.network != "dense" and spec.shape[1] != spec.shape[2]):
-        raise UsageError(f"A VAE is for square images, and '{spec.name}' has examples of shape {spec.shape}: add --size 32.")
+        raise UsageError(
+            (
+                f"A VAE is for square images, and '{spec.name}' has examples of shape "
+                f"{spec.shape}: add --size 32."
+            )
+        )
     if c.network != "dense" and (not c.maps or 2 ** len(c.maps) > spec.shape[1]):
-        raise UsageError(f"--model.maps {c.maps} halve images of {spec.shape[1]} pixels {len(c.maps)} times: give fewer, at least one.")
+        raise UsageError(
+            (
+                f"--model.maps {c.maps} halve images of {spec.shape[1]} pixels {len(c.maps)} "
+                "times: give fewer, at least one."
+            )
+        )
     if c.importance > 1 and c.free_bits:
-        raise UsageError("Free bits are for the bound by one code: leave out --model.free-bits or --model.importance.")
+        raise UsageError(
+            (
+                "Free bits are for the bound by one code: leave out --model.free-bits or "
+                "--model.importance."
+            )
+        )
     return c.likelihood == "bernoulli" or (c.likelihood == "auto" and spec.shape[0] == 1)

@@ -1,10 +1,11 @@
 r"""Figures of several runs over time: median and quartiles over seeds, as numbers and as a picture.
 
-Runs that differ in nothing but their seed are one group; a setting that some of them lack tells none apart. A run's figure is known at
-its reports only, which need not fall on the same times in every run; it is read on one grid of times as its mean over the reports within
-one grid step, and as the last one before where there is none. Before a run's first report its figure is not known (NaN): medians are
-those of the runs that have reported by then, and a line starts where the first of them has. A group is followed as far as its shortest
-run goes.
+Runs that differ in nothing but their seed are one group; a setting that some of them lack tells
+none apart. A run's figure is known at its reports only, which need not fall on the same times in
+every run; it is read on one grid of times as its mean over the reports within one grid step, and as
+the last one before where there is none. Before a run's first report its figure is not known (NaN):
+medians are those of the runs that have reported by then, and a line starts where the first of them
+has. A group is followed as far as its shortest run goes.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ class Curve:
         return float(self.at[where[0]]) if len(where) else None
 
     def as_dict(self, points: int = 25) -> dict[str, Any]:
-        """Final figures of every run, and the quartiles at some of the times; None where nothing was reported yet."""
+        """Final figures of every run, and the quartiles at some of the times; None where nothing
+        was reported yet."""
         quartiles, reported = self.quartiles(), self.reported()
         some = np.unique(np.linspace(0, len(self.at) - 1, points).round().astype(int))
         rows = [
@@ -92,13 +94,19 @@ def flat(about: Mapping[str, Any], before: str = "") -> dict[str, Any]:
     """Nested settings as one level, `vime.bonus` for what lies in `vime`."""
     found: dict[str, Any] = {}
     for key, value in about.items():
-        found |= flat(value, f"{before}{key}.") if isinstance(value, Mapping) else {f"{before}{key}": value}
+        found |= (
+            flat(value, f"{before}{key}.")
+            if isinstance(value, Mapping)
+            else {f"{before}{key}": value}
+        )
     return found
 
 
 def clock(lines: Sequence[Mapping[str, float]], run: Run) -> str:
     """What a run counts its time in."""
-    found = next((name for name in CLOCKS if lines and name in lines[-1] and name != "steps"), "steps")
+    found = next(
+        (name for name in CLOCKS if lines and name in lines[-1] and name != "steps"), "steps"
+    )
     if not lines or found not in lines[-1]:
         raise DataError(f"'{run.folder}' has no figures yet: let it train until its first report.")
     return found
@@ -128,17 +136,30 @@ def curves(runs: Sequence[Run], of: str, points: int = 50) -> tuple[str, list[Cu
         UsageError: A run lacks the figure, or the runs count differently.
     """
     apart = lambda key: not key.startswith(DERIVED) and key.rsplit(".", 1)[-1] not in IGNORED  # noqa: E731
-    settings = [{k: v for k, v in flat(run.read_json("config.json")).items() if apart(k)} for run in runs]
-    keys = [key for key in settings[0] if all(key in s for s in settings) and len({repr(s[key]) for s in settings}) > 1]
-    names = [", ".join(f"{key.rsplit('.', 1)[-1]} {shown(s[key])}" for key in keys) or "runs" for s in settings]
+    config = [
+        {k: v for k, v in flat(run.read_json("config.json")).items() if apart(k)} for run in runs
+    ]
+    keys = [
+        key
+        for key in config[0]
+        if all(key in s for s in config) and len({repr(s[key]) for s in config}) > 1
+    ]
+    names = [
+        ", ".join(f"{key.rsplit('.', 1)[-1]} {shown(s[key])}" for key in keys) or "runs"
+        for s in config
+    ]
     found = [read(run, of) for run in runs]
     if len(units := {unit for unit, _, _ in found}) > 1:
         raise UsageError(f"The runs count in {' and '.join(sorted(units))}: give runs of one kind.")
     groups = []
     for name in dict.fromkeys(names):
-        members = [(at, values) for (_, at, values), own in zip(found, names, strict=True) if own == name]
+        members = [
+            (at, values) for (_, at, values), own in zip(found, names, strict=True) if own == name
+        ]
         grid = np.linspace(0, min(at[-1] for at, _ in members), points + 1)[1:]
-        groups.append(Curve(name, grid, np.stack([resample(at, values, grid) for at, values in members])))
+        groups.append(
+            Curve(name, grid, np.stack([resample(at, values, grid) for at, values in members]))
+        )
     return units.pop(), groups
 
 
@@ -195,12 +216,17 @@ def wrapped(text: str, font: Any, width: float) -> list[str]:
     return lines
 
 
-def draw(found: Sequence[Curve], of: str, unit: str, width: int = 720, height: int = 400) -> Image.Image:
+def draw(
+    found: Sequence[Curve], of: str, unit: str, width: int = 720, height: int = 400
+) -> Image.Image:
     """Medians as lines and quartiles as bands."""
     scale, font = 2, ImageFont.load_default(24)
     w, left, right, bottom = width * scale, 140, 30, 110
     runs = [f"{n} runs" if (n := len(curve.values)) > 1 else "1 run" for curve in found]
-    keys = [wrapped(f"{curve.name}: {of}, {n}", font, w - left - 64 - right) for curve, n in zip(found, runs, strict=True)]
+    keys = [
+        wrapped(f"{curve.name}: {of}, {n}", font, w - left - 64 - right)
+        for curve, n in zip(found, runs, strict=True)
+    ]
     top = 40 + 34 * sum(map(len, keys))
     h = height * scale + 34 * (sum(map(len, keys)) - len(found))
     bands = [curve.quartiles() for curve in found]

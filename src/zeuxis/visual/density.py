@@ -1,17 +1,22 @@
-r"""The picture of a generator at work: the data's density in blue, the model's in green, and cyan where they agree.
+r"""The picture of a generator at work: the data's density in blue, the model's in green, and cyan
+where they agree.
 
-A unit Gaussian goes in, and training stretches it until its image covers the data (OpenAI, "Generative Models", 2016). Beside the plane
-stand the code space with a grid of coordinates, the same grid bent by the generator, and the divergence falling.
+A unit Gaussian goes in, and training stretches it until its image covers the data (OpenAI,
+"Generative Models", 2016). Beside the plane stand the code space with a grid of coordinates, the
+same grid bent by the generator, and the divergence falling.
 
-The data's density p is exact; the model's density q is a histogram of many samples. Both are sent through the same channel before they
-are compared: points outside the square go to its edge, a Gaussian of standard deviation h blurs, and with probability epsilon the point
-is replaced by one uniform on the square. No channel can raise a divergence (the data processing inequality), so what is printed,
+The data's density p is exact; the model's density q is a histogram of many samples. Both are sent
+through the same channel before they are compared: points outside the square go to its edge, a
+Gaussian of standard deviation h blurs, and with probability epsilon the point is replaced by one
+uniform on the square. No channel can raise a divergence (the data processing inequality), so what
+is printed,
 
 $$ \mathrm{KL}(p' \,\|\, q') = \sum_i p'_i \log \frac{p'_i}{q'_i}, \qquad
    \mathrm{JS} = \tfrac12 \mathrm{KL}(p' \,\|\, m) + \tfrac12 \mathrm{KL}(q' \,\|\, m), \quad m = \tfrac12 (p' + q') , $$
 
-are lower bounds of the divergences between the laws themselves, finite even where the model misses a mode, and zero if q = p but for the
-noise of n samples, about $A / (8 \pi n h^2)$ on an area A (0.011 nats at 100,000 samples of the checkerboard, less for other laws).
+are lower bounds of the divergences between the laws themselves, finite even where the model misses
+a mode, and zero if q = p but for the noise of n samples, about $A / (8 \pi n h^2)$ on an area A
+(0.011 nats at 100,000 samples of the checkerboard, less for other laws).
 """
 
 from __future__ import annotations
@@ -43,9 +48,9 @@ AMBER = (240, 180, 60)
 
 @dataclass(frozen=True)
 class Square:
-    """The part of the plane that is drawn: a centre, half a side, and cells along each side."""
+    """The part of the plane that is drawn: a center, half a side, and cells along each side."""
 
-    centre: tuple[float, float]
+    center: tuple[float, float]
     extent: float
     cells: int = SIDE
 
@@ -54,31 +59,35 @@ class Square:
         """A cell's side."""
         return 2 * self.extent / self.cells
 
-    def centres(self) -> Float[Tensor, "cells2 2"]:
+    def centers(self) -> Float[Tensor, "cells2 2"]:
         """The middle of each cell, row by row from the top as in an image."""
         along = (torch.arange(self.cells, dtype=torch.float64) + 0.5) * self.step - self.extent
-        y, x = torch.meshgrid(self.centre[1] - along, self.centre[0] + along, indexing="ij")
+        y, x = torch.meshgrid(self.center[1] - along, self.center[0] + along, indexing="ij")
         return torch.stack([x.flatten(), y.flatten()], 1)
 
     def pixels(self, x: Float[Tensor, "n 2"]) -> np.ndarray:
         """Points as (column, row) in cells, both growing from the top left corner."""
-        across = (x.detach().cpu().double().numpy() - np.array(self.centre)) * [1, -1]
+        across = (x.detach().cpu().double().numpy() - np.array(self.center)) * [1, -1]
         return (across + self.extent) / self.step
 
     def histogram(self, x: Float[Tensor, "n 2"]) -> np.ndarray:
-        """Share of the points in each cell, (cells, cells); a point outside counts for the nearest cell of the edge."""
-        at = np.clip(np.nan_to_num(np.floor(self.pixels(x)), nan=0.0), 0, self.cells - 1).astype(np.int64)
+        """Share of the points in each cell, (cells, cells); a point outside counts for the nearest
+        cell of the edge."""
+        at = np.clip(np.nan_to_num(np.floor(self.pixels(x)), nan=0.0), 0, self.cells - 1).astype(
+            np.int64
+        )
         counts = np.bincount(at[:, 1] * self.cells + at[:, 0], minlength=self.cells**2)
         return counts.reshape(self.cells, self.cells) / max(1, len(at))
 
     def exact(self, law: Density) -> np.ndarray:
         """The law's probability of each cell, (cells, cells)."""
-        mass = law.log_prob(self.centres()).exp().view(self.cells, self.cells).numpy()
+        mass = law.log_prob(self.centers()).exp().view(self.cells, self.cells).numpy()
         return mass / mass.sum()
 
 
 def smooth(mass: np.ndarray, std: float) -> np.ndarray:
-    """A Gaussian blur of `std` cells that keeps the total: what would leave the square is mirrored back."""
+    """A Gaussian blur of `std` cells that keeps the total: what would leave the square is mirrored
+    back."""
     reach = int(np.ceil(4 * std))
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / std) ** 2)
     kernel /= kernel.sum()
@@ -95,15 +104,19 @@ def channel(mass: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Divergences:
-    """How far a model is from the law, in nats: KL(data || model), KL(model || data) and Jensen-Shannon (at most log 2)."""
+    """How far a model is from the law, in nats: KL(data || model), KL(model || data) and
+    Jensen-Shannon (at most log 2)."""
 
     kl: float
     reverse_kl: float
     js: float
 
 
-def divergences(samples: Float[Tensor, "n 2"], law: Density, square: Square | None = None) -> Divergences:
-    """Lower bounds of the divergences between a law and the one that samples come from (formula above).
+def divergences(
+    samples: Float[Tensor, "n 2"], law: Density, square: Square | None = None
+) -> Divergences:
+    """Lower bounds of the divergences between a law and the one that samples come from (formula
+    above).
 
     Arguments:
         samples: Points of the model; the noise falls as one over their number.
@@ -134,7 +147,8 @@ class DensityPicture:
     """Draws a model of points beside the law of its data; remembers the divergence at each frame.
 
     Arguments:
-        data: Points in the plane. If their law is not known, its density is a histogram of the points.
+        data: Points in the plane. If their law is not known, its density is a histogram of the
+            points.
         total: Images (points) of the whole training.
         samples: Points drawn from the model for its density.
         seed: Fixes their codes, so that only the weights move from frame to frame.
@@ -150,7 +164,12 @@ class DensityPicture:
 
     def __init__(self, data: Dataset, total: int, samples: int = 100_000, seed: int = 0) -> None:
         if data.spec.shape != (2,):
-            raise UsageError(f"The density picture shows points in the plane; '{data.spec.name}' has shape {data.spec.shape}.")
+            raise UsageError(
+                (
+                    f"The density picture shows points in the plane; '{data.spec.name}' has "
+                    f"shape {data.spec.shape}."
+                )
+            )
         self.name, self.total, self.samples, self.seed = data.spec.name, total, samples, seed
         self.law = density_of(data)
         if self.law is not None:
@@ -176,48 +195,74 @@ class DensityPicture:
         x = model.sample(self.samples, generator=torch.Generator().manual_seed(self.seed))  # type: ignore[operator]
         q = self.square.histogram(x)
         found = compare(self.p, q)
-        self.curve = [*(point for point in self.curve if point[0] < images), (images, found.kl, found.js)]
+        self.curve = [
+            *(point for point in self.curve if point[0] < images),
+            (images, found.kl, found.js),
+        ]
         inside = q.copy()
-        inside[[0, -1]] = inside[:, [0, -1]] = 0  # points that lie outside are counted at the edge, and not drawn
+        inside[[0, -1]] = inside[:, [0, -1]] = (
+            0  # points that lie outside are counted at the edge, and not drawn
+        )
         plane = glow(self.p, inside)
         warped = isinstance(model, CanDecode) and model.prior(1).shape[1:] == (2,)
         if warped:
             lines = [self.square.pixels(model.decode(line)) for line in coordinates()]  # type: ignore[operator]
-            plane = Image.alpha_composite(plane.convert("RGBA"), web(lines, SIDE, 70)).convert("RGB")
+            plane = Image.alpha_composite(plane.convert("RGBA"), web(lines, SIDE, 70)).convert(
+                "RGB"
+            )
         frame = Image.new("RGB", (SIDE + PANEL, SIDE), NIGHT)
         frame.paste(plane, (0, 0))
         self.panel(frame, x, found, images, warped)
         return frame
 
-    def panel(self, frame: Image.Image, x: Tensor, found: Divergences, images: int, warped: bool) -> None:
+    def panel(
+        self, frame: Image.Image, x: Tensor, found: Divergences, images: int, warped: bool
+    ) -> None:
         """Legend, code space, figures, the falling curve and the clock."""
         draw, left, right = ImageDraw.Draw(frame), SIDE + 18, SIDE + PANEL - 18
 
-        def write(x: float, y: float, text: str, size: int, colour: tuple[int, int, int] = INK, anchor: str = "la") -> None:
-            draw.text((x, y), text, fill=colour, font=ImageFont.load_default(size), anchor=anchor)
+        def write(
+            x: float,
+            y: float,
+            text: str,
+            size: int,
+            color: tuple[int, int, int] = INK,
+            anchor: str = "la",
+        ) -> None:
+            draw.text((x, y), text, fill=color, font=ImageFont.load_default(size), anchor=anchor)
 
         write(left, 14, self.name, 20)
-        for i, (lights, what) in enumerate((((1.0, 0.0), "data"), ((0.0, 1.0), "model"), ((1.0, 1.0), "both"))):
-            spot = colours(*np.array(lights).reshape(2, 1, 1))[0, 0]
+        for i, (lights, what) in enumerate(
+            (((1.0, 0.0), "data"), ((0.0, 1.0), "model"), ((1.0, 1.0), "both"))
+        ):
+            spot = colors(*np.array(lights).reshape(2, 1, 1))[0, 0]
             draw.ellipse((left + 68 * i, 49, left + 68 * i + 9, 58), fill=tuple(spot.tolist()))
             write(left + 68 * i + 14, 46, what, 12, FAINT)
         y = 76
         if warped:
             side = 150
             space = Square((0.0, 0.0), 2.9, side)
-            gauss = (-0.5 * space.centres().square().sum(1)).exp().view(side, side).numpy()
-            code = Image.fromarray(colours(np.zeros_like(gauss), 0.85 * gauss**0.7)).convert("RGBA")
-            code = Image.alpha_composite(code, web([space.pixels(line) for line in coordinates()], side, 110))
+            gauss = (-0.5 * space.centers().square().sum(1)).exp().view(side, side).numpy()
+            code = Image.fromarray(colors(np.zeros_like(gauss), 0.85 * gauss**0.7)).convert("RGBA")
+            code = Image.alpha_composite(
+                code, web([space.pixels(line) for line in coordinates()], side, 110)
+            )
             frame.paste(code.convert("RGB"), (left + 27, y))
             write((left + right) / 2, y + side + 4, "codes: a unit Gaussian", 11, FAINT, "ma")
             y += side + 26
-        rows = [("KL(data || model)", f"{found.kl:.3f} nats", INK), ("Jensen-Shannon", f"{found.js:.3f} nats", AMBER)]
+        rows = [
+            ("KL(data || model)", f"{found.kl:.3f} nats", INK),
+            ("Jensen-Shannon", f"{found.js:.3f} nats", AMBER),
+        ]
         if isinstance(self.law, Mixture):
-            cover = mode_coverage(x[:20_000], self.law.centres, self.law.std)
-            rows += [("modes", f"{cover.hit} of {cover.modes}", INK), ("within 3 sd of one", f"{cover.good:.1%}", INK)]
-        for name, value, colour in rows:
+            cover = mode_coverage(x[:20_000], self.law.centers, self.law.std)
+            rows += [
+                ("modes", f"{cover.hit} of {cover.modes}", INK),
+                ("within 3 sd of one", f"{cover.good:.1%}", INK),
+            ]
+        for name, value, color in rows:
             write(left, y, name, 12, FAINT)
-            write(right, y, value, 13, colour, "ra")
+            write(right, y, value, 13, color, "ra")
             y += 19
         self.plot(frame, (left, y + 8, right, SIDE - 46))
         done = round((right - left) * min(1.0, images / max(1, self.total)))
@@ -226,35 +271,55 @@ class DensityPicture:
         write(left, SIDE - 26, f"{images:,} points seen", 12)
 
     def plot(self, frame: Image.Image, box: tuple[int, int, int, int]) -> None:
-        """KL (white) and JS (amber) so far over the whole training, on a logarithmic axis in nats."""
-        left, top, right, bottom = (4 * edge for edge in box)  # drawn four times as large and reduced, for smooth lines
+        """KL (white) and JS (amber) so far over the whole training, on a logarithmic axis in
+        nats."""
+        left, top, right, bottom = (
+            4 * edge for edge in box
+        )  # drawn four times as large and reduced, for smooth lines
         sheet = Image.new("RGB", (right - left, bottom - top), NIGHT)
         draw, width, height = ImageDraw.Draw(sheet), sheet.width - 1, sheet.height - 1
         high = 1.3 * max(1.0, *(kl for _, kl, _ in self.curve))
         low = min(0.1, *(js for _, _, js in self.curve)) / 1.3
 
         def at(images: int, value: float) -> tuple[float, float]:
-            return (images / max(1, self.total) * width, height * np.log(high / value) / np.log(high / low))
+            return (
+                images / max(1, self.total) * width,
+                height * np.log(high / value) / np.log(high / low),
+            )
 
         ticks = [t for t in (0.001, 0.01, 0.1, 1.0, 10.0) if low <= t <= high]
         for tick in ticks:
             draw.line([at(0, tick), at(self.total, tick)], fill=(34, 39, 54), width=4)
-        for column, colour in ((2, AMBER), (1, INK)):
+        for column, color in ((2, AMBER), (1, INK)):
             line = [at(point[0], max(low, point[column])) for point in self.curve]
             if len(line) > 1:
-                draw.line(line, fill=colour, width=7, joint="curve")
-            draw.ellipse((line[-1][0] - 12, line[-1][1] - 12, line[-1][0] + 12, line[-1][1] + 12), fill=colour)
-        frame.paste(sheet.resize((box[2] - box[0], box[3] - box[1]), Image.Resampling.LANCZOS), box[:2])
+                draw.line(line, fill=color, width=7, joint="curve")
+            draw.ellipse(
+                (line[-1][0] - 12, line[-1][1] - 12, line[-1][0] + 12, line[-1][1] + 12), fill=color
+            )
+        frame.paste(
+            sheet.resize((box[2] - box[0], box[3] - box[1]), Image.Resampling.LANCZOS), box[:2]
+        )
         for tick in ticks:
             height_of = box[1] + at(0, tick)[1] / 4
-            ImageDraw.Draw(frame).text((box[0], height_of), f"{tick:g}", fill=FAINT, font=ImageFont.load_default(10), anchor="lb")
+            ImageDraw.Draw(frame).text(
+                (box[0], height_of),
+                f"{tick:g}",
+                fill=FAINT,
+                font=ImageFont.load_default(10),
+                anchor="lb",
+            )
 
 
 def coordinates() -> list[Float[Tensor, "n 2"]]:
-    """Lines of constant first and of constant second coordinate in the code space, half a standard deviation apart."""
+    """Lines of constant first and of constant second coordinate in the code space, half a standard
+    deviation apart."""
     along, lines = torch.linspace(-2.5, 2.5, 401), []
     for value in torch.arange(-2.5, 2.51, 0.5):
-        lines += [torch.stack([along, torch.full_like(along, value)], 1), torch.stack([torch.full_like(along, value), along], 1)]
+        lines += [
+            torch.stack([along, torch.full_like(along, value)], 1),
+            torch.stack([torch.full_like(along, value), along], 1),
+        ]
     return lines
 
 
@@ -263,22 +328,34 @@ def web(lines: list[np.ndarray], side: int, alpha: int) -> Image.Image:
     mask = Image.new("L", (3 * side, 3 * side))
     draw = ImageDraw.Draw(mask)
     for line in lines:
-        draw.line([tuple(point) for point in np.clip(3 * line, -3 * side, 6 * side).tolist()], fill=255, width=3, joint="curve")
+        draw.line(
+            [tuple(point) for point in np.clip(3 * line, -3 * side, 6 * side).tolist()],
+            fill=255,
+            width=3,
+            joint="curve",
+        )
     layer = Image.new("RGBA", (side, side), (255, 255, 255, 0))
-    layer.putalpha(mask.resize((side, side), Image.Resampling.LANCZOS).point(lambda value: value * alpha // 255))
+    layer.putalpha(
+        mask.resize((side, side), Image.Resampling.LANCZOS).point(
+            lambda value: value * alpha // 255
+        )
+    )
     return layer
 
 
 def glow(p: np.ndarray, q: np.ndarray) -> Image.Image:
-    """Cell probabilities as light, blue and green: logarithmic, so that narrow peaks and a wide fog can be seen together."""
+    """Cell probabilities as light, blue and green: logarithmic, so that narrow peaks and a wide fog
+    can be seen together."""
     p, q = (smooth(mass, 1.5 * BLUR) for mass in (p, q))
     dark, bright = 0.3 / p.size, max(p.max(), 3 / p.size)
-    light = [np.clip(np.log1p(mass / dark) / np.log1p(bright / dark), 0, 1) ** 1.2 for mass in (p, q)]
-    return Image.fromarray(colours(*light))
+    light = [
+        np.clip(np.log1p(mass / dark) / np.log1p(bright / dark), 0, 1) ** 1.2 for mass in (p, q)
+    ]
+    return Image.fromarray(colors(*light))
 
 
-def colours(data: np.ndarray, model: np.ndarray) -> np.ndarray:
+def colors(data: np.ndarray, model: np.ndarray) -> np.ndarray:
     """Two lights in [0, 1] over the night, screened, as uint8 RGB."""
-    night, blue, green = (np.array(colour) / 255 for colour in (NIGHT, BLUE, GREEN))
+    night, blue, green = (np.array(color) / 255 for color in (NIGHT, BLUE, GREEN))
     dark = (1 - night) * (1 - data[..., None] * blue) * (1 - model[..., None] * green)
     return np.round(255 * (1 - dark)).astype(np.uint8)

@@ -1,6 +1,8 @@
-"""Films of learning: the same codes drawn again and again while the weights change, with the clock shown.
+"""Films of learning: the same codes drawn again and again while the weights change, with the clock
+shown.
 
-GANs are filmed in linear time and likelihood models in logarithmic time, since those learn most in their first steps.
+GANs are filmed in linear time and likelihood models in logarithmic time, since those learn most in
+their first steps.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ LARGEST_FILM = 1 << 29  # pixels of all frames together
 
 @runtime_checkable
 class Picture(Protocol):
-    """Draws a model at a time; what it remembers between frames goes through `state` and `restore`."""
+    """Draws a model at a time; what it remembers between frames goes through `state` and
+    `restore`."""
 
     def __call__(self, model: Model, images: int) -> Image.Image: ...
 
@@ -67,7 +70,8 @@ class SamplePicture:
 
 
 def picture_of(model: Model, data: Dataset, total: int) -> Picture | None:
-    """What a film of this model shows: images, points in the plane, or None for a model that makes neither."""
+    """What a film of this model shows: images, points in the plane, or None for a model that makes
+    neither."""
     if not isinstance(model, CanSample):
         return None
     if data.spec.shape == (2,):
@@ -88,11 +92,21 @@ def film_times(frames: int, first: int, total: int, clock: Literal["linear", "lo
         return [total]
     if clock == "linear":
         return sorted({round(i * total / (frames - 1)) for i in range(frames)})
-    return sorted({0, total, *(round(first * (total / first) ** (i / max(1, frames - 2))) for i in range(frames - 1))})
+    return sorted(
+        {
+            0,
+            total,
+            *(
+                round(first * (total / first) ** (i / max(1, frames - 2)))
+                for i in range(frames - 1)
+            ),
+        }
+    )
 
 
 def write_film(frames: list[Path], path: Path, seconds: float = 8.0, hold: float = 2.0) -> Path:
-    """Joins frames into an animated WebP, GIF or MP4, chosen by the path's suffix; the last frame is held.
+    """Joins frames into an animated WebP, GIF or MP4, chosen by the path's suffix; the last frame
+    is held.
 
     Arguments:
         frames: PNG files of one size, in order.
@@ -101,12 +115,18 @@ def write_film(frames: list[Path], path: Path, seconds: float = 8.0, hold: float
         hold: Seconds that the last frame stays.
     """
     if not frames:
-        raise UsageError(f"There are no frames to make '{path.name}' from: train with --training.film above 0.")
+        raise UsageError(
+            f"There are no frames to make '{path.name}' from: train with --training.film above 0."
+        )
     kind = path.suffix.lower().lstrip(".")
     if kind not in ("webp", "gif", "mp4"):
-        raise UsageError(f"A film is written as .webp, .gif or .mp4, not as '{path.name}': choose one of these.")
+        raise UsageError(
+            f"A film is written as .webp, .gif or .mp4, not as '{path.name}': choose one of these."
+        )
     reel = Reel(frames)
-    each = max(20, round(1000 * seconds / len(reel.paths)))  # milliseconds; viewers slow down below 20
+    each = max(
+        20, round(1000 * seconds / len(reel.paths))
+    )  # milliseconds; viewers slow down below 20
     durations = [each] * (len(reel.paths) - 1) + [each + round(1000 * hold)]
     extra: dict[str, Any] = {"quality": 80, "method": 2} if kind == "webp" else {"optimize": True}
 
@@ -120,7 +140,10 @@ def write_film(frames: list[Path], path: Path, seconds: float = 8.0, hold: float
         return files.write(path, encode)
     except files.WriteError as error:
         kept = frames[0].parent
-        sentence = f"The film '{path}' could not be written ({error.reason}): its frames are kept in '{kept}'."
+        sentence = (
+            f"The film '{path}' could not be written ({error.reason}): its frames "
+            f"are kept in '{kept}'."
+        )
         raise ZeuxisError(sentence) from error
 
 
@@ -128,7 +151,8 @@ class Reel(Image.Image):
     """Frames as one picture of many, of which one at a time is in memory.
 
     Arguments:
-        paths: PNG files of one size. Of more than a film can hold, evenly spaced ones are taken, the last among them.
+        paths: PNG files of one size. Of more than a film can hold, evenly spaced ones are taken,
+            the last among them.
 
     Raises:
         DataError: A frame is no PNG, is damaged, or is of another size than the first.
@@ -139,7 +163,12 @@ class Reel(Image.Image):
         with self.opened(paths[-1]) as last:
             self._mode, self._size = "RGB", last.size
         if self.width * self.height > LARGEST_FRAME:
-            raise DataError(f"'{paths[-1]}' has {self.width:,} x {self.height:,} pixels, too many for a film: remove the frame.")
+            raise DataError(
+                (
+                    f"'{paths[-1]}' has {self.width:,} x {self.height:,} pixels, too many "
+                    "for a film: remove the frame."
+                )
+            )
         most = max(2, LARGEST_FILM // (self.width * self.height))
         if len(paths) > most:
             paths = [paths[round(i * (len(paths) - 1) / (most - 1))] for i in range(most)]
@@ -153,7 +182,9 @@ class Reel(Image.Image):
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 return Image.open(files.require_regular(path), formats=["PNG"])
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise DataError(f"'{path}' is no PNG that can be read: remove the frame, or restore it from a copy.") from error
+            raise DataError(
+                f"'{path}' is no PNG that can be read: remove the frame, or restore it from a copy."
+            ) from error
 
     def seek(self, frame: int) -> None:
         """Loads one frame in the place of the one before."""
@@ -164,18 +195,26 @@ class Reel(Image.Image):
         path = self.paths[frame]
         with self.opened(path) as one:
             if one.size != self.size:
-                raise DataError(f"'{path}' has {one.size} pixels, expected {self.size} as the last frame has: remove it.")
+                raise DataError(
+                    (
+                        f"'{path}' has {one.size} pixels, expected {self.size} as the last "
+                        "frame has: remove it."
+                    )
+                )
             try:
                 self.im, self.at = one.convert("RGB").im, frame
             except (OSError, ValueError, SyntaxError) as error:
-                raise DataError(f"'{path}' is damaged: remove the frame, or restore it from a copy.") from error
+                raise DataError(
+                    f"'{path}' is damaged: remove the frame, or restore it from a copy."
+                ) from error
 
     def tell(self) -> int:
         return self.at
 
 
 def film_of(pictures: Iterable[Image.Image], path: Path, seconds: float = 0.0) -> Path:
-    """Writes pictures of one size as a film that comes round; 0 seconds means 25 pictures a second."""
+    """Writes pictures of one size as a film that comes round; 0 seconds means 25 pictures a
+    second."""
     with tempfile.TemporaryDirectory() as folder:
         paths = [save(picture, Path(folder) / f"{i:06}.png") for i, picture in enumerate(pictures)]
         return write_film(paths, path, seconds or len(paths) / 25, hold=0)
@@ -187,24 +226,65 @@ def mp4(reel: Reel, path: Path, each: int, hold: float) -> None:
     if encoder is None:
         raise MissingEncoder()
     size = f"{reel.width}x{reel.height}"
-    command = [encoder, "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", str(1000 / each)]
+    command = [
+        encoder,
+        "-y",
+        "-loglevel",
+        "error",
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "rgb24",
+        "-s",
+        size,
+        "-r",
+        str(1000 / each),
+    ]
     even = "pad=ceil(iw/2)*2:ceil(ih/2)*2"  # H.264 has no odd sides
-    command += ["-i", "-", "-vf", even, "-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "18", f"file:{path.absolute()}"]
+    command += [
+        "-i",
+        "-",
+        "-vf",
+        even,
+        "-c:v",
+        "libx264",
+        "-pix_fmt",
+        "yuv420p",
+        "-crf",
+        "18",
+        f"file:{path.absolute()}",
+    ]
     with tempfile.TemporaryFile() as said:
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=said, stderr=said) as process:
             assert process.stdin is not None
-            with contextlib.suppress(BrokenPipeError), process.stdin:  # an encoder that has ended says why
-                for frame in [*range(reel.n_frames), *[reel.n_frames - 1] * round(1000 * hold / each)]:
+            with (
+                contextlib.suppress(BrokenPipeError),
+                process.stdin,
+            ):  # an encoder that has ended says why
+                for frame in [
+                    *range(reel.n_frames),
+                    *[reel.n_frames - 1] * round(1000 * hold / each),
+                ]:
                     reel.seek(frame)
                     process.stdin.write(reel.tobytes())
         if process.returncode:
             said.seek(0)
             reason = said.read().decode(errors="replace").strip().splitlines()[-1:]
-            raise ZeuxisError(f"ffmpeg could not encode the film ({' '.join(reason)}): write a .webp or .gif instead.")
+            raise ZeuxisError(
+                (
+                    f"ffmpeg could not encode the film ({' '.join(reason)}): write a .webp "
+                    "or .gif instead."
+                )
+            )
 
 
 class MissingEncoder(ZeuxisError):
     """There is no ffmpeg."""
 
     def __init__(self) -> None:
-        super().__init__("An .mp4 needs the program ffmpeg, which is not on the path: install it or write a .webp or .gif.")
+        super().__init__(
+            (
+                "An .mp4 needs the program ffmpeg, which is not on the path: install it or "
+                "write a .webp or .gif."
+            )
+        )

@@ -1,7 +1,9 @@
-"""Features of real images, kept on disk: they are the same in every evaluation, and a large network takes minutes for them.
+"""Features of real images, kept on disk: they are the same in every evaluation, and a large network
+takes minutes for them.
 
-A file is named by the hash of network and pixels, so that it can never serve other images or other weights. It is written under
-another name and renamed when whole; one that cannot be read is made again. The folder can be deleted at any time.
+A file is named by the hash of network and pixels, so that it can never serve other images or other
+weights. It is written under another name and renamed when whole; one that cannot be read is made
+again. The folder can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -24,9 +26,13 @@ WORTH_KEEPING = 1_000  # images; features of fewer are quickly made again
 
 
 def cached_features(
-    network: FeatureNetwork, x: UInt8[Tensor, "n channels height width"], what: str = "features", cache: Path | None = None
+    network: FeatureNetwork,
+    x: UInt8[Tensor, "n channels height width"],
+    what: str = "features",
+    cache: Path | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Features (n, d) and logits (n, classes) as `network.features` gives them, from the cache if they were made before.
+    """Features (n, d) and logits (n, classes) as `network.features` gives them, from the cache if
+    they were made before.
 
     Arguments:
         network: The feature network.
@@ -46,9 +52,18 @@ def cached_features(
     features, logits = network.features(x, what)
     about = {"network": network.name, "hash": network.hash}
     try:
-        files.write(path, lambda partial: save_file({"features": features, "logits": logits}, partial, about))
+        files.write(
+            path,
+            lambda partial: save_file({"features": features, "logits": logits}, partial, about),
+        )
     except files.WriteError as error:
-        print(f"Features could not be kept in '{path.parent}' ({error.reason}) and will be made again next time.", file=sys.stderr)
+        print(
+            (
+                f"Features could not be kept in '{path.parent}' ({error.reason}) and will be "
+                "made again next time."
+            ),
+            file=sys.stderr,
+        )
     return features, logits
 
 
@@ -62,7 +77,9 @@ def key(network: FeatureNetwork, x: UInt8[Tensor, "n channels height width"]) ->
         >>> key(network, a) == key(network, a.clone()), key(network, a) == key(network, b)
         (True, False)
     """
-    digest = hashlib.sha256(f"{network.name.partition('=')[0]} {network.hash} {tuple(x.shape)} ".encode())
+    digest = hashlib.sha256(
+        f"{network.name.partition('=')[0]} {network.hash} {tuple(x.shape)} ".encode()
+    )
     for part in x.split(1_000):
         digest.update(part.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:24]

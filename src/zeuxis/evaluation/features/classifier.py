@@ -1,11 +1,13 @@
-"""A small classifier for each data set, trained here, whose last features serve to score samples of that data.
+"""A small classifier for each data set, trained here, whose last features serve to score samples of
+that data.
 
-The network of the Inception score was trained on photographs and knows little of digits; one trained on the data set's own labels
-sees what matters there, needs no download, and is small enough to ship. Its scores carry its name and hash, and compare only with
-scores of the same network.
+The network of the Inception score was trained on photographs and knows little of digits; one
+trained on the data set's own labels sees what matters there, needs no download, and is small enough
+to ship. Its scores carry its name and hash, and compare only with scores of the same network.
 
-Grey images of up to 32 pixels get a plain convolutional network, colour images a residual one of three stages (He et al. 2016, the
-CIFAR form). Both see slightly moved images in training: digits shifted, turned and scaled, objects shifted and mirrored.
+Gray images of up to 32 pixels get a plain convolutional network, color images a residual one of
+three stages (He et al. 2016, the CIFAR form). Both see slightly moved images in training: digits
+shifted, turned and scaled, objects shifted and mirrored.
 """
 
 from __future__ import annotations
@@ -23,12 +25,12 @@ from torch import Tensor, nn
 from ...data.dataset import Spec
 from ...errors import UsageError
 from ...model import Batch, Model, Player
-from ...nn.norm import BatchNorm, settle_statistics
-from ...ranges import Depth, Part, Range, Rate, Settings, Size, Weight
+from ...nn.norm import BatchNorm, estimate_batch_statistics
+from ...ranges import BaseConfig, Depth, Part, Range, Rate, Size, Weight
 
 
 @dataclass(frozen=True)
-class ClassifierConfig(Settings):
+class ClassifierConfig(BaseConfig):
     """Settings of a classifier."""
 
     width: Size = 32
@@ -36,13 +38,13 @@ class ClassifierConfig(Settings):
     features: Size = 128
     """Length of the feature vector."""
     depth: Depth = 2
-    """Residual blocks a stage, for colour images."""
+    """Residual blocks a stage, for color images."""
     shift: Annotated[float, Range(0, 1000)] = 2.0
     """Largest shift in training (pixels)."""
     turn: Annotated[float, Range(0, 180)] = 12.0
-    """Largest rotation in training (degrees), for grey images."""
+    """Largest rotation in training (degrees), for gray images."""
     scale: Part = 0.12
-    """Largest change of size in training (fraction), for grey images."""
+    """Largest change of size in training (fraction), for gray images."""
     smoothing: Part = 0.05
     """Probability that targets spread over all classes."""
     lr: Rate = 3e-3
@@ -73,7 +75,11 @@ def plain(channels: int, width: int) -> nn.Sequential:
     before = channels
     for out in (width, 2 * width, 4 * width):
         for i in (0, 1):
-            layers += [nn.Conv2d(before, out, 3, 1, 1, bias=False), BatchNorm(out, eps=1e-5), nn.ReLU()]
+            layers += [
+                nn.Conv2d(before, out, 3, 1, 1, bias=False),
+                BatchNorm(out, eps=1e-5),
+                nn.ReLU(),
+            ]
             before = out
             if i:
                 layers.append(nn.MaxPool2d(2))
@@ -82,7 +88,11 @@ def plain(channels: int, width: int) -> nn.Sequential:
 
 def residual(channels: int, width: int, depth: int) -> nn.Sequential:
     """A first convolution and three stages of blocks."""
-    layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, 1, 1, bias=False), BatchNorm(width, eps=1e-5), nn.ReLU()]
+    layers: list[nn.Module] = [
+        nn.Conv2d(channels, width, 3, 1, 1, bias=False),
+        BatchNorm(width, eps=1e-5),
+        nn.ReLU(),
+    ]
     before = width
     for stage, out in enumerate((width, 2 * width, 4 * width)):
         for i in range(depth):
@@ -104,22 +114,37 @@ class Classifier(Model):
 
     name: ClassVar[str] = "classifier"
     Config: ClassVar[type] = ClassifierConfig
-    paper: ClassVar[str] = "He et al.: Deep Residual Learning for Image Recognition, 2016 (the network for colour images)"
+    paper: ClassVar[str] = (
+        "He et al.: Deep Residual Learning for Image Recognition, 2016 (the network for "
+        "color images)"
+    )
     channels_last: ClassVar[bool] = True
 
     def __init__(self, config: ClassifierConfig, spec: Spec) -> None:
         super().__init__(config, spec)
         if len(spec.shape) != 3 or spec.classes < 2:
-            raise UsageError(f"A classifier needs images with labels of 2 or more classes; '{spec.name}' has {spec.classes}.")
+            raise UsageError(
+                (
+                    "A classifier needs images with labels of 2 or more classes; "
+                    f"'{spec.name}' has {spec.classes}."
+                )
+            )
         channels = spec.shape[0]
-        self.grey = channels == 1
-        if self.grey and min(spec.shape[1:]) < 8:
+        self.gray = channels == 1
+        if self.gray and min(spec.shape[1:]) < 8:
             shape = " x ".join(map(str, spec.shape[1:]))
             raise UsageError(
-                f"A classifier of grey images halves their side three times, and '{spec.name}' has {shape} pixels: give --size 8 or more."
+                (
+                    "A classifier of gray images halves their side three times, and "
+                    f"'{spec.name}' has {shape} pixels: give --size 8 or more."
+                )
             )
-        self.body = plain(channels, config.width) if self.grey else residual(channels, config.width, config.depth)
-        self.project = nn.Linear(4 * config.width * (9 if self.grey else 1), config.features)
+        self.body = (
+            plain(channels, config.width)
+            if self.gray
+            else residual(channels, config.width, config.depth)
+        )
+        self.project = nn.Linear(4 * config.width * (9 if self.gray else 1), config.features)
         self.head = nn.Linear(config.features, spec.classes)
 
     def players(self) -> dict[str, Player]:
@@ -127,45 +152,59 @@ class Classifier(Model):
 
     def play(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
         if batch.y is None or bool((batch.y < 0).any()):
-            raise UsageError("A classifier needs a label for every image: give a fully labelled data set.")
+            raise UsageError(
+                "A classifier needs a label for every image: give a fully labeled data set."
+            )
         logits = self.forward(self.moved(batch))[1]
         batch.logs["accuracy"] = 100 * (logits.detach().argmax(1) == batch.y).float().mean()
-        yield "classifier", F.cross_entropy(logits.float(), batch.y, label_smoothing=self.config.smoothing)
+        yield (
+            "classifier",
+            F.cross_entropy(logits.float(), batch.y, label_smoothing=self.config.smoothing),
+        )
 
     def moved(self, batch: Batch) -> Tensor:
-        """Images in [-1, 1], each moved at random: shifted; grey ones turned and scaled, colour ones perhaps mirrored."""
+        """Images in [-1, 1], each moved at random: shifted; gray ones turned and scaled, color ones
+        perhaps mirrored."""
         c, x = self.config, batch.x.float() / 127.5 - 1
         u = batch.noise.uniform(4, low=-1, high=1)  # two shifts, angle or mirror, scale
         shift = u[:, :2] * 2 * c.shift / torch.tensor([x.shape[3], x.shape[2]], device=x.device)
-        if self.grey:
+        if self.gray:
             angle, size = u[:, 2] * math.radians(c.turn), 1 + u[:, 3] * c.scale
-            row = torch.stack([angle.cos() * size, -angle.sin() * size], 1), torch.stack([angle.sin() * size, angle.cos() * size], 1)
+            row = (
+                torch.stack([angle.cos() * size, -angle.sin() * size], 1),
+                torch.stack([angle.sin() * size, angle.cos() * size], 1),
+            )
             matrix = torch.stack(row, 1)
         else:
             mirror = torch.where(u[:, 2] < 0, -1.0, 1.0)
             matrix = torch.diag_embed(torch.stack([mirror, torch.ones_like(mirror)], 1))
-        grid = F.affine_grid(torch.cat([matrix, shift[:, :, None]], 2), list(x.shape), align_corners=False)
+        grid = F.affine_grid(
+            torch.cat([matrix, shift[:, :, None]], 2), list(x.shape), align_corners=False
+        )
         moved = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
         return moved.contiguous(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Scaled images to features (n, features) and logits (n, classes)."""
         h = self.body(x)
-        h = F.adaptive_avg_pool2d(h, 3 if self.grey else 1).flatten(1)
+        h = F.adaptive_avg_pool2d(h, 3 if self.gray else 1).flatten(1)
         features = F.relu(self.project(h))
         return features, self.head(features)
 
     @torch.no_grad()
-    def features_and_logits(self, x: UInt8[Tensor, "n channels height width"]) -> tuple[Tensor, Tensor]:
-        """What a feature network gives: features (n, features) and logits (n, classes) of raw images."""
+    def features_and_logits(
+        self, x: UInt8[Tensor, "n channels height width"]
+    ) -> tuple[Tensor, Tensor]:
+        """What a feature network gives: features (n, features) and logits (n, classes) of raw
+        images."""
         x = x.to(self.device).float() / 127.5 - 1
         return self.forward(x.contiguous(memory_format=torch.channels_last))
 
     @torch.no_grad()
-    def settle(self, x: Tensor | None = None) -> None:
+    def update_statistics(self, x: Tensor | None = None) -> None:
         """Sets the statistics used after training, over images x."""
         if x is not None and len(x):
-            with settle_statistics(self):
+            with estimate_batch_statistics(self):
                 for part in x.split(250):
                     self.features_and_logits(part)
 

@@ -1,4 +1,5 @@
-"""Feature networks: what turns images into the vectors that scores are computed on, each with a name and a hash of its weights."""
+"""Feature networks: what turns images into the vectors that scores are computed on, each with a
+name and a hash of its weights."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ class FeatureNetwork:
         name: Its name, printed beside every score.
         hash: The first 12 digits of the SHA-256 of its weights.
         forward: uint8 images (n, C, H, W) to features (n, d) and logits (n, classes).
-        channels: Channels it wants; grey images are repeated to three.
+        channels: Channels it wants; gray images are repeated to three.
         batch: Images at a time.
     """
 
@@ -41,17 +42,29 @@ class FeatureNetwork:
     batch: int = 250
 
     @torch.no_grad()
-    def features(self, x: UInt8[Tensor, "n channels height width"], what: str = "features") -> tuple[Tensor, Tensor]:
+    def features(
+        self, x: UInt8[Tensor, "n channels height width"], what: str = "features"
+    ) -> tuple[Tensor, Tensor]:
         """Features (n, d) and logits (n, classes) of images, in float32 on the CPU."""
         if x.shape[1] != self.channels:
             if x.shape[1] != 1:
-                raise UsageError(f"The network '{self.name}' takes {self.channels}-channel images, got {x.shape[1]} channels.")
+                raise UsageError(
+                    (
+                        f"The network '{self.name}' takes {self.channels}-channel images, "
+                        f"got {x.shape[1]} channels."
+                    )
+                )
             x = x.expand(-1, self.channels, -1, -1)
         parts = x.split(self.batch)
         found = [self.forward(part) for part in track(parts, len(parts), what)]
         features, logits = (torch.cat([pair[i].float().cpu() for pair in found]) for i in (0, 1))
         if not (features.isfinite().all() and logits.isfinite().all()):
-            raise ZeuxisError(f"The network '{self.name}' gives numbers that are not finite for these images: take other weights.")
+            raise ZeuxisError(
+                (
+                    f"The network '{self.name}' gives numbers that are not finite for these "
+                    "images: take other weights."
+                )
+            )
         return features, logits
 
 
@@ -73,31 +86,40 @@ def feature_network(wish: str | None, data: str = "") -> FeatureNetwork:
     """The network of this name, or the one that belongs to a data set.
 
     Arguments:
-        wish: `inception-2015=FILE`, `efficientnet-lite0=FILE` (or the name alone with the file in ZEUXIS_EFFICIENTNET), or a classifier
-            that zeuxis trained: a shipped name as `mnist/classifier`, or a run folder. None for the data set's own.
+        wish: `inception-2015=FILE`, `efficientnet-lite0=FILE` (or the name alone with the file in
+            ZEUXIS_EFFICIENTNET), or a classifier that zeuxis trained: a shipped name as
+            `mnist/classifier`, or a run folder. None for the data set's own.
         data: The data set's name, to choose by.
 
     Raises:
-        UsageError: There is no such network, or none for these data; the sentence says how to get one.
+        UsageError: There is no such network, or none for these data; the sentence says how to get
+            one.
     """
     if wish is None:
         own = f"{data}/classifier"
         if own not in shipped():
             raise UsageError(
-                f"There is no feature network for '{data}': train one (zeuxis train classifier --data {data}) and give its run folder "
+                f"There is no feature network for '{data}': train one (zeuxis train "
+                f"classifier --data {data}) and give its run folder "
                 "with --network, or give --network efficientnet-lite0=FILE."
             )
         wish = own
     name, _, place = wish.partition("=")
     if name == "inception-2015":
-        return frozen(name, inception.load_inception(file_of(name, place)), inception.NORMALISED)
+        return frozen(name, inception.load_inception(file_of(name, place)), inception.NORMALIZED)
     if name == "efficientnet-lite0":
         return frozen(
-            name, efficientnet.load_efficientnet(file_of(name, place or os.environ.get("ZEUXIS_EFFICIENTNET", ""))), efficientnet.NORMALISED
+            name,
+            efficientnet.load_efficientnet(
+                file_of(name, place or os.environ.get("ZEUXIS_EFFICIENTNET", ""))
+            ),
+            efficientnet.NORMALIZED,
         )
     model = load(wish, device=fastest())
     if not hasattr(model, "features_and_logits"):
-        raise UsageError(f"'{wish}' is a {model.name} and no classifier: give a run of zeuxis train classifier.")
+        raise UsageError(
+            f"'{wish}' is a {model.name} and no classifier: give a run of zeuxis train classifier."
+        )
     digest = weights_hash(model)
     if model.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -105,23 +127,28 @@ def feature_network(wish: str | None, data: str = "") -> FeatureNetwork:
     return FeatureNetwork(wish, digest, forward, model.spec.shape[0])
 
 
-def frozen(name: str, module: nn.Module, normalised: Pairs) -> FeatureNetwork:
-    """A loaded network for RGB images as a feature network, made faster without changing what it computes."""
+def frozen(name: str, module: nn.Module, normalized: Pairs) -> FeatureNetwork:
+    """A loaded network for RGB images as a feature network, made faster without changing what it
+    computes."""
     digest = weights_hash(module)  # of the weights as they are in the file
     device = fastest()
-    folded(module.eval().requires_grad_(False), normalised).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    folded(module.eval().requires_grad_(False), normalized).to(
+        device, memory_format=torch.channels_last
+    )  # type: ignore[call-overload]
     return FeatureNetwork(name, digest, lambda x: module(x.to(device)), 3, 50)
 
 
-def folded(module: nn.Module, normalised: Pairs) -> nn.Module:
-    """Writes each normalisation into the convolution before it, in place: a third faster on a CPU, equal to rounding.
+def folded(module: nn.Module, normalized: Pairs) -> nn.Module:
+    """Writes each normalization into the convolution before it, in place: a third faster on a CPU,
+    equal to rounding.
 
     Arguments:
         module: A network in eval mode.
-        normalised: Names of attributes (convolution, its normalisation), looked for in every part of the network.
+        normalized: Names of attributes (convolution, its normalization), looked for in every part
+            of the network.
     """
     for part in list(module.modules()):
-        for conv, norm in normalised:
+        for conv, norm in normalized:
             if isinstance(getattr(part, norm, None), nn.BatchNorm2d) and hasattr(part, conv):
                 setattr(part, conv, fuse_conv_bn_eval(getattr(part, conv), getattr(part, norm)))
                 setattr(part, norm, nn.Identity())
@@ -136,5 +163,7 @@ def fastest() -> str:
 def file_of(name: str, place: str) -> Path:
     """The weight file that the user gave."""
     if not place:
-        raise UsageError(f"The network '{name}' needs its weight file: give it as --network {name}=FILE.")
+        raise UsageError(
+            f"The network '{name}' needs its weight file: give it as --network {name}=FILE."
+        )
     return Path(place)

@@ -1,8 +1,10 @@
-"""What learning needs to know of an environment, and the one place where its actions and a network's are translated.
+"""What learning needs to know of an environment, and the one place where its actions and a
+network's are translated.
 
-A network numbers discrete actions from 0 and gives boxes as rows of float32 without bounds. An environment may number its actions from
-`start`, and takes boxes of a shape, a type and bounds. `Task.to_env` and `Task.from_env` go from the one to the other; what a policy
-predicts, what a recording holds, and what the files of other libraries hold are actions of the environment.
+A network numbers discrete actions from 0 and gives boxes as rows of float32 without bounds. An
+environment may number its actions from `start`, and takes boxes of a shape, a type and bounds.
+`Task.to_env` and `Task.from_env` go from the one to the other; what a policy predicts, what a
+recording holds, and what the files of other libraries hold are actions of the environment.
 """
 
 from __future__ import annotations
@@ -50,7 +52,8 @@ class Task:
 
     @property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Least and greatest value of each number of an action, in the type of the environment's box, (action,)."""
+        """Least and greatest value of each number of an action, in the type of the environment's
+        box, (action,)."""
         return np.array(self.low, self.dtype), np.array(self.high, self.dtype)
 
     def to_env(self, actions: Any) -> np.ndarray:
@@ -60,7 +63,8 @@ class Task:
             actions: Classes from 0, (n,), or rows (n, action), which are clipped to the bounds.
 
         Returns:
-            Classes from `start`, (n,) int64, or rows (n, action) within the bounds, in the type of the environment's box.
+            Classes from `start`, (n,) int64, or rows (n, action) within the bounds, in the type of
+            the environment's box.
         """
         if self.discrete:
             return np.asarray(actions, np.int64) + self.start
@@ -68,17 +72,24 @@ class Task:
         return np.clip(np.asarray(actions, self.dtype), *self.bounds)
 
     def shaped(self, rows: np.ndarray) -> np.ndarray:
-        """Rows of `to_env` in the shape of the environment's box, (n, *shape); classes as they are."""
-        return rows if self.discrete or self.shape is None else rows.reshape(*rows.shape[:-1], *self.shape)
+        """Rows of `to_env` in the shape of the environment's box, (n, *shape); classes as they
+        are."""
+        return (
+            rows
+            if self.discrete or self.shape is None
+            else rows.reshape(*rows.shape[:-1], *self.shape)
+        )
 
     def taken(self, actions: Any) -> np.ndarray:
         """Actions of a recording in the form of `to_env`, checked.
 
         Arguments:
-            actions: Classes from `start`, (n,) or (n, 1), or boxes (n, ...), whose numbers are clipped to the bounds.
+            actions: Classes from `start`, (n,) or (n, 1), or boxes (n, ...), whose numbers are
+                clipped to the bounds.
 
         Raises:
-            ValueError: They are not this task's; the message says what was found and what was expected.
+            ValueError: They are not this task's; the message says what was found and what was
+                expected.
         """
         a = np.asarray(actions)
         wanted = f"one of {self.action} actions" if self.discrete else f"{self.action} numbers"
@@ -89,20 +100,33 @@ class Task:
             if a.ndim == 1 and a.dtype.kind in "iub":
                 raise ValueError(f"actions of classes and '{self.name}' takes {wanted}")
             if rows.shape[1] != self.action:
-                raise ValueError(f"actions of {rows.shape[1]} numbers and '{self.name}' takes {wanted}")
+                raise ValueError(
+                    f"actions of {rows.shape[1]} numbers and '{self.name}' takes {wanted}"
+                )
             return np.clip(rows.astype(np.float64), self.low, self.high).astype(self.dtype)
         if a.ndim == 2 and a.shape[1] == 1:
             a = a[:, 0]
         if a.ndim != 1 or (a.dtype.kind == "f" and not (a == np.round(a)).all()):
             size = "fractions" if a.ndim == 1 else f"{int(np.prod(a.shape[1:]))} numbers"
-            raise ValueError(f"actions of {size} and '{self.name}' takes {wanted}, as whole numbers of shape (steps,) or (steps, 1)")
+            raise ValueError(
+                (
+                    f"actions of {size} and '{self.name}' takes {wanted}, as whole numbers "
+                    "of shape (steps,) or (steps, 1)"
+                )
+            )
         least, most = self.start, self.start + self.action - 1
         if len(a) and not (a.min() >= least and a.max() <= most):
-            raise ValueError(f"actions {int(a.min())} to {int(a.max())}, expected {least} to {most}, as '{self.name}' has")
+            raise ValueError(
+                (
+                    f"actions {int(a.min())} to {int(a.max())}, expected {least} to {most}, "
+                    f"as '{self.name}' has"
+                )
+            )
         return a.astype(np.int64)
 
     def from_env(self, actions: Any) -> np.ndarray:
-        """Actions of the environment as a network knows them: classes from 0, (n,) int64, or rows (n, action) float32.
+        """Actions of the environment as a network knows them: classes from 0, (n,) int64, or rows
+        (n, action) float32.
 
         Arguments:
             actions: As for `taken`, whose errors it has.

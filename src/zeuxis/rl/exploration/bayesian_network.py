@@ -1,35 +1,41 @@
-r"""A Bayesian neural network that predicts what happens next, and how much one transition would teach it.
+r"""A Bayesian neural network that predicts what happens next, and how much one transition would
+teach it.
 
-Every weight, biases too, has a belief $q(\theta) = \mathcal{N}(\mu, \sigma^2)$ of its own, $\sigma = \log(1 + e^\rho)$, and a prior
-$\mathcal{N}(0, \sigma_p^2)$. Layers are ReLU, the last one linear; the likelihood is Gaussian, of fixed or learnt deviation $\sigma_n$.
-Learning maximises the evidence bound; of a minibatch with B of the N transitions of the pool it minimises
+Every weight, biases too, has a belief $q(\theta) = \mathcal{N}(\mu, \sigma^2)$ of its own, $\sigma
+= \log(1 + e^\rho)$, and a prior $\mathcal{N}(0, \sigma_p^2)$. Layers are ReLU, the last one linear;
+the likelihood is Gaussian, of fixed or learned deviation $\sigma_n$. Learning maximizes the
+evidence bound; of a minibatch with B of the N transitions of the pool it minimizes
 
 $$ \ell = w\, \mathrm{KL}[q \| p] - \frac1B \sum_b \mathbb{E}_q[\log p(y_b | x_b, \theta)], \qquad w = 1 / N . $$
 
-(The code released with VIME weighs the divergence by 1/5 against a *sum* over B = 10 rows, $w = 1 / (5B)$.)
+(The code released with VIME weighs the divergence by 1/5 against a *sum* over B = 10 rows, $w = 1 /
+(5B)$.)
 
-**Local reparameterisation.** A layer with input h has independent Gaussian pre-activations with
-$m = h \mu$ and $v = h^2 \sigma^2$; no weight is ever drawn. The expectation is taken in one of two ways.
+**Local reparameterization.** A layer with input h has independent Gaussian pre-activations with
+$m = h \mu$ and $v = h^2 \sigma^2$; no weight is ever drawn. The expectation is taken in one of two
+ways.
 
-*samples*: $z = m + \sqrt v\, \epsilon$, S times, as in the paper. With $\delta = \partial \ell / \partial z$ and
-$c = \delta \epsilon / \sqrt v$ the gradients are outer products, $\partial \ell / \partial \mu = h \delta$ and
-$(1/\sigma)\, \partial \ell / \partial \sigma = h^2 c$.
+*samples*: $z = m + \sqrt v\, \epsilon$, S times, as in the paper. With $\delta = \partial \ell /
+\partial z$ and $c = \delta \epsilon / \sqrt v$ the gradients are outer products, $\partial \ell /
+\partial \mu = h \delta$ and $(1/\sigma)\, \partial \ell / \partial \sigma = h^2 c$.
 
-*moments*: mean a, variance $\tau$ and square $q = a^2 + \tau$ of each ReLU of a Gaussian are known in closed form, and so are
-$m = a \mu$ and $v = q \sigma^2 + \tau \mu^2$ of the next layer. With one hidden layer the expected log-likelihood is exact, without a
-single random number; with more, units of later layers are taken for independent Gaussians. There, with
-$\delta = \partial \ell / \partial m$ and $c = 2\, \partial \ell / \partial v$,
+*moments*: mean a, variance $\tau$ and square $q = a^2 + \tau$ of each ReLU of a Gaussian are known
+in closed form, and so are $m = a \mu$ and $v = q \sigma^2 + \tau \mu^2$ of the next layer. With one
+hidden layer the expected log-likelihood is exact, without a single random number; with more, units
+of later layers are taken for independent Gaussians. There, with $\delta = \partial \ell / \partial
+m$ and $c = 2\, \partial \ell / \partial v$,
 
 $$ \frac{\partial \ell}{\partial \mu_{ij}} = a_i \delta_j + \tau_i \mu_{ij} c_j, \qquad
    \frac1{\sigma_{ij}} \frac{\partial \ell}{\partial \sigma_{ij}} = q_i c_j . $$
 
 **What a transition teaches** is in `zeuxis.rl.exploration.closed_form_gain`.
 
-Arrays are NumPy's, features by rows (J, n), since steps on ten rows are nothing but overhead, of which NumPy has least.
+Arrays are NumPy's, features by rows (J, n), since steps on ten rows are nothing but overhead, of
+which NumPy has least.
 
-Sources: Houthooft et al., "VIME", 2016; Kingma, Salimans and Welling, "Variational Dropout and the Local Reparameterization Trick",
-2015; Hernandez-Lobato and Adams, "Probabilistic Backpropagation", 2015, and Wu et al., "Deterministic Variational Inference", 2019, for
-the moments.
+Sources: Houthooft et al., "VIME", 2016; Kingma, Salimans and Welling, "Variational Dropout and the
+Local Reparameterization Trick", 2015; Hernandez-Lobato and Adams, "Probabilistic Backpropagation",
+2015, and Wu et al., "Deterministic Variational Inference", 2019, for the moments.
 """
 
 from __future__ import annotations
@@ -51,12 +57,16 @@ from .relu_moments import rectified
 
 Expectation = Literal["moments", "samples"]
 HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
-BLOCKS = {"moments": 1_024, "samples": 256}  # transitions judged together: more no longer fit the cache, fewer are overhead
+BLOCKS = {
+    "moments": 1_024,
+    "samples": 256,
+}  # transitions judged together: more no longer fit the cache, fewer are overhead
 
 
 @dataclass
 class Belief:
-    """The posterior as views: of each layer means, their squares, and variances, (outputs, inputs + 1), biases in the last column."""
+    """The posterior as views: of each layer means, their squares, and variances, (outputs, inputs +
+    1), biases in the last column."""
 
     mu: list[np.ndarray]
     mu2: list[np.ndarray]
@@ -75,11 +85,13 @@ class BNN(nn.Module):
         prior: Deviation of the prior.
         sigma: Deviation of each weight at first.
         noise: Deviation of the likelihood, at first or for good.
-        learned: Whether it is learnt, one for each output.
+        learned: Whether it is learned, one for each output.
         expectation: By closed moments or by samples.
         samples: How many of them.
-        shared: Whether all rows of a minibatch share the samples' noise, as in the code released with VIME.
-        scaled: Whether first means are drawn with deviation sqrt(2 / inputs) instead of the released code's 1.
+        shared: Whether all rows of a minibatch share the samples' noise, as in the code released
+            with VIME.
+        scaled: Whether first means are drawn with deviation sqrt(2 / inputs) instead of the
+            released code's 1.
         lr: Adam's step size.
         seed: Fixes the first weights.
 
@@ -115,15 +127,25 @@ class BNN(nn.Module):
         super().__init__()
         check_size([inputs, *hidden, outputs])
         self.shapes = [(b, a + 1) for a, b in pairwise([inputs, *hidden, outputs])]
-        self.prior, self.learned, self.expectation, self.samples = prior, learned, expectation, samples
+        self.prior, self.learned, self.expectation, self.samples = (
+            prior,
+            learned,
+            expectation,
+            samples,
+        )
         self.shared, self.lr, self.weights = shared, lr, sum(a * b for a, b in self.shapes)
         rng = np.random.default_rng([seed, 11])
-        means = [rng.standard_normal(s) * (math.sqrt(2 / (s[1] - 1)) if scaled else 1.0) for s in self.shapes]
+        means = [
+            rng.standard_normal(s) * (math.sqrt(2 / (s[1] - 1)) if scaled else 1.0)
+            for s in self.shapes
+        ]
         if scaled:
             for m in means:
                 m[:, -1] = 0
         rho = np.full(self.weights, math.log(math.expm1(sigma)))
-        theta = np.concatenate([*(m.ravel() for m in means), rho, np.full(outputs, math.log(noise))])
+        theta = np.concatenate(
+            [*(m.ravel() for m in means), rho, np.full(outputs, math.log(noise))]
+        )
         for name, value in (("theta", theta), ("first", 0 * theta), ("second", 0 * theta)):
             self.register_buffer(name, torch.from_numpy(value).float())
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
@@ -133,7 +155,9 @@ class BNN(nn.Module):
         theta, p = self.theta.numpy(), self.weights
         sigma = nn.functional.softplus(self.theta[p : 2 * p]).numpy()
         precision = np.exp(-2 * theta[2 * p :])[:, None]
-        mu, mu2, var = (self.matrices(v) for v in (theta[:p], np.square(theta[:p]), np.square(sigma)))
+        mu, mu2, var = (
+            self.matrices(v) for v in (theta[:p], np.square(theta[:p]), np.square(sigma))
+        )
         return Belief(mu, mu2, var, sigma, precision)
 
     def matrices(self, flat: np.ndarray) -> list[np.ndarray]:
@@ -144,8 +168,11 @@ class BNN(nn.Module):
             start += a * b
         return found
 
-    def by_moments(self, b: Belief, x: np.ndarray, y: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, list[Layer]]:
-        """Mean and variance of the outputs (outputs, n), and given targets what the loss of each row says of each layer."""
+    def by_moments(
+        self, b: Belief, x: np.ndarray, y: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray, list[Layer]]:
+        """Mean and variance of the outputs (outputs, n), and given targets what the loss of each
+        row says of each layer."""
         a, tau, q = x, None, x * x
         given: list[tuple[np.ndarray, np.ndarray | None, np.ndarray]] = []
         bent: list[tuple[np.ndarray, np.ndarray]] = []
@@ -179,15 +206,22 @@ class BNN(nn.Module):
             layers.append(Layer(*given[i - 1], delta, c))
         return m, v, layers[::-1]
 
-    def by_samples(self, b: Belief, x: np.ndarray, y: np.ndarray, rng: np.random.Generator, shared: bool) -> tuple[np.ndarray, list[Layer]]:
-        """Mean squared error of the samples (outputs, n), and what the loss of each row says of each layer."""
+    def by_samples(
+        self, b: Belief, x: np.ndarray, y: np.ndarray, rng: np.random.Generator, shared: bool
+    ) -> tuple[np.ndarray, list[Layer]]:
+        """Mean squared error of the samples (outputs, n), and what the loss of each row says of
+        each layer."""
         n, s, last = x.shape[1], self.samples, len(self.shapes) - 1
         h: np.ndarray = x[:, :, None]
         given, noise, root = [], [], []
         for i, (units, _) in enumerate(self.shapes):
             given.append((h, h * h))
             m, v = dot(b.mu[i], h), dot(b.var[i], given[-1][1])
-            noise.append(rng.standard_normal((units, 1 if shared else n, s), np.float32).astype(x.dtype, copy=False))
+            noise.append(
+                rng.standard_normal((units, 1 if shared else n, s), np.float32).astype(
+                    x.dtype, copy=False
+                )
+            )
             root.append(np.sqrt(v))
             z = m + root[-1] * noise[-1]
             if i < last:
@@ -206,7 +240,15 @@ class BNN(nn.Module):
                 delta = back * (h[:-1] > 0)
         return np.square(apart).mean(2), layers[::-1]
 
-    def gradient(self, b: Belief, x: np.ndarray, y: np.ndarray, rng: np.random.Generator, weight: float, out: np.ndarray) -> None:
+    def gradient(
+        self,
+        b: Belief,
+        x: np.ndarray,
+        y: np.ndarray,
+        rng: np.random.Generator,
+        weight: float,
+        out: np.ndarray,
+    ) -> None:
         """Of the loss of a minibatch, into a vector as long as theta; weight is w above."""
         n, p, theta = x.shape[1], self.weights, self.theta.numpy()
         if self.expectation == "moments":
@@ -224,7 +266,8 @@ class BNN(nn.Module):
             np.matmul(c, q.T, out=to_sigma[i])
             if layer.tau is not None:
                 to_mu[i] += b.mu[i] * (c @ layer.tau.T)
-        # all of the rest on flat vectors: a mean over rows, the divergence from the prior, and the chain rule through softplus
+        # all of the rest on flat vectors: a mean over rows, the divergence from the prior, and the
+        # chain rule through softplus
         near = weight / self.prior**2
         out[: 2 * p] *= 1 / n
         out[:p] += near * theta[:p]
@@ -267,15 +310,24 @@ class BNN(nn.Module):
         """
         b, n = self.belief(), x.shape[1]
         block = BLOCKS[self.expectation]
-        return np.concatenate([self.rows(b, x[:, i : i + block], y[:, i : i + block], rng) for i in range(0, n, block)])
+        return np.concatenate(
+            [
+                self.rows(b, x[:, i : i + block], y[:, i : i + block], rng)
+                for i in range(0, n, block)
+            ]
+        )
 
     def rows(self, b: Belief, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The same for some of the rows."""
         if self.expectation == "samples":
             layers = self.by_samples(b, x, y, rng, False)[1]
-            return np.sum([sampled_squares(layer, var) for layer, var in zip(layers, b.var, strict=True)], 0)
+            return np.sum(
+                [sampled_squares(layer, var) for layer, var in zip(layers, b.var, strict=True)], 0
+            )
         layers = self.by_moments(b, x, y)[2]
-        return np.sum([squares(*parts) for parts in zip(layers, b.mu, b.mu2, b.var, strict=True)], 0)
+        return np.sum(
+            [squares(*parts) for parts in zip(layers, b.mu, b.mu2, b.var, strict=True)], 0
+        )
 
     def predict(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of the outputs, noise included, by moments, (outputs, n) each."""
@@ -284,7 +336,8 @@ class BNN(nn.Module):
         return m, v + 1 / b.precision
 
     def likelihood(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Logarithm of the predictive density of each row, the outputs' Gaussians by moments (nats), (n,)."""
+        """Logarithm of the predictive density of each row, the outputs' Gaussians by moments
+        (nats), (n,)."""
         m, v = self.predict(x)
         return -(0.5 * np.square(m - y) / v + 0.5 * np.log(v) + HALF_LOG_TAU).sum(0)
 
@@ -299,7 +352,9 @@ class BNN(nn.Module):
         return float((((mu**2 + sigma**2) / s**2 - 1) / 2 + math.log(s) - sigma.log()).sum())
 
 
-LEAST_NOISE = math.log(1e-2)  # a hundredth of a target's deviation: in worlds without noise the likelihood would have no end
+LEAST_NOISE = math.log(
+    1e-2
+)  # a hundredth of a target's deviation: in worlds without noise the likelihood would have no end
 
 
 def columns(x: np.ndarray) -> np.ndarray:
@@ -315,7 +370,8 @@ def dot(w: np.ndarray, h: np.ndarray) -> np.ndarray:
 
 
 def flat_pair(layer: Layer, v: np.ndarray) -> np.ndarray:
-    """A gradient (J, n) or (J, n, S) against inputs of (I, rows): summed over samples where these share their input."""
+    """A gradient (J, n) or (J, n, S) against inputs of (I, rows): summed over samples where these
+    share their input."""
     if v.ndim == 2:
         return v
     return v.sum(2) if layer.a.shape[2] == 1 else v.reshape(len(v), -1)

@@ -1,17 +1,19 @@
 r"""How far one transition would stir a belief, for all transitions at once.
 
-A step $-\lambda H^{-1} g$ from a transition's own gradient g, H the Hessian of the divergence from where the belief is, diagonal with
-$1/\sigma^2$ for $\mu$ and $2/\sigma^2$ for $\sigma$, moves the belief by $\frac12 \lambda^2 g^\top H^{-1} g$ nats to second order. It does
-not depend on how $\sigma$ is parameterised. Gradients of a row are outer products (see `zeuxis.rl.exploration.bayesian_network`), so each term of the squared sums
-factorises; with moments
+A step $-\lambda H^{-1} g$ from a transition's own gradient g, H the Hessian of the divergence from
+where the belief is, diagonal with $1/\sigma^2$ for $\mu$ and $2/\sigma^2$ for $\sigma$, moves the
+belief by $\frac12 \lambda^2 g^\top H^{-1} g$ nats to second order. It does not depend on how
+$\sigma$ is parameterized. Gradients of a row are outer products (see
+`zeuxis.rl.exploration.bayesian_network`), so each term of the squared sums factorizes; with moments
 
 $$ \sum_{ij} \sigma_{ij}^2 (a_i \delta_j + \tau_i \mu_{ij} c_j)^2 = \sum_j \big[ \delta_j^2\, (\sigma^2 a^2)_j
    + 2 \delta_j c_j\, (\sigma^2 \mu\, a \tau)_j + c_j^2\, (\sigma^2 \mu^2 \tau^2)_j \big] , $$
 
-matrix products as large as those of a forward pass: no gradient of a row is ever held. With samples the sums over them are squared as a
-whole, so that rows are taken in blocks.
+matrix products as large as those of a forward pass: no gradient of a row is ever held. With samples
+the sums over them are squared as a whole, so that rows are taken in blocks.
 
-Source: Houthooft et al., "VIME", 2016, for the step; the products that give it for all rows are ours.
+Source: Houthooft et al., "VIME", 2016, for the step; the products that give it for all rows are
+ours.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ ELEMENTS = 1 << 17  # numbers of one block of outer products, which then stays i
 
 @dataclass
 class Layer:
-    """What one layer was given and what the loss says of it, (features, rows) or, for samples, (features, rows, S)."""
+    """What one layer was given and what the loss says of it, (features, rows) or, for samples,
+    (features, rows, S)."""
 
     a: np.ndarray  # inputs, or their means; the last row is 1
     tau: np.ndarray | None  # their variances, where there are any
@@ -59,14 +62,19 @@ def squares(layer: Layer, mu: np.ndarray, mu2: np.ndarray, var: np.ndarray) -> n
 
 def sampled_squares(layer: Layer, var: np.ndarray) -> np.ndarray:
     """One layer's part of g' H^-1 g, summed over samples before it is squared, (n,)."""
-    if layer.a.shape[2] == 1:  # the input is the same in all samples, and the sums factorise
+    if layer.a.shape[2] == 1:  # the input is the same in all samples, and the sums factorize
         d, c, q = layer.delta.sum(2), layer.c.sum(2), layer.q[:, :, 0]
-        return (np.square(d) * (var @ q)).sum(0) + 0.5 * (np.square(c) * (np.square(var) @ np.square(q))).sum(0)
+        return (np.square(d) * (var @ q)).sum(0) + 0.5 * (
+            np.square(c) * (np.square(var) @ np.square(q))
+        ).sum(0)
     total = np.empty(layer.a.shape[1], layer.a.dtype)
     flat, block = var.ravel(), max(1, ELEMENTS // var.size)
     squared = 0.5 * np.square(flat)
     for i in range(0, len(total), block):
-        delta, c, a, q = (np.ascontiguousarray(v[:, i : i + block].transpose(1, 0, 2)) for v in (layer.delta, layer.c, layer.a, layer.q))
+        delta, c, a, q = (
+            np.ascontiguousarray(v[:, i : i + block].transpose(1, 0, 2))
+            for v in (layer.delta, layer.c, layer.a, layer.q)
+        )
         by_mu = np.matmul(delta, a.transpose(0, 2, 1)).reshape(len(delta), -1)
         by_sigma = np.matmul(c, q.transpose(0, 2, 1)).reshape(len(delta), -1)
         np.square(by_mu, out=by_mu)

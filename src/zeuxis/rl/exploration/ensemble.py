@@ -1,16 +1,19 @@
-r"""The two bonuses that information gain is compared with: the error of a prediction, and the disagreement of several.
+r"""The two bonuses that information gain is compared with: the error of a prediction, and the
+disagreement of several.
 
-*error*: one network predicts what happens next, and the bonus is its squared error, averaged over the outputs. It is the paper's "L2"
-control, and is drawn to whatever cannot be predicted.
+*error*: one network predicts what happens next, and the bonus is its squared error, averaged over
+the outputs. It is the paper's "L2" control, and is drawn to whatever cannot be predicted.
 
-*disagreement*: K networks, each of other first weights and other minibatches, and the bonus is the variance of their predictions. Noise
-of the world is no part of it once they have seen enough; the successor itself is not needed.
+*disagreement*: K networks, each of other first weights and other minibatches, and the bonus is the
+variance of their predictions. Noise of the world is no part of it once they have seen enough; the
+successor itself is not needed.
 
-Networks are ReLU perceptrons trained by Adam on squared errors, all K in one batched matrix product a layer, written out as the Bayesian
-network is (`zeuxis.rl.exploration.bayesian_network`), with features by rows (K, J, n).
+Networks are ReLU perceptrons trained by Adam on squared errors, all K in one batched matrix product
+a layer, written out as the Bayesian network is (`zeuxis.rl.exploration.bayesian_network`), with
+features by rows (K, J, n).
 
-Sources: Stadie, Levine and Abbeel, "Incentivizing Exploration", 2015, and Houthooft et al., "VIME", 2016, for the error; Pathak, Gandhi
-and Gupta, "Self-Supervised Exploration via Disagreement", 2019.
+Sources: Stadie, Levine and Abbeel, "Incentivizing Exploration", 2015, and Houthooft et al., "VIME",
+2016, for the error; Pathak, Gandhi and Gupta, "Self-Supervised Exploration via Disagreement", 2019.
 """
 
 from __future__ import annotations
@@ -51,7 +54,15 @@ class Ensemble(nn.Module):
     second: Tensor
     count: Tensor
 
-    def __init__(self, inputs: int, hidden: Sequence[int], outputs: int, members: int = 5, lr: float = 1e-3, seed: int = 0) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        hidden: Sequence[int],
+        outputs: int,
+        members: int = 5,
+        lr: float = 1e-3,
+        seed: int = 0,
+    ) -> None:
         super().__init__()
         check_size([inputs, *hidden, outputs], members)
         self.shapes = [(members, b, a + 1) for a, b in pairwise([inputs, *hidden, outputs])]
@@ -61,7 +72,9 @@ class Ensemble(nn.Module):
         for layer in layers:
             layer[:, :, -1] = 0
         self.weights = sum(layer.size for layer in layers)
-        theta = np.concatenate([*(layer.ravel() for layer in layers), np.zeros(outputs)])  # the last: log deviation of the errors
+        theta = np.concatenate(
+            [*(layer.ravel() for layer in layers), np.zeros(outputs)]
+        )  # the last: log deviation of the errors
         for name, value in (("theta", theta), ("first", 0 * theta), ("second", 0 * theta)):
             self.register_buffer(name, torch.from_numpy(value).float())
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
@@ -89,8 +102,13 @@ class Ensemble(nn.Module):
         return self.forward_pass(x)[-1]
 
     def gradient(self, x: np.ndarray, y: np.ndarray, out: np.ndarray) -> None:
-        """Of half the squared error of each network on rows of its own, x (K, inputs + 1, n) and y (K, outputs, n)."""
-        given, layers, found = self.forward_pass(x), self.matrices(self.theta.numpy()), self.matrices(out)
+        """Of half the squared error of each network on rows of its own, x (K, inputs + 1, n) and y
+        (K, outputs, n)."""
+        given, layers, found = (
+            self.forward_pass(x),
+            self.matrices(self.theta.numpy()),
+            self.matrices(out),
+        )
         delta = given[-1] - y
         log_sd = self.theta.numpy()[self.weights :]
         out[self.weights :] = 1 - np.exp(-2 * log_sd) * np.square(delta).mean((0, 2))
@@ -102,7 +120,8 @@ class Ensemble(nn.Module):
                 delta *= given[i][:, :-1] > 0
 
     def fit(self, xs: np.ndarray, ys: np.ndarray) -> None:
-        """Steps of Adam on minibatches (steps, K, inputs + 1, B) with targets (steps, K, outputs, B)."""
+        """Steps of Adam on minibatches (steps, K, inputs + 1, B) with targets (steps, K, outputs,
+        B)."""
         theta, m, v = (t.numpy() for t in (self.theta, self.first, self.second))
         g, scratch, t = np.empty_like(theta), np.empty_like(theta), int(self.count)
         for x, y in zip(xs, ys, strict=True):
@@ -125,7 +144,8 @@ class Ensemble(nn.Module):
         return np.exp(self.theta.numpy()[self.weights :])
 
     def likelihood(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Logarithm of the density of each row: the mean prediction, with the networks' spread and their errors' (nats), (n,)."""
+        """Logarithm of the density of each row: the mean prediction, with the networks' spread and
+        their errors' (nats), (n,)."""
         found = self.predict(x)
         v = found.var(0) + np.square(self.noise())[:, None]
         return -(0.5 * np.square(found.mean(0) - y) / v + 0.5 * np.log(v) + HALF_LOG_TAU).sum(0)

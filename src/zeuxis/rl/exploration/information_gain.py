@@ -1,24 +1,28 @@
-r"""Information gain: how much a transition would teach the agent about the world, as a bonus for going there.
+r"""Information gain: how much a transition would teach the agent about the world, as a bonus for
+going there.
 
-The agent holds a belief $q(\theta; \phi)$ over the weights of a network that predicts what follows a state and an action
-(`zeuxis.rl.exploration.bayesian_network`). What it learns from seeing s' is the divergence of the belief after from the belief before, and the reward becomes
+The agent holds a belief $q(\theta; \phi)$ over the weights of a network that predicts what follows
+a state and an action (`zeuxis.rl.exploration.bayesian_network`). What it learns from seeing s' is
+the divergence of the belief after from the belief before, and the reward becomes
 
 $$ r'(s, a, s') = r(s, a) + \eta\, \mathrm{KL}[q(\theta; \phi') \,\|\, q(\theta; \phi)], \qquad
    \mathrm{KL} \approx \tfrac12 \lambda^2\, \nabla_\phi \ell^\top H^{-1} \nabla_\phi \ell , $$
 
-$\ell$ the transition's negative expected log-likelihood, H the Hessian of the divergence, $\lambda$ a step size: one natural-gradient
-step of the belief, whose divergence is known before it is taken. Nothing is moved, so all transitions of a batch are judged at once.
+$\ell$ the transition's negative expected log-likelihood, H the Hessian of the divergence, $\lambda$
+a step size: one natural-gradient step of the belief, whose divergence is known before it is taken.
+Nothing is moved, so all transitions of a batch are judged at once.
 
-Gains shrink as the belief sharpens. They are divided by the mean of the medians of the last ten batches, so that a usual step is worth
-about $\eta$ whatever the model's state, and count a thousand medians at most: one step far from all predictions would outweigh any
-reward.
+Gains shrink as the belief sharpens. They are divided by the mean of the medians of the last ten
+batches, so that a usual step is worth about $\eta$ whatever the model's state, and count a thousand
+medians at most: one step far from all predictions would outweigh any reward.
 
-Nothing here knows of policies: `InformationGain` takes arrays. `zeuxis.rl.exploration.vime` has the learner, `zeuxis.rl.integrations.sb3_exploration` the callback for
-Stable-Baselines3.
+Nothing here knows of policies: `InformationGain` takes arrays. `zeuxis.rl.exploration.vime` has the
+learner, `zeuxis.rl.integrations.sb3_exploration` the callback for Stable-Baselines3.
 
-Source: Houthooft, Chen, Duan, Schulman, De Turck and Abbeel, "VIME: Variational Information Maximizing Exploration", 2016, and the code
-released with it. `CORRECTED`, the default, takes the bound as the theory has it; `PAPER` takes what the released code does (docs/vime.md
-lists the differences).
+Source: Houthooft, Chen, Duan, Schulman, De Turck and Abbeel, "VIME: Variational Information
+Maximizing Exploration", 2016, and the code released with it. `CORRECTED`, the default, takes the
+bound as the theory has it; `PAPER` takes what the released code does (docs/vime.md lists the
+differences).
 """
 
 from __future__ import annotations
@@ -32,6 +36,7 @@ from torch import Tensor, nn
 
 from ...errors import UsageError
 from ...ranges import (
+    BaseConfig,
     Count,
     CountOrNone,
     Few,
@@ -39,7 +44,6 @@ from ...ranges import (
     Portion,
     Positive,
     Range,
-    Settings,
     Size,
     Weight,
 )
@@ -51,11 +55,12 @@ Bonus = Literal["information", "error", "disagreement", "none"]
 
 
 @dataclass(frozen=True)
-class VIMEConfig(Settings, flags="--vime."):
+class VIMEConfig(BaseConfig, flags="--vime."):
     """Settings of the bonus; the defaults are the corrected ones."""
 
     bonus: Bonus = "information"
-    """Information gain; or to compare with it: squared prediction error, disagreement of an ensemble, none."""
+    """Information gain; or to compare with it: squared prediction error, disagreement of an
+    ensemble, none."""
     eta: Weight = 1e-4
     """What a usual step earns: weight of the bonus after it was divided by its recent medians."""
     discount: Annotated[float, Range(0, 1, above=True)] = 1.0
@@ -85,7 +90,7 @@ class VIMEConfig(Settings, flags="--vime."):
     scaled: bool = True
     """Start with means of deviation sqrt(2 / inputs) instead of the released code's 1."""
     noise: Literal["learned", "fixed"] = "learned"
-    """Whether the likelihood's deviation is learnt, one for each number of the state."""
+    """Whether the likelihood's deviation is learned, one for each number of the state."""
     deviation: Positive = 1.0
     """The likelihood's deviation, at first or for good (deviations of the targets)."""
     members: Annotated[int, Range(1, 1000)] = 5
@@ -103,15 +108,18 @@ class VIMEConfig(Settings, flags="--vime."):
     most: Positive = 1_000.0
     """Largest information gain (nats)."""
     limit: Weight = 1_000.0
-    """Most that a step's information gain counts, in recent medians; 0 is no limit, as in the released code. The second-order form
-    holds for small changes, and what it gives for a transition far from all predictions would drown out any reward."""
+    """Most that a step's information gain counts, in recent medians; 0 is no limit, as in the
+    released code. The second-order form holds for small changes, and what it gives for a transition
+    far from all predictions would drown out any reward."""
     critic: Literal["total", "extrinsic"] = "total"
-    """Rewards that the value function is fitted to: with the bonus, or as in the released code without."""
+    """Rewards that the value function is fitted to: with the bonus, or as in the released code
+    without."""
     ends: Literal["true", "code"] = "true"
-    """At the end of an episode: the true final observation; or as in the released code a pair with the next episode's first, and the
-    bonus of the step before."""
+    """At the end of an episode: the true final observation; or as in the released code a pair with
+    the next episode's first, and the bonus of the step before."""
     axes: tuple[CountOrNone, ...] = ()
-    """Two numbers of the observation to draw visited states by; by default the first two of at most eight."""
+    """Two numbers of the observation to draw visited states by; by default the first two of at most
+    eight."""
 
 
 CORRECTED = VIMEConfig()
@@ -137,13 +145,19 @@ PAPER = VIMEConfig(
 def check_vime(c: VIMEConfig) -> None:
     """Refuses settings that cannot work, with the flag to change."""
     if c.least > c.pool:
-        raise UsageError(f"--vime.least is {c.least}, above the {c.pool} transitions that are kept: raise --vime.pool.")
+        raise UsageError(
+            (
+                f"--vime.least is {c.least}, above the {c.pool} transitions that are kept: "
+                "raise --vime.pool."
+            )
+        )
     if len(c.axes) not in (0, 2):
         raise UsageError(f"--vime.axes takes two numbers of the observation, got {c.axes}.")
 
 
 class InformationGain(nn.Module):
-    """A belief about dynamics, and the bonus for what would change it. All of its state is in its `state_dict`.
+    """A belief about dynamics, and the bonus for what would change it. All of its state is in its
+    `state_dict`.
 
     Arguments:
         obs_dim: Numbers of an observation.
@@ -166,15 +180,24 @@ class InformationGain(nn.Module):
     batches: Tensor
     fits: Tensor
 
-    def __init__(self, obs_dim: int, act_dim: int, config: VIMEConfig | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, obs_dim: int, act_dim: int, config: VIMEConfig | None = None, seed: int = 0
+    ) -> None:
         super().__init__()
-        self.config, self.obs_dim, self.act_dim, self.seed = config or CORRECTED, obs_dim, act_dim, seed
+        self.config, self.obs_dim, self.act_dim, self.seed = (
+            config or CORRECTED,
+            obs_dim,
+            act_dim,
+            seed,
+        )
         c = self.config
         check_vime(c)
         self.pool = Pool(obs_dim, act_dim, c.pool, c.target)
         size = obs_dim + act_dim
         self.model: BNN | Ensemble = (
-            Ensemble(size, c.hidden, obs_dim, c.members if c.bonus == "disagreement" else 1, c.lr, seed)
+            Ensemble(
+                size, c.hidden, obs_dim, c.members if c.bonus == "disagreement" else 1, c.lr, seed
+            )
             if c.bonus in ("error", "disagreement")
             else BNN(
                 size,
@@ -193,7 +216,9 @@ class InformationGain(nn.Module):
             )
         )
         self.register_buffer("medians", torch.zeros(max(1, c.queue), dtype=torch.float64))
-        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))  # whose median was taken
+        self.register_buffer(
+            "batches", torch.zeros((), dtype=torch.int64)
+        )  # whose median was taken
         self.register_buffer("fits", torch.zeros((), dtype=torch.int64))
 
     def to(self, *_: object, **__: object) -> InformationGain:
@@ -202,16 +227,18 @@ class InformationGain(nn.Module):
 
     @property
     def ready(self) -> bool:
-        """Whether it has learnt anything: until then there is no bonus."""
+        """Whether it has learned anything: until then there is no bonus."""
         return int(self.fits) > 0
 
     def bonus(self, obs: np.ndarray, act: np.ndarray, next_obs: np.ndarray) -> np.ndarray:
-        """What each transition would teach (nats), (n,); for the controls their squared error or variance. 0 until the first fit.
+        """What each transition would teach (nats), (n,); for the controls their squared error or
+        variance. 0 until the first fit.
 
         Arguments:
             obs: Before each step, (n, obs_dim).
             act: What was done, (n, act_dim), or classes (n,).
-            next_obs: The true observation after each step, also at the end of an episode, (n, obs_dim).
+            next_obs: The true observation after each step, also at the end of an episode, (n,
+                obs_dim).
 
         Raises:
             UsageError: Shapes do not fit, or a number is not finite.
@@ -222,12 +249,17 @@ class InformationGain(nn.Module):
             return np.zeros(len(obs))
         x, y = columns(self.pool.inputs(obs, act)), columns(self.pool.targets(obs, next_obs))[:-1]
         if isinstance(self.model, Ensemble):
-            return (self.model.error(x, y) if c.bonus == "error" else self.model.disagreement(x)).astype(np.float64)
-        stirred = self.model.stirred(x, y, np.random.default_rng([self.seed, 13, int(self.fits)])).astype(np.float64)
+            return (
+                self.model.error(x, y) if c.bonus == "error" else self.model.disagreement(x)
+            ).astype(np.float64)
+        stirred = self.model.stirred(
+            x, y, np.random.default_rng([self.seed, 13, int(self.fits)])
+        ).astype(np.float64)
         return np.minimum(stirred * (c.step**2 * (0.5 if c.half else 1.0)), c.most)
 
-    def normalise(self, gains: np.ndarray) -> np.ndarray:
-        """A batch's gains over the mean of recent medians, its own among them, (n,); the batch counts as seen."""
+    def normalize(self, gains: np.ndarray) -> np.ndarray:
+        """A batch's gains over the mean of recent medians, its own among them, (n,); the batch
+        counts as seen."""
         c, n = self.config, self.config.queue
         if not n or not self.ready or not len(gains):
             return gains
@@ -236,19 +268,28 @@ class InformationGain(nn.Module):
         usual = float(self.medians[: min(n, int(self.batches))].mean())
         if not usual > 0:
             return np.zeros_like(gains)
-        return np.minimum(gains / usual, c.limit) if c.limit and c.bonus == "information" else gains / usual
+        return (
+            np.minimum(gains / usual, c.limit)
+            if c.limit and c.bonus == "information"
+            else gains / usual
+        )
 
     def fit(self, obs: np.ndarray, act: np.ndarray, next_obs: np.ndarray) -> dict[str, float]:
         """Takes a batch into the pool and learns from the pool; arguments as for `bonus`.
 
         Returns:
-            `likelihood`: mean log density of this batch before it was learnt from (nats a transition, of standardised targets);
-            `noise`: mean deviation of the likelihood; `belief`: divergence from the prior (nats); `transitions` in the pool.
+            `likelihood`: mean log density of this batch before it was learned from (nats a
+                transition, of standardized targets);
+            `noise`: mean deviation of the likelihood; `belief`: divergence from the prior (nats);
+                `transitions` in the pool.
         """
         obs, act, next_obs = self.checked(obs, act, next_obs)
         c, figures = self.config, {}
         if self.ready:
-            x, y = columns(self.pool.inputs(obs, act)), columns(self.pool.targets(obs, next_obs))[:-1]
+            x, y = (
+                columns(self.pool.inputs(obs, act)),
+                columns(self.pool.targets(obs, next_obs))[:-1],
+            )
             figures["likelihood"] = float(self.model.likelihood(x, y).mean())
         self.pool.add(obs, act, next_obs)
         held = len(self.pool)
@@ -258,27 +299,56 @@ class InformationGain(nn.Module):
             x, y = self.pool.draw(c.updates * k * c.minibatch, rng)
             xs = np.ones((c.updates, k, x.shape[1] + 1, c.minibatch), np.float32)
             xs[:, :, :-1] = x.reshape(c.updates, k, c.minibatch, -1).transpose(0, 1, 3, 2)
-            ys = np.ascontiguousarray(y.reshape(c.updates, k, c.minibatch, -1).transpose(0, 1, 3, 2))
+            ys = np.ascontiguousarray(
+                y.reshape(c.updates, k, c.minibatch, -1).transpose(0, 1, 3, 2)
+            )
             if isinstance(self.model, Ensemble):
                 self.model.fit(xs, ys)
             else:
-                self.model.fit(xs[:, 0], ys[:, 0], rng, 1 / held if c.weight == "elbo" else 1 / (5 * c.minibatch))
+                self.model.fit(
+                    xs[:, 0],
+                    ys[:, 0],
+                    rng,
+                    1 / held if c.weight == "elbo" else 1 / (5 * c.minibatch),
+                )
                 figures["belief"] = self.model.divergence()
             figures["noise"] = float(self.model.noise().mean())
             self.fits += 1
         return figures | {"transitions": float(held)}
 
-    def checked(self, obs: np.ndarray, act: np.ndarray, next_obs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def checked(
+        self, obs: np.ndarray, act: np.ndarray, next_obs: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The arguments as float32 matrices, discrete actions one-hot."""
         obs, act, next_obs = np.asarray(obs), np.asarray(act), np.asarray(next_obs)
         if act.ndim == 1 and np.issubdtype(act.dtype, np.integer):
             if len(act) and not (act.min() >= 0 and act.max() < self.act_dim):
-                raise UsageError(f"Actions are from {act.min()} to {act.max()}, expected classes from 0 to {self.act_dim - 1}.")
+                raise UsageError(
+                    (
+                        f"Actions are from {act.min()} to {act.max()}, expected classes from "
+                        f"0 to {self.act_dim - 1}."
+                    )
+                )
             act = np.eye(self.act_dim, dtype=np.float32)[act]
         n = len(obs)
-        for name, array, width in (("obs", obs, self.obs_dim), ("act", act, self.act_dim), ("next_obs", next_obs, self.obs_dim)):
+        for name, array, width in (
+            ("obs", obs, self.obs_dim),
+            ("act", act, self.act_dim),
+            ("next_obs", next_obs, self.obs_dim),
+        ):
             if array.shape != (n, width):
-                raise UsageError(f"{name} has the shape {array.shape}, expected ({n}, {width}): give one row a transition.")
+                raise UsageError(
+                    (
+                        f"{name} has the shape {array.shape}, expected ({n}, {width}): give "
+                        "one row a transition."
+                    )
+                )
             if not np.isfinite(array).all():
-                raise UsageError(f"{name} has numbers that are not finite: leave these transitions out.")
-        return obs.astype(np.float32, copy=False), act.astype(np.float32, copy=False), next_obs.astype(np.float32, copy=False)
+                raise UsageError(
+                    f"{name} has numbers that are not finite: leave these transitions out."
+                )
+        return (
+            obs.astype(np.float32, copy=False),
+            act.astype(np.float32, copy=False),
+            next_obs.astype(np.float32, copy=False),
+        )

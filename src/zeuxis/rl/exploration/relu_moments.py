@@ -1,12 +1,13 @@
 r"""What a ReLU makes of a Gaussian: mean, variance and square in closed form.
 
-Of $z \sim \mathcal{N}(m, v)$ with $t = m / \sqrt v$, $\Phi$ and $\varphi$ the standard normal distribution and density,
+Of $z \sim \mathcal{N}(m, v)$ with $t = m / \sqrt v$, $\Phi$ and $\varphi$ the standard normal
+distribution and density,
 
 $$ \mathbb{E}[z^+] = \sqrt v\, (t \Phi + \varphi), \qquad
    \mathrm{Var}[z^+] = v\, \big( \Phi + t^2 \Phi (1 - \Phi) + t \varphi (1 - 2 \Phi) - \varphi^2 \big) , $$
 
-the second written so that nothing cancels, in float32 either, where the Gaussian lies far above 0. Derivatives of expectations are
-expectations of derivatives: by m of f', by v of half of f''.
+the second written so that nothing cancels, in float32 either, where the Gaussian lies far above 0.
+Derivatives of expectations are expectations of derivatives: by m of f', by v of half of f''.
 
 Source: Frey and Hinton, "Variational Learning in Nonlinear Gaussian Belief Networks", 1999.
 """
@@ -21,8 +22,11 @@ import torch
 ROOT_HALF, PEAK = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi)
 
 
-def rectified(m: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, variance and square of a ReLU of Gaussians, with a last row for the bias; the chance of being above 0, and the density at 0.
+def rectified(
+    m: np.ndarray, v: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, variance and square of a ReLU of Gaussians, with a last row for the bias; the chance of
+    being above 0, and the density at 0.
 
     Arguments:
         m: Means (units, n).
@@ -46,7 +50,8 @@ def rectified(m: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
     mean, spread = a[:-1], tau[:-1]
     np.multiply(t, above, out=mean)
     mean += density
-    # E z^2 - (E z)^2 in units of v, so written that nothing cancels where the Gaussian is far above 0
+    # E z^2 - (E z)^2 in units of v, so written that nothing cancels where the Gaussian is far above
+    # 0
     below = 1 - above
     np.multiply(t, above, out=spread)
     spread *= below

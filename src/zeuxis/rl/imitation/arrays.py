@@ -1,6 +1,8 @@
-"""Arrays of a stranger's file, read without a surprise: what they will cost is known from their headers before anything is read.
+"""Arrays of a stranger's file, read without a surprise: what they will cost is known from their
+headers before anything is read.
 
-Arrays that nobody asked for are not read, and files of objects are refused, so nothing is ever unpickled.
+Arrays that nobody asked for are not read, and files of objects are refused, so nothing is ever
+unpickled.
 """
 
 from __future__ import annotations
@@ -43,15 +45,27 @@ def read_arrays(path: Path, names: Collection[str]) -> tuple[dict[str, np.ndarra
         DataError: The file is missing, damaged, or unfolds to more than is usual.
     """
     if not path.exists():
-        raise DataError(f"There is no file of demonstrations '{path}': check the path, or make one with zeuxis demos record.")
+        raise DataError(
+            (
+                f"There is no file of demonstrations '{path}': check the path, or make one "
+                "with zeuxis demos record."
+            )
+        )
     if not path.is_file():
         raise DataError(f"'{path}' is no ordinary file: give .npz, .safetensors or .hdf5.")
     try:
         return (tensors if path.suffix == ".safetensors" else npz)(path, names)
     except ZeuxisError:
         raise
-    except Exception as error:  # readers of archives and of headers raise many types for damaged files
-        raise DataError(f"'{path}' cannot be read as plain arrays ({first_line(error)}): give .npz, .safetensors or .hdf5.") from error
+    except (
+        Exception
+    ) as error:  # readers of archives and of headers raise many types for damaged files
+        raise DataError(
+            (
+                f"'{path}' cannot be read as plain arrays ({first_line(error)}): give .npz, "
+                ".safetensors or .hdf5."
+            )
+        ) from error
 
 
 def tensors(path: Path, names: Collection[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -63,11 +77,20 @@ def tensors(path: Path, names: Collection[str]) -> tuple[dict[str, np.ndarray], 
 
 def npz(path: Path, names: Collection[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Of NumPy's archive."""
-    found = {array.key: array for array in headers(path, None) if array.key in names or array.key == "about"}
+    found = {
+        array.key: array
+        for array in headers(path, None)
+        if array.key in names or array.key == "about"
+    }
     about = found.pop("about", None)
-    affordable(sum(math.prod(array.shape) * array.dtype.itemsize for array in found.values()), path.stat().st_size)
+    affordable(
+        sum(math.prod(array.shape) * array.dtype.itemsize for array in found.values()),
+        path.stat().st_size,
+    )
     noted = about is not None and about.shape == () and about.dtype.itemsize <= 4 * TEXT
-    return {key: values(array) for key, array in found.items()}, plain_json(str(values(about)) if about is not None and noted else None)
+    return {key: values(array) for key, array in found.items()}, plain_json(
+        str(values(about)) if about is not None and noted else None
+    )
 
 
 def numeric(arrays: dict[str, np.ndarray], names: Iterable[str]) -> bool:

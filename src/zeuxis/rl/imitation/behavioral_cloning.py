@@ -1,12 +1,15 @@
-r"""Behavioural cloning: a policy by maximum likelihood of the expert's actions, with no environment at all.
+r"""Behavioral cloning: a policy by maximum likelihood of the expert's actions, with no environment
+at all.
 
 $$ \min_\theta \; \mathbb{E}_{(s, a) \sim E}[-\log \pi_\theta(a | s)] $$
 
-Simple, and good where demonstrations are many: with few, small errors lead to states the expert never saw, where nothing was learnt.
-Seven tenths of the pairs are learnt from and three validate; the snapshot with the best validation is kept, by squared error of the mean
-action, or by likelihood where actions are discrete.
+Simple, and good where demonstrations are many: with few, small errors lead to states the expert
+never saw, where nothing was learned. Seven tenths of the pairs are learned from and three validate;
+the snapshot with the best validation is kept, by squared error of the mean action, or by likelihood
+where actions are discrete.
 
-Source: Pomerleau 1989; settings and selection of the code released with Ho and Ermon, "Generative Adversarial Imitation Learning", 2016.
+Source: Pomerleau 1989; settings and selection of the code released with Ho and Ermon, "Generative
+Adversarial Imitation Learning", 2016.
 """
 
 from __future__ import annotations
@@ -23,8 +26,9 @@ from torch import Tensor
 from ...checkpoints.run_folder import Run
 from ...device import prepare
 from ...errors import DivergenceError, UsageError, ZeuxisError
-from ...optim import factory as optimisers
+from ...optim import factory as optimizers
 from ...ranges import (
+    BaseConfig,
     Count,
     CountOrNone,
     Duration,
@@ -32,7 +36,6 @@ from ...ranges import (
     Positive,
     Range,
     Seed,
-    Settings,
     Size,
     Threads,
 )
@@ -46,7 +49,7 @@ from ..optimization.saves import (
     negative,
     norms,
     not_finite,
-    restore_optimiser,
+    restore_optimizer,
     resume_or_rewind,
 )
 from ..policies.mlp import Activation
@@ -55,7 +58,7 @@ from .demonstrations import Demonstrations
 
 
 @dataclass(frozen=True)
-class CloningConfig(Settings, flags="--bc."):
+class CloningConfig(BaseConfig, flags="--bc."):
     """How a policy is cloned; the defaults are those of GAIL's baseline."""
 
     trajectories: CountOrNone = 0
@@ -90,7 +93,8 @@ class BC:
     """Clones an expert.
 
     Arguments:
-        env: A Gymnasium id, or a function without arguments that makes an environment; only its spaces are looked at.
+        env: A Gymnasium id, or a function without arguments that makes an environment; only its
+            spaces are looked at.
         demos: The expert's trajectories.
         config: Settings.
         run: Folder for saves and figures; None keeps nothing.
@@ -114,11 +118,19 @@ class BC:
         self.task = task_of(env, c.horizon)
         observations, actions = demos.fit(self.task).pairs(c.trajectories, c.every)
         if len(observations) < 2:
-            raise UsageError(f"Cloning needs at least 2 pairs and {len(observations)} are left of '{demos.name}': lower --bc.every.")
+            raise UsageError(
+                (
+                    f"Cloning needs at least 2 pairs and {len(observations)} are left of "
+                    f"'{demos.name}': lower --bc.every."
+                )
+            )
         self.policy = policy_for(self.task, c.hidden, c.activation, c.seed)
         self.policy.seen.update(torch.from_numpy(observations))
         self.policy.seen.freeze()
-        self.x, self.a = torch.from_numpy(observations), torch.from_numpy(self.task.from_env(actions))
+        self.x, self.a = (
+            torch.from_numpy(observations),
+            torch.from_numpy(self.task.from_env(actions)),
+        )
         order = torch.randperm(len(self.x), generator=torch.Generator().manual_seed(c.seed))
         held = min(len(order) - 1, max(1, round(c.hold_out * len(order))))
         self.held, self.kept = order[:held], order[held:]
@@ -129,18 +141,26 @@ class BC:
         self.figures: dict[str, float] = {}
 
     def learn(self, steps: int | None = None) -> BC:
-        """Goes on for so many steps of Adam, or to the planned end; the policy then is the best snapshot so far."""
+        """Goes on for so many steps of Adam, or to the planned end; the policy then is the best
+        snapshot so far."""
         c = self.config
         if self.run is not None and self.steps == 0:
             resume_or_rewind(self.run, self.restore)
         if self.newest:
             self.policy.load_state_dict(self.newest)
         total = c.steps if steps is None else self.steps + steps
-        report, began = Report(self.run, total, self.quiet, unit="steps"), time.monotonic() - self.seconds
+        report, began = (
+            Report(self.run, total, self.quiet, unit="steps"),
+            time.monotonic() - self.seconds,
+        )
         with interrupts() as stop, report.open(self.steps):
             if self.steps == 0:
                 report.say(f"{len(self.kept):,} pairs are cloned, {len(self.held):,} validate.")
-            while self.steps < total and not stop.is_set() and not (c.minutes and time.monotonic() - began > 60 * c.minutes):
+            while (
+                self.steps < total
+                and not stop.is_set()
+                and not (c.minutes and time.monotonic() - began > 60 * c.minutes)
+            ):
                 generator = torch.Generator().manual_seed(c.seed * 1_000_003 + self.steps)
                 rows = self.kept[torch.randint(len(self.kept), (c.batch,), generator=generator)]
                 loss = -self.policy.log_prob(self.policy(self.x[rows]), self.a[rows]).mean()
@@ -163,7 +183,9 @@ class BC:
         """Ends the training because a number is not finite."""
         saved = self.run.saved_images() if self.run is not None else 0
         kept = f"the save of {saved:,} steps is kept" if saved else "nothing was saved before"
-        raise DivergenceError(f"'{what}' is no longer finite at step {self.steps:,} of Adam; {kept}: lower --bc.lr.")
+        raise DivergenceError(
+            f"'{what}' is no longer finite at step {self.steps:,} of Adam; {kept}: lower --bc.lr."
+        )
 
     @torch.no_grad()
     def validate(self, loss: float, report: Report) -> None:
@@ -172,20 +194,37 @@ class BC:
         likely = self.policy.log_prob(outputs, a).mean().item()
         score = likely if self.task.discrete else -(outputs - a).square().sum(1).mean().item()
         if score > self.score:
-            self.score, self.best = score, {k: v.clone() for k, v in self.policy.state_dict().items()}
-        self.figures = {"loss": loss, "held-out loss": -likely, "score": score, "best": self.score, "seconds": self.seconds}
+            self.score, self.best = (
+                score,
+                {k: v.clone() for k, v in self.policy.state_dict().items()},
+            )
+        self.figures = {
+            "loss": loss,
+            "held-out loss": -likely,
+            "score": score,
+            "best": self.score,
+            "seconds": self.seconds,
+        }
         report.figures(self.figures, self.steps)
 
     def save(self) -> None:
         """Writes everything that going on needs, then the best policy by itself."""
-        tensors = {f"newest.{k}": v for k, v in self.newest.items()} | {f"best.{k}": v for k, v in self.best.items()}
-        tensors |= optimisers.state(self.adam, "adam")
+        tensors = {f"newest.{k}": v for k, v in self.newest.items()} | {
+            f"best.{k}": v for k, v in self.best.items()
+        }
+        tensors |= optimizers.state(self.adam, "adam")
         if wrong := not_finite(tensors | norms({"policy": self.policy})):
             self.diverged(wrong)
         if self.run is None:
             return
-        self.run.write_tensors("state.safetensors", tensors, {"steps": self.steps, "score": repr(self.score), "seconds": self.seconds})
-        self.snapshot().save(self.run.path("policy.safetensors"), algorithm=self.name, steps=str(self.steps))
+        self.run.write_tensors(
+            "state.safetensors",
+            tensors,
+            {"steps": self.steps, "score": repr(self.score), "seconds": self.seconds},
+        )
+        self.snapshot().save(
+            self.run.path("policy.safetensors"), algorithm=self.name, steps=str(self.steps)
+        )
 
     def snapshot(self) -> Policy:
         """A copy with the best weights."""
@@ -197,18 +236,36 @@ class BC:
         """Goes on exactly where the last save was made."""
         tensors, about = run.read_tensors("state.safetensors")
         path = run.path("state.safetensors")
-        part = lambda name: {k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(name + ".")}  # noqa: E731
+        part = lambda name: {
+            k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(name + ".")
+        }  # noqa: E731
         if wrong := not_finite(tensors) or negative(tensors):
-            raise ZeuxisError(f"'{path}' has numbers in '{wrong}' that are not finite or no counts: restore it from a copy.")
+            raise ZeuxisError(
+                (
+                    f"'{path}' has numbers in '{wrong}' that are not finite or no counts: "
+                    "restore it from a copy."
+                )
+            )
         try:
             self.newest, self.best = part("newest"), part("best")
             self.policy.load_state_dict(self.best)
             self.policy.load_state_dict(self.newest)
-            restore_optimiser(self.adam, "adam", tensors)
-            known = {f"{name}.{key}" for name in ("newest", "best") for key in self.best} | optimisers.state(self.adam, "adam").keys()
+            restore_optimizer(self.adam, "adam", tensors)
+            known = {
+                f"{name}.{key}" for name in ("newest", "best") for key in self.best
+            } | optimizers.state(self.adam, "adam").keys()
             if extra := sorted(tensors.keys() ^ known):
                 raise KeyError(extra[0])
-            self.steps, self.score, self.seconds = count(about, "steps"), float(about["score"]), duration(about)
+            self.steps, self.score, self.seconds = (
+                count(about, "steps"),
+                float(about["score"]),
+                duration(about),
+            )
         except DAMAGED as error:
-            raise ZeuxisError(f"'{path}' was saved with other settings, or is damaged: resume with those in config.json.") from error
+            raise ZeuxisError(
+                (
+                    f"'{path}' was saved with other settings, or is damaged: resume with "
+                    "those in config.json."
+                )
+            ) from error
         run.rewind(self.steps)

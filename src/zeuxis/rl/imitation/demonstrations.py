@@ -1,4 +1,5 @@
-r"""Demonstrations: an expert's trajectories, recorded from any policy, inspected, and thinned out as imitation wants them.
+r"""Demonstrations: an expert's trajectories, recorded from any policy, inspected, and thinned out
+as imitation wants them.
 
 A file holds plain arrays, as `.npz` (never unpickled) or `.safetensors`:
 
@@ -12,14 +13,17 @@ terminated    (E,)               whether it ended by itself
 about         JSON               task, policy, seed, version
 ```
 
-Files with the arrays `obs`, `act`, `next_obs`, `rew`, `terminal` and `episode_starts` (numbers of first steps, or a mask over all steps)
-are read as well, HDF5 files and Minari's folders by `hdf5`, and episodes of Minari by `of_episodes`. Classes may be (N, 1) too. Episodes
-of no steps are left out, and `about` says how many.
+Files with the arrays `obs`, `act`, `next_obs`, `rew`, `terminal` and `episode_starts` (numbers of
+first steps, or a mask over all steps) are read as well, HDF5 files and Minari's folders by `hdf5`,
+and episodes of Minari by `of_episodes`. Classes may be (N, 1) too. Episodes of no steps are left
+out, and `about` says how many.
 
-**Thinning.** An expert's consecutive steps say nearly the same, and with all of them plain cloning already does well. The paper keeps of
-trajectory i the steps $k_i, k_i + f, k_i + 2f, \ldots$ with $k_i$ uniform in 0..f-1, the same $k_i$ in every run.
+**Thinning.** An expert's consecutive steps say nearly the same, and with all of them plain cloning
+already does well. The paper keeps of trajectory i the steps $k_i, k_i + f, k_i + 2f, \ldots$ with
+$k_i$ uniform in 0..f-1, the same $k_i$ in every run.
 
-Source: Ho and Ermon, "Generative Adversarial Imitation Learning", 2016, section 6 and the code released with it.
+Source: Ho and Ermon, "Generative Adversarial Imitation Learning", 2016, section 6 and the code
+released with it.
 """
 
 from __future__ import annotations
@@ -72,32 +76,58 @@ class Demonstrations:
         r = self.rollouts
         if any(np.ndim(getattr(r, part)) < 1 for part in NAMES):
             raise DataError(
-                f"'{self.name}' has an array without dimensions: demonstrations have {', '.join(NAMES)}, each of steps or episodes."
+                (
+                    f"'{self.name}' has an array without dimensions: demonstrations have "
+                    f"{', '.join(NAMES)}, each of steps or episodes."
+                )
             )
         n, e = len(r.observations), len(r.lengths)
         if n == 0 or e == 0:
-            raise DataError(f"'{self.name}' holds no demonstrations: record some with zeuxis demos record.")
+            raise DataError(
+                f"'{self.name}' holds no demonstrations: record some with zeuxis demos record."
+            )
         if r.observations.ndim != 2 or r.finals.shape != (e, r.observations.shape[1]):
             raise DataError(
-                f"'{self.name}' has observations of shape {r.observations.shape} and final ones of {r.finals.shape} for {e} episodes, "
+                f"'{self.name}' has observations of shape {r.observations.shape} and "
+                f"final ones of {r.finals.shape} for {e} episodes, "
                 "expected (steps, entries) and (episodes, entries)."
             )
         if r.terminated.shape != (e,):
             raise DataError(
-                f"'{self.name}' says of {len(r.terminated)} ends whether they were terminal, expected one for each of {e} episodes."
+                (
+                    f"'{self.name}' says of {len(r.terminated)} ends whether they were "
+                    f"terminal, expected one for each of {e} episodes."
+                )
             )
         if len(r.actions) != n or len(r.rewards) != n or r.actions.ndim > 2 or 0 in r.actions.shape:
-            raise DataError(f"'{self.name}' has {n} observations, {len(r.actions)} actions and {len(r.rewards)} rewards: these must agree.")
+            raise DataError(
+                (
+                    f"'{self.name}' has {n} observations, {len(r.actions)} actions and "
+                    f"{len(r.rewards)} rewards: these must agree."
+                )
+            )
         if (r.lengths < 0).any() or (r.lengths > n).any() or int(r.lengths.sum()) != n:
             total = sum(map(int, r.lengths))
-            raise DataError(f"'{self.name}' has episodes of {total} steps together and {n} steps: these must agree.")
+            raise DataError(
+                (
+                    f"'{self.name}' has episodes of {total} steps together and {n} steps: "
+                    "these must agree."
+                )
+            )
         for part in ("observations", "actions", "finals", "rewards"):
             if not np.isfinite(getattr(r, part)).all():
-                raise DataError(f"'{self.name}' has {part} that are no finite numbers: record them again, or leave those episodes out.")
+                raise DataError(
+                    (
+                        f"'{self.name}' has {part} that are no finite numbers: record them "
+                        "again, or leave those episodes out."
+                    )
+                )
         if (empty := r.lengths == 0).any():
             kept = {part: getattr(r, part)[~empty] for part in ("lengths", "finals", "terminated")}
             object.__setattr__(self, "rollouts", replace(r, **kept))
-            object.__setattr__(self, "about", self.about | {"episodes without steps left out": int(empty.sum())})
+            object.__setattr__(
+                self, "about", self.about | {"episodes without steps left out": int(empty.sum())}
+            )
 
     def __len__(self) -> int:
         return len(self.rollouts.lengths)
@@ -111,12 +141,22 @@ class Demonstrations:
     def first(self, n: int) -> Demonstrations:
         """The first n trajectories."""
         if not 0 < n <= len(self):
-            raise UsageError(f"'{self.name}' has {len(self)} trajectories and {n} were asked for: ask for fewer, or record more.")
+            raise UsageError(
+                (
+                    f"'{self.name}' has {len(self)} trajectories and {n} were asked for: ask "
+                    "for fewer, or record more."
+                )
+            )
         r, steps = self.rollouts, int(self.rollouts.lengths[:n].sum())
-        kept = {part: getattr(r, part)[: steps if part in ("observations", "actions", "rewards") else n] for part in NAMES}
+        kept = {
+            part: getattr(r, part)[: steps if part in ("observations", "actions", "rewards") else n]
+            for part in NAMES
+        }
         return replace(self, rollouts=Rollouts(**kept))
 
-    def pairs(self, trajectories: int = 0, every: int = 1, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    def pairs(
+        self, trajectories: int = 0, every: int = 1, seed: int = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Observations and actions to imitate.
 
         Arguments:
@@ -125,10 +165,17 @@ class Demonstrations:
             seed: Fixes where in each trajectory the kept steps begin.
         """
         if every < 1 or trajectories < 0:
-            raise UsageError(f"--gail.every must be at least 1 and --gail.trajectories at least 0, got {every} and {trajectories}.")
+            raise UsageError(
+                (
+                    "--gail.every must be at least 1 and --gail.trajectories at least 0, "
+                    f"got {every} and {trajectories}."
+                )
+            )
         chosen = self.first(trajectories) if trajectories else self
         r = chosen.rollouts
-        begin = np.random.RandomState(seed).randint(0, every, size=len(chosen))  # the generator of the released code
+        begin = np.random.RandomState(seed).randint(
+            0, every, size=len(chosen)
+        )  # the generator of the released code
         times = r.times
         kept = (times - np.repeat(begin % r.lengths, r.lengths)) % every == 0
         return r.observations[kept], r.actions[kept]
@@ -138,34 +185,63 @@ class Demonstrations:
         r = self.rollouts
         if r.observations.shape[1] != task.observation:
             raise DataError(
-                f"'{self.name}' has observations of {r.observations.shape[1]} numbers and '{task.name}' gives {task.observation}: "
+                f"'{self.name}' has observations of {r.observations.shape[1]} numbers "
+                f"and '{task.name}' gives {task.observation}: "
                 f"they were recorded in another task ({self.about.get('env', 'not said which')})."
             )
         try:
             actions = task.taken(r.actions)
         except ValueError as error:
-            raise DataError(f"'{self.name}' has {error}: they were recorded in another task.") from error
+            raise DataError(
+                f"'{self.name}' has {error}: they were recorded in another task."
+            ) from error
         # Some recorders call every end a terminal one; at the time limit it is a cut.
-        return replace(self, rollouts=replace(r, actions=actions, terminated=r.terminated & (r.lengths < task.horizon)))
+        return replace(
+            self,
+            rollouts=replace(
+                r, actions=actions, terminated=r.terminated & (r.lengths < task.horizon)
+            ),
+        )
 
     @classmethod
     def of_episodes(cls, episodes: Iterable[Any], **about: Any) -> Demonstrations:
         """From Minari's episodes (`dataset.iterate_episodes()`), or anything with their attributes.
 
-        Each has `observations` (T + 1, ...), `actions` (T, ...), `rewards` (T,) and `terminations` (T,).
+        Each has `observations` (T + 1, ...), `actions` (T, ...), `rewards` (T,) and `terminations`
+        (T,).
         """
         parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, bool]] = []
         for i, one in enumerate(episodes):
             seen, done, paid, ends = (np.asarray(getattr(one, part, None)) for part in PARTS)
             for part, array in zip(PARTS, (seen, done, paid, ends), strict=True):
                 if array.ndim < 1 or array.dtype.kind not in "fiub":
-                    raise DataError(f"Episode {i} has {part} that are no plain array of numbers: episodes have {', '.join(PARTS)}.")
+                    raise DataError(
+                        (
+                            f"Episode {i} has {part} that are no plain array of numbers: "
+                            f"episodes have {', '.join(PARTS)}."
+                        )
+                    )
             if len(seen) != len(done) + 1 or not len(done) == len(paid) == len(ends):
-                found = f"{len(seen)} observations for {len(done)} actions, {len(paid)} rewards and {len(ends)} terminations"
-                raise DataError(f"Episode {i} has {found}, expected one observation more and the same of the rest: these must agree.")
+                found = (
+                    f"{len(seen)} observations for {len(done)} actions, {len(paid)} "
+                    f"rewards and {len(ends)} terminations"
+                )
+                raise DataError(
+                    (
+                        f"Episode {i} has {found}, expected one observation more and the "
+                        "same of the rest: these must agree."
+                    )
+                )
             seen = seen.reshape(len(seen), -1)
-            if parts and (seen.shape[1:] != parts[0][0].shape[1:] or done.shape[1:] != parts[0][1].shape[1:]):
-                raise DataError(f"Episode {i} has observations or actions of other sizes than the first: they are of several tasks.")
+            if parts and (
+                seen.shape[1:] != parts[0][0].shape[1:] or done.shape[1:] != parts[0][1].shape[1:]
+            ):
+                raise DataError(
+                    (
+                        f"Episode {i} has observations or actions of other sizes than the "
+                        "first: they are of several tasks."
+                    )
+                )
             parts.append((seen, done, paid.ravel(), len(ends) > 0 and bool(ends[-1].any())))
         if not any(len(p[1]) for p in parts):
             raise DataError("There are no episodes to imitate: give at least one.")
@@ -201,7 +277,9 @@ class Demonstrations:
             return files.write(path, content)
         except files.WriteError as error:
             reason = f"'{path}' could not be written ({error.reason})"
-            raise DataError(f"The demonstrations {reason}: give a writable place with room.") from error
+            raise DataError(
+                f"The demonstrations {reason}: give a writable place with room."
+            ) from error
 
 
 def writable(path: str | Path) -> Path:
@@ -209,20 +287,24 @@ def writable(path: str | Path) -> Path:
     path = Path(path)
     if path.suffix not in (".npz", ".safetensors", ".hdf5", ".h5", ""):
         raise UsageError(
-            f"Demonstrations are written as .npz, .safetensors, .hdf5 or, without an ending, as a folder in Minari's form, "
+            "Demonstrations are written as .npz, .safetensors, .hdf5 or, without an "
+            "ending, as a folder in Minari's form, "
             f"not as '{path.name}': choose one of these."
         )
     return path
 
 
 def as_actions(actions: np.ndarray) -> np.ndarray:
-    """Whole numbers as int64, others as float32 or float64, (N,) if they are classes and (N, a) if they are not; the task decides."""
+    """Whole numbers as int64, others as float32 or float64, (N,) if they are classes and (N, a) if
+    they are not; the task decides."""
     whole = actions.dtype.kind in "iub"
     kind = np.int64 if whole else np.float64 if actions.dtype == np.float64 else np.float32
     if actions.ndim == 1 and whole:
         return actions.astype(kind)
     with np.errstate(over="ignore"):
-        return actions.reshape(len(actions), int(np.prod(actions.shape[1:]))).astype(kind, copy=False)
+        return actions.reshape(len(actions), int(np.prod(actions.shape[1:]))).astype(
+            kind, copy=False
+        )
 
 
 def read_demos(path: str | Path) -> Demonstrations:
@@ -241,12 +323,21 @@ def read_demos(path: str | Path) -> Demonstrations:
         arrays = translated(arrays, path)
     missing = [name for name in NAMES if name not in arrays]
     if missing:
-        raise DataError(f"'{path}' has no array '{missing[0]}': demonstrations have {', '.join(NAMES)}.")
+        raise DataError(
+            f"'{path}' has no array '{missing[0]}': demonstrations have {', '.join(NAMES)}."
+        )
     if not numeric(arrays, NAMES):
-        raise DataError(f"'{path}' has arrays that are no numbers: demonstrations have {', '.join(NAMES)}.")
+        raise DataError(
+            f"'{path}' has arrays that are no numbers: demonstrations have {', '.join(NAMES)}."
+        )
     lengths = arrays["lengths"].ravel()
     if not (np.abs(lengths) < 2**53).all() or not (lengths == np.round(lengths)).all():
-        raise DataError(f"'{path}' has lengths of episodes that are no whole numbers of steps: record them again.")
+        raise DataError(
+            (
+                f"'{path}' has lengths of episodes that are no whole numbers of steps: "
+                "record them again."
+            )
+        )
     with np.errstate(over="ignore"):  # what float32 cannot hold is refused as not finite
         rollouts = Rollouts(
             arrays["observations"].astype(np.float32, copy=False),
@@ -262,13 +353,23 @@ def read_demos(path: str | Path) -> Demonstrations:
 def translated(arrays: dict[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
     """Arrays of the other form under this one's names."""
     if not numeric(arrays, FOREIGN) or any(arrays[name].ndim < 1 for name in FOREIGN):
-        raise DataError(f"'{path}' has arrays that are no rows of numbers: it needs {', '.join(FOREIGN)}.")
+        raise DataError(
+            f"'{path}' has arrays that are no rows of numbers: it needs {', '.join(FOREIGN)}."
+        )
     n, ended = len(arrays["obs"]), arrays["terminal"].ravel()
     starts = first_steps(arrays["episode_starts"].ravel(), n)
-    if not len(starts) or starts[0] != 0 or starts[-1] >= n or len(arrays["next_obs"]) != n or len(ended) != n:
+    if (
+        not len(starts)
+        or starts[0] != 0
+        or starts[-1] >= n
+        or len(arrays["next_obs"]) != n
+        or len(ended) != n
+    ):
         raise DataError(
-            f"'{path}' has episodes that start at {shortened(starts)} and {n} steps, {len(arrays['next_obs'])} next observations and "
-            f"{len(ended)} marks of ends, expected starts from 0 on within the steps, or a mask that is true at the first."
+            f"'{path}' has episodes that start at {shortened(starts)} and {n} steps, "
+            f"{len(arrays['next_obs'])} next observations and "
+            f"{len(ended)} marks of ends, expected starts from 0 on within the steps, or "
+            "a mask that is true at the first."
         )
     ends = np.append(starts[1:], n) - 1
     return {
@@ -282,12 +383,15 @@ def translated(arrays: dict[str, np.ndarray], path: Path) -> dict[str, np.ndarra
 
 
 def first_steps(starts: np.ndarray, n: int) -> np.ndarray:
-    """Numbers of the first steps of episodes, each once, from such numbers or from a mask over n steps; none where they are neither."""
+    """Numbers of the first steps of episodes, each once, from such numbers or from a mask over n
+    steps; none where they are neither."""
     whole = starts[np.abs(starts) < 2**53].astype(np.int64)
     if len(whole) != len(starts) or not (whole == starts).all():
         return np.zeros(0, np.int64)
     found = np.unique(whole)
-    if starts.dtype == bool or (len(whole) == n and set(found.tolist()) <= {0, 1} and whole.tolist() != list(range(n))):
+    if starts.dtype == bool or (
+        len(whole) == n and set(found.tolist()) <= {0, 1} and whole.tolist() != list(range(n))
+    ):
         return np.flatnonzero(whole) if len(whole) == n else np.zeros(0, np.int64)
     return found
 
@@ -298,7 +402,8 @@ def shortened(starts: np.ndarray) -> str:
 
 
 class Foreign:
-    """Another library's policy, by its `predict`, which gives actions as the environment takes them."""
+    """Another library's policy, by its `predict`, which gives actions as the environment takes
+    them."""
 
     def __init__(self, policy: Any) -> None:
         self.policy = policy
@@ -332,7 +437,8 @@ def record(
     """Lets a policy act and keeps what it did.
 
     Arguments:
-        policy: An `Actor`, a policy that learnt here, or anything with the `predict` of Stable-Baselines3 (then `workers` must be 0).
+        policy: An `Actor`, a policy that learned here, or anything with the `predict` of
+            Stable-Baselines3 (then `workers` must be 0).
         env: A Gymnasium id or a function without arguments that makes an environment.
         episodes: Trajectories.
         deterministic: Whether it takes its likeliest action; the paper's experts draw theirs.
@@ -342,13 +448,29 @@ def record(
         about: Further notes for the file.
     """
     if episodes < 1:
-        raise UsageError(f"At least one episode is needed, got {episodes}: give --episodes 1 or more.")
-    actor: Acts = policy.actor() if hasattr(policy, "actor") else policy if isinstance(policy, Acts) else Foreign(policy)
+        raise UsageError(
+            f"At least one episode is needed, got {episodes}: give --episodes 1 or more."
+        )
+    actor: Acts = (
+        policy.actor()
+        if hasattr(policy, "actor")
+        else policy
+        if isinstance(policy, Acts)
+        else Foreign(policy)
+    )
     if workers and not isinstance(actor, Actor):
         raise UsageError("A policy of another library acts in this process only: give workers=0.")
     with Engine(env, workers, seed, horizon) as engine:
-        rollouts, _ = engine.collect(actor, episodes=episodes, stream="record", deterministic=deterministic)
+        rollouts, _ = engine.collect(
+            actor, episodes=episodes, stream="record", deterministic=deterministic
+        )
         task = engine.task
     rollouts = replace(rollouts, actions=task.to_env(rollouts.actions))
-    told = {"env": task.name, "seed": seed, "deterministic": deterministic, "zeuxis": version("zeuxis"), **about}
+    told = {
+        "env": task.name,
+        "seed": seed,
+        "deterministic": deterministic,
+        "zeuxis": version("zeuxis"),
+        **about,
+    }
     return Demonstrations(rollouts, told)

@@ -10,9 +10,10 @@ episode_0/terminations   (T,)           whether it ended by itself, at the last 
 episode_0/truncations    (T,)           whether it was cut off there
 ```
 
-A data set of Minari is a folder with such a file, `data/main_data.hdf5`, and a `data/metadata.json` that tells the spaces. Both are read
-and written: a name with the ending .hdf5 or .h5 is a file, a name without an ending is a folder. Minari finds a folder by its id if it
-lies where Minari keeps its data sets (`~/.minari/datasets/ID`). The package minari itself is not needed, only h5py.
+A data set of Minari is a folder with such a file, `data/main_data.hdf5`, and a `data/metadata.json`
+that tells the spaces. Both are read and written: a name with the ending .hdf5 or .h5 is a file, a
+name without an ending is a folder. Minari finds a folder by its id if it lies where Minari keeps
+its data sets (`~/.minari/datasets/ID`). The package minari itself is not needed, only h5py.
 
 Source: Younis et al., "Minari", 2024, https://minari.farama.org, for the layout.
 """
@@ -39,7 +40,16 @@ from .arrays import TEXT, first_line, plain_json
 from .demonstrations import PARTS, Demonstrations
 
 ENDINGS = (".hdf5", ".h5")
-FILTERS = {"deflate", "gzip", "shuffle", "fletcher32", "szip", "nbit", "scaleoffset", "lzf"}  # that come with HDF5 or h5py
+FILTERS = {
+    "deflate",
+    "gzip",
+    "shuffle",
+    "fletcher32",
+    "szip",
+    "nbit",
+    "scaleoffset",
+    "lzf",
+}  # that come with HDF5 or h5py
 
 
 def h5py() -> Any:
@@ -63,7 +73,10 @@ class Episode:
 
 def stored(path: Path) -> Path:
     """The file itself: in Minari's folder the one that holds the episodes."""
-    return next((at for at in (path / "data" / "main_data.hdf5", path / "main_data.hdf5") if at.exists()), path)
+    return next(
+        (at for at in (path / "data" / "main_data.hdf5", path / "main_data.hdf5") if at.exists()),
+        path,
+    )
 
 
 def read(path: Path) -> Demonstrations:
@@ -75,7 +88,12 @@ def read(path: Path) -> Demonstrations:
     h, file = h5py(), stored(path)
     if not file.is_file():
         what = "the folder has no data/main_data.hdf5" if path.is_dir() else "there is none"
-        raise DataError(f"There are no demonstrations at '{path}' ({what}): check the path, or make some with zeuxis demos record.")
+        raise DataError(
+            (
+                f"There are no demonstrations at '{path}' ({what}): check the path, or make "
+                "some with zeuxis demos record."
+            )
+        )
     try:
         with h.File(file, "r") as group:
             about = plain_json(note(group))
@@ -83,7 +101,12 @@ def read(path: Path) -> Demonstrations:
     except ZeuxisError:
         raise
     except Exception as error:  # h5py raises many types for damaged files
-        raise DataError(f"'{path}' cannot be read as HDF5 ({first_line(error)}): record it again, or give another.") from error
+        raise DataError(
+            (
+                f"'{path}' cannot be read as HDF5 ({first_line(error)}): record it again, or "
+                "give another."
+            )
+        ) from error
     return Demonstrations(demos.rollouts, (about or env_of(file)) | demos.about, str(path))
 
 
@@ -92,11 +115,14 @@ def note(file: Any) -> Any:
     if "zeuxis" not in file.attrs:
         return None
     kept = file.attrs.get_id("zeuxis")
-    return file.attrs["zeuxis"] if kept.shape == () and kept.get_storage_size() <= 4 * TEXT else None
+    return (
+        file.attrs["zeuxis"] if kept.shape == () and kept.get_storage_size() <= 4 * TEXT else None
+    )
 
 
 def member(group: Any, name: str, kind: type) -> Any:
-    """What a group holds itself by this name, if it is of this kind: links may lead to other files, and are not followed."""
+    """What a group holds itself by this name, if it is of this kind: links may lead to other files,
+    and are not followed."""
     if not isinstance(group.get(name, getlink=True), h5py().HardLink):
         return None
     found = group.get(name)
@@ -105,11 +131,16 @@ def member(group: Any, name: str, kind: type) -> Any:
 
 def numbers_of(file: Any) -> list[int]:
     """The episodes' numbers, in order."""
-    return sorted(int(key[8:]) for key in file if key.startswith("episode_") and key[8:].isdecimal() and key[8:] == str(int(key[8:])))
+    return sorted(
+        int(key[8:])
+        for key in file
+        if key.startswith("episode_") and key[8:].isdecimal() and key[8:] == str(int(key[8:]))
+    )
 
 
 def episodes(file: Any, name: str, size: int) -> Iterator[Episode]:
-    """The episodes of an open file, in the order of their numbers; nothing is read before all of it is known to be affordable.
+    """The episodes of an open file, in the order of their numbers; nothing is read before all of it
+    is known to be affordable.
 
     Arguments:
         file: The file, or a group.
@@ -121,38 +152,61 @@ def episodes(file: Any, name: str, size: int) -> Iterator[Episode]:
     for number in numbers_of(file):
         group = member(file, f"episode_{number}", h5py().Group)
         if group is None:
-            raise DataError(f"'{name}' has an episode {number} that is no group of its own: links are not followed.")
+            raise DataError(
+                (
+                    f"'{name}' has an episode {number} that is no group of its own: links "
+                    "are not followed."
+                )
+            )
         parts = {part: member(group, part, h5py().Dataset) for part in PARTS}
         for part, data in parts.items():
             if data is None or data.dtype.kind not in "fiub":
                 what = "missing, or a link" if data is None else "no plain array of numbers"
                 raise DataError(
                     f"'{name}' has an episode {number} whose {part} are {what}: "
-                    f"episodes have {', '.join(PARTS)}; where observations have parts, flatten them first."
+                    f"episodes have {', '.join(PARTS)}; where observations have parts, "
+                    "flatten them first."
                 )
             total += cost(data, f"'{name}' has an episode {number} whose {part}")
         affordable(total, size)
         found.append((number, parts))
     for number, parts in found:
         episode = Episode(**{part: data[()] for part, data in parts.items()})
-        lengths = [len(x) if x.ndim else -1 for x in (episode.actions, episode.rewards, episode.terminations)]
+        lengths = [
+            len(x) if x.ndim else -1
+            for x in (episode.actions, episode.rewards, episode.terminations)
+        ]
         if len(set(lengths)) != 1 or -1 in lengths or not episode.observations.ndim:
             shapes = ", ".join(f"{part} of shape {getattr(episode, part).shape}" for part in PARTS)
-            raise DataError(f"'{name}' has an episode {number} with {shapes}: their lengths must agree, with one observation more.")
+            raise DataError(
+                (
+                    f"'{name}' has an episode {number} with {shapes}: their lengths must "
+                    "agree, with one observation more."
+                )
+            )
         yield episode
 
 
 def cost(data: Any, whose: str) -> int:
-    """Bytes that reading these numbers takes; an error where they are kept in another file or nowhere."""
+    """Bytes that reading these numbers takes; an error where they are kept in another file or
+    nowhere."""
     if data.is_virtual or data.external:
-        raise DataError(f"{whose} are kept in another file, which is not read: copy the numbers into this one.")
+        raise DataError(
+            f"{whose} are kept in another file, which is not read: copy the numbers into this one."
+        )
     kept = data.id.get_create_plist()
     known = {int(getattr(h5py().h5z, f"FILTER_{name.upper()}", -1)) for name in FILTERS} - {-1}
     if any(kept.get_filter(i)[0] not in known for i in range(kept.get_nfilters())):
-        raise DataError(f"{whose} are packed by an unknown filter: write them with gzip, or without.")
+        raise DataError(
+            f"{whose} are packed by an unknown filter: write them with gzip, or without."
+        )
     if data.size and not data.id.get_storage_size():
         raise DataError(f"{whose} were never written: record them again.")
-    chunks = math.prod(math.ceil(n / c) * c for n, c in zip(data.shape, data.chunks, strict=True)) if data.chunks else data.size
+    chunks = (
+        math.prod(math.ceil(n / c) * c for n, c in zip(data.shape, data.chunks, strict=True))
+        if data.chunks
+        else data.size
+    )
     return int(chunks) * data.dtype.itemsize
 
 
@@ -175,7 +229,12 @@ def write(demos: Demonstrations, path: Path) -> Path:
     """
     h, folder = h5py(), path.suffix not in ENDINGS
     if folder and path.exists():
-        raise UsageError(f"'{path}' exists already: give a folder that does not, or a name that ends in .hdf5, .npz or .safetensors.")
+        raise UsageError(
+            (
+                f"'{path}' exists already: give a folder that does not, or a name that ends "
+                "in .hdf5, .npz or .safetensors."
+            )
+        )
     partial = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -188,7 +247,12 @@ def write(demos: Demonstrations, path: Path) -> Path:
             (file.parent / "metadata.json").write_text(json.dumps(metadata(demos, path)))
         partial.replace(path)
     except OSError as error:
-        raise DataError(f"The demonstrations '{path}' could not be written ({error}): give a writable place with room.") from error
+        raise DataError(
+            (
+                f"The demonstrations '{path}' could not be written ({error}): give a "
+                "writable place with room."
+            )
+        ) from error
     finally:
         with suppress(OSError):
             shutil.rmtree(partial) if partial.is_dir() else partial.unlink(missing_ok=True)
@@ -204,25 +268,47 @@ def fill(file: Any, demos: Demonstrations) -> None:
         group.attrs["id"], group.attrs["total_steps"] = i, int(length)
         group["observations"] = np.concatenate([r.observations[steps], r.finals[i : i + 1]])
         group["actions"], group["rewards"] = r.actions[steps], r.rewards[steps]
-        group["terminations"], group["truncations"] = last & r.terminated[i], last & ~r.terminated[i]
+        group["terminations"], group["truncations"] = (
+            last & r.terminated[i],
+            last & ~r.terminated[i],
+        )
 
 
 def metadata(demos: Demonstrations, path: Path) -> dict[str, Any]:
-    """What Minari wants to know: counts and spaces, those of the task if it is known here, else as wide as the numbers need."""
+    """What Minari wants to know: counts and spaces, those of the task if it is known here, else as
+    wide as the numbers need."""
     r, infinite = demos.rollouts, float("inf")
     entries = r.observations.shape[1]
-    seen = {"type": "Box", "dtype": "float32", "shape": [entries], "low": [-infinite] * entries, "high": [infinite] * entries}
+    seen = {
+        "type": "Box",
+        "dtype": "float32",
+        "shape": [entries],
+        "low": [-infinite] * entries,
+        "high": [infinite] * entries,
+    }
     task = task_named(str(demos.about.get("env", "")))
     if demos.discrete:
         least = task.start if task and task.discrete else min(0, int(r.actions.min()))
         classes = task.action if task and task.discrete else int(r.actions.max()) + 1 - least
         taken: dict[str, Any] = {"type": "Discrete", "dtype": "int64", "start": least, "n": classes}
     else:
-        low, high = (task.low, task.high) if task and task.low else (r.actions.min(0).tolist(), r.actions.max(0).tolist())
-        taken = {"type": "Box", "dtype": str(r.actions.dtype), "shape": [len(low)], "low": list(low), "high": list(high)}
+        low, high = (
+            (task.low, task.high)
+            if task and task.low
+            else (r.actions.min(0).tolist(), r.actions.max(0).tolist())
+        )
+        taken = {
+            "type": "Box",
+            "dtype": str(r.actions.dtype),
+            "shape": [len(low)],
+            "low": list(low),
+            "high": list(high),
+        }
     parts = path.resolve().parts
     told = {
-        "dataset_id": "/".join(parts[parts.index("datasets") + 1 :]) if "datasets" in parts[:-1] else path.name,
+        "dataset_id": "/".join(parts[parts.index("datasets") + 1 :])
+        if "datasets" in parts[:-1]
+        else path.name,
         "total_episodes": len(demos),
         "total_steps": len(r),
         "data_format": "hdf5",
@@ -231,11 +317,14 @@ def metadata(demos: Demonstrations, path: Path) -> dict[str, Any]:
         "description": f"Written by zeuxis: {json.dumps(demos.about)}",
         "minari_version": "0.5.0",
     }
-    return told | ({"env_spec": gymnasium().spec(task.name.split(":")[-1]).to_json()} if task else {})
+    return told | (
+        {"env_spec": gymnasium().spec(task.name.split(":")[-1]).to_json()} if task else {}
+    )
 
 
 def task_named(name: str) -> Task | None:
-    """The task, if there is one of this name here that no module must be imported for: the name may be a file's."""
+    """The task, if there is one of this name here that no module must be imported for: the name may
+    be a file's."""
     try:
         return task_of(named_by_file(name, "The file")) if name else None
     except ZeuxisError:

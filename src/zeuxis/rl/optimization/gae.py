@@ -1,13 +1,14 @@
-r"""Generalised advantage estimation over whole trajectories, with what lies beyond their ends.
+r"""Generalized advantage estimation over whole trajectories, with what lies beyond their ends.
 
 $$ \delta_t = r_t + \gamma V(s_{t+1}) - V(s_t), \qquad \hat A_t = \sum_{l \ge 0} (\gamma \lambda)^l \delta_{t+l} . $$
 
-After an episode that ended by itself V is 0. After one that was cut off the world goes on, and V of the true final observation stands
-for what was not seen; only a value function that reads the time, and so knows that the end is near, has 0 there too. With
-$\lambda = 1$ advantage plus value is the discounted return.
+After an episode that ended by itself V is 0. After one that was cut off the world goes on, and V of
+the true final observation stands for what was not seen; only a value function that reads the time,
+and so knows that the end is near, has 0 there too. With $\lambda = 1$ advantage plus value is the
+discounted return.
 
-Source: Schulman et al., "High-Dimensional Continuous Control Using Generalized Advantage Estimation", 2016; for the cut ends Pardo et
-al., "Time Limits in Reinforcement Learning", 2018.
+Source: Schulman et al., "High-Dimensional Continuous Control Using Generalized Advantage
+Estimation", 2016; for the cut ends Pardo et al., "Time Limits in Reinforcement Learning", 2018.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from __future__ import annotations
 import numpy as np
 
 
-def advantages(rewards: np.ndarray, values: np.ndarray, beyond: np.ndarray, lengths: np.ndarray, gamma: float, lam: float) -> np.ndarray:
+def advantages(
+    rewards: np.ndarray,
+    values: np.ndarray,
+    beyond: np.ndarray,
+    lengths: np.ndarray,
+    gamma: float,
+    lam: float,
+) -> np.ndarray:
     """Advantages of all steps of several episodes.
 
     Arguments:
@@ -34,7 +42,10 @@ def advantages(rewards: np.ndarray, values: np.ndarray, beyond: np.ndarray, leng
     following = np.append(values[1:], 0.0)
     following[ends] = beyond
     delta = rewards + gamma * following - values
-    rows, columns = np.repeat(np.arange(len(lengths)), lengths), np.arange(len(rewards)) - np.repeat(starts, lengths)
+    rows, columns = (
+        np.repeat(np.arange(len(lengths)), lengths),
+        np.arange(len(rewards)) - np.repeat(starts, lengths),
+    )
     table = np.zeros((int(lengths.max()), len(lengths)))
     table[columns, rows] = delta
     for t in range(len(table) - 2, -1, -1):

@@ -1,8 +1,10 @@
-r"""Adam over flat NumPy vectors, and by it a small network's regression, a tenth of a millisecond a step.
+r"""Adam over flat NumPy vectors, and by it a small network's regression, a tenth of a millisecond a
+step.
 
-Networks of a few thousand weights learn from minibatches of a hundred rows in well under a million operations a step, which a framework's
-calls outweigh several times over. Here a step is six products of matrices, what goes between them, and ten operations on one vector that
-holds all weights.
+Networks of a few thousand weights learn from minibatches of a hundred rows in well under a million
+operations a step, which a framework's calls outweigh several times over. Here a step is six
+products of matrices, what goes between them, and ten operations on one vector that holds all
+weights.
 
 Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015.
 """
@@ -19,7 +21,15 @@ from torch import Tensor, nn
 from ..policies.mlp import MLP, flat, put
 
 
-def adam(theta: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, scratch: np.ndarray, t: int, lr: float) -> None:
+def adam(
+    theta: np.ndarray,
+    g: np.ndarray,
+    m: np.ndarray,
+    v: np.ndarray,
+    scratch: np.ndarray,
+    t: int,
+    lr: float,
+) -> None:
     """One step of Adam with betas 0.9 and 0.999, in place; g is spent."""
     m *= 0.9
     np.multiply(g, 0.1, out=scratch)
@@ -62,7 +72,13 @@ class Regression(nn.Module):
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
 
     def fit(
-        self, network: MLP, x: Float[Tensor, "n inputs"], y: Float[Tensor, "n outputs"], epochs: int, batch: int, generator: torch.Generator
+        self,
+        network: MLP,
+        x: Float[Tensor, "n inputs"],
+        y: Float[Tensor, "n outputs"],
+        epochs: int,
+        batch: int,
+        generator: torch.Generator,
     ) -> None:
         """A few passes over shuffled minibatches.
 
@@ -82,7 +98,13 @@ class Regression(nn.Module):
             order = torch.randperm(len(inputs), generator=generator).numpy()
             shuffled, goals = inputs[order], wanted[order]
             for i in range(0, len(order), batch):
-                descend(weights, gradients, shuffled[i : i + batch], goals[i : i + batch], network.activation == "tanh")
+                descend(
+                    weights,
+                    gradients,
+                    shuffled[i : i + batch],
+                    goals[i : i + batch],
+                    network.activation == "tanh",
+                )
                 t += 1
                 adam(theta, g, m, v, scratch, t, self.lr)
         put(network, torch.from_numpy(theta))

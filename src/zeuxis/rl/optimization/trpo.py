@@ -5,8 +5,9 @@ From states and actions of the old policy and their advantages $\hat A$, one ste
 $$ \max_\theta \; \mathbb{E}\Big[\frac{\pi_\theta(a|s)}{\pi_\text{old}(a|s)} \hat A\Big] \quad \text{subject to} \quad
    \mathbb{E}\big[\mathrm{KL}[\pi_\text{old}(\cdot|s) \,\|\, \pi_\theta(\cdot|s)]\big] \le \delta $$
 
-to first order in the objective and second in the bound (see `trust_region`). The divergence's second derivative at the old policy is
-the Fisher information $F = \frac1N \sum J^\top M J$, with J the Jacobian of the network's outputs and M that of the action's law.
+to first order in the objective and second in the bound (see `trust_region`). The divergence's
+second derivative at the old policy is the Fisher information $F = \frac1N \sum J^\top M J$, with J
+the Jacobian of the network's outputs and M that of the action's law.
 
 Source: Schulman, Levine, Moritz, Jordan and Abbeel, "Trust Region Policy Optimization", 2015.
 """
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from ..policies.mlp import Trace
 from ..policies.policy import Policy
-from .trust_region import TrustRegion, step
+from .trust_region import TrustRegionConfig, step
 
 
 class Fisher:
@@ -27,23 +28,30 @@ class Fisher:
 
     Arguments:
         policy: The policy, whose parameters' order the vectors have.
-        trace: What `policy.network.trace` gave for standardised observations.
+        trace: What `policy.network.trace` gave for standardized observations.
     """
 
     def __init__(self, policy: Policy, trace: Trace) -> None:
         self.policy, self.trace = policy, trace
-        self.own = sum(p.numel() for p in policy.parameters()) - sum(p.numel() for p in policy.network.parameters())
+        self.own = sum(p.numel() for p in policy.parameters()) - sum(
+            p.numel() for p in policy.network.parameters()
+        )
 
     @torch.no_grad()
     def __call__(self, v: Float[Tensor, " weights"]) -> Float[Tensor, " weights"]:
         network, outputs = self.policy.network, self.trace.outputs
         moved = self.policy.metric(outputs, network.along(self.trace, v[self.own :]))
-        found = torch.cat([self.policy.own_metric(len(outputs), v[: self.own]), network.back(self.trace, moved)])
+        found = torch.cat(
+            [self.policy.own_metric(len(outputs), v[: self.own]), network.back(self.trace, moved)]
+        )
         return found / len(outputs)
 
 
-def gradient_of(policy: Policy, trace: Trace, gain: Tensor, outputs: Tensor) -> Float[Tensor, " weights"]:
-    """The gradient of a function of the outputs and of the policy's own parameters, in the order of `policy.parameters()`."""
+def gradient_of(
+    policy: Policy, trace: Trace, gain: Tensor, outputs: Tensor
+) -> Float[Tensor, " weights"]:
+    """The gradient of a function of the outputs and of the policy's own parameters, in the order of
+    `policy.parameters()`."""
     own = [p for name, p in policy.named_parameters() if not name.startswith("network.")]
     to_outputs, *to_own = torch.autograd.grad(gain, [outputs, *own])
     return torch.cat([*(g.flatten() for g in to_own), policy.network.back(trace, to_outputs)])
@@ -54,7 +62,7 @@ def improve(
     observations: Float[Tensor, "n entries"],
     actions: Tensor,
     advantages: Float[Tensor, " n"],
-    region: TrustRegion,
+    region: TrustRegionConfig,
     generator: torch.Generator,
 ) -> dict[str, float]:
     """One step of TRPO.
@@ -63,11 +71,11 @@ def improve(
         policy: What moves; it is the one that acted.
         observations: Raw, as it saw them.
         actions: What it chose, (n, a) or classes (n,).
-        advantages: Standardised.
+        advantages: Standardized.
         region: Bounds.
         generator: Draws the rows that curvature is taken from.
     """
-    x = policy.standardise(observations)
+    x = policy.standardize(observations)
     trace = policy.network.trace(x)
     outputs = trace.outputs.clone().requires_grad_()
     now = policy.log_prob(outputs, actions)

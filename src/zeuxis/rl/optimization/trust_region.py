@@ -1,16 +1,18 @@
 r"""One natural-gradient step within a trust region, for policies and for value functions.
 
-To maximise a gain with gradient g while a divergence whose second-order term is $\frac12 x^\top F x$ stays below $\delta$, conjugate
-gradients solve $(F + c I) x = g$ from products with F alone, the step is scaled to the region's edge,
+To maximize a gain with gradient g while a divergence whose second-order term is $\frac12 x^\top F
+x$ stays below $\delta$, conjugate gradients solve $(F + c I) x = g$ from products with F alone, the
+step is scaled to the region's edge,
 
 $$ \Delta = x \sqrt{\frac{2 \delta}{x^\top (F + c I)\, x}} , $$
 
-and a line search shortens it until the gain itself has grown and the divergence itself is within the bound. If no length will do,
-no step is taken and the weights are what they were, bit for bit.
+and a line search shortens it until the gain itself has grown and the divergence itself is within
+the bound. If no length will do, no step is taken and the weights are what they were, bit for bit.
 
-Source: Schulman et al., "Trust Region Policy Optimization", 2015, appendix C. Vectors of conjugate gradients are float64: with little
-damping their inner products lose too much in float32. Of the released codes GAIL's takes an untested step after a failed search and
-accepts divergences up to $2 \delta$; here the bound is kept.
+Source: Schulman et al., "Trust Region Policy Optimization", 2015, appendix C. Vectors of conjugate
+gradients are float64: with little damping their inner products lose too much in float32. Of the
+released codes GAIL's takes an untested step after a failed search and accepts divergences up to $2
+\delta$; here the bound is kept.
 """
 
 from __future__ import annotations
@@ -23,12 +25,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...ranges import Few, Positive, Range, Settings, Share, Weight
+from ...ranges import BaseConfig, Few, Positive, Range, Share, Weight
 from ..policies.mlp import flat, put
 
 
 @dataclass(frozen=True)
-class TrustRegion(Settings, flags="--region."):
+class TrustRegionConfig(BaseConfig, flags="--region."):
     """How far a step may go, and how it is found."""
 
     delta: Positive = 0.01
@@ -48,7 +50,10 @@ class TrustRegion(Settings, flags="--region."):
 
 
 def conjugate_gradients(
-    product: Callable[[Tensor], Tensor], b: Float[Tensor, " n"], iterations: int = 10, tolerance: float = 1e-10
+    product: Callable[[Tensor], Tensor],
+    b: Float[Tensor, " n"],
+    iterations: int = 10,
+    tolerance: float = 1e-10,
 ) -> Float[Tensor, " n"]:
     """Solves A x = b from products with a symmetric positive matrix.
 
@@ -86,7 +91,7 @@ def step(
     gradient: Float[Tensor, " weights"],
     product: Callable[[Tensor], Tensor],
     judge: Callable[[], tuple[float, float]],
-    region: TrustRegion,
+    region: TrustRegionConfig,
 ) -> dict[str, float]:
     """Moves the module's parameters by one step, or not at all.
 
@@ -94,7 +99,8 @@ def step(
         module: Whose parameters, in their order, the vectors are about.
         gradient: Of the gain.
         product: F times a vector, without damping.
-        judge: Gain over where it started and divergence from there, with the parameters as they are.
+        judge: Gain over where it started and divergence from there, with the parameters as they
+            are.
         region: Bounds.
 
     Returns:

@@ -1,14 +1,16 @@
 r"""A multilayer perceptron whose derivatives are written out, for products with its curvature.
 
-With the activations of one forward pass kept (a *trace*), a product with the Jacobian J of the outputs is one forward pass of
-directions, and one with $J^\top$ one backward pass. The Gauss-Newton product $J^\top M J v$, which natural gradients ask for ten times an
-update, is then two matrix products a layer forward and two back, with nothing recorded for automatic differentiation: several times as
-fast as differentiating twice, and the same to rounding.
+With the activations of one forward pass kept (a *trace*), a product with the Jacobian J of the
+outputs is one forward pass of directions, and one with $J^\top$ one backward pass. The Gauss-Newton
+product $J^\top M J v$, which natural gradients ask for ten times an update, is then two matrix
+products a layer forward and two back, with nothing recorded for automatic differentiation: several
+times as fast as differentiating twice, and the same to rounding.
 
 $$ \dot z_{i+1} = \dot h_i W_i^\top + h_i V_i^\top + v_i, \qquad \dot h_{i+1} = \dot z_{i+1} \odot \phi'(z_{i+1}) $$
 
-Sources: Pearlmutter, "Fast Exact Multiplication by the Hessian", 1994; Schraudolph, "Fast Curvature Matrix-Vector Products for
-Second-Order Gradient Descent", 2002. Weights start Glorot-uniform, those of the last layer at 0, as in the code released with GAIL.
+Sources: Pearlmutter, "Fast Exact Multiplication by the Hessian", 1994; Schraudolph, "Fast Curvature
+Matrix-Vector Products for Second-Order Gradient Descent", 2002. Weights start Glorot-uniform, those
+of the last layer at 0, as in the code released with GAIL.
 """
 
 from __future__ import annotations
@@ -36,15 +38,23 @@ def check_size(sizes: Sequence[int], copies: int = 1) -> None:
         copies: Networks of this size.
     """
     if any(units < 1 for units in sizes[1:-1]):
-        raise UsageError(f"Hidden layers have {tuple(sizes[1:-1])} units, expected at least 1 in each.")
+        raise UsageError(
+            f"Hidden layers have {tuple(sizes[1:-1])} units, expected at least 1 in each."
+        )
     weights = copies * sum((a + 1) * b for a, b in pairwise(sizes))
     if weights > MOST:
-        raise UsageError(f"A network with hidden layers of {tuple(sizes[1:-1])} units has {weights:,} weights, expected at most {MOST:,}.")
+        raise UsageError(
+            (
+                f"A network with hidden layers of {tuple(sizes[1:-1])} units has {weights:,} "
+                f"weights, expected at most {MOST:,}."
+            )
+        )
 
 
 @dataclass(frozen=True)
 class Trace:
-    """One forward pass: what each layer was given, the slopes of the activations there, and the outputs."""
+    """One forward pass: what each layer was given, the slopes of the activations there, and the
+    outputs."""
 
     inputs: list[Tensor]
     slopes: list[Tensor]
@@ -52,7 +62,9 @@ class Trace:
 
     def rows(self, index: Tensor) -> Trace:
         """The same for some of the rows."""
-        return Trace([h[index] for h in self.inputs], [s[index] for s in self.slopes], self.outputs[index])
+        return Trace(
+            [h[index] for h in self.inputs], [s[index] for s in self.slopes], self.outputs[index]
+        )
 
 
 class MLP(nn.Module):
@@ -71,7 +83,12 @@ class MLP(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, hidden: Sequence[int], outputs: int, activation: Activation = "tanh", generator: torch.Generator | None = None
+        self,
+        inputs: int,
+        hidden: Sequence[int],
+        outputs: int,
+        activation: Activation = "tanh",
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         sizes = [inputs, *hidden, outputs]
@@ -104,8 +121,11 @@ class MLP(nn.Module):
         return Trace(inputs, [self.slope(h) for h in inputs[1:]], self.layers[-1](inputs[-1]))
 
     @torch.no_grad()
-    def along(self, trace: Trace, direction: Float[Tensor, " weights"]) -> Float[Tensor, "n outputs"]:
-        """J v: how the outputs change when the weights move along a direction, given in the order of `parameters()`."""
+    def along(
+        self, trace: Trace, direction: Float[Tensor, " weights"]
+    ) -> Float[Tensor, "n outputs"]:
+        """J v: how the outputs change when the weights move along a direction, given in the order
+        of `parameters()`."""
         moved: Tensor | None = None
         start = 0
         for i, layer in enumerate(self.layers):
@@ -147,5 +167,7 @@ def flat(module: nn.Module) -> Float[Tensor, " weights"]:
 @torch.no_grad()
 def put(module: nn.Module, vector: Float[Tensor, " weights"]) -> None:
     """Writes such a vector back."""
-    for p, part in zip(module.parameters(), vector.split([p.numel() for p in module.parameters()]), strict=True):
+    for p, part in zip(
+        module.parameters(), vector.split([p.numel() for p in module.parameters()]), strict=True
+    ):
         p.copy_(part.view_as(p))

@@ -1,19 +1,23 @@
-r"""A policy as plain arrays: what a worker process acts with, and the file in which policies are shared.
+r"""A policy as plain arrays: what a worker process acts with, and the file in which policies are
+shared.
 
-A policy is a multilayer perceptron over standardised observations,
+A policy is a multilayer perceptron over standardized observations,
 
 $$ z_0 = (x_{1:d} - m) \odot s, \qquad z_{i+1} = \phi(W_i z_i + b_i), \qquad y = W_L z_L + b_L , $$
 
-with $z_0$ clipped to $\pm c$ where the file says so. Its *head* says what y is: the mean of a Gaussian over actions (`gaussian_mean`, of
-deviation $e^{\ell}$ where `log_std` $\ell$ is stored), one squashed by tanh and scaled to the bounds of the actions
-(`tanh_gaussian_mean`), log-probabilities of discrete actions up to a constant (`logits`), or their values (`q_values`).
+with $z_0$ clipped to $\pm c$ where the file says so. Its *head* says what y is: the mean of a
+Gaussian over actions (`gaussian_mean`, of deviation $e^{\ell}$ where `log_std` $\ell$ is stored),
+one squashed by tanh and scaled to the bounds of the actions (`tanh_gaussian_mean`),
+log-probabilities of discrete actions up to a constant (`logits`), or their values (`q_values`).
 
-The file is safetensors, no pickle: `layers.i.weight`, `layers.i.bias`, `obs_mean` m, `obs_scale` s, perhaps `log_std`; the metadata
-hold `activation`, `head`, `obs_dim` d, `obs_clip` c or "None", `obs_layout` ("acrobot_angles" turns sines and cosines back into
-angles; anything else reads the first d entries), `env`, `task` (what the environment takes, as JSON: bounds, shape, type and the first
-class of an action), and whatever else is to be known.
+The file is safetensors, no pickle: `layers.i.weight`, `layers.i.bias`, `obs_mean` m, `obs_scale` s,
+perhaps `log_std`; the metadata hold `activation`, `head`, `obs_dim` d, `obs_clip` c or "None",
+`obs_layout` ("acrobot_angles" turns sines and cosines back into angles; anything else reads the
+first d entries), `env`, `task` (what the environment takes, as JSON: bounds, shape, type and the
+first class of an action), and whatever else is to be known.
 
-Nothing here needs PyTorch, so that a worker starts in a fraction of a second and acts in a few microseconds.
+Nothing here needs PyTorch, so that a worker starts in a fraction of a second and acts in a few
+microseconds.
 """
 
 from __future__ import annotations
@@ -35,7 +39,10 @@ from ..environments.task import Task
 
 HEADS = ("gaussian_mean", "tanh_gaussian_mean", "logits", "q_values")
 DISCRETE = ("logits", "q_values")
-LARGEST_LOG, LARGEST_BOUND = 80.0, 1e30  # of a deviation's logarithm, and of an action: float32 can hold no more of what they make
+LARGEST_LOG, LARGEST_BOUND = (
+    80.0,
+    1e30,
+)  # of a deviation's logarithm, and of an action: float32 can hold no more of what they make
 
 
 @dataclass
@@ -49,13 +56,15 @@ class Actor:
         scale: What the difference is multiplied by (d,).
         head: What the last layer's numbers are.
         activation: "tanh" or "relu".
-        clip: Largest standardised observation, None for none.
-        log_std: Logarithm of the deviation of each action (a,), None for a policy that always takes its mean.
+        clip: Largest standardized observation, None for none.
+        log_std: Logarithm of the deviation of each action (a,), None for a policy that always takes
+            its mean.
         layout: "first" entries of the observation, or "acrobot_angles".
         about: Where it comes from.
         low: Least value of each number of an action, known from the task.
         high: Greatest value of each.
-        task: What it acts in, None where that is not known: `predict` then numbers actions from 0, and clips nothing.
+        task: What it acts in, None where that is not known: `predict` then numbers actions from 0,
+            and clips nothing.
 
     Example:
         >>> actor = Actor([np.eye(2, dtype=np.float32)], [np.zeros(2, np.float32)], np.zeros(2), np.ones(2), "logits")
@@ -129,7 +138,8 @@ class Actor:
 
         Arguments:
             x: The observation (entries,).
-            noise: Standard normal numbers (a,), or for discrete actions standard Gumbel numbers (classes,).
+            noise: Standard normal numbers (a,), or for discrete actions standard Gumbel numbers
+                (classes,).
         """
         y = self.forward(x)
         if self.discrete:
@@ -143,9 +153,14 @@ class Actor:
         return y.copy()
 
     def predict(
-        self, observation: np.ndarray, state: Any = None, episode_start: Any = None, deterministic: bool = True
+        self,
+        observation: np.ndarray,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
     ) -> tuple[np.ndarray, Any]:
-        """Actions for one observation or a batch, as the environment takes them, in the form that Stable-Baselines3 gives.
+        """Actions for one observation or a batch, as the environment takes them, in the form that
+        Stable-Baselines3 gives.
 
         Arguments:
             observation: (entries,) or (n, entries).
@@ -154,8 +169,14 @@ class Actor:
             deterministic: Whether to take the likeliest action instead of drawing one.
         """
         rows = np.atleast_2d(np.asarray(observation, np.float32))
-        draw = np.random.default_rng().gumbel if self.discrete else np.random.default_rng().standard_normal
-        found = np.array([self.choose(x, None if deterministic else draw(size=self.actions)) for x in rows])
+        draw = (
+            np.random.default_rng().gumbel
+            if self.discrete
+            else np.random.default_rng().standard_normal
+        )
+        found = np.array(
+            [self.choose(x, None if deterministic else draw(size=self.actions)) for x in rows]
+        )
         if self.task is not None:
             found = self.task.shaped(self.task.to_env(found))
         return (found if np.ndim(observation) > 1 else np.asarray(found[0])), state
@@ -165,14 +186,18 @@ class Actor:
         needed = 6 if self.layout == "acrobot_angles" else len(self.mean)
         if task.observation < needed or (self.layout == "acrobot_angles" and len(self.mean) != 4):
             raise UsageError(
-                f"The policy reads {needed} numbers of an observation and '{task.name}' gives {task.observation}: "
-                f"take a policy for this task, or the task it is for ({self.about.get('env', 'not said')})."
+                f"The policy reads {needed} numbers of an observation and '{task.name}' "
+                f"gives {task.observation}: "
+                "take a policy for this task, or the task it is for "
+                f"({self.about.get('env', 'not said')})."
             )
         if self.discrete != task.discrete or self.actions != task.action:
             kind = lambda discrete, n: f"one of {n} actions" if discrete else f"{n} numbers"  # noqa: E731
             raise UsageError(
-                f"The policy gives {kind(self.discrete, self.actions)} and '{task.name}' takes {kind(task.discrete, task.action)}: "
-                f"take a policy for this task, or the task it is for ({self.about.get('env', 'not said')})."
+                f"The policy gives {kind(self.discrete, self.actions)} and '{task.name}' "
+                f"takes {kind(task.discrete, task.action)}: "
+                "take a policy for this task, or the task it is for "
+                f"({self.about.get('env', 'not said')})."
             )
         self.task = task
         if not task.discrete:
@@ -195,14 +220,26 @@ def write_actor(actor: Actor, path: str | Path) -> Path:
         'CartPole-v1'
     """
     path = Path(path)
-    tensors = {f"layers.{i}.weight": w for i, w in enumerate(actor.weights)} | {f"layers.{i}.bias": b for i, b in enumerate(actor.biases)}
+    tensors = {f"layers.{i}.weight": w for i, w in enumerate(actor.weights)} | {
+        f"layers.{i}.bias": b for i, b in enumerate(actor.biases)
+    }
     tensors |= {"obs_mean": actor.mean, "obs_scale": actor.scale}
     if actor.log_std is not None:
         tensors["log_std"] = np.asarray(actor.log_std, np.float32)
     wrong = next((name for name, t in tensors.items() if not np.isfinite(t).all()), "")
     if wrong:
-        raise DivergenceError(f"The policy's '{wrong}' has numbers that are not finite, so '{path}' was not written: lower the step sizes.")
-    notes = {"activation": actor.activation, "head": actor.head, "obs_dim": str(len(actor.mean)), "obs_clip": str(actor.clip)}
+        raise DivergenceError(
+            (
+                f"The policy's '{wrong}' has numbers that are not finite, so '{path}' was "
+                "not written: lower the step sizes."
+            )
+        )
+    notes = {
+        "activation": actor.activation,
+        "head": actor.head,
+        "obs_dim": str(len(actor.mean)),
+        "obs_clip": str(actor.clip),
+    }
     notes |= {"obs_layout": actor.layout} | {key: str(value) for key, value in actor.about.items()}
     if actor.task is not None:
         notes["task"] = json.dumps(to_json(actor.task))
@@ -215,7 +252,12 @@ def write_actor(actor: Actor, path: str | Path) -> Path:
     try:
         return files.write(path, content)
     except files.WriteError as error:
-        raise ZeuxisError(f"The policy '{path}' could not be written ({error.reason}): give a writable place with room.") from error
+        raise ZeuxisError(
+            (
+                f"The policy '{path}' could not be written ({error.reason}): give a writable "
+                "place with room."
+            )
+        ) from error
 
 
 def read_actor(path: str | Path) -> Actor:
@@ -231,18 +273,38 @@ def read_actor(path: str | Path) -> Actor:
             tensors = {key: file.get_tensor(key) for key in file.keys() if known(key)}  # noqa: SIM118
     except FileNotFoundError as error:
         raise ZeuxisError(f"There is no policy file '{path}': check the path.") from error
-    except (OSError, SafetensorError, ValueError, TypeError, AttributeError, KeyError) as error:  # the last of types NumPy does not have
+    except (
+        OSError,
+        SafetensorError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        KeyError,
+    ) as error:  # the last of types NumPy does not have
         line = " ".join(str(error).split())
-        raise ZeuxisError(f"'{path}' is damaged or no safetensors file ({line}): restore it from a copy.") from error
+        raise ZeuxisError(
+            f"'{path}' is damaged or no safetensors file ({line}): restore it from a copy."
+        ) from error
     depth = sum(key.startswith("layers.") and key.endswith(".weight") for key in tensors)
-    names = [f"layers.{i}.{part}" for i in range(depth) for part in ("weight", "bias")] + ["obs_mean", "obs_scale"]
+    names = [f"layers.{i}.{part}" for i in range(depth) for part in ("weight", "bias")] + [
+        "obs_mean",
+        "obs_scale",
+    ]
     missing = [name for name in names if name not in tensors] if depth else ["layers.0.weight"]
     if missing:
-        raise ZeuxisError(f"'{path}' is no policy of zeuxis, since it has no '{missing[0]}': give a policy file or a run of a policy.")
+        raise ZeuxisError(
+            (
+                f"'{path}' is no policy of zeuxis, since it has no '{missing[0]}': give a "
+                "policy file or a run of a policy."
+            )
+        )
     head, activation, clip = (about.get(key, "") for key in ("head", "activation", "obs_clip"))
     if head not in HEADS or activation not in ("tanh", "relu"):
         raise ZeuxisError(
-            f"'{path}' has the head '{head}' and the activation '{activation}', expected one of {', '.join(HEADS)} and tanh or relu."
+            (
+                f"'{path}' has the head '{head}' and the activation '{activation}', expected "
+                f"one of {', '.join(HEADS)} and tanh or relu."
+            )
         )
     checked(tensors, depth, path)
     try:
@@ -250,13 +312,28 @@ def read_actor(path: str | Path) -> Actor:
         if limit is not None and not 0 < limit < float("inf"):
             raise ValueError("not above 0")
     except ValueError as error:
-        raise ZeuxisError(f"'{path}' has the obs_clip '{clip}', expected a number above 0 or None: restore it from a copy.") from error
-    layout = "acrobot_angles" if about.get("obs_layout", "").startswith("acrobot_angles") else "first"
-    weights, biases = ([tensors[f"layers.{i}.{part}"] for i in range(depth)] for part in ("weight", "bias"))
+        raise ZeuxisError(
+            (
+                f"'{path}' has the obs_clip '{clip}', expected a number above 0 or None: "
+                "restore it from a copy."
+            )
+        ) from error
+    layout = (
+        "acrobot_angles" if about.get("obs_layout", "").startswith("acrobot_angles") else "first"
+    )
+    weights, biases = (
+        [tensors[f"layers.{i}.{part}"] for i in range(depth)] for part in ("weight", "bias")
+    )
     task = read_task(about.pop("task", ""), head in DISCRETE, len(biases[-1]), path)
-    about = {key: value for key, value in about.items() if key not in ("activation", "head", "obs_dim", "obs_clip", "sha256")}
+    about = {
+        key: value
+        for key, value in about.items()
+        if key not in ("activation", "head", "obs_dim", "obs_clip", "sha256")
+    }
     log_std, mean, scale = tensors.get("log_std"), tensors["obs_mean"], tensors["obs_scale"]
-    return Actor(weights, biases, mean, scale, head, activation, limit, log_std, layout, about, task=task)
+    return Actor(
+        weights, biases, mean, scale, head, activation, limit, log_std, layout, about, task=task
+    )
 
 
 def known(key: str) -> bool:
@@ -265,22 +342,35 @@ def known(key: str) -> bool:
 
 
 def checked(tensors: dict[str, np.ndarray], depth: int, path: str | Path) -> None:
-    """Refuses layers that do not fit together, and numbers that are not finite, as float32 has them."""
+    """Refuses layers that do not fit together, and numbers that are not finite, as float32 has
+    them."""
     strange = next((key for key, t in tensors.items() if t.dtype.kind != "f"), "")
     if strange:
         raise ZeuxisError(
-            f"'{path}' has '{strange}' of type {tensors[strange].dtype}, expected floating-point numbers: restore it from a copy."
+            (
+                f"'{path}' has '{strange}' of type {tensors[strange].dtype}, expected "
+                "floating-point numbers: restore it from a copy."
+            )
         )
-    weights, biases = ([tensors[f"layers.{i}.{part}"] for i in range(depth)] for part in ("weight", "bias"))
+    weights, biases = (
+        [tensors[f"layers.{i}.{part}"] for i in range(depth)] for part in ("weight", "bias")
+    )
     mean = tensors["obs_mean"]
     flat = all(v.ndim == 1 and v.size for v in (mean, *biases))
     fits = flat and tensors["obs_scale"].shape == mean.shape
     sizes = [len(mean), *(len(b) for b in biases)] if fits else []
     fits = fits and all(w.shape == (sizes[i + 1], sizes[i]) for i, w in enumerate(weights))
     with np.errstate(over="ignore"):
-        finite = fits and all(np.isfinite(t.astype(np.float32, copy=False)).all() for t in tensors.values())
+        finite = fits and all(
+            np.isfinite(t.astype(np.float32, copy=False)).all() for t in tensors.values()
+        )
     if not finite:
-        raise ZeuxisError(f"'{path}' has layers that do not fit together, or numbers that are not finite: restore it from a copy.")
+        raise ZeuxisError(
+            (
+                f"'{path}' has layers that do not fit together, or numbers that are not "
+                "finite: restore it from a copy."
+            )
+        )
     if "log_std" in tensors and tensors["log_std"].shape != (sizes[-1],):
         found = f"{tensors['log_std'].shape} deviations for {sizes[-1]} numbers of an action"
         raise ZeuxisError(f"'{path}' has {found}: restore it from a copy.")
@@ -297,10 +387,19 @@ def read_task(text: str, discrete: bool, actions: int, path: str | Path) -> Task
         task = from_json(Task, json.loads(text), where)
     except (ValueError, RecursionError, TypeError) as error:
         raise ZeuxisError(f"{where} cannot be read ({error}): restore it from a copy.") from error
-    finite = all(-LARGEST_BOUND < low <= high < LARGEST_BOUND for low, high in zip(task.low, task.high, strict=False))
+    finite = all(
+        -LARGEST_BOUND < low <= high < LARGEST_BOUND
+        for low, high in zip(task.low, task.high, strict=False)
+    )
     sized = (len(task.low), len(task.high)) == ((0, 0) if discrete else (actions, actions))
-    shaped = task.shape is None or (math.prod(task.shape) == actions and min(task.shape, default=1) > 0)
+    shaped = task.shape is None or (
+        math.prod(task.shape) == actions and min(task.shape, default=1) > 0
+    )
     typed = task.dtype in ("float16", "float32", "float64") and abs(task.start) < 2**62
-    if task.discrete != discrete or task.action != actions or not (finite and sized and shaped and typed):
+    if (
+        task.discrete != discrete
+        or task.action != actions
+        or not (finite and sized and shaped and typed)
+    ):
         raise ZeuxisError(f"{where} does not fit its layers: restore it from a copy.")
     return task

@@ -1,17 +1,20 @@
 r"""Policies: a network's outputs as the law of an action.
 
-A box of actions has a Gaussian with the network's mean and a deviation $\sigma$ of its own for each number, the same in every state; it
-is not squashed, the environment clips. Discrete actions have a categorical law by logits. For each law this file has what a trust region
-needs: log-probabilities, divergences (nats), and its Fisher information M as a function of the outputs,
+A box of actions has a Gaussian with the network's mean and a deviation $\sigma$ of its own for each
+number, the same in every state; it is not squashed, the environment clips. Discrete actions have a
+categorical law by logits. For each law this file has what a trust region needs: log-probabilities,
+divergences (nats), and its Fisher information M as a function of the outputs,
 
 $$ M_\text{Gauss} = \mathrm{diag}(1 / \sigma^2) \text{ for the mean}, \; 2 I \text{ for } \log \sigma; \qquad
    M_\text{categorical} = \mathrm{diag}(p) - p\, p^\top . $$
 
-Observations are standardised by a running mean and deviation, which can be frozen and which are saved with the policy. They change the
-policy outside of any trust region, so they are updated between updates, never within one.
+Observations are standardized by a running mean and deviation, which can be frozen and which are
+saved with the policy. They change the policy outside of any trust region, so they are updated
+between updates, never within one.
 
-Sources: Schulman et al., "Trust Region Policy Optimization", 2015, appendix C; the layouts of the code released with GAIL (Ho and Ermon
-2016) and of rllab: tanh layers, the last layer's weights 0, $\log \sigma = 0$ at first.
+Sources: Schulman et al., "Trust Region Policy Optimization", 2015, appendix C; the layouts of the
+code released with GAIL (Ho and Ermon 2016) and of rllab: tanh layers, the last layer's weights 0,
+$\log \sigma = 0$ at first.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ class Policy(nn.Module):
         hidden: Units of each hidden layer.
         activation: Between them.
         seed: Fixes the first weights.
-        clip: Largest standardised observation (deviations).
+        clip: Largest standardized observation (deviations).
 
     Example:
         >>> policy = policy_for(Task("x", 3, 2, False, 10, (-1.0, -1.0), (1.0, 1.0)))
@@ -51,26 +54,34 @@ class Policy(nn.Module):
     head = ""
 
     def __init__(
-        self, task: Task, hidden: Sequence[int] = (64, 64), activation: Activation = "tanh", seed: int = 0, clip: float = 10.0
+        self,
+        task: Task,
+        hidden: Sequence[int] = (64, 64),
+        activation: Activation = "tanh",
+        seed: int = 0,
+        clip: float = 10.0,
     ) -> None:
         super().__init__()
         self.task = task
-        self.network = MLP(task.observation, hidden, task.action, activation, torch.Generator().manual_seed(seed))
+        self.network = MLP(
+            task.observation, hidden, task.action, activation, torch.Generator().manual_seed(seed)
+        )
         self.seen = Running(task.observation, clip=clip)
         self.generator = np.random.default_rng(seed)
 
-    def standardise(self, x: Float[Tensor, "n entries"]) -> Float[Tensor, "n entries"]:
-        return self.seen.standardise(x)
+    def standardize(self, x: Float[Tensor, "n entries"]) -> Float[Tensor, "n entries"]:
+        return self.seen.standardize(x)
 
     def forward(self, x: Float[Tensor, "n entries"]) -> Float[Tensor, "n outputs"]:
-        return self.network(self.standardise(x))
+        return self.network(self.standardize(x))
 
     def log_prob(self, outputs: Tensor, actions: Tensor) -> Float[Tensor, " n"]:
         """Of the actions (nats)."""
         raise NotImplementedError
 
     def law(self, outputs: Tensor) -> Tensor:
-        """The numbers that fix the law, detached from the weights: what `kl` compares with later."""
+        """The numbers that fix the law, detached from the weights: what `kl` compares with
+        later."""
         raise NotImplementedError
 
     def kl(self, law: Tensor, outputs: Tensor) -> Float[Tensor, " n"]:
@@ -92,18 +103,27 @@ class Policy(nn.Module):
     def actor(self) -> Actor:
         """The policy as plain arrays, as it is now."""
         layers = [(layer.weight, layer.bias) for layer in self.network.layers]
-        weights, biases = ([p.detach().cpu().numpy().copy() for p in part] for part in zip(*layers, strict=True))
+        weights, biases = (
+            [p.detach().cpu().numpy().copy() for p in part] for part in zip(*layers, strict=True)
+        )
         mean, scale = self.seen.arrays()
         clip = self.seen.clip if self.seen.count > 0 else None
         log_std = getattr(self, "log_std", None)
         std = None if log_std is None else log_std.detach().cpu().numpy().copy()
         about = {"env": self.task.name}
-        return Actor(weights, biases, mean, scale, self.head, self.network.activation, clip, std, about=about).fit(self.task)
+        return Actor(
+            weights, biases, mean, scale, self.head, self.network.activation, clip, std, about=about
+        ).fit(self.task)
 
     def predict(
-        self, observation: np.ndarray, state: Any = None, episode_start: Any = None, deterministic: bool = False
+        self,
+        observation: np.ndarray,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
     ) -> tuple[np.ndarray, Any]:
-        """Actions for one observation or a batch, as the environment takes them, in the form that Stable-Baselines3 gives.
+        """Actions for one observation or a batch, as the environment takes them, in the form that
+        Stable-Baselines3 gives.
 
         Arguments:
             observation: (entries,) or (n, entries).
@@ -120,7 +140,9 @@ class Policy(nn.Module):
         elif not deterministic:
             log_std = self.log_std
             assert isinstance(log_std, Tensor)
-            y = y + np.exp(log_std.detach().cpu().numpy()) * self.generator.standard_normal(y.shape, np.float32)
+            y = y + np.exp(log_std.detach().cpu().numpy()) * self.generator.standard_normal(
+                y.shape, np.float32
+            )
         chosen = self.task.shaped(self.task.to_env(y))
         return (chosen if x.ndim > 1 else np.asarray(chosen[0])), state
 
@@ -137,7 +159,12 @@ class GaussianPolicy(Policy):
     head = "gaussian_mean"
 
     def __init__(
-        self, task: Task, hidden: Sequence[int] = (64, 64), activation: Activation = "tanh", seed: int = 0, clip: float = 10.0
+        self,
+        task: Task,
+        hidden: Sequence[int] = (64, 64),
+        activation: Activation = "tanh",
+        seed: int = 0,
+        clip: float = 10.0,
     ) -> None:
         super().__init__(task, hidden, activation, seed, clip)
         self.log_std = nn.Parameter(torch.zeros(task.action))
@@ -185,7 +212,9 @@ class CategoricalPolicy(Policy):
         return p * (moved - (p * moved).sum(1, keepdim=True))
 
 
-def policy_for(task: Task, hidden: Sequence[int] = (64, 64), activation: Activation = "tanh", seed: int = 0) -> Policy:
+def policy_for(
+    task: Task, hidden: Sequence[int] = (64, 64), activation: Activation = "tanh", seed: int = 0
+) -> Policy:
     """A new policy for the task's kind of actions."""
     return (CategoricalPolicy if task.discrete else GaussianPolicy)(task, hidden, activation, seed)
 

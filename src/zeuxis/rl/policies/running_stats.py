@@ -1,11 +1,12 @@
-r"""Running mean and deviation of vectors: what observations, returns and a discriminator's inputs are standardised by.
+r"""Running mean and deviation of vectors: what observations, returns and a discriminator's inputs
+are standardized by.
 
 Counts, means and sums of squared deviations of two sets join exactly,
 
 $$ m = m_a + \frac{n_b}{n}(m_b - m_a), \qquad S = S_a + S_b + \frac{n_a n_b}{n}(m_b - m_a)^2 , $$
 
-in float64, so that nothing drifts over millions of steps. Source: Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm
-for Computing Sample Variances", 1979.
+in float64, so that nothing drifts over millions of steps. Source: Chan, Golub and LeVeque,
+"Updating Formulae and a Pairwise Algorithm for Computing Sample Variances", 1979.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-LEAST = 1e-6  # added to the deviation, as in the code released with GAIL; constant entries stay near 0
+LEAST = (
+    1e-6  # added to the deviation, as in the code released with GAIL; constant entries stay near 0
+)
 
 
 class Running(nn.Module):
@@ -24,7 +27,8 @@ class Running(nn.Module):
     Arguments:
         size: Numbers of a vector.
         frozen: Whether `update` is without effect.
-        clip: Largest standardised number: an entry that never moved and then does would be millions of deviations off. None for none.
+        clip: Largest standardized number: an entry that never moved and then does would be millions
+            of deviations off. None for none.
 
     Example:
         >>> seen = Running(1)
@@ -46,7 +50,11 @@ class Running(nn.Module):
 
     @property
     def std(self) -> Tensor:
-        return (self.squares / self.count).sqrt() + LEAST if self.count > 0 else torch.ones_like(self.mean)
+        return (
+            (self.squares / self.count).sqrt() + LEAST
+            if self.count > 0
+            else torch.ones_like(self.mean)
+        )
 
     @torch.no_grad()
     def update(self, x: Float[Tensor, "n size"]) -> None:
@@ -65,7 +73,7 @@ class Running(nn.Module):
         """Keeps mean and deviation as they are from now on."""
         self.frozen = True
 
-    def standardise(self, x: Float[Tensor, "n size"]) -> Float[Tensor, "n size"]:
+    def standardize(self, x: Float[Tensor, "n size"]) -> Float[Tensor, "n size"]:
         """(x - mean) / deviation, within the clip."""
         if self.count == 0:
             return x

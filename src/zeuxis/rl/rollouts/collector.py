@@ -1,13 +1,16 @@
 r"""Whole trajectories from many processes, the same whatever their number.
 
-Each worker process owns an environment and a copy of the policy as NumPy arrays. Once an iteration the weights are sent out; then the
-workers return whole trajectories, several at a time, with no word between processes while an episode lasts. Vectors of environments
-that meet at every step are slower here than a single one, since the meetings cost more than the steps.
+Each worker process owns an environment and a copy of the policy as NumPy arrays. Once an iteration
+the weights are sent out; then the workers return whole trajectories, several at a time, with no
+word between processes while an episode lasts. Vectors of environments that meet at every step are
+slower here than a single one, since the meetings cost more than the steps.
 
-Trajectory i of a run draws everything, the first state and the noise of the actions, from a seed that is a function of the run's seed
-and of i, and an iteration takes the shortest beginning of the row of trajectories that holds enough steps. So a run gives the same
-numbers with one worker and with sixteen, and a resumed run needs no generator's state but the number of the next trajectory. (An
-environment that remembers earlier episodes, or draws from other generators than the one that `reset(seed=...)` sets, breaks this.)
+Trajectory i of a run draws everything, the first state and the noise of the actions, from a seed
+that is a function of the run's seed and of i, and an iteration takes the shortest beginning of the
+row of trajectories that holds enough steps. So a run gives the same numbers with one worker and
+with sixteen, and a resumed run needs no generator's state but the number of the next trajectory.
+(An environment that remembers earlier episodes, or draws from other generators than the one that
+`reset(seed=...)` sets, breaks this.)
 """
 
 from __future__ import annotations
@@ -138,13 +141,17 @@ class Roller:
         room, task = min(self.task.horizon, max(BLOCK, 2 * len(self.earned))), self.task
         seen: np.ndarray = np.empty((room + 1, task.observation), np.float32)
         earned: np.ndarray = np.empty(room, np.float32)
-        done: np.ndarray = np.empty(room, np.int64) if task.discrete else np.empty((room, task.action), np.float32)
+        done: np.ndarray = (
+            np.empty(room, np.int64) if task.discrete else np.empty((room, task.action), np.float32)
+        )
         if len(self.earned):
             for old, new in ((self.seen, seen), (self.done, done), (self.earned, earned)):
                 new[: len(old)] = old
         self.seen, self.done, self.earned = seen, done, earned
 
-    def roll(self, actor: Acts, index: int, stream: str = "train", deterministic: bool = False) -> Trajectory:
+    def roll(
+        self, actor: Acts, index: int, stream: str = "train", deterministic: bool = False
+    ) -> Trajectory:
         """The trajectory of this number."""
         source = np.random.SeedSequence([self.seed, STREAMS[stream], index])
         seed, noise = int(source.generate_state(1)[0]), np.random.Generator(np.random.PCG64(source))
@@ -160,17 +167,25 @@ class Roller:
                 if not deterministic:
                     if t % BLOCK == 0:
                         shape = (BLOCK, self.task.action)
-                        block = noise.gumbel(size=shape) if discrete else noise.standard_normal(shape, np.float32)
+                        block = (
+                            noise.gumbel(size=shape)
+                            if discrete
+                            else noise.standard_normal(shape, np.float32)
+                        )
                     assert block is not None
                     self.done[t] = actor.choose(self.seen[t], block[t % BLOCK])
                 else:
                     self.done[t] = actor.choose(self.seen[t])
-                self.seen[t + 1], self.earned[t], terminated, truncated = environment.step(self.done[t])
+                self.seen[t + 1], self.earned[t], terminated, truncated = environment.step(
+                    self.done[t]
+                )
                 t += 1
                 clock[0] += 1
                 if terminated or truncated:
                     break
-        return Trajectory(self.seen[: t + 1].copy(), self.done[:t].copy(), self.earned[:t].copy(), terminated)
+        return Trajectory(
+            self.seen[: t + 1].copy(), self.done[:t].copy(), self.earned[:t].copy(), terminated
+        )
 
 
 @dataclass(frozen=True)
@@ -184,8 +199,8 @@ class Job:
 
 
 class Engine:
-    """Collects trajectories, in this process or in several; use it in a `with` block, at whose end the workers are
-    gone; they start when there is work.
+    """Collects trajectories, in this process or in several; use it in a `with` block, at whose end
+    the workers are gone; they start when there is work.
 
     Arguments:
         source: A Gymnasium id or a function without arguments that makes an environment.
@@ -202,9 +217,13 @@ class Engine:
         (True, True)
     """
 
-    def __init__(self, source: str | Callable[[], Any], workers: int = 0, seed: int = 0, horizon: int = 0) -> None:
+    def __init__(
+        self, source: str | Callable[[], Any], workers: int = 0, seed: int = 0, horizon: int = 0
+    ) -> None:
         self.name, self.make = maker(source, horizon)
-        environment = Environment(self.name, self.make, horizon)  # here too, so that mistakes are told before processes start
+        environment = Environment(
+            self.name, self.make, horizon
+        )  # here too, so that mistakes are told before processes start
         environment.close()
         self.task, self.seed, self.horizon, self.count = environment.task, seed, horizon, workers
         self.mean, self.roller = float(self.task.horizon), None  # type: tuple[float, Roller | None]
@@ -226,19 +245,34 @@ class Engine:
             self.roller = None
 
     def collect(
-        self, actor: Acts, *, steps: int = 0, episodes: int = 0, first: int = 0, stream: str = "train", deterministic: bool = False
+        self,
+        actor: Acts,
+        *,
+        steps: int = 0,
+        episodes: int = 0,
+        first: int = 0,
+        stream: str = "train",
+        deterministic: bool = False,
     ) -> tuple[Rollouts, int]:
-        """The shortest row of trajectories, from number `first` on, with at least so many steps and episodes; and its length.
+        """The shortest row of trajectories, from number `first` on, with at least so many steps and
+        episodes; and its length.
 
         Raises:
             ZeuxisError: An environment failed, or a worker died.
         """
         actor.fit(self.task)
         if not deterministic and isinstance(actor, Actor) and not actor.stochastic:
-            raise UsageError("The policy has no deviation to draw actions with, only its best action: let it act deterministically.")
+            raise UsageError(
+                (
+                    "The policy has no deviation to draw actions with, only its best action: "
+                    "let it act deterministically."
+                )
+            )
         found: list[Trajectory] = []
         if not self.count:
-            self.roller = self.roller or Roller(Environment(self.name, self.make, self.horizon), self.seed)
+            self.roller = self.roller or Roller(
+                Environment(self.name, self.make, self.horizon), self.seed
+            )
             total = 0
             while total < steps or len(found) < episodes:
                 found.append(self.roller.roll(actor, first + len(found), stream, deterministic))
@@ -248,10 +282,15 @@ class Engine:
         self.mean = float(np.mean([len(t) for t in found]))
         return Rollouts.of(found), len(found)
 
-    def share(self, actor: Acts, steps: int, episodes: int, first: int, stream: str, deterministic: bool) -> list[Trajectory]:
-        """The same by the workers: jobs are handed out while more steps are expected to be needed than are under way."""
+    def share(
+        self, actor: Acts, steps: int, episodes: int, first: int, stream: str, deterministic: bool
+    ) -> list[Trajectory]:
+        """The same by the workers: jobs are handed out while more steps are expected to be needed
+        than are under way."""
         if not self.workers:
-            self.workers = [Worker(self.name, self.make, self.seed, self.horizon) for _ in range(self.count)]
+            self.workers = [
+                Worker(self.name, self.make, self.seed, self.horizon) for _ in range(self.count)
+            ]
         for worker in self.workers:
             worker.tell(actor)
         made: dict[int, Trajectory] = {}
@@ -259,7 +298,9 @@ class Engine:
         busy: dict[Connection, list[int]] = {worker.link: [] for worker in self.workers}
         while True:
             for worker in sorted(self.workers, key=lambda w: len(busy[w.link])):
-                missing = max((steps - total) / mean, episodes - len(made)) - (given - len(made))  # trajectories
+                missing = max((steps - total) / mean, episodes - len(made)) - (
+                    given - len(made)
+                )  # trajectories
                 if missing > 0 and len(busy[worker.link]) < (2 if missing > self.count else 1):
                     few = max(1, min(round(1000 / mean), int(missing / (2 * self.count))))
                     worker.tell(Job(first + given, first + given + few, stream, deterministic))

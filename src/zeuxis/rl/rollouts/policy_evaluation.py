@@ -1,4 +1,5 @@
-"""How good a policy is: the returns of whole episodes on seeds of their own, and where they lie between chance and the expert."""
+"""How good a policy is: the returns of whole episodes on seeds of their own, and where they lie
+between chance and the expert."""
 
 from __future__ import annotations
 
@@ -52,7 +53,10 @@ class Returns:
     def __str__(self) -> str:
         r, how = self.returns, "likeliest" if self.deterministic else "drawn"
         ended = f"{self.terminated} of {len(r)} ended by themselves"
-        figures = f"return {r.mean():.2f} ± {r.std():.2f} ({r.min():.2f} to {r.max():.2f}), {self.lengths.mean():.0f} steps"
+        figures = (
+            f"return {r.mean():.2f} ± {r.std():.2f} ({r.min():.2f} to "
+            f"{r.max():.2f}), {self.lengths.mean():.0f} steps"
+        )
         return f"{figures}, {ended}, {how} actions"
 
 
@@ -69,7 +73,8 @@ def returns_of(
     """Lets a policy act on episodes that no training saw.
 
     Arguments:
-        policy: An `Actor`, a policy that learnt here, or anything with the `predict` of Stable-Baselines3.
+        policy: An `Actor`, a policy that learned here, or anything with the `predict` of
+            Stable-Baselines3.
         env: A Gymnasium id or a function without arguments that makes an environment.
         episodes: How many; the paper on GAIL takes 50.
         deterministic: Whether it takes its likeliest action.
@@ -78,10 +83,20 @@ def returns_of(
         horizon: Longest episode (steps); 0 takes the task's own limit.
     """
     if episodes < 1:
-        raise UsageError(f"At least one episode is needed, got {episodes}: give --episodes 1 or more.")
-    actor: Acts = policy.actor() if hasattr(policy, "actor") else policy if isinstance(policy, Acts) else Foreign(policy)
+        raise UsageError(
+            f"At least one episode is needed, got {episodes}: give --episodes 1 or more."
+        )
+    actor: Acts = (
+        policy.actor()
+        if hasattr(policy, "actor")
+        else policy
+        if isinstance(policy, Acts)
+        else Foreign(policy)
+    )
     with Engine(env, workers, seed, horizon) as engine:
-        found, _ = engine.collect(actor, episodes=episodes, stream="evaluate", deterministic=deterministic)
+        found, _ = engine.collect(
+            actor, episodes=episodes, stream="evaluate", deterministic=deterministic
+        )
     return Returns(found.returns, found.lengths, int(found.terminated.sum()), deterministic)
 
 
@@ -90,4 +105,11 @@ def chance(task: Task) -> Actor:
     zeros = np.zeros((task.action, task.observation))
     std = None if task.discrete else np.zeros(task.action)
     head = "logits" if task.discrete else "gaussian_mean"
-    return Actor([zeros], [np.zeros(task.action)], np.zeros(task.observation), np.ones(task.observation), head, log_std=std)
+    return Actor(
+        [zeros],
+        [np.zeros(task.action)],
+        np.zeros(task.observation),
+        np.ones(task.observation),
+        head,
+        log_std=std,
+    )

@@ -1,12 +1,14 @@
 r"""A process in which an environment lives, seen from the one that learns.
 
-It is started so that no file of the current folder can become one of its modules: `-P`, and a search path without that folder. Only when
-all of Python's and zeuxis' own modules are loaded does it take over this process' search path, the current folder last, since the
-environment that the user named may be there.
+It is started so that no file of the current folder can become one of its modules: `-P`, and a
+search path without that folder. Only when all of Python's and zeuxis' own modules are loaded does
+it take over this process' search path, the current folder last, since the environment that the user
+named may be there.
 
-The two share a *clock*, two numbers in memory: steps carried out so far, and whether the environment is being made or reset. A process
-whose clock stands still is not waited for without end. Resets may take `RESET` seconds, and a step `STEP` seconds, or twenty times as
-long as the steps before took, whichever is more.
+The two share a *clock*, two numbers in memory: steps carried out so far, and whether the
+environment is being made or reset. A process whose clock stands still is not waited for without
+end. Resets may take `RESET` seconds, and a step `STEP` seconds, or twenty times as long as the
+steps before took, whichever is more.
 """
 
 from __future__ import annotations
@@ -31,31 +33,43 @@ CLOCK = 16  # bytes: two integers
 
 
 def search_paths() -> tuple[list[str], list[str]]:
-    """Where a worker finds modules: at its start, without the current folder; and once it has loaded its own."""
+    """Where a worker finds modules: at its start, without the current folder; and once it has
+    loaded its own."""
     try:
         here = os.path.realpath(os.getcwd())
     except OSError:  # it was deleted
         here = ""
-    entries = [os.path.abspath(p) if here else p for p in sys.path if os.path.isabs(p) or (p and here)]
+    entries = [
+        os.path.abspath(p) if here else p for p in sys.path if os.path.isabs(p) or (p and here)
+    ]
     elsewhere = [p for p in entries if os.path.realpath(p) != here]
     package = str(Path(__file__).resolve().parents[2])
-    return [*elsewhere, *([] if package in elsewhere else [package])], elsewhere + [p for p in entries if p not in elsewhere]
+    return [*elsewhere, *([] if package in elsewhere else [package])], elsewhere + [
+        p for p in entries if p not in elsewhere
+    ]
 
 
 class Worker:
     """A process that acts: sent a policy or a job, it answers a job with trajectories.
 
-    It ends when its standard input does, which happens however this process ends, so that none is left behind.
+    It ends when its standard input does, which happens however this process ends, so that none is
+    left behind.
     """
 
     def __init__(self, name: str, make: Callable[[], Any], seed: int, horizon: int) -> None:
-        import cloudpickle  # comes with Gymnasium; functions and classes defined in a script travel by value
+        # comes with Gymnasium; functions and classes defined in a script travel by value
+        import cloudpickle
 
         try:
             parcel = cloudpickle.dumps((name, make, seed, horizon))
         except Exception as error:  # whatever a stranger's object may raise
             reason = " ".join(str(error).split()).rstrip(".")
-            raise UsageError(f"The environment '{name}' cannot go to another process ({reason}): give --training.workers 0.") from error
+            raise UsageError(
+                (
+                    f"The environment '{name}' cannot go to another process ({reason}): give "
+                    "--training.workers 0."
+                )
+            ) from error
         first, later = search_paths()
         ours, theirs = socket.socketpair()
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -68,7 +82,9 @@ class Worker:
                 [sys.executable, "-P", "-m", "zeuxis.rl.rollouts.worker", *map(str, fds)],
                 stdin=subprocess.PIPE,
                 pass_fds=fds,
-                env=os.environ | threads | {"PYTHONPATH": os.pathsep.join(first), "PYTHONSAFEPATH": "1"},
+                env=os.environ
+                | threads
+                | {"PYTHONPATH": os.pathsep.join(first), "PYTHONSAFEPATH": "1"},
                 start_new_session=True,  # Ctrl-C is for the process that saves
             )
         theirs.close()
@@ -99,7 +115,10 @@ class Worker:
         code = self.process.wait()
         how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         raise ZeuxisError(
-            f"A worker of '{self.name}' {how}: if memory ran out, use fewer --training.workers; the run goes on from its last save."
+            (
+                f"A worker of '{self.name}' {how}: if memory ran out, use fewer "
+                "--training.workers; the run goes on from its last save."
+            )
         )
 
     def watch(self, seconds: float) -> None:
@@ -120,7 +139,8 @@ class Worker:
         if self.idle > patience:
             what = "being made or reset" if resets else f"its step {steps + 1}"
             raise ZeuxisError(
-                f"The environment '{self.name}' has not answered for {self.idle:.0f} s, in {what} in a worker process: "
+                f"The environment '{self.name}' has not answered for {self.idle:.0f} s, "
+                f"in {what} in a worker process: "
                 "correct it, or give --training.workers 0 to wait for it as long as it takes."
             )
 

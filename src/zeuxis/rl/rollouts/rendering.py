@@ -44,16 +44,32 @@ def frames(
     """
     if min(episodes, every, side) < 1 or steps < 0:
         given = f"{episodes}, {every}, {side} and {steps}"
-        raise UsageError(f"--episodes, --every and --side must be at least 1 and --steps at least 0, got {given}.")
+        raise UsageError(
+            (
+                "--episodes, --every and --side must be at least 1 and --steps at least 0, "
+                f"got {given}."
+            )
+        )
     return drawn(actor, env, episodes, steps, every, deterministic, seed, side)
 
 
 def drawn(
-    actor: Actor, env: str | Callable[[], Any], episodes: int, steps: int, every: int, deterministic: bool, seed: int, side: int
+    actor: Actor,
+    env: str | Callable[[], Any],
+    episodes: int,
+    steps: int,
+    every: int,
+    deterministic: bool,
+    seed: int,
+    side: int,
 ) -> Iterator[tuple[Image.Image, float, int]]:
     """The frames, one by one."""
-    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        os.environ.setdefault("MUJOCO_GL", "egl")  # OpenGL without a screen, by the GPU's driver or by Mesa
+    if sys.platform == "linux" and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    ):
+        os.environ.setdefault(
+            "MUJOCO_GL", "egl"
+        )  # OpenGL without a screen, by the GPU's driver or by Mesa
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     name, make = maker(env, render_mode="rgb_array") if isinstance(env, str) else maker(env)
     environment = Environment(name, make)
@@ -62,7 +78,10 @@ def drawn(
         follow(environment.inner.unwrapped)
         for episode in range(episodes):
             source = np.random.SeedSequence([seed, STREAMS["evaluate"], episode])
-            x, noise = environment.reset(int(source.generate_state(1)[0])), np.random.default_rng(source)
+            x, noise = (
+                environment.reset(int(source.generate_state(1)[0])),
+                np.random.default_rng(source),
+            )
             draw = noise.gumbel if actor.discrete else noise.standard_normal
             total, t, over = 0.0, 0, False
             while True:
@@ -70,14 +89,17 @@ def drawn(
                     yield picture(environment, name, side), total, t
                 if over or (steps and t >= steps) or t >= environment.task.horizon:
                     break
-                x, reward, terminated, truncated = environment.step(actor.choose(x, None if deterministic else draw(size=actor.actions)))
+                x, reward, terminated, truncated = environment.step(
+                    actor.choose(x, None if deterministic else draw(size=actor.actions))
+                )
                 total, t, over = total + reward, t + 1, terminated or truncated
     finally:
         environment.close()
 
 
 def follow(bare: Any) -> None:
-    """Takes MuJoCo's camera that goes with the body, where a task has one: Gymnasium's own stands still and loses who runs."""
+    """Takes MuJoCo's camera that goes with the body, where a task has one: Gymnasium's own stands
+    still and loses who runs."""
     renderer, model = getattr(bare, "mujoco_renderer", None), getattr(bare, "model", None)
     if renderer is not None and model is not None:
         import mujoco
@@ -97,7 +119,8 @@ def picture(environment: Environment, name: str, side: int) -> Image.Image:
     except Exception as error:  # drivers, windows and strangers' code fail in many ways
         reason = " ".join(str(error).split()).rstrip(".")
         raise UsageError(
-            f"'{name}' cannot be drawn here ({reason}): without a screen MuJoCo needs EGL or OSMesa (set MUJOCO_GL=egl or osmesa), "
+            f"'{name}' cannot be drawn here ({reason}): without a screen MuJoCo needs "
+            "EGL or OSMesa (set MUJOCO_GL=egl or osmesa), "
             "and classic control needs pip install 'gymnasium[classic-control]'."
         ) from error
     image.thumbnail((side, side), Image.Resampling.LANCZOS)

@@ -1,4 +1,5 @@
-"""The process in which an environment lives: `python -P -m zeuxis.rl.rollouts.worker SOCKET CLOCK`, started by `process.Worker`."""
+"""The process in which an environment lives: `python -P -m zeuxis.rl.rollouts.worker SOCKET CLOCK`,
+started by `process.Worker`."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ def until_the_end() -> None:
 
 
 def load(link: Connection) -> tuple:
-    """What the parent process sent by a socket that nobody else has: name, maker, seed and horizon of the environment."""
+    """What the parent process sent by a socket that nobody else has: name, maker, seed and horizon
+    of the environment."""
     sys.path[:], parcel = link.recv()
     return pickle.loads(parcel)
 
@@ -38,7 +40,12 @@ def main() -> None:
         try:
             name, make, seed, horizon = load(link)
         except (ImportError, AttributeError) as error:
-            raise ZeuxisError(f"A worker process cannot find the environment ({error}): give --training.workers 0.") from error
+            raise ZeuxisError(
+                (
+                    f"A worker process cannot find the environment ({error}): give "
+                    "--training.workers 0."
+                )
+            ) from error
         roller, actor = Roller(Environment(name, make, horizon), seed, clock), None
         while True:
             job = link.recv()
@@ -47,13 +54,20 @@ def main() -> None:
                 continue
             assert actor is not None
             numbers = range(job.first, job.last)
-            link.send((job, [roller.roll(actor, i, job.stream, job.deterministic) for i in numbers]))
+            link.send(
+                (job, [roller.roll(actor, i, job.stream, job.deterministic) for i in numbers])
+            )
     except ZeuxisError as error:
         link.send(str(error))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass
     except BaseException as error:  # a stranger's code may raise anything, KeyboardInterrupt too
-        link.send(f"The environment '{name}' failed in a worker process ({reason(error)}): correct it first.")
+        link.send(
+            (
+                f"The environment '{name}' failed in a worker process ({reason(error)}): "
+                "correct it first."
+            )
+        )
 
 
 if __name__ == "__main__":

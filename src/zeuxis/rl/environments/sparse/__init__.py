@@ -5,13 +5,15 @@
 | `zeuxis/SparseMountainCar-v0` | 1 for leaving the valley on the right, once | 500 |
 | `zeuxis/SparseCartPoleSwingup-v0` | 1 a step while the pole is up | 500 |
 | `zeuxis/SparseDoublePendulum-v0` | 1 a step while the tip is near its highest place | 500 |
-| `zeuxis/SparseHalfCheetah-v0` | 1 a step beyond five metres | 500 |
+| `zeuxis/SparseHalfCheetah-v0` | 1 a step beyond five meters | 500 |
 | `zeuxis/SwimmerGather-v0` | 1 an apple, -1 a bomb | 500 |
 
-`zeuxis train trpo --env zeuxis/SparseMountainCar-v0` and everything else that takes a task knows them. Gymnasium's own functions do after
-`import zeuxis.rl.environments.sparse`, or by a name with the module in front: `gymnasium.make("zeuxis.rl.environments.sparse:zeuxis/SparseMountainCar-v0")`.
+`zeuxis train trpo --env zeuxis/SparseMountainCar-v0` and everything else that takes a task knows
+them. Gymnasium's own functions do after `import zeuxis.rl.environments.sparse`, or by a name with
+the module in front: `gymnasium.make("zeuxis.rl.environments.sparse:zeuxis/SparseMountainCar-v0")`.
 
-Source: Houthooft et al., "VIME: Variational Information Maximizing Exploration", 2016, section 3, and the code released with it.
+Source: Houthooft et al., "VIME: Variational Information Maximizing Exploration", 2016, section 3,
+and the code released with it.
 """
 
 from __future__ import annotations
@@ -42,7 +44,12 @@ def register() -> None:
         task = f"zeuxis/{name}-v0"
         if task not in gymnasium.registry:
             where = f"{__name__}.{module}:{name}"
-            gymnasium.register(task, where, max_episode_steps=HORIZON, vector_entry_point=f"{where}Vector" if name in FLAT else None)
+            gymnasium.register(
+                task,
+                where,
+                max_episode_steps=HORIZON,
+                vector_entry_point=f"{where}Vector" if name in FLAT else None,
+            )
 
 
 register()

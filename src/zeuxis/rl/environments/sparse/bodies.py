@@ -1,4 +1,5 @@
-"""What the tasks in MuJoCo share: a step whose positions are those after it, and pictures, or a sentence why there are none."""
+"""What the tasks in MuJoCo share: a step whose positions are those after it, and pictures, or a
+sentence why there are none."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ from gymnasium.spaces import Box
 from ....errors import UsageError
 
 if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-    os.environ.setdefault("MUJOCO_GL", "egl")  # OpenGL without a screen; MuJoCo asks for it when it is imported
+    os.environ.setdefault(
+        "MUJOCO_GL", "egl"
+    )  # OpenGL without a screen; MuJoCo asks for it when it is imported
 
 import mujoco
 
@@ -24,7 +27,8 @@ WIDTH, HEIGHT = 480, 320
 class Body(gymnasium.Env):
     """A body in MuJoCo, moved by motors.
 
-    An episode starts where the model does, with normal noise of deviation 0.01 on the positions and 0.1 on the velocities.
+    An episode starts where the model does, with normal noise of deviation 0.01 on the positions and
+    0.1 on the velocities.
 
     Arguments:
         model: The MJCF file.
@@ -36,7 +40,9 @@ class Body(gymnasium.Env):
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"]}  # type: ignore[misc]
 
-    def __init__(self, model: str | Path, skip: int, entries: int, render_mode: str | None, camera: str) -> None:
+    def __init__(
+        self, model: str | Path, skip: int, entries: int, render_mode: str | None, camera: str
+    ) -> None:
         self.model = mujoco.MjModel.from_xml_path(str(model))
         self.data = mujoco.MjData(self.model)
         self.skip, self.render_mode, self.camera = skip, render_mode, camera
@@ -52,8 +58,8 @@ class Body(gymnasium.Env):
         return self.model.opt.timestep * self.skip
 
     @property
-    def centre(self) -> np.ndarray:
-        """The whole body's centre of mass (metres)."""
+    def center(self) -> np.ndarray:
+        """The whole body's center of mass (meters)."""
         return self.data.subtree_com[1]
 
     def seen(self) -> np.ndarray:
@@ -63,7 +69,9 @@ class Body(gymnasium.Env):
     def place(self) -> None:
         """Lays out what else there is, at the start of an episode."""
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """First observation; a seed fixes all that follow."""
         super().reset(seed=seed)
         mujoco.mj_resetData(self.model, self.data)
@@ -74,7 +82,8 @@ class Body(gymnasium.Env):
         return self.seen(), {}
 
     def move(self, action: Any) -> None:
-        """Carries an action out; then the centre of mass is that of the new position, not of the one before the last step."""
+        """Carries an action out; then the center of mass is that of the new position, not of the
+        one before the last step."""
         self.data.ctrl[:] = np.minimum(np.maximum(action, self.low), self.high)
         mujoco.mj_step(self.model, self.data, nstep=self.skip)
         mujoco.mj_kinematics(self.model, self.data)
@@ -96,7 +105,8 @@ class Body(gymnasium.Env):
         except Exception as error:  # drivers fail in many ways
             reason = " ".join(str(error).split()).rstrip(".")
             raise UsageError(
-                f"'{type(self).__name__}' cannot be drawn here ({reason}): without a screen MuJoCo needs EGL or OSMesa; "
+                f"'{type(self).__name__}' cannot be drawn here ({reason}): without a "
+                "screen MuJoCo needs EGL or OSMesa; "
                 "install one and set MUJOCO_GL=egl or osmesa."
             ) from error
 
@@ -107,8 +117,20 @@ class Body(gymnasium.Env):
             self.renderer = None
 
 
-def ball(scene: Any, at: tuple[float, float, float], radius: float, colour: tuple[float, float, float, float]) -> None:
+def ball(
+    scene: Any,
+    at: tuple[float, float, float],
+    radius: float,
+    color: tuple[float, float, float, float],
+) -> None:
     """Adds a ball to a picture."""
     shape, size = mujoco.mjtGeom.mjGEOM_SPHERE, np.array([radius, 0.0, 0.0])
-    mujoco.mjv_initGeom(scene.geoms[scene.ngeom], shape, size, np.array(at), np.eye(3).ravel(), np.array(colour, np.float32))
+    mujoco.mjv_initGeom(
+        scene.geoms[scene.ngeom],
+        shape,
+        size,
+        np.array(at),
+        np.eye(3).ravel(),
+        np.array(color, np.float32),
+    )
     scene.ngeom += 1

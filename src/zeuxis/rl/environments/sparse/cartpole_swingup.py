@@ -1,18 +1,21 @@
-r"""Sparse CartPoleSwingup: a pole that hangs from a cart must be swung up and held there, and nothing pays before it is up.
+r"""Sparse CartPoleSwingup: a pole that hangs from a cart must be swung up and held there, and
+nothing pays before it is up.
 
-A cart of 1 kg on a straight track, pushed by at most 10 N, and a pole of 0.1 kg, 1 m by 0.1 m, that turns freely about its end on the cart.
-The agent sees $(x, \dot x, \theta, \dot\theta)$, $\theta$ counted through and 0 upright, acts every 0.05 s, and starts uniformly in
-$x \in [-1, 1]$, $\dot x \in [-2, 2]$, $\theta \in [\pi - 1, \pi + 1]$, $\dot\theta \in [-3, 3]$. A step pays 1 if $\cos\theta > 0.8$; at
-$|x| > 3$ the episode ends.
+A cart of 1 kg on a straight track, pushed by at most 10 N, and a pole of 0.1 kg, 1 m by 0.1 m, that
+turns freely about its end on the cart. The agent sees $(x, \dot x, \theta, \dot\theta)$, $\theta$
+counted through and 0 upright, acts every 0.05 s, and starts uniformly in $x \in [-1, 1]$, $\dot x
+\in [-2, 2]$, $\theta \in [\pi - 1, \pi + 1]$, $\dot\theta \in [-3, 3]$. A step pays 1 if
+$\cos\theta > 0.8$; at $|x| > 3$ the episode ends.
 
-The step of `planar`, with $l$ from the pivot to the pole's centre, $I$ its inertia about it and $\theta'$ the angle a step before:
+The step of `planar`, with $l$ from the pivot to the pole's center, $I$ its inertia about it and
+$\theta'$ the angle a step before:
 
 $$ \begin{pmatrix} M + m & -ml\cos\theta \\ -ml\cos\theta & I + ml^2 \end{pmatrix} \dot q_k =
    \begin{pmatrix} M + m & -ml\cos\theta' \\ -ml\cos\theta & I + ml^2\cos(\theta - \theta') \end{pmatrix} \dot q_{k-1} +
    h \begin{pmatrix} u \\ mgl\sin\theta \end{pmatrix} . $$
 
-Source: Houthooft et al., 2016; the sizes are those of the code released with it, which lets the joints pull the bodies together in an
-episode's first steps. Departures: those of `planar` only.
+Source: Houthooft et al., 2016; the sizes are those of the code released with it, which lets the
+joints pull the bodies together in an episode's first steps. Departures: those of `planar` only.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .drawing import BLUE, GREY, INK, RED, Shape, box
+from .drawing import BLUE, GRAY, INK, RED, Shape, box
 from .planar import GRAVITY, Planar, PlanarVector, State, World
 
 CART, POLE, LENGTH = 1.0, 0.1, 1.0  # kg, kg, m
@@ -48,10 +51,17 @@ class Swing(World):
         h, c = self.h, self.cos(angle)
         whole, bent, round_ = CART + POLE, POLE * ARM, INERTIA + POLE * ARM * ARM
         push = whole * v - bent * self.cos(angle - h * turn) * turn + h * force
-        twist = (INERTIA + bent * ARM * self.cos(h * turn)) * turn - bent * c * v + h * GRAVITY * bent * self.sin(angle)
+        twist = (
+            (INERTIA + bent * ARM * self.cos(h * turn)) * turn
+            - bent * c * v
+            + h * GRAVITY * bent * self.sin(angle)
+        )
         cross = bent * c
         determinant = whole * round_ - cross * cross
-        v, turn = (round_ * push + cross * twist) / determinant, (cross * push + whole * twist) / determinant
+        v, turn = (
+            (round_ * push + cross * twist) / determinant,
+            (cross * push + whole * twist) / determinant,
+        )
         return x + h * v, v, angle + h * turn, turn
 
     def judge(self, state: State) -> tuple[Any, Any]:
@@ -62,7 +72,11 @@ class Swing(World):
     def energy(self, state: State) -> Any:
         _, v, angle, turn = state
         before = angle - self.h * turn  # where the velocities were taken
-        moving = (CART + POLE) * v * v / 2 - POLE * ARM * self.cos(before) * v * turn + (INERTIA + POLE * ARM * ARM) * turn * turn / 2
+        moving = (
+            (CART + POLE) * v * v / 2
+            - POLE * ARM * self.cos(before) * v * turn
+            + (INERTIA + POLE * ARM * ARM) * turn * turn / 2
+        )
         return moving + POLE * GRAVITY * ARM * self.cos(angle)
 
     def shapes(self, state: State) -> list[Shape]:
@@ -70,11 +84,11 @@ class Swing(World):
         tip = (x - LENGTH * math.sin(angle), LENGTH * math.cos(angle))
         wide, high = 4 / math.sqrt(12), 3 / math.sqrt(12)
         return [
-            Shape(box((0, -high), (EDGE + wide / 2, 0.03)), GREY),
+            Shape(box((0, -high), (EDGE + wide / 2, 0.03)), GRAY),
             *(Shape(box((side * EDGE, -high + 0.12), (0.02, 0.12)), RED) for side in (-1, 1)),
             Shape(box((x, -high / 2), (wide / 2, high / 2)), BLUE),
             Shape([(x, 0.0), tip], RED if math.cos(angle) > UP else INK, 0.1),
-            Shape([(x, 0.0)], GREY, 0.06),
+            Shape([(x, 0.0)], GRAY, 0.06),
         ]
 
 

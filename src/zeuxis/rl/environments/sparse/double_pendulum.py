@@ -1,19 +1,23 @@
-r"""Sparse DoublePendulum: two links that hang from a pivot, driven only at the joint between them, must be raised upright.
+r"""Sparse DoublePendulum: two links that hang from a pivot, driven only at the joint between them,
+must be raised upright.
 
-Both links are 1 m long, 0.1 m wide and weigh 0.5 kg; the torque, at most 50 Nm, acts between them. The agent sees sine, cosine and velocity
-of both angles to the vertical, hanging 0, acts every 0.02 s, two steps of the mechanics, and starts near rest: angles of deviation 0.1,
-velocities of deviation 0.01. A step pays 1 if the tip is less than 1 m from its highest place, (0, 2). No episode ends before its limit.
+Both links are 1 m long, 0.1 m wide and weigh 0.5 kg; the torque, at most 50 Nm, acts between them.
+The agent sees sine, cosine and velocity of both angles to the vertical, hanging 0, acts every 0.02
+s, two steps of the mechanics, and starts near rest: angles of deviation 0.1, velocities of
+deviation 0.01. A step pays 1 if the tip is less than 1 m from its highest place, (0, 2). No episode
+ends before its limit.
 
-The step of `planar`, with $L$ a link's length, $l = L / 2$, $I$ its inertia about its centre, and $\alpha', \beta'$ the angles $\alpha,
-\beta$ a step before:
+The step of `planar`, with $L$ a link's length, $l = L / 2$, $I$ its inertia about its center, and
+$\alpha', \beta'$ the angles $\alpha, \beta$ a step before:
 
 $$ A(\alpha, \beta)\,\dot q_k = A(\alpha', \beta')\,\dot q_{k-1} + h\,Q, \quad A(\alpha', \beta') = \begin{pmatrix}
    I + m (l^2 + L^2) \cos(\alpha - \alpha') & mLl\cos(\alpha - \beta') \\ mLl\cos(\beta - \alpha') & I + ml^2\cos(\beta - \beta')
    \end{pmatrix}, \quad Q = \begin{pmatrix} -u - mg(l + L)\sin\alpha \\ u - mgl\sin\beta \end{pmatrix} . $$
 
-Source: Houthooft et al., 2016; the sizes are those of the code released with it. Departures: the tip is where it is, at
-$\sum L (\sin, -\cos)$, while that code's formula turns the second link's sine round. So large a torque throws the tip about: unlike in the
-other tasks random actions are paid here, for 31 of 500 steps (24 by that formula).
+Source: Houthooft et al., 2016; the sizes are those of the code released with it. Departures: the
+tip is where it is, at $\sum L (\sin, -\cos)$, while that code's formula turns the second link's
+sine round. So large a torque throws the tip about: unlike in the other tasks random actions are
+paid here, for 31 of 500 steps (24 by that formula).
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .drawing import BLUE, GREEN, GREY, INK, Shape
+from .drawing import BLUE, GRAY, GREEN, INK, Shape
 from .planar import GRAVITY, Planar, PlanarVector, State, World
 
 MASS, LENGTH = 0.5, 1.0  # kg, m
@@ -68,7 +72,7 @@ class Links(World):
         return self.sin(a), self.cos(a), da, self.sin(b), self.cos(b), db
 
     def tip(self, state: State) -> tuple[Any, Any]:
-        """Where the lower link ends (metres)."""
+        """Where the lower link ends (meters)."""
         a, _, b, _ = state
         return LENGTH * (self.sin(a) + self.sin(b)), -LENGTH * (self.cos(a) + self.cos(b))
 
@@ -80,7 +84,9 @@ class Links(World):
     def energy(self, state: State) -> Any:
         a, da, b, db = state
         before, after = a - self.h * da, b - self.h * db  # where the velocities were taken
-        moving = (INERTIA + MASS * (ARM * ARM + LENGTH * LENGTH)) * da * da / 2 + (INERTIA + MASS * ARM * ARM) * db * db / 2
+        moving = (INERTIA + MASS * (ARM * ARM + LENGTH * LENGTH)) * da * da / 2 + (
+            INERTIA + MASS * ARM * ARM
+        ) * db * db / 2
         moving = moving + MASS * LENGTH * ARM * self.cos(before - after) * da * db
         return moving - MASS * GRAVITY * ((ARM + LENGTH) * self.cos(a) + ARM * self.cos(b))
 
@@ -92,7 +98,7 @@ class Links(World):
             Shape([(0.0, 2 * LENGTH)], GREEN, 0.05),
             Shape([(0.0, 0.0), joint], BLUE, 0.1),
             Shape([joint, tip], INK, 0.1),
-            *(Shape([at], GREY, 0.06) for at in ((0.0, 0.0), joint)),
+            *(Shape([at], GRAY, 0.06) for at in ((0.0, 0.0), joint)),
         ]
 
 

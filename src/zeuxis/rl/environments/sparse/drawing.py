@@ -1,4 +1,5 @@
-"""Pictures of flat worlds, without a screen: polygons, lines and discs in metres, drawn large and made small."""
+"""Pictures of flat worlds, without a screen: polygons, lines and discs in meters, drawn large and
+made small."""
 
 from __future__ import annotations
 
@@ -10,27 +11,33 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 LARGER = 3  # times as large is a picture drawn before it is made small, so that edges are smooth
-GREY, BLUE, RED, GREEN, INK = (205, 208, 214), (74, 112, 178), (200, 84, 70), (92, 154, 104), (60, 64, 72)
+GRAY, BLUE, RED, GREEN, INK = (
+    (205, 208, 214),
+    (74, 112, 178),
+    (200, 84, 70),
+    (92, 154, 104),
+    (60, 64, 72),
+)
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A polygon; a line, if it has a width (metres); a disc, if one point and a width, its radius.
+    """A polygon; a line, if it has a width (meters); a disc, if one point and a width, its radius.
 
     Arguments:
-        points: Corners (metres).
-        colour: Red, green, blue.
-        width: Of a line, or a disc's radius (metres).
+        points: Corners (meters).
+        color: Red, green, blue.
+        width: Of a line, or a disc's radius (meters).
     """
 
     points: Sequence[Point]
-    colour: tuple[int, int, int] = BLUE
+    color: tuple[int, int, int] = BLUE
     width: float = 0.0
 
 
-def box(centre: Point, half: Point, angle: float = 0.0) -> list[Point]:
-    """Corners of a rectangle, turned about its centre.
+def box(center: Point, half: Point, angle: float = 0.0) -> list[Point]:
+    """Corners of a rectangle, turned about its center.
 
     Example:
         >>> box((1, 0), (0.5, 0.25))
@@ -38,10 +45,12 @@ def box(centre: Point, half: Point, angle: float = 0.0) -> list[Point]:
     """
     c, s = math.cos(angle), math.sin(angle)
     corners = [(i * half[0], j * half[1]) for i, j in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
-    return [(centre[0] + c * x - s * y, centre[1] + s * x + c * y) for x, y in corners]
+    return [(center[0] + c * x - s * y, center[1] + s * x + c * y) for x, y in corners]
 
 
-def draw(shapes: Sequence[Shape], view: tuple[float, float, float, float], width: int = 480) -> np.ndarray:
+def draw(
+    shapes: Sequence[Shape], view: tuple[float, float, float, float], width: int = 480
+) -> np.ndarray:
     """A picture, uint8 (height, width, 3), of what lies between left, bottom, right and top."""
     left, bottom, right, top = view
     scale = width / (right - left)
@@ -52,9 +61,11 @@ def draw(shapes: Sequence[Shape], view: tuple[float, float, float, float], width
         points = [((x - left) * large, (top - y) * large) for x, y in shape.points]
         if len(points) == 1:
             (x, y), r = points[0], shape.width * large
-            pen.ellipse((x - r, y - r, x + r, y + r), fill=shape.colour)
+            pen.ellipse((x - r, y - r, x + r, y + r), fill=shape.color)
         elif shape.width:
-            pen.line(points, fill=shape.colour, width=max(1, round(shape.width * large)), joint="curve")
+            pen.line(
+                points, fill=shape.color, width=max(1, round(shape.width * large)), joint="curve"
+            )
         else:
-            pen.polygon(points, fill=shape.colour)
+            pen.polygon(points, fill=shape.color)
     return np.asarray(image.resize((width, height), Image.Resampling.BOX)).copy()

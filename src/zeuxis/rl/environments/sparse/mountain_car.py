@@ -1,15 +1,20 @@
-r"""Sparse MountainCar: a car too weak for the hill must swing to and fro in its valley until it is fast enough.
+r"""Sparse MountainCar: a car too weak for the hill must swing to and fro in its valley until it is
+fast enough.
 
-A car of 0.4 kg on the track $y(x) = 1 - \cos(\pi x / 2)$, pushed along the track by a force of at most 1 N; at the goal, $x = 0.6$,
-0.412 m above the bottom, the slope pulls with 3.1 N. It sees $(x, \dot x)$, starts at the bottom with $\dot x$ uniform in [-1, 1], acts
-every 0.05 s, and is paid 1, once, for reaching the goal, where the episode ends.
+A car of 0.4 kg on the track $y(x) = 1 - \cos(\pi x / 2)$, pushed along the track by a force of at
+most 1 N; at the goal, $x = 0.6$, 0.412 m above the bottom, the slope pulls with 3.1 N. It sees $(x,
+\dot x)$, starts at the bottom with $\dot x$ uniform in [-1, 1], acts every 0.05 s, and is paid 1,
+once, for reaching the goal, where the episode ends.
 
-One step, as in `planar`, with $t$ the track's tangent: $v = t \cdot (\dot r + h (u\,t/m - g))$, then friction against the normal part.
+One step, as in `planar`, with $t$ the track's tangent: $v = t \cdot (\dot r + h (u\,t/m - g))$,
+then friction against the normal part.
 
-Source: Houthooft et al., 2016; the sizes are those of the code released with it. Departures: the car is a point on the track, where the
-original is a box, 0.4 m by 0.2 m, that touches the valley with two corners and loses more. Driven by the sign of its velocity it is out
-after 42 to 62 steps, the box after 75 to 94. The friction is that engine's: the root of the car's coefficient, 0.0005, times the track's,
-0.2. The code also pays for the far left end of the track, which no car reaches, the paper only for the right.
+Source: Houthooft et al., 2016; the sizes are those of the code released with it. Departures: the
+car is a point on the track, where the original is a box, 0.4 m by 0.2 m, that touches the valley
+with two corners and loses more. Driven by the sign of its velocity it is out after 42 to 62 steps,
+the box after 75 to 94. The friction is that engine's: the root of the car's coefficient, 0.0005,
+times the track's, 0.2. The code also pays for the far left end of the track, which no car reaches,
+the paper only for the right.
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .drawing import BLUE, GREEN, GREY, INK, Shape, box
+from .drawing import BLUE, GRAY, GREEN, INK, Shape, box
 from .planar import GRAVITY, Planar, PlanarVector, State, World
 
 MASS = 0.4  # kg
@@ -47,7 +52,9 @@ class Valley(World):
         down = v * before - h * GRAVITY  # vertical velocity, were there no track
         along = (v + slope * down) / length + h * force / MASS
         rub = FRICTION * abs(down - slope * v) / length
-        along = along - (abs(along + rub) - abs(along - rub)) / 2  # towards 0 by as much as friction can
+        along = (
+            along - (abs(along + rub) - abs(along - rub)) / 2
+        )  # towards 0 by as much as friction can
         v = along / length
         return x + h * v, v
 
@@ -69,7 +76,7 @@ class Valley(World):
         over = (x - 0.13 * math.sin(angle), 1 - math.cos(BEND * x) + 0.13 * math.cos(angle))
         flag = 1 - math.cos(BEND * GOAL)
         return [
-            Shape([(-1.3, -1), *ground, (1.3, -1)], GREY),
+            Shape([(-1.3, -1), *ground, (1.3, -1)], GRAY),
             Shape([(GOAL, flag), (GOAL, flag + 0.42)], INK, 0.012),
             Shape([(GOAL, flag + 0.42), (GOAL + 0.2, flag + 0.35), (GOAL, flag + 0.28)], GREEN),
             Shape(box(over, (0.2, 0.07), angle), BLUE),

@@ -1,24 +1,30 @@
-r"""Flat worlds: rigid bodies in a plane, one at a time or many at once, with the same numbers bit for bit.
+r"""Flat worlds: rigid bodies in a plane, one at a time or many at once, with the same numbers bit
+for bit.
 
-**The step.** The original tasks were stepped by a contact engine at the level of velocities: forces act on the bodies' velocities as if
-nothing held them, what violates the constraints is projected out in the metric of the masses, and the positions follow. With $q$ the
-free coordinates, $J(q)$ the bodies' velocities per $\dot q$, and $M$ their masses,
+**The step.** The original tasks were stepped by a contact engine at the level of velocities: forces
+act on the bodies' velocities as if nothing held them, what violates the constraints is projected
+out in the metric of the masses, and the positions follow. With $q$ the free coordinates, $J(q)$ the
+bodies' velocities per $\dot q$, and $M$ their masses,
 
 $$ J_k^T M J_k\, \dot q_k = J_k^T M J_{k-1}\, \dot q_{k-1} + h\, Q_k , \qquad q_{k+1} = q_k + h\, \dot q_k . $$
 
-The old velocities point along the old tangent, $J_{k-1}$, and lose what is not along the new one: a pendulum that turns by $\omega h$ in a
-step keeps $\cos \omega h$ of its centre's velocity. At steps of 0.05 s that drag is no error to be removed but part of the task: with steps
-cut into 20 (`substeps`), near exact mechanics, random actions swing the pole up in 3 episodes of 100 and drive the car out in 1 or 2, and
-in 13 without friction; in the tasks as they are in none of thousands. The projection is exact here, where the engine iterates. Since
-$q_{k-1} = q_k - h \dot q_{k-1}$, position and velocity are the whole state.
+The old velocities point along the old tangent, $J_{k-1}$, and lose what is not along the new one: a
+pendulum that turns by $\omega h$ in a step keeps $\cos \omega h$ of its center's velocity. At steps
+of 0.05 s that drag is no error to be removed but part of the task: with steps cut into 20
+(`substeps`), near exact mechanics, random actions swing the pole up in 3 episodes of 100 and drive
+the car out in 1 or 2, and in 13 without friction; in the tasks as they are in none of thousands.
+The projection is exact here, where the engine iterates. Since $q_{k-1} = q_k - h \dot q_{k-1}$,
+position and velocity are the whole state.
 
-**Actions** are in [-1, 1], of the greatest force or torque, as the paper's agents act through a wrapper that scales and clips.
+**Actions** are in [-1, 1], of the greatest force or torque, as the paper's agents act through a
+wrapper that scales and clips.
 
-**Numbers.** A task's formulas are written once, in sums, products, quotients and `abs` of floats or arrays, whose results do not depend on
-which, and with sines and cosines of the C library in both cases; NumPy's own differ from it in the last bit.
+**Numbers.** A task's formulas are written once, in sums, products, quotients and `abs` of floats or
+arrays, whose results do not depend on which, and with sines and cosines of the C library in both
+cases; NumPy's own differ from it in the last bit.
 
-Departures: an episode starts with velocities that agree with each other and with the constraints, where the engine spends its first
-steps on that.
+Departures: an episode starts with velocities that agree with each other and with the constraints,
+where the engine spends its first steps on that.
 """
 
 from __future__ import annotations
@@ -60,7 +66,9 @@ class World:
     dt: ClassVar[float]
     limit: ClassVar[float]  # of the force or torque
     entries: ClassVar[int]  # numbers of an observation
-    view: ClassVar[tuple[float, float, float, float]]  # left, bottom, right, top of a picture, metres
+    view: ClassVar[
+        tuple[float, float, float, float]
+    ]  # left, bottom, right, top of a picture, meters
 
     def __init__(self, substeps: int = 1) -> None:
         self.substeps, self.h = substeps, self.dt / substeps
@@ -118,7 +126,9 @@ class Planar(gymnasium.Env):
         assert self.state is not None
         return np.array(self.world.observe(self.state), np.float32)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """First observation; a seed fixes all that follow."""
         super().reset(seed=seed)
         self.state = self.world.first(self.np_random)
@@ -127,7 +137,9 @@ class Planar(gymnasium.Env):
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Observation, reward, whether it ended, whether it was cut off, nothing."""
         if self.state is None:
-            raise gymnasium.error.ResetNeeded("A world has no state before its first reset: call reset first.")
+            raise gymnasium.error.ResetNeeded(
+                "A world has no state before its first reset: call reset first."
+            )
         world, state = self.world, self.state
         force = world.limit * min(max(float(action[0]), -1.0), 1.0)
         for _ in range(world.substeps):
@@ -141,14 +153,17 @@ class Planar(gymnasium.Env):
         if self.render_mode is None:
             return None
         if self.state is None:
-            raise gymnasium.error.ResetNeeded("A world has no state before its first reset: call reset first.")
+            raise gymnasium.error.ResetNeeded(
+                "A world has no state before its first reset: call reset first."
+            )
         return draw(self.world.shapes(self.state), self.world.view)
 
 
 class PlanarVector(VectorEnv):
     """Many worlds at once; world i is the single environment of seed + i.
 
-    An episode that is over begins anew at the next step, whose action is not used and whose reward is 0, as Gymnasium's own vectors do.
+    An episode that is over begins anew at the next step, whose action is not used and whose reward
+    is 0, as Gymnasium's own vectors do.
 
     Arguments:
         num_envs: How many.
@@ -157,14 +172,28 @@ class PlanarVector(VectorEnv):
         substeps: Into how many a step is cut.
     """
 
-    metadata: ClassVar[dict[str, Any]] = Planar.metadata | {"autoreset_mode": AutoresetMode.NEXT_STEP}  # type: ignore[misc]
+    metadata: ClassVar[dict[str, Any]] = Planar.metadata | {
+        "autoreset_mode": AutoresetMode.NEXT_STEP
+    }  # type: ignore[misc]
     single: ClassVar[type[Planar]]
 
-    def __init__(self, num_envs: int = 1, max_episode_steps: int = 500, render_mode: str | None = None, substeps: int = 1) -> None:
+    def __init__(
+        self,
+        num_envs: int = 1,
+        max_episode_steps: int = 500,
+        render_mode: str | None = None,
+        substeps: int = 1,
+    ) -> None:
         one = self.single(render_mode, substeps)
         self.num_envs, self.limit, self.render_mode = num_envs, max_episode_steps, render_mode
-        self.single_observation_space, self.single_action_space = one.observation_space, one.action_space
-        self.observation_space, self.action_space = batch_space(one.observation_space, num_envs), batch_space(one.action_space, num_envs)
+        self.single_observation_space, self.single_action_space = (
+            one.observation_space,
+            one.action_space,
+        )
+        self.observation_space, self.action_space = (
+            batch_space(one.observation_space, num_envs),
+            batch_space(one.action_space, num_envs),
+        )
         self.world = one.world
         self.world.many()
         self.chances: list[np.random.Generator] = []
@@ -174,22 +203,40 @@ class PlanarVector(VectorEnv):
         assert self.state is not None
         return np.stack(self.world.observe(self.state), 1).astype(np.float32)
 
-    def reset(self, *, seed: int | list[int | None] | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: Any = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """First observations; a seed fixes all that follow."""
-        seeds = [None if seed is None else seed + i for i in range(self.num_envs)] if not isinstance(seed, list) else seed
+        seeds = (
+            [None if seed is None else seed + i for i in range(self.num_envs)]
+            if not isinstance(seed, list)
+            else seed
+        )
         if len(seeds) != self.num_envs:
-            raise ValueError(f"{len(seeds)} seeds were given for {self.num_envs} worlds: give one each, or one number.")
+            raise ValueError(
+                (
+                    f"{len(seeds)} seeds were given for {self.num_envs} worlds: give one "
+                    "each, or one number."
+                )
+            )
         for i, one in enumerate(seeds):
             if one is not None or i >= len(self.chances):
                 self.chances[i : i + 1] = [seeding.np_random(one)[0]]
-        self.state = tuple(np.array(part, np.float64) for part in zip(*map(self.world.first, self.chances), strict=True))
+        self.state = tuple(
+            np.array(part, np.float64)
+            for part in zip(*map(self.world.first, self.chances), strict=True)
+        )
         self.t, self.over = np.zeros(self.num_envs, np.int64), np.zeros(self.num_envs, bool)
         return self.seen(), {}
 
-    def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(
+        self, actions: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Observations, rewards, which ended, which were cut off, nothing."""
         if self.state is None:
-            raise gymnasium.error.ResetNeeded("Worlds have no state before their first reset: call reset first.")
+            raise gymnasium.error.ResetNeeded(
+                "Worlds have no state before their first reset: call reset first."
+            )
         world, state = self.world, self.state
         again = np.flatnonzero(self.over)
         force = world.limit * np.clip(np.asarray(actions)[:, 0].astype(np.float64), -1.0, 1.0)
@@ -212,7 +259,10 @@ class PlanarVector(VectorEnv):
         """A picture of each."""
         if self.render_mode is None or self.state is None:
             return None
-        return tuple(draw(self.one().shapes(one), self.world.view) for one in zip(*(p.tolist() for p in self.state), strict=True))
+        return tuple(
+            draw(self.one().shapes(one), self.world.view)
+            for one in zip(*(p.tolist() for p in self.state), strict=True)
+        )
 
     def one(self) -> World:
         """The formulas for one of the worlds."""

@@ -1,16 +1,21 @@
-r"""SwimmerGather: swim, which is hard to find out by itself, to where apples lie, and keep away from bombs.
+r"""SwimmerGather: swim, which is hard to find out by itself, to where apples lie, and keep away
+from bombs.
 
-A body of three rods in a thick fluid, with two motors of at most 50 Nm, acts every 0.05 s among 8 apples and 8 bombs. They lie on different
-points of the even lattice $\{-6, -4, -2, 0, 2, 4\}^2$, none closer than 2 m to the start. Whatever comes within 1 m of the whole body's
-centre of mass is gone, for 1 if it was an apple and -1 if a bomb; when all 16 are, the episode ends.
+A body of three rods in a thick fluid, with two motors of at most 50 Nm, acts every 0.05 s among 8
+apples and 8 bombs. They lie on different points of the even lattice $\{-6, -4, -2, 0, 2, 4\}^2$,
+none closer than 2 m to the start. Whatever comes within 1 m of the whole body's center of mass is
+gone, for 1 if it was an apple and -1 if a bomb; when all 16 are, the episode ends.
 
-The agent sees 33 numbers: joints (5), velocities (5), centre of mass (3), then 10 sensors for apples and 10 for bombs. Sensor i sees the
-i-th tenth of the half circle ahead of the head, from right to left, and reads $1 - d / 6$ of the nearest object there, at distance d < 6 m
-from the centre of mass; 0 if there is none. The mechanics' own reward for swimming is not paid.
+The agent sees 33 numbers: joints (5), velocities (5), center of mass (3), then 10 sensors for
+apples and 10 for bombs. Sensor i sees the i-th tenth of the half circle ahead of the head, from
+right to left, and reads $1 - d / 6$ of the nearest object there, at distance d < 6 m from the
+center of mass; 0 if there is none. The mechanics' own reward for swimming is not paid.
 
-Source: Duan et al., "Benchmarking Deep Reinforcement Learning for Continuous Control", 2016, whose lattice is no more symmetric than this
-one, in the form of Houthooft et al., 2016. Departures: the body is written anew, to the same sizes, for today's MuJoCo; the walls, which
-stop nothing there either, are only drawn; an object exactly at the left edge of sight is seen by the last sensor, not by none.
+Source: Duan et al., "Benchmarking Deep Reinforcement Learning for Continuous Control", 2016, whose
+lattice is no more symmetric than this one, in the form of Houthooft et al., 2016. Departures: the
+body is written anew, to the same sizes, for today's MuJoCo; the walls, which stop nothing there
+either, are only drawn; an object exactly at the left edge of sight is seen by the last sensor, not
+by none.
 """
 
 from __future__ import annotations
@@ -25,7 +30,9 @@ from .bodies import Body, ball
 
 EACH, SENSORS = 8, 10
 SIGHT, REACH, SPACING = 6.0, 1.0, 2.0  # m
-LATTICE = tuple((x, y) for x in range(-6, 6, 2) for y in range(-6, 6, 2) if x * x + y * y >= SPACING**2)
+LATTICE = tuple(
+    (x, y) for x in range(-6, 6, 2) for y in range(-6, 6, 2) if x * x + y * y >= SPACING**2
+)
 MODEL = Path(__file__).with_name("swimmer.xml")
 RED, GREEN = (0.80, 0.26, 0.22, 1.0), (0.30, 0.62, 0.32, 1.0)
 
@@ -65,10 +72,10 @@ class SwimmerGather(Body):
         self.bombs: list[tuple[int, int]] = []
 
     def seen(self) -> np.ndarray:
-        x, y, _ = self.centre.tolist()
+        x, y, _ = self.center.tolist()
         heading = float(self.data.qpos[2])
         seen = [readings(objects, x, y, heading) for objects in (self.apples, self.bombs)]
-        return np.concatenate([self.data.qpos, self.data.qvel, self.centre, *seen])
+        return np.concatenate([self.data.qpos, self.data.qvel, self.center, *seen])
 
     def place(self) -> None:
         places = [LATTICE[i] for i in self.np_random.permutation(len(LATTICE))[: 2 * EACH]]
@@ -76,19 +83,26 @@ class SwimmerGather(Body):
 
     def left(self, objects: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """Those that are out of reach."""
-        x, y, _ = self.centre.tolist()
+        x, y, _ = self.center.tolist()
         return [(a, b) for a, b in objects if (a - x) ** 2 + (b - y) ** 2 >= REACH**2]
 
     def step(self, action: Any) -> Any:
-        """Observation, reward, whether it ended, whether it was cut off (never here), what happened."""
+        """Observation, reward, whether it ended, whether it was cut off (never here), what
+        happened."""
         self.move(action)
         apples, bombs = self.left(self.apples), self.left(self.bombs)
         eaten, hit = len(self.apples) - len(apples), len(self.bombs) - len(bombs)
         self.apples, self.bombs = apples, bombs
-        return self.seen(), float(eaten - hit), not (apples or bombs), False, {"apples": eaten, "bombs": hit}
+        return (
+            self.seen(),
+            float(eaten - hit),
+            not (apples or bombs),
+            False,
+            {"apples": eaten, "bombs": hit},
+        )
 
     def decorate(self, scene: Any) -> None:
         """Adds the objects, which the mechanics know nothing of, to a picture."""
-        for objects, colour in ((self.apples, GREEN), (self.bombs, RED)):
+        for objects, color in ((self.apples, GREEN), (self.bombs, RED)):
             for x, y in objects:
-                ball(scene, (x, y, 0.0), 0.35, colour)
+                ball(scene, (x, y, 0.0), 0.35, color)

@@ -1,4 +1,5 @@
-"""How a model is trained: every setting with its unit, and what is refused before anything starts."""
+"""How a model is trained: every setting with its unit, and what is refused before anything
+starts."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from ..errors import UsageError
 from ..optim.factory import Schedule
 from ..ranges import (
     MOST,
+    BaseConfig,
     Count,
     CountOrNone,
     Duration,
@@ -19,7 +21,6 @@ from ..ranges import (
     Portion,
     Range,
     Seed,
-    Settings,
     Share,
     Threads,
     Weight,
@@ -28,23 +29,27 @@ from .metrics_log import Track
 
 
 @dataclass(frozen=True)
-class Training(Settings, flags="--training."):
+class TrainingConfig(BaseConfig, flags="--training."):
     """How long, in what portions and with what care a model is trained."""
 
     images: Count = 1_000_000
     """Length of the training (images seen)."""
     minutes: Duration = 0.0
-    """Length of the training in minutes, from which `images` is chosen at the start by the speed of a few steps; 0 leaves it as it is."""
+    """Length of the training in minutes, from which `images` is chosen at the start by the speed of
+    a few steps; 0 leaves it as it is."""
     batch: Portion = 128
     """Images a step, over all processes."""
     accumulate: Portion = 1
-    """Portions that a batch is computed in, to save memory (the step is the same but for batch statistics)."""
+    """Portions that a batch is computed in, to save memory (the step is the same but for batch
+    statistics)."""
     clip: Weight = 0.0
     """Largest norm of a player's gradient; 0 does not clip."""
     average: CountOrNone = 10_000
-    """Half-life of the averaged weights that samples are drawn from (images); 0 takes the newest weights."""
+    """Half-life of the averaged weights that samples are drawn from (images); 0 takes the newest
+    weights."""
     average_limit: Share = 0.05
-    """Largest half-life of the averaged weights, as a fraction of the training: a short one is averaged over its end only."""
+    """Largest half-life of the averaged weights, as a fraction of the training: a short one is
+    averaged over its end only."""
     schedule: Schedule = "constant"
     """How the step size falls to 0: not at all, along a line, along half a cosine."""
     decay_from: Share = 0.5
@@ -52,7 +57,8 @@ class Training(Settings, flags="--training."):
     warmup: CountOrNone = 0
     """Images over which the step size rises from 0."""
     precision: Precision = "auto"
-    """Of matrix products and convolutions; auto is bf16 where the hardware has it. Losses and statistics are always fp32."""
+    """Of matrix products and convolutions; auto is bf16 where the hardware has it. Losses and
+    statistics are always fp32."""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
     threads: Threads = 0
@@ -60,7 +66,8 @@ class Training(Settings, flags="--training."):
     compile: bool = False
     """Compile the networks first (20 to 50 s; pays on GPUs)."""
     start: str = ""
-    """Begin from the weights of this run or shipped model, as mnist/vae, instead of random ones; its optimisers are not taken over."""
+    """Begin from the weights of this run or shipped model, as mnist/vae, instead of random ones;
+    its optimizers are not taken over."""
     seed: Seed = 0
     """Fixes initial weights, order of the data and all noise."""
     log_every: Count = 10_000
@@ -70,9 +77,11 @@ class Training(Settings, flags="--training."):
     film: FewOrNone = 100
     """Frames of the film of its learning; 0 makes none."""
     hold_out: Annotated[int, Range(-1, MOST)] = -1
-    """Images set aside and not trained on; -1 takes a tenth of a data set with one part only, and none of one with a test part."""
+    """Images set aside and not trained on; -1 takes a tenth of a data set with one part only, and
+    none of one with a test part."""
     validate_every: CountOrNone = 0
-    """Images between validations; 0 validates at the end only, and only where images were held out."""
+    """Images between validations; 0 validates at the end only, and only where images were held
+    out."""
     select: str = ""
     """Keep the best weights by a validation figure: min:NAME or max:NAME, as in min:frechet."""
     track: Track = ""
@@ -84,14 +93,22 @@ class Training(Settings, flags="--training."):
         return min(self.average, round(self.average_limit * self.images))
 
 
-def check(t: Training, data: Dataset, world: World) -> None:
+def check(t: TrainingConfig, data: Dataset, world: World) -> None:
     """Refuses settings that cannot work, with the flag to change."""
     if len(data) < 1:
-        raise UsageError(f"'{data.spec.name}' has no examples to train on: give a data set with at least one.")
+        raise UsageError(
+            f"'{data.spec.name}' has no examples to train on: give a data set with at least one."
+        )
     if t.batch % (t.accumulate * world.size):
         raise UsageError(
-            f"A batch of {t.batch} cannot be split into {t.accumulate} portions for {world.size} processes: "
+            f"A batch of {t.batch} cannot be split into {t.accumulate} portions for "
+            f"{world.size} processes: "
             f"choose a --training.batch that is a multiple of {t.accumulate * world.size}."
         )
     if t.select and (t.select[:4] not in ("min:", "max:") or not t.select[4:]):
-        raise UsageError(f"--training.select is '{t.select}', expected min:FIGURE or max:FIGURE, as in min:frechet.")
+        raise UsageError(
+            (
+                f"--training.select is '{t.select}', expected min:FIGURE or max:FIGURE, as "
+                "in min:frechet."
+            )
+        )

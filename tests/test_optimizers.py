@@ -1,4 +1,4 @@
-"""Optimisers of our own, against their formulas."""
+"""Optimizers of our own, against their formulas."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import torch
 from torch import nn
 
 from zeuxis.model import Player
-from zeuxis.optim import factory as optimisers
+from zeuxis.optim import factory as optimizers
 from zeuxis.optim.lasagne_adam import RootAdam
 from zeuxis.optim.muon import COEFFICIENTS, Muon, polar
 
 
 def test_epsilon_stands_inside_the_root() -> None:
     p, q = (torch.ones(3, requires_grad=True) for _ in range(2))
-    optimiser = RootAdam([p], 0.1, (0.5, 0.999), 1e-2, 0.0)
+    optimizer = RootAdam([p], 0.1, (0.5, 0.999), 1e-2, 0.0)
     m = v = torch.zeros(3)
     for t in range(1, 6):
         g = torch.tensor([1e-3, 0.1, 10.0]) * t
         p.grad = g.clone()
-        optimiser.step()
+        optimizer.step()
         m, v = 0.5 * m + 0.5 * g, 0.999 * v + 0.001 * g.square()
         q = q - 0.1 * (m / (1 - 0.5**t)) / (v / (1 - 0.999**t) + 1e-2).sqrt()
     torch.testing.assert_close(p, q)
@@ -29,7 +29,9 @@ def test_epsilon_stands_inside_the_root() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 3, 3), (3, 4, 60), (2, 64, 64), (1, 1, 9)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
-def test_newton_and_schulz_bring_singular_values_near_one_and_turn_nothing(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+def test_newton_and_schulz_bring_singular_values_near_one_and_turn_nothing(
+    shape: tuple[int, ...], dtype: torch.dtype
+) -> None:
     matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     u, s, v = torch.linalg.svd(matrices, full_matrices=False)
     assert polar(matrices.to(dtype)).dtype == dtype
@@ -37,7 +39,9 @@ def test_newton_and_schulz_bring_singular_values_near_one_and_turn_nothing(shape
     diagonal = inside.diagonal(dim1=1, dim2=2)
     loud = s > s.amax(1, keepdim=True) / 50
     assert ((diagonal > 0.6) & (diagonal < 1.3))[loud].all()
-    assert (inside - torch.diag_embed(diagonal)).abs().max() < (0.1 if dtype == torch.bfloat16 else 1e-4)
+    assert (inside - torch.diag_embed(diagonal)).abs().max() < (
+        0.1 if dtype == torch.bfloat16 else 1e-4
+    )
 
 
 @pytest.mark.parametrize("fall", [0, 10])
@@ -57,12 +61,20 @@ def test_a_matrix_of_zeros_stays_zeros() -> None:
 
 
 def test_a_step_is_that_of_the_formula_for_matrices_and_adams_for_the_rest() -> None:
-    wide, tall, bias, *scales = (nn.Parameter(torch.randn(s, dtype=torch.float64)) for s in [(4, 6), (6, 4), (5,), (1, 1, 1), (3, 1, 1)])
-    kernel = nn.Parameter(torch.randn(4, 2, 3, 3, dtype=torch.float64).to(memory_format=torch.channels_last))
+    wide, tall, bias, *scales = (
+        nn.Parameter(torch.randn(s, dtype=torch.float64))
+        for s in [(4, 6), (6, 4), (5,), (1, 1, 1), (3, 1, 1)]
+    )
+    kernel = nn.Parameter(
+        torch.randn(4, 2, 3, 3, dtype=torch.float64).to(memory_format=torch.channels_last)
+    )
     rest = [bias, *scales]
     ours, twins = [wide, tall, kernel, *rest], [nn.Parameter(p.detach().clone()) for p in rest]
     expected = [p.detach().clone(memory_format=torch.contiguous_format) for p in ours]
-    optimiser, adam = Muon(ours, 0.1, (0.8, 0.9), weight_decay=0.01), torch.optim.Adam(twins, 0.1, (0.8, 0.9), weight_decay=0.01)
+    optimizer, adam = (
+        Muon(ours, 0.1, (0.8, 0.9), weight_decay=0.01),
+        torch.optim.Adam(twins, 0.1, (0.8, 0.9), weight_decay=0.01),
+    )
     memory = [torch.zeros_like(p) for p in expected]
     for _ in range(4):
         for i, p in enumerate(ours):
@@ -70,12 +82,18 @@ def test_a_step_is_that_of_the_formula_for_matrices_and_adams_for_the_rest() -> 
             memory[i] = 0.95 * memory[i] + 0.05 * p.grad
             if i < 3:
                 ahead = (0.05 * p.grad + 0.95 * memory[i]).reshape(len(p), -1)
-                turned = polar(ahead[None])[0] if ahead.shape[0] <= ahead.shape[1] else polar(ahead.T[None])[0].T
-                expected[i] = expected[i] * (1 - 0.1 * 0.01) - 0.1 * 0.2 * math.sqrt(max(ahead.shape)) * turned.reshape(p.shape)
+                turned = (
+                    polar(ahead[None])[0]
+                    if ahead.shape[0] <= ahead.shape[1]
+                    else polar(ahead.T[None])[0].T
+                )
+                expected[i] = expected[i] * (1 - 0.1 * 0.01) - 0.1 * 0.2 * math.sqrt(
+                    max(ahead.shape)
+                ) * turned.reshape(p.shape)
         for p, twin in zip(rest, twins, strict=True):
             assert p.grad is not None
             twin.grad = p.grad.clone()
-        optimiser.step()
+        optimizer.step()
         adam.step()
     for p, q in zip([wide, tall, kernel], expected[:3], strict=True):
         torch.testing.assert_close(p.detach(), q, rtol=1e-8, atol=1e-8)
@@ -87,7 +105,10 @@ def test_a_step_is_that_of_the_formula_for_matrices_and_adams_for_the_rest() -> 
 def test_turning_the_problem_turns_the_steps_with_it() -> None:
     """What sets Muon apart from Adam: no direction of a weight's rows and columns is preferred."""
     turn = [torch.linalg.qr(torch.randn(n, n, dtype=torch.float64))[0] for n in (4, 7)]
-    a, b = nn.Parameter(torch.zeros(4, 7, dtype=torch.float64)), nn.Parameter(torch.zeros(4, 7, dtype=torch.float64))
+    a, b = (
+        nn.Parameter(torch.zeros(4, 7, dtype=torch.float64)),
+        nn.Parameter(torch.zeros(4, 7, dtype=torch.float64)),
+    )
     one, other = Muon([a], 0.1), Muon([b], 0.1)
     for _ in range(5):
         a.grad = torch.randn(4, 7, dtype=torch.float64)
@@ -100,9 +121,9 @@ def test_turning_the_problem_turns_the_steps_with_it() -> None:
 def test_a_step_is_about_as_large_as_adams_whatever_the_shape() -> None:
     for shape in [(8, 400), (400, 8), (64, 64), (16, 4, 3, 3)]:
         p = nn.Parameter(torch.zeros(shape))
-        optimiser = Muon([p], 1.0)
+        optimizer = Muon([p], 1.0)
         p.grad = 1e-3 * torch.randn(shape)
-        optimiser.step()
+        optimizer.step()
         assert 0.14 < p.detach().square().mean().sqrt() < 0.26
 
 
@@ -110,7 +131,7 @@ def test_a_step_is_about_as_large_as_adams_whatever_the_shape() -> None:
 def test_its_state_goes_into_a_save_and_comes_back(bf16: bool) -> None:
     networks = [nn.Sequential(nn.Conv2d(2, 3, 3), nn.Flatten(), nn.Linear(12, 2)) for _ in range(2)]
     networks[1].load_state_dict(networks[0].state_dict())
-    made = [optimisers.make(Player(n, 0.1, optimiser="muon"), bf16) for n in networks]
+    made = [optimizers.make(Player(n, 0.1, optimizer="muon"), bf16) for n in networks]
     x = torch.randn(5, 2, 4, 4)
 
     def step(i: int) -> None:
@@ -121,7 +142,7 @@ def test_its_state_goes_into_a_save_and_comes_back(bf16: bool) -> None:
     for _ in range(3):
         step(0)
     networks[1].load_state_dict(networks[0].state_dict())
-    optimisers.restore(made[1], "model", optimisers.state(made[0], "model"))
+    optimizers.restore(made[1], "model", optimizers.state(made[0], "model"))
     step(0)
     step(1)
     for p, q in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
