@@ -131,10 +131,8 @@ def main() -> None:
             found = measured(model.eval(), x, precision, min(lanes, len(x)))  # type: ignore[arg-type]
             figures[f"{name}, {precision}"] = found
             print(
-                (
-                    f"{name}, {precision}: {found['MB/s in']:.4f} MB/s in, "
-                    f"{found['MB/s out']:.4f} out, {found['overhead']:+.3%}"
-                )
+                f"{name}, {precision}: {found['MB/s in']:.4f} MB/s in, "
+                f"{found['MB/s out']:.4f} out, {found['overhead']:+.3%}"
             )
     peers: dict[str, tuple[Callable[[Tensor], object], Tensor]] = {
         "PNG": (lambda one: to_image(one).save(io.BytesIO(), "PNG", optimize=True), binary[:64]),

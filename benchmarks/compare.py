@@ -338,10 +338,8 @@ def checkout(place: str) -> Iterator[tuple[Path, str]]:
         )
         if done.returncode:
             raise SystemExit(
-                (
-                    f"'{place}' is neither the folder of a checkout nor a revision: "
-                    f"{done.stderr.strip().splitlines()[-1]}"
-                )
+                f"'{place}' is neither the folder of a checkout nor a revision: "
+                f"{done.stderr.strip().splitlines()[-1]}"
             )
         try:
             yield folder, revision(folder)
@@ -425,10 +423,8 @@ def main() -> None:
     figures: dict[str, dict[str, float]] = {}
     with checkout(wanted.before) as (before, old), checkout(wanted.after) as (after, new):
         print(
-            (
-                f"before {old}, after {new}; {wanted.rounds} turns, {wanted.threads} "
-                "threads; above 1 is slower\n"
-            )
+            f"before {old}, after {new}; {wanted.rounds} turns, {wanted.threads} "
+            "threads; above 1 is slower\n"
         )
         print(f"{'':40} {'before':>10} {'after':>10} {'ratio':>7}  quartiles")
         for case in cases:

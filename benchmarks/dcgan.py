@@ -215,10 +215,8 @@ def main() -> None:
             end="",
         )
         print(
-            (
-                f"peak memory {found['plain peak memory MB']:.0f} MB plain, "
-                f"{found['zeuxis peak memory MB']:.0f} MB zeuxis"
-            )
+            f"peak memory {found['plain peak memory MB']:.0f} MB plain, "
+            f"{found['zeuxis peak memory MB']:.0f} MB zeuxis"
         )
     figures["batches"] = batches(rounds)
     if not wish.quick:

@@ -249,10 +249,8 @@ def peers(data: Dataset, rounds: int, n: int) -> dict[str, dict[str, float]]:
         }
         found[f"{name}, dense, against pythae"] = figures | {"ratio": ratio}
         print(
-            (
-                f"{name}, dense: a step {figures['pythae ms']:.0f} ms in pythae, "
-                f"{figures['zeuxis ms']:.0f} ms in zeuxis: {ratio:.2f} times"
-            )
+            f"{name}, dense: a step {figures['pythae ms']:.0f} ms in pythae, "
+            f"{figures['zeuxis ms']:.0f} ms in zeuxis: {ratio:.2f} times"
         )
     return found
 
@@ -294,10 +292,8 @@ def main() -> None:
         share = operations(model, data, 32) / own / product_rate(bf16, 5)
         figures[f"iaf-ladder, {name}"] = {"zeuxis ms": 1e3 * own, "share of product rate": share}
         print(
-            (
-                f"iaf-ladder, {name}: a step of 32 images {1e3 * own:.0f} ms, {share:.0%} of "
-                "the machine's rate"
-            )
+            f"iaf-ladder, {name}: a step of 32 images {1e3 * own:.0f} ms, {share:.0%} of "
+            "the machine's rate"
         )
         drawn = min(seconds(lambda m=model: m.sample(16)) for _ in range(rounds)) / 16
         figures[f"iaf-ladder, {name}"]["seconds to draw an image"] = drawn
@@ -316,10 +312,8 @@ def main() -> None:
             "peak MB": peak,
         }
         print(
-            (
-                f"K = {k}: {images / took:.1f} images/s, {images * k / took:,.0f} codes/s, "
-                f"{peak:.1f} MB of tensors at once"
-            )
+            f"K = {k}: {images / took:.1f} images/s, {images * k / took:,.0f} codes/s, "
+            f"{peak:.1f} MB of tensors at once"
         )
     figures |= peers(digits, rounds, 4 * n)
     if not wish.quick:

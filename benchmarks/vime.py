@@ -163,10 +163,8 @@ def rivals(plain: Plain, x: Tensor, y: Tensor) -> dict[str, Callable[[], object]
         found["torch.func, compiled"] = lambda: compiled(x, y)
     except Exception as error:  # whatever the compiler lacks here
         print(
-            (
-                "torch.compile does not work here, its rival is left out: "
-                f"{str(error).strip().splitlines()[0][:100]}"
-            )
+            "torch.compile does not work here, its rival is left out: "
+            f"{str(error).strip().splitlines()[0][:100]}"
         )
     return found
 
@@ -320,10 +318,8 @@ def iterations(task: str, rounds: int, batch: int) -> dict[str, float]:
         end="",
     )
     print(
-        (
-            f"the bonus takes {found['bonus share']:.1%} ({found['bonus ms']:.1f} ms), "
-            f"learning {found['fit share']:.1%}"
-        )
+        f"the bonus takes {found['bonus share']:.1%} ({found['bonus ms']:.1f} ms), "
+        f"learning {found['fit share']:.1%}"
     )
     for agent in agents.values():
         agent.engine.close()

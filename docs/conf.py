@@ -21,8 +21,8 @@ from zeuxis.registry import models
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
-import figures  # noqa: E402
-import records  # noqa: E402
+import figures
+import records
 
 project, author, copyright = "zeuxis", "the zeuxis authors", "2026, the zeuxis authors"
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "myst_parser"]
@@ -81,10 +81,8 @@ def table_of_models() -> str:
     rows = ["| model | paper | can |", "| --- | --- | --- |"]
     for name, kind in sorted(models().items()):
         rows.append(
-            (
-                f"| `{name}` | {kind.paper} | "
-                f"{', '.join(v for v, what in verbs.items() if has(kind, what))} |"
-            )
+            f"| `{name}` | {kind.paper} | "
+            f"{', '.join(v for v, what in verbs.items() if has(kind, what))} |"
         )
     return "\n".join(rows) + "\n"
 

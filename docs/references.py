@@ -51,10 +51,8 @@ class Records:
         for path in sorted((root / "results").rglob("*.json")):
             if path.stem in self.paths:
                 raise Problem(
-                    (
-                        f"'{path}' and '{self.paths[path.stem]}' have one name: records are "
-                        "known by their names"
-                    )
+                    f"'{path}' and '{self.paths[path.stem]}' have one name: records are "
+                    "known by their names"
                 )
             self.paths[path.stem] = path
         if (published := root / "docs" / "published.json").is_file():

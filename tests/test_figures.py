@@ -134,10 +134,8 @@ def test_numbers_outside_measured_places_are_free_and_a_paragraph_with_a_record_
 def test_measured_sections_of_other_pages_are_held_to_it(figures: ModuleType, place: Path) -> None:
     page = place / "docs" / "model.md"
     page.write_text(
-        (
-            "# Model\n\n0.5 is free.\n\n## Measured\n\nIt has 84.35 nats.\n\n### "
-            "More\n\n7.5\n\n## Free\n\n8.5, `9.5`\n\n```\n1.5\n```\n"
-        )
+        "# Model\n\n0.5 is free.\n\n## Measured\n\nIt has 84.35 nats.\n\n### "
+        "More\n\n7.5\n\n## Free\n\n8.5, `9.5`\n\n```\n1.5\n```\n"
     )
     assert [re.findall(r"[\d.]+ has", problem) for problem in figures.problems(place)] == [
         ["84.35 has"],

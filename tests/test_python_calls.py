@@ -154,7 +154,7 @@ def test_a_missing_method_names_who_has_it(vae: Model) -> None:
         and getattr(model, "classify", None) is None
     )
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
-        model.nonsense  # noqa: B018
+        model.nonsense
 
 
 MISTAKES: list[tuple[Callable[[Model, zeuxis.Dataset], Any], str]] = [

@@ -185,10 +185,8 @@ def decoding(method: Callable[..., Any]) -> Callable[..., Any]:
     def decode(self: Any, z: Any, *given: Any, **more: Any) -> Any:
         if not isinstance(z, Tensor) or not z.is_floating_point() or z.ndim < 2:
             raise UsageError(
-                (
-                    f"decode of '{self.name}' takes codes as a tensor of floats, one row a "
-                    f"code, got {shown(z)}."
-                )
+                f"decode of '{self.name}' takes codes as a tensor of floats, one row a "
+                f"code, got {shown(z)}."
             )
         if more.get("y") is not None:
             require_classes(self, True)
@@ -260,10 +258,8 @@ def class_of(model: Any, label: Any) -> int:
             return names.index(label)
         if not label.isdecimal():
             raise UsageError(
-                (
-                    f"label is {label!r}, expected one of "
-                    f"{', '.join(names) if names else f'0 to {known - 1}'}."
-                )
+                f"label is {label!r}, expected one of "
+                f"{', '.join(names) if names else f'0 to {known - 1}'}."
             )
         label = int(label)
     examine("sample", "label", label, int)

@@ -90,10 +90,8 @@ def device_named(device: str) -> torch.device:
         torch.zeros(1, device=chosen).item()
     except (RuntimeError, AssertionError, ValueError, TypeError) as error:
         raise UsageError(
-            (
-                f"The device '{device}' cannot be used here: choose cpu, or install a build "
-                "of torch for it."
-            )
+            f"The device '{device}' cannot be used here: choose cpu, or install a build "
+            "of torch for it."
         ) from error
     return chosen
 

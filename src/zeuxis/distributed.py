@@ -39,10 +39,8 @@ class World:
         """This process's rows of `total` rows."""
         if total % self.size:
             raise UsageError(
-                (
-                    f"A batch of {total} cannot be shared by {self.size} processes: choose a "
-                    f"multiple of {self.size}."
-                )
+                f"A batch of {total} cannot be shared by {self.size} processes: choose a "
+                f"multiple of {self.size}."
             )
         share = total // self.size
         return slice(self.rank * share, (self.rank + 1) * share)

@@ -43,8 +43,6 @@ class MissingExtra(ZeuxisError):
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(
-            (
-                f"{purpose} needs the package '{package}', which is not installed: run pip "
-                f"install 'zeuxis[{extra}]'."
-            )
+            f"{purpose} needs the package '{package}', which is not installed: run pip "
+            f"install 'zeuxis[{extra}]'."
         )

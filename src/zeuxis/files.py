@@ -166,10 +166,8 @@ def read_json(path: str | Path) -> dict[str, Any]:
         ) from error
     if not isinstance(values, dict):
         raise ZeuxisError(
-            (
-                f"'{path}' holds {type(values).__name__} where an object was expected: "
-                "restore it from a copy."
-            )
+            f"'{path}' holds {type(values).__name__} where an object was expected: "
+            "restore it from a copy."
         )
     return values
 
@@ -180,10 +178,8 @@ def header(file: Any, path: str | Path) -> bytes:
     length = int.from_bytes(head, "little")
     if len(head) < 8 or length > os.fstat(file.fileno()).st_size - 8 or length > 100_000_000:
         raise ZeuxisError(
-            (
-                f"'{path}' is damaged or no safetensors file (its header is cut short): "
-                "restore it from a copy."
-            )
+            f"'{path}' is damaged or no safetensors file (its header is cut short): "
+            "restore it from a copy."
         )
     return head + file.read(length)
 
@@ -218,10 +214,8 @@ def check_seal(path: str | Path) -> None:
         blank = head[: other.start(1)] + UNSEALED.encode() + head[other.end(1) :]
         if found is None or sha256(file, blank) != found[1].decode("latin-1"):
             raise ZeuxisError(
-                (
-                    f"'{path}' is damaged: its bytes are not those that were written. "
-                    "Restore it from a copy."
-                )
+                f"'{path}' is damaged: its bytes are not those that were written. "
+                "Restore it from a copy."
             )
 
 

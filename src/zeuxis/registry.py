@@ -139,10 +139,8 @@ def model_class(model: str | type[Model], defined: str = "") -> type[Model]:
     near = difflib.get_close_matches(str(model), known, 1)
     hint = f"did you mean {near[0]}? The" if near else "the"
     raise UsageError(
-        (
-            f"There is no model '{model}': {hint} models are {', '.join(sorted(known))}; one "
-            "of your own is module:Class."
-        )
+        f"There is no model '{model}': {hint} models are {', '.join(sorted(known))}; one "
+        "of your own is module:Class."
     )
 
 
@@ -218,10 +216,8 @@ def from_name(where: str) -> ModuleType:
     """A module by its name, in the current folder too."""
     if not all(part.isidentifier() for part in where.split(".")):
         raise UsageError(
-            (
-                f"'{where}' is no module: give its name, as in package.module, or a file "
-                "that ends in .py."
-            )
+            f"'{where}' is no module: give its name, as in package.module, or a file "
+            "that ends in .py."
         )
     here = str(Path.cwd())
     sys.path.append(here)

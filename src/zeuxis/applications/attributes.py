@@ -110,10 +110,8 @@ class Directions:
         for name, amount in amounts.items():
             if not abs(amount) <= FURTHEST:
                 raise UsageError(
-                    (
-                        f"'{name}' cannot be moved by {amount}: give a number of steps from "
-                        f"{-FURTHEST:g} to {FURTHEST:g}."
-                    )
+                    f"'{name}' cannot be moved by {amount}: give a number of steps from "
+                    f"{-FURTHEST:g} to {FURTHEST:g}."
                 )
             z = z + amount * self.vector(name).to(z)
         return z
@@ -224,10 +222,8 @@ def check_apart(a: Float[Tensor, "n attributes"], names: tuple[str, ...]) -> Non
     for name, new in zip(names, left.tolist(), strict=True):
         if new < 1e-6:
             raise UsageError(
-                (
-                    f"'{name}' follows from the attributes before it and cannot be told "
-                    "apart: leave out it, or --together."
-                )
+                f"'{name}' follows from the attributes before it and cannot be told "
+                "apart: leave out it, or --together."
             )
 
 
@@ -292,24 +288,18 @@ def measure(
     """
     if len(codes) != len(known):
         raise UsageError(
-            (
-                f"There are {len(codes)} codes and attributes of {len(known)} images: give "
-                "the attributes of the same images."
-            )
+            f"There are {len(codes)} codes and attributes of {len(known)} images: give "
+            "the attributes of the same images."
         )
     if not 0 <= hold_out < 1:
         raise UsageError(
-            (
-                f"A share of {hold_out} of the images cannot be held out: give 0 or more and "
-                "less than 1."
-            )
+            f"A share of {hold_out} of the images cannot be held out: give 0 or more and "
+            "less than 1."
         )
     if together and set(known.kinds) == {"class"}:
         raise UsageError(
-            (
-                "Classes exclude one another, so that none can change with the others held "
-                "fixed: leave out --together."
-            )
+            "Classes exclude one another, so that none can change with the others held "
+            "fixed: leave out --together."
         )
     order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))
     held, fit = order.tensor_split([round(hold_out * len(codes))])
@@ -320,10 +310,8 @@ def measure(
     if not usable:
         needed = f"no attribute has {LEAST} images with it and {LEAST} without among {len(fit):,}"
         raise UsageError(
-            (
-                f"No direction can be measured, since {needed}: give more images of which "
-                "something is known."
-            )
+            f"No direction can be measured, since {needed}: give more images of which "
+            "something is known."
         )
     names, kinds = tuple(known.names[i] for i in usable), tuple(known.kinds[i] for i in usable)
     values, tested = values[:, usable], known.values[held][:, usable]
@@ -364,10 +352,8 @@ def save_directions(found: Directions, path: str | Path) -> Path:
     path = Path(path)
     if not path.parent.is_dir():
         raise UsageError(
-            (
-                f"There is no folder '{path.parent}' to write '{path.name}' to: make it, or "
-                "give another place."
-            )
+            f"There is no folder '{path.parent}' to write '{path.name}' to: make it, or "
+            "give another place."
         )
     Run(path.parent).write_tensors(path.name, {"directions": found.vectors}, found.as_dict())
     return path
@@ -388,10 +374,8 @@ def load_directions(path: str | Path, weights: str = "") -> Directions:
     path = Path(path)
     if not path.is_file():
         raise UsageError(
-            (
-                f"There is no '{path}': measure the attributes of a model first, with zeuxis "
-                "attributes RUN."
-            )
+            f"There is no '{path}': measure the attributes of a model first, with zeuxis "
+            "attributes RUN."
         )
     tensors, about = Run(path.parent).read_tensors(path.name)
     try:
@@ -409,10 +393,8 @@ def load_directions(path: str | Path, weights: str = "") -> Directions:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
-            (
-                f"'{path}' is no file of attributes ({error} is wrong in it): write it with "
-                "zeuxis attributes."
-            )
+            f"'{path}' is no file of attributes ({error} is wrong in it): write it with "
+            "zeuxis attributes."
         ) from error
     if vectors.ndim != 2 or len(vectors) != len(rows) or not vectors.isfinite().all():
         raise DataError(
@@ -420,10 +402,8 @@ def load_directions(path: str | Path, weights: str = "") -> Directions:
         )
     if weights and found.weights != weights:
         raise ZeuxisError(
-            (
-                f"'{path}' was measured with other weights than the model has now: run "
-                "zeuxis attributes again."
-            )
+            f"'{path}' was measured with other weights than the model has now: run "
+            "zeuxis attributes again."
         )
     return found
 
@@ -448,10 +428,8 @@ def sheet(
     if columns < 3 or columns % 2 == 0 or not 0 < reach <= FURTHEST or not len(z):
         shape = f"{len(z)} rows of {columns} columns to {reach:g} steps"
         raise UsageError(
-            (
-                "A sheet has 1 row or more, an odd number of columns and a positive reach, "
-                f"got {shape}."
-            )
+            "A sheet has 1 row or more, an odd number of columns and a positive reach, "
+            f"got {shape}."
         )
     panels = []
     for name in found.names:

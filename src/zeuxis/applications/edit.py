@@ -86,10 +86,8 @@ def amounts(words: Sequence[str]) -> dict[str, float]:
             steps = math.nan
         if not equals or not name or not math.isfinite(steps):
             raise UsageError(
-                (
-                    f"--attribute {word} cannot be taken: write a name and a number of "
-                    "steps, as in --attribute smiling=+2."
-                )
+                f"--attribute {word} cannot be taken: write a name and a number of "
+                "steps, as in --attribute smiling=+2."
             )
         if name in found:
             raise UsageError(f"--attribute {name} is given twice: add its steps up.")

@@ -102,20 +102,16 @@ class FewLabelClassifier(ClassifierMixin, BaseEstimator):
         """Learns from all rows of X and from those labels that are known."""
         if min(self.members, self.batch, 1 if self.steps is None else self.steps) < 1:
             raise ValueError(
-                (
-                    f"members, steps and batch must be at least 1, got {self.members}, "
-                    f"{self.steps} and {self.batch}."
-                )
+                f"members, steps and batch must be at least 1, got {self.members}, "
+                f"{self.steps} and {self.batch}."
             )
         X = validate_data(self, X, dtype="numeric", ensure_min_samples=2)
         y, known = self.labels_of(y, len(X))
         self.classes_, numbers = np.unique(y[known], return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
-                (
-                    f"y has labels of {len(self.classes_)} class, expected two or more "
-                    f"besides {self.unlabeled!r}."
-                )
+                f"y has labels of {len(self.classes_)} class, expected two or more "
+                f"besides {self.unlabeled!r}."
             )
         labels = np.full(len(y), -1, np.int64)
         labels[known] = numbers
@@ -128,10 +124,8 @@ class FewLabelClassifier(ClassifierMixin, BaseEstimator):
         self.example_ = self.shape or (1, 1, X.shape[1])
         if np.prod(self.example_) != X.shape[1]:
             raise ValueError(
-                (
-                    f"X has {X.shape[1]} columns, expected {np.prod(self.example_)} for "
-                    f"images of shape {self.shape}."
-                )
+                f"X has {X.shape[1]} columns, expected {np.prod(self.example_)} for "
+                f"images of shape {self.shape}."
             )
         spec = Spec("table", self.example_, len(self.classes_), tuple(map(str, self.classes_)))
         data = Dataset(spec, self.to_bytes(X), torch.from_numpy(labels))
@@ -196,10 +190,8 @@ class FewLabelClassifier(ClassifierMixin, BaseEstimator):
             names = y[known]
             if len({isinstance(v, str) for v in names}) > 1:
                 raise ValueError(
-                    (
-                        "y mixes names and numbers: give names or numbers, and "
-                        f"{self.unlabeled!r} where none is known."
-                    )
+                    "y mixes names and numbers: give names or numbers, and "
+                    f"{self.unlabeled!r} where none is known."
                 )
             if len(names) and isinstance(names[0], str):
                 filled = np.full(n, "", dtype=np.array(list(names)).dtype)
@@ -220,10 +212,8 @@ class FewLabelClassifier(ClassifierMixin, BaseEstimator):
             ):
                 form = "floats between 0 and 1" if self.unit_ else "numbers between 0 and 255"
                 raise ValueError(
-                    (
-                        f"X has pixels of {X.dtype} from {X.min()} to {X.max()}, expected "
-                        f"bytes, or {form} as in fit."
-                    )
+                    f"X has pixels of {X.dtype} from {X.min()} to {X.max()}, expected "
+                    f"bytes, or {form} as in fit."
                 )
             if (
                 not self.unit_

@@ -70,10 +70,8 @@ def walk(
     """
     if len(stops) < 2 or steps < 1:
         raise UsageError(
-            (
-                f"A walk needs at least 2 codes and 1 step between them, got {len(stops)} "
-                f"and {steps}: give more."
-            )
+            f"A walk needs at least 2 codes and 1 step between them, got {len(stops)} "
+            f"and {steps}: give more."
         )
     between = great_circle if circle else straight
     ends = torch.cat([stops[1:], stops[:1]]) if closed else stops[1:]
@@ -97,10 +95,8 @@ def combine(
     """
     if not (len(plus) and len(minus) and len(then_plus)):
         raise UsageError(
-            (
-                "Code arithmetic needs at least one code in each of its three places; three "
-                "are steadier than one."
-            )
+            "Code arithmetic needs at least one code in each of its three places; three "
+            "are steadier than one."
         )
     return plus.mean(0) - minus.mean(0) + then_plus.mean(0)
 

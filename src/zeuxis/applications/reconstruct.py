@@ -48,10 +48,8 @@ def autoencoder(model: Any, verb: str) -> Any:
     found = require(model, Autoencoder, verb)
     if len(found.spec.shape) != 3:
         raise UsageError(
-            (
-                f"To {verb} takes a model of images, and '{found.name}' knows examples of "
-                f"shape {found.spec.shape}."
-            )
+            f"To {verb} takes a model of images, and '{found.name}' knows examples of "
+            f"shape {found.spec.shape}."
         )
     return found
 
@@ -63,10 +61,8 @@ def encoded(
     z = torch.cat([model.encode(part).float().cpu() for part in x.split(BATCH)])
     if not z.isfinite().all():
         raise ZeuxisError(
-            (
-                "The encoder gives codes that are no finite numbers: its training diverged, "
-                "take an earlier or another run."
-            )
+            "The encoder gives codes that are no finite numbers: its training diverged, "
+            "take an earlier or another run."
         )
     return z
 
@@ -207,9 +203,7 @@ def between(
     """
     if len(x) < 2 or steps < 1:
         raise UsageError(
-            (
-                f"A way between images needs at least 2 images and 1 step, got {len(x)} and "
-                f"{steps}: give more."
-            )
+            f"A way between images needs at least 2 images and 1 step, got {len(x)} and "
+            f"{steps}: give more."
         )
     return decoded(model, walk(encoded(model, x), steps, circular(model), closed))

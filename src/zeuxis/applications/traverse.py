@@ -90,10 +90,8 @@ def vary(
     if not 0 <= code.start <= z.shape[1] - code.size:
         place = f"columns {code.start} to {code.start + code.size - 1}"
         raise UsageError(
-            (
-                f"The code '{code.name}' has its place at {place} of a z of {z.shape[1]} "
-                "numbers: correct codes() of the model."
-            )
+            f"The code '{code.name}' has its place at {place} of a z of {z.shape[1]} "
+            "numbers: correct codes() of the model."
         )
     out = z[:, None].repeat(1, len(values), 1)
     out[:, :, code.start : code.start + code.size] = values.to(z)
@@ -105,10 +103,8 @@ def drawn(model: HasCodes, z: Float[Tensor, "n z"]) -> Tensor:
     x = model.decode(z).cpu()
     if x.ndim != 4:
         raise UsageError(
-            (
-                "Codes are shown as images (n, channels, height, width), and the model "
-                f"makes {tuple(x.shape)}: choose another."
-            )
+            "Codes are shown as images (n, channels, height, width), and the model "
+            f"makes {tuple(x.shape)}: choose another."
         )
     return x
 

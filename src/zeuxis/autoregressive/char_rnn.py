@@ -76,10 +76,8 @@ class CharRNN(Model):
         c = config
         if len(spec.shape) != 1 or len(spec.class_names) < 2:
             raise UsageError(
-                (
-                    f"A char-rnn learns text, and '{spec.name}' has examples of shape "
-                    f"{spec.shape}: give --data BOOK.txt."
-                )
+                f"A char-rnn learns text, and '{spec.name}' has examples of shape "
+                f"{spec.shape}: give --data BOOK.txt."
             )
         self.alphabet, self.levels = spec.class_names, len(spec.class_names)
         sizes = [self.levels] + [c.hidden] * c.layers

@@ -99,10 +99,8 @@ class PixelModel(Model):
         self.levels = levels_for(config.levels, spec)
         if config.conditional and not spec.classes:
             raise UsageError(
-                (
-                    f"A conditional model needs labels, and '{spec.name}' has none: leave "
-                    "out --model.conditional."
-                )
+                f"A conditional model needs labels, and '{spec.name}' has none: leave "
+                "out --model.conditional."
             )
 
     def players(self) -> dict[str, Player]:
@@ -192,10 +190,8 @@ class PixelModel(Model):
                 else f"of its {self.levels} levels: round them"
             )
             raise UsageError(
-                (
-                    f"'{self.spec.name}' is modeled in {self.levels} levels and these pixels "
-                    f"are not {allowed} first."
-                )
+                f"'{self.spec.name}' is modeled in {self.levels} levels and these pixels "
+                f"are not {allowed} first."
             )
         return v
 
@@ -210,18 +206,14 @@ class PixelModel(Model):
         if y is None:
             if required:
                 raise UsageError(
-                    (
-                        "A conditional model needs the class of every image: give y, one "
-                        "class from 0 for each."
-                    )
+                    "A conditional model needs the class of every image: give y, one "
+                    "class from 0 for each."
                 )
             return torch.full((n,), -1, device=self.device)
         if len(y) != n or (n and int(y.max()) >= self.spec.classes):
             raise UsageError(
-                (
-                    f"Expected {n} classes from 0 to {self.spec.classes - 1}, got {len(y)}, "
-                    f"the largest {int(y.max())}."
-                )
+                f"Expected {n} classes from 0 to {self.spec.classes - 1}, got {len(y)}, "
+                f"the largest {int(y.max())}."
             )
         return y.to(self.device)
 
@@ -338,16 +330,12 @@ def levels_for(levels: int, spec: Spec) -> int:
     """The number of values of a pixel: as asked for, or 2 for gray images and 256 for color."""
     if len(spec.shape) != 3:
         raise UsageError(
-            (
-                f"Models of pixels are for images, and '{spec.name}' has examples of shape "
-                f"{spec.shape}."
-            )
+            f"Models of pixels are for images, and '{spec.name}' has examples of shape "
+            f"{spec.shape}."
         )
     if levels == 1:
         raise UsageError(
-            (
-                "--model.levels must be from 2 to 256, or 0 for 2 with gray images and 256 "
-                f"with color, got {levels}."
-            )
+            "--model.levels must be from 2 to 256, or 0 for 2 with gray images and 256 "
+            f"with color, got {levels}."
         )
     return levels or (2 if spec.shape[0] == 1 else 256)

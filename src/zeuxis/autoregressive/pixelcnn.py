@@ -178,15 +178,11 @@ def check(c: PixelCNNConfig, colors: int) -> None:
             )
     if c.maps < colors or (c.head and c.head < colors):
         raise UsageError(
-            (
-                f"Images of {colors} channels need at least {colors} maps in every layer: "
-                "raise --model.maps or --model.head."
-            )
+            f"Images of {colors} channels need at least {colors} maps in every layer: "
+            "raise --model.maps or --model.head."
         )
     if c.conditional and c.network != "gated":
         raise UsageError(
-            (
-                "Only the gated network can be conditional: add --model.network gated, or "
-                "leave out --model.conditional."
-            )
+            "Only the gated network can be conditional: add --model.network gated, or "
+            "leave out --model.conditional."
         )

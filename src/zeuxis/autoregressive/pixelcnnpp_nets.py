@@ -168,9 +168,10 @@ class Network(nn.Module):
         blocks: Any = self  # lists of modules have no types of their own
         drop = None
         if noise is not None and self.dropout:
-            drop = lambda h: (
-                h * ((noise.uniform(*h.shape[1:]) >= self.dropout) / (1 - self.dropout))
-            )  # noqa: E731
+
+            def drop(h: Tensor) -> Tensor:
+                return h * ((noise.uniform(*h.shape[1:]) >= self.dropout) / (1 - self.dropout))
+
         x = torch.cat(
             [x, torch.ones_like(x[:, :1])], 1
         )  # a map of ones tells the image from its padding

@@ -339,10 +339,8 @@ class PixelRNN(PixelModel):
             )
         if c.maps < colors or (c.head and c.head < colors):
             raise UsageError(
-                (
-                    f"Images of {colors} channels need at least {colors} maps in every "
-                    "layer: raise --model.maps or --model.head."
-                )
+                f"Images of {colors} channels need at least {colors} maps in every "
+                "layer: raise --model.maps or --model.head."
             )
         head, outputs = (
             c.head or (32 if self.levels == 2 else 1024),

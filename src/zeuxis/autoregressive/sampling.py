@@ -106,10 +106,8 @@ def warm(temperature: float) -> None:
     """Refuses a temperature of 0 or below."""
     if not temperature > 0:
         raise UsageError(
-            (
-                f"A temperature must be above 0, got {temperature}: 1 draws from the model "
-                "itself, less favors the likely."
-            )
+            f"A temperature must be above 0, got {temperature}: 1 draws from the model "
+            "itself, less favors the likely."
         )
 
 
@@ -120,10 +118,8 @@ def hidden(mask: Tensor, x: Tensor) -> Bool[Tensor, "n channels height width"]:
     except RuntimeError as error:
         given, expected = tuple(mask.shape), tuple(x.shape)
         raise UsageError(
-            (
-                f"The mask has shape {given} and the images {expected}: give (H, W), (C, H, "
-                "W) or one mask an image."
-            )
+            f"The mask has shape {given} and the images {expected}: give (H, W), (C, H, "
+            "W) or one mask an image."
         ) from error
 
 

@@ -46,10 +46,8 @@ def own_data_config(about: dict[str, Any], where: str) -> DataConfig:
     if is_own(about) or (lies_here(source.data) and not source.labels):
         if source.size not in (None, *spec.shape[-1:]):
             raise ZeuxisError(
-                (
-                    f"{where} brings images to {source.size} pixels, and its examples have "
-                    f"the shape {spec.shape}: it is damaged."
-                )
+                f"{where} brings images to {source.size} pixels, and its examples have "
+                f"the shape {spec.shape}: it is damaged."
             )
         return source
     raise UsageError(

@@ -76,10 +76,8 @@ class Run:
         except (OSError, ValueError) as error:
             reason = files.reason(error)
             raise ZeuxisError(
-                (
-                    f"No run folder can be made in '{root}' ({reason}): give a writable "
-                    "folder with --out."
-                )
+                f"No run folder can be made in '{root}' ({reason}): give a writable "
+                "folder with --out."
             ) from error
         return cls(folder)
 
@@ -96,17 +94,13 @@ class Run:
             ) from error
         if not there:
             raise ZeuxisError(
-                (
-                    f"There is no run folder '{folder}': `zeuxis list` shows the runs and "
-                    "shipped models there are."
-                )
+                f"There is no run folder '{folder}': `zeuxis list` shows the runs and "
+                "shipped models there are."
             )
         if not whole:
             raise ZeuxisError(
-                (
-                    f"'{folder}' is no run folder, since it holds no config.json: give a "
-                    "folder that zeuxis wrote."
-                )
+                f"'{folder}' is no run folder, since it holds no config.json: give a "
+                "folder that zeuxis wrote."
             )
         return run
 
@@ -255,10 +249,8 @@ class Run:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except FileNotFoundError as error:
             raise ZeuxisError(
-                (
-                    f"'{path}' does not exist: this folder holds no such weights, train or "
-                    "copy them first."
-                )
+                f"'{path}' does not exist: this folder holds no such weights, train or "
+                "copy them first."
             ) from error
         except (OSError, SafetensorError, ValueError, RuntimeError, MemoryError) as error:
             reason = files.reason(error)
@@ -279,10 +271,8 @@ class Run:
                 return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
         except FileNotFoundError as error:
             raise ZeuxisError(
-                (
-                    f"'{path}' does not exist: this folder holds no such weights, train or "
-                    "copy them first."
-                )
+                f"'{path}' does not exist: this folder holds no such weights, train or "
+                "copy them first."
             ) from error
         except (OSError, SafetensorError, ValueError) as error:
             reason = files.reason(error)

@@ -36,19 +36,15 @@ def from_json(kind: type[C], values: Any, where: str) -> C:
     """
     if not isinstance(values, dict):
         raise ZeuxisError(
-            (
-                f"{where} holds no settings of {kind.__name__} but a "
-                f"{type(values).__name__}: it is damaged."
-            )
+            f"{where} holds no settings of {kind.__name__} but a "
+            f"{type(values).__name__}: it is damaged."
         )
     known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     for name in values:
         if name not in known:
             raise ZeuxisError(
-                (
-                    f"{where} has the setting '{name}', which {kind.__name__} of this "
-                    "version of zeuxis does not know."
-                )
+                f"{where} has the setting '{name}', which {kind.__name__} of this "
+                "version of zeuxis does not know."
             )
     try:
         return kind(**checked(kind, values))

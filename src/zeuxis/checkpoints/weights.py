@@ -56,10 +56,8 @@ def build(name: str | type[Model], config: Any, spec: Spec, seed: int = 0) -> Mo
     kind = model_class(name)
     if not isinstance(config, kind.Config):
         raise UsageError(
-            (
-                f"The model '{kind.name}' takes settings of the type {kind.Config.__name__}, "
-                f"got {config!r}."
-            )
+            f"The model '{kind.name}' takes settings of the type {kind.Config.__name__}, "
+            f"got {config!r}."
         )
     checked(kind.Config, vars(config))  # for those that do not check themselves when they are made
     with torch.random.fork_rng(devices=[]):
@@ -92,10 +90,8 @@ def rebuild(
             or not 0 <= spec.classes <= LARGEST
         ):
             raise Unfit(
-                (
-                    f"it names examples of shape {str(spec.shape)[:60]} and "
-                    f"{str(spec.classes)[:30]} classes"
-                )
+                f"it names examples of shape {str(spec.shape)[:60]} and "
+                f"{str(spec.classes)[:30]} classes"
             )
         with bounded(shapes):
             model = build(name, config, spec, seed)
@@ -114,10 +110,8 @@ def rebuild(
     ]
     if wrong:
         raise ZeuxisError(
-            (
-                f"'{where}' does not fit the weights beside it ('{wrong[0][:80]}' differs): "
-                "restore both from a copy."
-            )
+            f"'{where}' does not fit the weights beside it ('{wrong[0][:80]}' differs): "
+            "restore both from a copy."
         )
     return model
 
@@ -195,10 +189,8 @@ def load(name: str | Path, weights: str = "", device: str = "cpu") -> Model:
     about, where = run.read_json("config.json"), str(run.path("config.json"))
     if "algorithm" in about:
         raise UsageError(
-            (
-                f"'{name}' is a policy and makes no images: see it with zeuxis play, or load "
-                "it with zeuxis.rl.load_policy."
-            )
+            f"'{name}' is a policy and makes no images: see it with zeuxis play, or load "
+            "it with zeuxis.rl.load_policy."
         )
     for key in ("model", "config", "spec"):
         if key not in about:
@@ -216,10 +208,8 @@ def load(name: str | Path, weights: str = "", device: str = "cpu") -> Model:
     tensors = {key: value.to(expected[key].dtype) for key, value in tensors.items()}
     if wrong := not_finite(tensors):  # in the model's own precision
         raise ZeuxisError(
-            (
-                f"'{run.path(file)}' holds numbers in '{wrong}' that are not finite: restore "
-                "it from a copy."
-            )
+            f"'{run.path(file)}' holds numbers in '{wrong}' that are not finite: restore "
+            "it from a copy."
         )
     model.load_state_dict(tensors)
     return model.to(place_for).eval().requires_grad_(False)
@@ -254,10 +244,8 @@ def start_from(model: Model, name: str | Path) -> None:
     other = load(name)
     if other.name != model.name:
         raise UsageError(
-            (
-                f"--training.start names '{name}', a model of kind {other.name}, for one of "
-                f"kind {model.name}: give such a one."
-            )
+            f"--training.start names '{name}', a model of kind {other.name}, for one of "
+            f"kind {model.name}: give such a one."
         )
     mine, theirs = model.state_dict(), other.state_dict()
     wrong = sorted(mine.keys() ^ theirs.keys()) or [
@@ -265,9 +253,7 @@ def start_from(model: Model, name: str | Path) -> None:
     ]
     if wrong:
         raise UsageError(
-            (
-                f"'{name}' was trained with other layers ('{wrong[0]}' differs): give one of "
-                "the same --model settings and image size."
-            )
+            f"'{name}' was trained with other layers ('{wrong[0]}' differs): give one of "
+            "the same --model settings and image size."
         )
     model.load_state_dict(theirs)

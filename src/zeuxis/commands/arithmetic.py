@@ -48,10 +48,8 @@ def main(words: Sequence[str]) -> None:
         for number in getattr(wish, name):
             if not 0 <= number < wish.n:
                 raise UsageError(
-                    (
-                        f"--{name} names sample {number}, expected 0 to {wish.n - 1}: see "
-                        "zeuxis sample MODEL --numbers."
-                    )
+                    f"--{name} names sample {number}, expected 0 to {wish.n - 1}: see "
+                    "zeuxis sample MODEL --numbers."
                 )
     model = require(load(wish.model), CanDecode, "do arithmetic on codes")
     codes = model.prior(wish.n, generator=torch.Generator().manual_seed(wish.seed))

@@ -85,10 +85,8 @@ def main(words: Sequence[str]) -> None:
     data, used = evaluation_data(wish.model, wish.data, wish.split)
     if data.spec.shape != model.spec.shape:
         raise UsageError(
-            (
-                f"'{data.spec.name}' has images of shape {data.spec.shape} and the model "
-                f"knows {model.spec.shape}."
-            )
+            f"'{data.spec.name}' has images of shape {data.spec.shape} and the model "
+            f"knows {model.spec.shape}."
         )
     known = (
         labeled(data, source_of(Run.open(resolve(wish.model)), wish.data), wish)

@@ -247,18 +247,14 @@ def told(table: str, classes: Sequence[str]) -> torch.Tensor:
     if head != ["image", "class", *classes]:
         given, expected = ", ".join(head[2:]) or "no classes", ", ".join(classes)
         raise UsageError(
-            (
-                f"'{table}' is about {given}, expected the classes {expected}: give a file "
-                "that --csv wrote for them."
-            )
+            f"'{table}' is about {given}, expected the classes {expected}: give a file "
+            "that --csv wrote for them."
         )
     for line, row in enumerate(chances, start=2):
         if len(row) != len(classes) or min(row) < 0 or not math.isclose(sum(row), 1, abs_tol=1e-4):
             raise UsageError(
-                (
-                    f"Line {line} of '{table}' holds no probabilities of {len(classes)} "
-                    "classes: restore it from a copy."
-                )
+                f"Line {line} of '{table}' holds no probabilities of {len(classes)} "
+                "classes: restore it from a copy."
             )
     return torch.tensor(chances, dtype=torch.float64)
 

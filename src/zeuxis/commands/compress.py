@@ -158,8 +158,6 @@ def whole(name: str, wish: Compress, part: str, limit: int | None = None) -> Dat
         if "--size" not in str(error) and "--channels" not in str(error):
             raise
         raise DataError(
-            (
-                f"The images of '{wish.data}' are not alike: give them as files, as in "
-                f"zeuxis compress {name} FOLDER."
-            )
+            f"The images of '{wish.data}' are not alike: give them as files, as in "
+            f"zeuxis compress {name} FOLDER."
         ) from error

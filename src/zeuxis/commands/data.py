@@ -25,10 +25,8 @@ class Check(BaseConfig, flags="--"):
 def main(words: Sequence[str]) -> None:
     if not words or words[0] in ("-h", "--help"):
         print(
-            (
-                "usage: zeuxis data check SOURCE [--labels CSV]\n\nzeuxis data check --help "
-                "teaches its options."
-            )
+            "usage: zeuxis data check SOURCE [--labels CSV]\n\nzeuxis data check --help "
+            "teaches its options."
         )
         return
     if words[0] != "check":

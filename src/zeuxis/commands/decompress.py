@@ -57,10 +57,8 @@ def main(words: Sequence[str]) -> None:
         )
     if array and len(shapes) != 1:
         raise UsageError(
-            (
-                f"The images of '{wish.file}' have {len(shapes)} shapes and fit into no "
-                "array: give a folder with --out."
-            )
+            f"The images of '{wish.file}' have {len(shapes)} shapes and fit into no "
+            "array: give a folder with --out."
         )
     for name in [] if array else contents.names():
         require_folders(folder, name)

@@ -35,10 +35,8 @@ class Demo(BaseConfig, flags="--"):
 def main(words: Sequence[str]) -> None:
     wish = tyro.cli(Demo, args=words, prog="zeuxis demo")
     console.print(
-        (
-            "A generator turns 100 numbers into an image; a discriminator tells its images "
-            "from real ones; both learn."
-        )
+        "A generator turns 100 numbers into an image; a discriminator tells its images "
+        "from real ones; both learn."
     )
     length: dict[str, Any] = (
         {"images": wish.images, "log_every": max(1, wish.images // 12)}

@@ -65,18 +65,14 @@ def main(words: Sequence[str]) -> None:
     )
     if not steps:
         raise UsageError(
-            (
-                f"Say what to change, as in --attribute '{directions.names[0]}=+2'; there "
-                f"are {', '.join(directions.names)}."
-            )
+            f"Say what to change, as in --attribute '{directions.names[0]}=+2'; there "
+            f"are {', '.join(directions.names)}."
         )
     paths = spread(wish.images)
     if wish.plain and len(paths) > 1 and not wish.out.endswith("/"):
         raise UsageError(
-            (
-                f"{len(paths)} edited images need a folder to go to: end --out in /, as in "
-                "--out edited/."
-            )
+            f"{len(paths)} edited images need a folder to go to: end --out in /, as in "
+            "--out edited/."
         )
     found = edit(
         model, read(paths, model.spec.shape, wish.invert), directions, steps, wish.keep_detail

@@ -114,10 +114,8 @@ def images(model: Model, data: Dataset, wish: Evaluate) -> dict[str, Any]:
     """Scores of images by features."""
     if data.spec.shape != model.spec.shape:
         raise UsageError(
-            (
-                f"'{data.spec.name}' has images of shape {data.spec.shape} and the model "
-                f"makes {model.spec.shape}."
-            )
+            f"'{data.spec.name}' has images of shape {data.spec.shape} and the model "
+            f"makes {model.spec.shape}."
         )
     network = wish.network or None
     quality = evaluate(model, data, n=wish.n, network=network, seed=wish.seed)

@@ -80,10 +80,8 @@ def main(words: Sequence[str]) -> None:
         data, used = evaluation_data(wish.model, wish.data, wish.split)
         if data.spec.shape != model.spec.shape:
             raise UsageError(
-                (
-                    f"'{data.spec.name}' has images of shape {data.spec.shape} and the model "
-                    f"knows {model.spec.shape}."
-                )
+                f"'{data.spec.name}' has images of shape {data.spec.shape} and the model "
+                f"knows {model.spec.shape}."
             )
         if 0 < wish.n < len(data):
             data = data.take(

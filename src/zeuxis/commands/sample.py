@@ -90,10 +90,8 @@ def written(model: CharRNN, wish: Sample, generator: torch.Generator) -> None:
     """Texts, to a file or to the terminal."""
     if wish.length < max(1, len(wish.start)):
         raise UsageError(
-            (
-                f"--length is {wish.length}, fewer characters than the text begins with: "
-                f"give at least {max(1, len(wish.start))}."
-            )
+            f"--length is {wish.length}, fewer characters than the text begins with: "
+            f"give at least {max(1, len(wish.start))}."
         )
     texts = model.write(
         wish.n or 1,

@@ -65,17 +65,13 @@ def main(words: Sequence[str]) -> None:
     model = require(load(wish.model, wish.weights), CanScan, "say what each pixel costs")
     if len(model.spec.shape) != 3:
         raise UsageError(
-            (
-                f"Heat is drawn for images, and '{model.name}' knows examples of shape "
-                f"{model.spec.shape}."
-            )
+            f"Heat is drawn for images, and '{model.name}' knows examples of shape "
+            f"{model.spec.shape}."
         )
     if wish.label >= model.spec.classes:
         raise UsageError(
-            (
-                f"--label is {wish.label}, and the model knows the classes 0 to "
-                f"{model.spec.classes - 1}."
-            )
+            f"--label is {wish.label}, and the model knows the classes 0 to "
+            f"{model.spec.classes - 1}."
         )
     y = None
     if wish.images:
@@ -89,10 +85,8 @@ def main(words: Sequence[str]) -> None:
         data, used = evaluation_data(wish.model, wish.data, wish.split)
         if data.spec.shape != model.spec.shape:
             raise UsageError(
-                (
-                    f"'{data.spec.name}' has images of shape {data.spec.shape} and the model "
-                    f"knows {model.spec.shape}."
-                )
+                f"'{data.spec.name}' has images of shape {data.spec.shape} and the model "
+                f"knows {model.spec.shape}."
             )
         rows = torch.randperm(len(data), generator=torch.Generator().manual_seed(wish.seed))[
             : wish.n

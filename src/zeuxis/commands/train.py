@@ -105,10 +105,8 @@ def main(words: Sequence[str]) -> None:
         return
     if option(words, "--training.minutes") and option(words, "--training.images"):
         raise UsageError(
-            (
-                "Give either --minutes or --training.images, since the minutes decide how "
-                "many images are seen."
-            )
+            "Give either --minutes or --training.images, since the minutes decide how "
+            "many images are seen."
         )
     kind = named(words[0])
     name, data = option(words, "--recipe") or "", option(words, "--data") or ""
@@ -212,10 +210,8 @@ def dry_run(kind: type[Model], wish: Any, begun: Plan) -> None:
         print(f"{name}: {sum(p.numel() for p in player.module.parameters()):,} weights")
     weights = sum(p.numel() for p in built.parameters())
     print(
-        (
-            f"all: {weights:,} weights, {weights * 4 / 1e6:,.1f} MB, "
-            f"{data.nbytes / (weights * 4):.1f} times smaller than the data"
-        )
+        f"all: {weights:,} weights, {weights * 4 / 1e6:,.1f} MB, "
+        f"{data.nbytes / (weights * 4):.1f} times smaller than the data"
     )
     batch = wish.training.batch
     few = dataclasses.replace(
@@ -234,8 +230,6 @@ def dry_run(kind: type[Model], wish: Any, begun: Plan) -> None:
         round(rate * 60 * wish.training.minutes) if wish.training.minutes else wish.training.images
     )
     print(
-        (
-            f"{images:,} images are {images / len(data):.1f} epochs: about "
-            f"{clock(images / rate)} at {rate:,.0f} images/s here"
-        )
+        f"{images:,} images are {images / len(data):.1f} epochs: about "
+        f"{clock(images / rate)} at {rate:,.0f} images/s here"
     )

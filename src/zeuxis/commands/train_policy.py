@@ -120,8 +120,6 @@ def dry_run(wish: Wish) -> None:
             speed = (agent.steps - before) / (time.monotonic() - began)
         steps = wish.learning.steps
         print(
-            (
-                f"{steps:,} steps: about {clock(steps / speed)} at {speed:,.0f} steps/s "
-                "here, as fast as the first iterations"
-            )
+            f"{steps:,} steps: about {clock(steps / speed)} at {speed:,.0f} steps/s "
+            "here, as fast as the first iterations"
         )

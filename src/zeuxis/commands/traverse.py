@@ -59,10 +59,8 @@ def main(words: Sequence[str]) -> None:
     codes = [find(model.codes(), wish.code)] if wish.code else list(model.codes())
     if not codes:
         raise UsageError(
-            (
-                f"'{wish.model}' was trained without codes: train it with --model.continuous "
-                "or --model.categorical."
-            )
+            f"'{wish.model}' was trained without codes: train it with --model.continuous "
+            "or --model.categorical."
         )
     out = Path(wish.out)
     if out.suffix.lower() in (".webp", ".gif", ".mp4"):

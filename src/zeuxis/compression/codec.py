@@ -68,10 +68,8 @@ def coder_for(model: Model, precision: Precision) -> Coder:
         len(model.spec.shape) != 3 or model.spec.shape[0] not in (1, 3)
     ):
         raise UsageError(
-            (
-                f"This {model.name} knows examples of shape {model.spec.shape}, which are no "
-                "gray or RGB images."
-            )
+            f"This {model.name} knows examples of shape {model.spec.shape}, which are no "
+            "gray or RGB images."
         )
     if getattr(model.config, "conditional", False) or not isinstance(model, CanScan | CanBitsBack):
         able = sorted(
@@ -79,16 +77,12 @@ def coder_for(model: Model, precision: Precision) -> Coder:
         )
         if isinstance(model, CanScan | CanBitsBack):
             raise UsageError(
-                (
-                    f"This {model.name} is conditional, and a file of images holds no "
-                    "classes: take one trained without."
-                )
+                f"This {model.name} is conditional, and a file of images holds no "
+                "classes: take one trained without."
             )
         raise MissingCapability(
-            (
-                f"The model '{model.name}' cannot compress; models that can: "
-                f"{', '.join(able) or 'none yet'}."
-            )
+            f"The model '{model.name}' cannot compress; models that can: "
+            f"{', '.join(able) or 'none yet'}."
         )
     return (
         RangeCoder(model, precision) if isinstance(model, CanScan) else BitsBack(model, precision)
@@ -178,10 +172,8 @@ def compress(
                         f"{len(images) - 1:,} after it,"
                     )
                     raise ZeuxisError(
-                        (
-                            f"{where} does not decode to what it is, and nothing was "
-                            "written: try --precision double."
-                        )
+                        f"{where} does not decode to what it is, and nothing was "
+                        "written: try --precision double."
                     )
                 names = (
                     () if originals.prefix else tuple(originals.name(i) for i in range(first, last))
@@ -225,10 +217,8 @@ def decompress(
         place = f" (then at '{header.source}')" if header.source else ""
         asked = f"a {header.model} of fingerprint {header.fingerprint[:12]}{place}"
         raise DataError(
-            (
-                f"'{path}' was written with {asked}, and this {model.name} has {found[:12]}: "
-                "give the same weights with --model."
-            )
+            f"'{path}' was written with {asked}, and this {model.name} has {found[:12]}: "
+            "give the same weights with --model."
         )
     with pinned():
         coder = coder_for(model, header.precision)
@@ -250,10 +240,8 @@ def decompress(
             count = block.tiles(header.shape)
             if block.lanes > coder.lanes_for(count):
                 raise DataError(
-                    (
-                        f"'{path}' is damaged (a block says {block.lanes:,} lanes): fetch or "
-                        "copy it again."
-                    )
+                    f"'{path}' is damaged (a block says {block.lanes:,} lanes): fetch or "
+                    "copy it again."
                 )
             try:
                 with pinned():
@@ -328,10 +316,8 @@ def survey(path: str | Path, *, numbers: bool = False, large: bool = False) -> C
     assert isinstance(header, Header)
     if header.images != sum(map(len, blocks)):
         raise DataError(
-            (
-                f"'{path}' is damaged (its parts disagree on the number of images): fetch or "
-                "copy it again."
-            )
+            f"'{path}' is damaged (its parts disagree on the number of images): fetch or "
+            "copy it again."
         )
     contents = Contents(header, blocks, numbers)
     if numbers:
@@ -343,10 +329,8 @@ def survey(path: str | Path, *, numbers: bool = False, large: bool = False) -> C
             )
     if any(block.names for block in blocks) and (name := clash(contents.names())):
         raise DataError(
-            (
-                f"'{path}' calls two images {name!r}, or what some systems take for the "
-                f"same. {INSTEAD}."
-            )
+            f"'{path}' calls two images {name!r}, or what some systems take for the "
+            f"same. {INSTEAD}."
         )
     return contents
 
@@ -367,10 +351,8 @@ def require_names(originals: Originals) -> None:
             raise UsageError(f"The name {name!r} of an image {wrong}: rename it.")
     if name := clash(names):
         raise UsageError(
-            (
-                f"Two images would both be called '{name}': compress them into two files, or "
-                "rename one."
-            )
+            f"Two images would both be called '{name}': compress them into two files, or "
+            "rename one."
         )
 
 
@@ -380,10 +362,8 @@ def require_own(path: Path) -> None:
         with open(path, "rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
                 raise UsageError(
-                    (
-                        f"There is a '{path}' already, which `zeuxis compress` did not "
-                        "write: give another place with -o."
-                    )
+                    f"There is a '{path}' already, which `zeuxis compress` did not "
+                    "write: give another place with -o."
                 )
 
 
@@ -398,10 +378,8 @@ def require_levels(x: UInt8[Tensor, "channels height width"], levels: int, where
             "white first, which is not lossless, or take a model of 256 levels."
         )
     raise UsageError(
-        (
-            f"The model knows {levels} levels of brightness, and the image {where} has "
-            "others: take a model of 256 levels."
-        )
+        f"The model knows {levels} levels of brightness, and the image {where} has "
+        "others: take a model of 256 levels."
     )
 
 
@@ -414,10 +392,8 @@ def blocks(originals: Originals, shape: tuple[int, ...], tiles: int) -> Iterator
         more = tile_count(originals.shape(i), shape)
         if more > most:
             raise UsageError(
-                (
-                    f"The image {originals.where(i)} is too large for one block: cut it into "
-                    "smaller ones."
-                )
+                f"The image {originals.where(i)} is too large for one block: cut it into "
+                "smaller ones."
             )
         if count + more > most:
             yield first, i

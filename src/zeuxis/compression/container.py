@@ -158,10 +158,8 @@ class Writer:
         text = json.dumps(dataclasses.asdict(about), separators=(",", ":")).encode()
         if len(text) > LARGEST[kind] or (isinstance(about, Block) and len(about.shapes) > RUNS):
             raise UsageError(
-                (
-                    f"A description of {len(text):,} bytes is too long for a file: ask for "
-                    "blocks of fewer tiles."
-                )
+                f"A description of {len(text):,} bytes is too long for a file: ask for "
+                "blocks of fewer tiles."
             )
         head = zlib.compress(text, 9)
         frame = FRAME.pack(kind, len(head), len(body))
@@ -246,19 +244,15 @@ class Reader:
         if (version := int.from_bytes(found[len(MAGIC) :], "little")) != VERSION:
             newer = "it is damaged, or a newer zeuxis is needed"
             raise DataError(
-                (
-                    f"'{self.path}' is of version {version} of the format, and this zeuxis "
-                    f"reads version {VERSION}: {newer}."
-                )
+                f"'{self.path}' is of version {version} of the format, and this zeuxis "
+                f"reads version {VERSION}: {newer}."
             )
         return found
 
     def damaged(self, how: str) -> DataError:
         return DataError(
-            (
-                f"'{self.path}' is damaged ({how}): fetch or copy it again, or restore it "
-                "from a backup."
-            )
+            f"'{self.path}' is damaged ({how}): fetch or copy it again, or restore it "
+            "from a backup."
         )
 
     def beyond(self, how: str) -> DataError:

@@ -155,10 +155,8 @@ def slots(log_p: Float[Tensor, "n levels"]) -> Float32[np.ndarray, "n levels"]:
         )
         if steps.sum().isnan():
             raise ZeuxisError(
-                (
-                    "The model gives probabilities that are no numbers: its weights are "
-                    "damaged, or its training diverged."
-                )
+                "The model gives probabilities that are no numbers: its weights are "
+                "damaged, or its training diverged."
             )
         w = table().index_select(0, steps.int().view(-1)).view(steps.shape)
         f = w.mul_(free / w.sum(1, keepdim=True)).floor_().numpy()

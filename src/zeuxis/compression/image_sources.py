@@ -114,10 +114,8 @@ class Rows:
     def __init__(self, data: Dataset, prefix: str, seed: int | None = None) -> None:
         if len(data.spec.shape) != 3 or data.spec.shape[0] not in (1, 3):
             raise UsageError(
-                (
-                    f"'{data.spec.name}' has examples of shape {data.spec.shape}, expected "
-                    "gray or RGB images."
-                )
+                f"'{data.spec.name}' has examples of shape {data.spec.shape}, expected "
+                "gray or RGB images."
             )
         self.data, self.prefix, self.seed = (
             data,
@@ -184,10 +182,8 @@ def unique(names: Sequence[str]) -> list[str]:
     ]
     if twice := clash(whole):
         raise UsageError(
-            (
-                f"Two images would both be called '{twice}': compress them into two files, "
-                "or rename one."
-            )
+            f"Two images would both be called '{twice}': compress them into two files, "
+            "or rename one."
         )
     return whole
 
@@ -203,10 +199,8 @@ def inspected(path: Path, where: str) -> tuple[int, int, int]:
                 channels, (width, height) = MODES.get(picture.mode, 3), upright_size(picture)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(
-            (
-                f"The image {where} is too large to be safe ({first_line(error)}): cut it "
-                "into smaller ones."
-            )
+            f"The image {where} is too large to be safe ({first_line(error)}): cut it "
+            "into smaller ones."
         ) from error
     except OSError as error:  # Pillow's error for what is no image is one of these
         raise DataError(
@@ -218,10 +212,8 @@ def inspected(path: Path, where: str) -> tuple[int, int, int]:
         ) from error
     if refused:
         raise DataError(
-            (
-                f"The image {where} has {refused}, which would be lost: convert it to gray "
-                "or RGB of 8 bits, or leave it out."
-            )
+            f"The image {where} has {refused}, which would be lost: convert it to gray "
+            "or RGB of 8 bits, or leave it out."
         )
     return channels, height, width
 

@@ -40,10 +40,8 @@ def require_free(path: Path, overwrite: bool) -> None:
             )
         if not overwrite:
             raise UsageError(
-                (
-                    f"There is a '{path}' already, and nothing is overwritten: give another "
-                    "place with --out, or add --overwrite."
-                )
+                f"There is a '{path}' already, and nothing is overwritten: give another "
+                "place with --out, or add --overwrite."
             )
 
 
@@ -54,10 +52,8 @@ def require_folders(root: Path, name: str) -> None:
         folder = folder / part
         if folder.is_symlink() or (os.path.lexists(folder) and not folder.is_dir()):
             raise UsageError(
-                (
-                    f"'{folder}' is a link or a file, where a folder has to be: give another "
-                    "place with --out."
-                )
+                f"'{folder}' is a link or a file, where a folder has to be: give another "
+                "place with --out."
             )
 
 

@@ -55,10 +55,8 @@ class Attributes:
     def __post_init__(self) -> None:
         if not self.names or len(set(self.names)) < len(self.names):
             raise DataError(
-                (
-                    "Attributes need different names, got "
-                    f"{', '.join(self.names) or 'none'}: rename or add columns."
-                )
+                "Attributes need different names, got "
+                f"{', '.join(self.names) or 'none'}: rename or add columns."
             )
         if self.values.shape[1] != len(self.names) or len(self.kinds) != len(self.names):
             sizes = (
@@ -95,10 +93,8 @@ def attributes_of(data: Dataset) -> Attributes:
         return Attributes(names, tuple(NUMBER for _ in names), factors(data).double())
     if data.labels is None:
         raise UsageError(
-            (
-                f"Nothing is known of the images of '{data.spec.name}': give a CSV of file "
-                "and attributes with --labels."
-            )
+            f"Nothing is known of the images of '{data.spec.name}': give a CSV of file "
+            "and attributes with --labels."
         )
     labels = data.labels.cpu()
     one_hot = (labels[:, None] == torch.arange(data.spec.classes)).double()
@@ -151,18 +147,14 @@ def read_attributes(path: str | Path, images: Sequence[str]) -> tuple[Attributes
     names = [name.strip() for name in header[1:]]
     if not names or header[0].strip().lower() not in FILE_COLUMN:
         raise DataError(
-            (
-                f"The attributes '{path}' need a first line like `file,smiling,glasses` and "
-                "a line for each image."
-            )
+            f"The attributes '{path}' need a first line like `file,smiling,glasses` and "
+            "a line for each image."
         )
     if len(set(names)) < len(names) or "" in names:
         wrong = next(repr(name) for name in names if not name or names.count(name) > 1)
         raise DataError(
-            (
-                f"The attributes '{path}' have a column {wrong} that is nameless or there "
-                "twice: rename or remove it."
-            )
+            f"The attributes '{path}' have a column {wrong} that is nameless or there "
+            "twice: rename or remove it."
         )
     places = by_ending(images)
     values = torch.full((len(images), len(names)), math.nan, dtype=torch.float64)
@@ -171,20 +163,16 @@ def read_attributes(path: str | Path, images: Sequence[str]) -> tuple[Attributes
     for number, cells in lines:
         if len(cells) != len(header):
             raise DataError(
-                (
-                    f"Line {number} of '{path}' has {len(cells)} cells, expected "
-                    f"{len(header)} as in its first line."
-                )
+                f"Line {number} of '{path}' has {len(cells)} cells, expected "
+                f"{len(header)} as in its first line."
             )
         at = places.get(cells[0].strip())
         if at is None:
             others.append(cells[0].strip())
         elif at < 0:
             raise DataError(
-                (
-                    f"Line {number} of '{path}' names '{cells[0]}', and there are several: "
-                    "give more of its path."
-                )
+                f"Line {number} of '{path}' names '{cells[0]}', and there are several: "
+                "give more of its path."
             )
         else:
             row = [
@@ -193,10 +181,8 @@ def read_attributes(path: str | Path, images: Sequence[str]) -> tuple[Attributes
             ]
             if str(found.setdefault(at, row)) != str(row):
                 raise DataError(
-                    (
-                        f"Line {number} of '{path}' gives '{cells[0]}' other values than a "
-                        "line before: leave one out."
-                    )
+                    f"Line {number} of '{path}' gives '{cells[0]}' other values than a "
+                    "line before: leave one out."
                 )
     if not found:
         example = (
@@ -205,10 +191,8 @@ def read_attributes(path: str | Path, images: Sequence[str]) -> tuple[Attributes
             else ""
         )
         raise DataError(
-            (
-                f"The attributes '{path}' name none of the {len(images):,} images{example}: "
-                "correct its first column."
-            )
+            f"The attributes '{path}' name none of the {len(images):,} images{example}: "
+            "correct its first column."
         )
     values[list(found)] = torch.tensor(list(found.values()), dtype=torch.float64)
     kinds: list[Kind] = []
@@ -236,10 +220,8 @@ def lines_of(path: Path) -> Iterator[tuple[int, list[str]]]:
         )
     except (OSError, UnicodeError, csv.Error) as error:
         raise DataError(
-            (
-                f"The attributes '{path}' cannot be read ({first_line(error)}): give a CSV "
-                "of file and attributes."
-            )
+            f"The attributes '{path}' cannot be read ({first_line(error)}): give a CSV "
+            "of file and attributes."
         ) from error
 
 
@@ -253,10 +235,8 @@ def finite(cell: str, where: str) -> float:
         value = math.inf
     if not math.isfinite(value):
         raise DataError(
-            (
-                f"The cell '{cell.strip()}' in {where} is no finite number: give one, or "
-                "leave it empty where unknown."
-            )
+            f"The cell '{cell.strip()}' in {where} is no finite number: give one, or "
+            "leave it empty where unknown."
         )
     return value
 

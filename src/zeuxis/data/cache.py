@@ -189,10 +189,8 @@ def build(
     except OSError as error:
         reason = error.strerror or error
         raise DataError(
-            (
-                f"Decoded images could not be kept in '{path.parent}' ({reason}): make room "
-                "or set ZEUXIS_CACHE to another folder."
-            )
+            f"Decoded images could not be kept in '{path.parent}' ({reason}): make room "
+            "or set ZEUXIS_CACHE to another folder."
         ) from error
 
 

@@ -57,17 +57,13 @@ class Report:
             found.append(f"Further images that cannot be decoded: {len(self.corrupt) - 10:,}.")
         if len(self.sizes) > 1:
             found.append(
-                (
-                    f"Images have {len(self.sizes)} different sizes: training brings them to "
-                    "one; --size chooses which."
-                )
+                f"Images have {len(self.sizes)} different sizes: training brings them to "
+                "one; --size chooses which."
             )
         if len(self.channels) > 1:
             found.append(
-                (
-                    "Some images are gray and some are in color: training makes all RGB; "
-                    "--channels 1 makes them gray."
-                )
+                "Some images are gray and some are in color: training makes all RGB; "
+                "--channels 1 makes them gray."
             )
         if self.duplicates:
             found.append(f"Images that equal an earlier one in every pixel: {self.duplicates:,}.")
@@ -114,10 +110,8 @@ def made(report: Report, data: Dataset) -> Report:
         report.channels[data.spec.shape[0]] = report.sizes[data.spec.shape[1:]] = len(data)
     else:
         report.notes.append(
-            (
-                f"A text, in pieces of {data.spec.size} of its {len(data.spec.class_names)} "
-                "different characters."
-            )
+            f"A text, in pieces of {data.spec.size} of its {len(data.spec.class_names)} "
+            "different characters."
         )
     for label, count in sorted(
         Counter([] if data.labels is None else data.labels.tolist()).items()

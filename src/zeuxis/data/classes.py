@@ -47,10 +47,8 @@ def class_numbers(
         classes = sorted({str(w) for v in words.values() for w in np.unique(v) if w})
         if len(classes) > CLASSES:
             raise DataError(
-                (
-                    f"The labels of '{shown(path)}' are {len(classes):,} different words, "
-                    "expected a class for each image."
-                )
+                f"The labels of '{shown(path)}' are {len(classes):,} different words, "
+                "expected a class for each image."
             )
         place = {word: i for i, word in enumerate(classes)}
         return np.array([place.get(str(w), -1) for w in words[part]], np.int64), tuple(classes), []

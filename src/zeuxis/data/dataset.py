@@ -101,50 +101,38 @@ class Dataset:
     def __post_init__(self) -> None:
         if not isinstance(self.spec, Spec):
             raise DataError(
-                (
-                    f"A data set begins with its Spec, got {shown(self.spec)}: give "
-                    "Spec(name, shape, classes)."
-                )
+                f"A data set begins with its Spec, got {shown(self.spec)}: give "
+                "Spec(name, shape, classes)."
             )
         if not isinstance(self.x, Tensor | Rows) or not (
             self.y is None or isinstance(self.y, Tensor)
         ):
             wrong = self.x if not isinstance(self.x, Tensor | Rows) else self.y
             raise DataError(
-                (
-                    f"'{self.spec.name}' is made of tensors or arrays, got {shown(wrong)}: "
-                    "give torch.as_tensor(...) of it."
-                )
+                f"'{self.spec.name}' is made of tensors or arrays, got {shown(wrong)}: "
+                "give torch.as_tensor(...) of it."
             )
         if len(self.spec.shape) == 3 and self.x.dtype not in (torch.uint8, np.uint8):
             kind = str(self.x.dtype).removeprefix("torch.")
             raise DataError(
-                (
-                    f"The images of '{self.spec.name}' are {kind}, expected uint8 from 0 to "
-                    "255: scale and round them first."
-                )
+                f"The images of '{self.spec.name}' are {kind}, expected uint8 from 0 to "
+                "255: scale and round them first."
             )
         if tuple(self.x.shape[1:]) != self.spec.shape:
             given = tuple(self.x.shape[1:])
             raise DataError(
-                (
-                    f"The examples of '{self.spec.name}' have shape {given}, expected "
-                    f"{self.spec.shape}."
-                )
+                f"The examples of '{self.spec.name}' have shape {given}, expected "
+                f"{self.spec.shape}."
             )
         if self.y is not None and len(self.y) != len(self.x):
             raise DataError(
-                (
-                    f"'{self.spec.name}' has {len(self.x)} examples but {len(self.y)} "
-                    "labels: give one label an example."
-                )
+                f"'{self.spec.name}' has {len(self.x)} examples but {len(self.y)} "
+                "labels: give one label an example."
             )
         if self.y is not None and (self.y.is_floating_point() or self.y.ndim != 1):
             raise DataError(
-                (
-                    f"The labels of '{self.spec.name}' are {shown(self.y)}, expected whole "
-                    "numbers of shape (N,)."
-                )
+                f"The labels of '{self.spec.name}' are {shown(self.y)}, expected whole "
+                "numbers of shape (N,)."
             )
         if self.y is not None and self.spec.classes and len(self.y):
             least, most = int(self.y.min()), int(self.y.max())
@@ -202,10 +190,8 @@ class Dataset:
         ):
             wrong = int((~self.x.isfinite()).flatten(1).any(1).sum())
             raise DataError(
-                (
-                    f"{wrong:,} of the {len(self.x):,} examples of '{self.spec.name}' hold "
-                    "NaN or infinity: remove them."
-                )
+                f"{wrong:,} of the {len(self.x):,} examples of '{self.spec.name}' hold "
+                "NaN or infinity: remove them."
             )
 
     def fingerprint(self) -> str:

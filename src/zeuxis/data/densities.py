@@ -306,10 +306,8 @@ def density(name: str, **config: float) -> Density:
         whole = isinstance(known[key].default, int)
         if not 0 < value < math.inf or (whole and int(value) != value):
             raise UsageError(
-                (
-                    f"The law '{name}' got {key}={value}: give a "
-                    f"{'whole ' if whole else ''}number above 0."
-                )
+                f"The law '{name}' got {key}={value}: give a "
+                f"{'whole ' if whole else ''}number above 0."
             )
     return LAWS[name](**config)
 

@@ -153,10 +153,8 @@ def render(
     if factors.shape[1] != 4 or identity.shape[1] != len(IDENTITY) or len(factors) != len(identity):
         given = tuple(factors.shape), tuple(identity.shape)
         raise UsageError(
-            (
-                f"Heads were asked for with factors and identities of shapes {given}, "
-                f"expected (n, 4) and (n, {len(IDENTITY)})."
-            )
+            f"Heads were asked for with factors and identities of shapes {given}, "
+            f"expected (n, 4) and (n, {len(IDENTITY)})."
         )
     if len(factors) and (factors.abs().max() > 1 or identity.abs().max() > 1):
         raise UsageError("A factor of a head lies outside [-1, 1]: give numbers between.")
@@ -263,10 +261,8 @@ def heads(n: int = 200_000, seed: int = 0, side: int = 32) -> Dataset:
     """
     if n < 1 or side < 16:
         raise UsageError(
-            (
-                "Heads need a number of at least 1 and a side of at least 16 pixels, got "
-                f"{n} and {side}."
-            )
+            "Heads need a number of at least 1 and a side of at least 16 pixels, got "
+            f"{n} and {side}."
         )
     facts = {"factors": factors_of(np.arange(n), seed), "factor names": FACTORS}
     return Dataset(Spec("heads", (1, side, side)), Heads(n, seed, side), facts=facts)

@@ -135,10 +135,8 @@ def image_folder(folder: Path, split: Split, name: str, labels: Path | None = No
     else:
         held = next(iter(parts))
         raise DataError(
-            (
-                f"'{shown(folder)}' holds a folder '{held}' and none named '{split}': add "
-                f"it, or give the folder of {held} images itself."
-            )
+            f"'{shown(folder)}' holds a folder '{held}' and none named '{split}': add "
+            f"it, or give the folder of {held} images itself."
         )
     images = parts[part]
     found.leave("validation", *(image.name for image in parts.get(VALIDATION, ())))
@@ -211,10 +209,8 @@ def numbered(
     if unknown:
         some = ", ".join(sorted(set(unknown))[:3])
         notes.append(
-            (
-                f"Pictures of classes that the training part does not have ({some}) are "
-                f"unlabeled: {len(unknown):,}."
-            )
+            f"Pictures of classes that the training part does not have ({some}) are "
+            f"unlabeled: {len(unknown):,}."
         )
     return kept, np.array(numbers, np.int64), notes
 

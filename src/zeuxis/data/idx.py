@@ -36,10 +36,8 @@ def idx(path: Path) -> np.ndarray:
             head = data.read(4)
             if len(head) < 4 or head[:3] != b"\0\0\x08" or not 1 <= head[3] <= 4:
                 raise DataError(
-                    (
-                        f"'{shown(path)}' starts with {head.hex()}, expected 000008 of an "
-                        f"IDX file of bytes: {again}."
-                    )
+                    f"'{shown(path)}' starts with {head.hex()}, expected 000008 of an "
+                    f"IDX file of bytes: {again}."
                 )
             sizes = data.read(4 * head[3])
             if len(sizes) < 4 * head[3]:
@@ -58,10 +56,8 @@ def idx(path: Path) -> np.ndarray:
     if len(body) != size:
         more = "or more " if len(body) > size and zipped else ""
         raise DataError(
-            (
-                f"'{shown(path)}' holds {len(body):,} bytes {more}and its header promises "
-                f"{size:,}: {again}."
-            )
+            f"'{shown(path)}' holds {len(body):,} bytes {more}and its header promises "
+            f"{size:,}: {again}."
         )
     return np.frombuffer(body, np.uint8).reshape(shape)
 
@@ -79,10 +75,8 @@ def idx_folder(folder: Path, split: Split, name: str, classes: Sequence[str] = (
         return None
     if len(sets := sorted({apart for apart, _ in images})) > 1:
         raise DataError(
-            (
-                f"'{shown(folder)}' holds the data sets {', '.join(sets)}: give a folder "
-                "that holds one of them."
-            )
+            f"'{shown(folder)}' holds the data sets {', '.join(sets)}: give a folder "
+            "that holds one of them."
         )
     parts = {part: path for (_, part), path in images.items()}
     part = chosen(parts, split, f"'{shown(folder)}'") if ALL not in parts else ALL
@@ -90,10 +84,8 @@ def idx_folder(folder: Path, split: Split, name: str, classes: Sequence[str] = (
     if part in labels and labels[part].ndim != 1:
         wrong = found[sets[0], part]["labels"]
         raise DataError(
-            (
-                f"The labels '{shown(wrong)}' have shape {labels[part].shape}, expected "
-                "(N,): fetch the file again."
-            )
+            f"The labels '{shown(wrong)}' have shape {labels[part].shape}, expected "
+            "(N,): fetch the file again."
         )
     x = nchw(idx(parts[part]), shown(parts[part]))
     numbers, names, notes = class_numbers(labels, part, parts[part], classes)

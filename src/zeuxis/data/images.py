@@ -80,10 +80,8 @@ class Files:
             return contents(self.paths[i])
         except OSError as error:
             raise DataError(
-                (
-                    f"The image {self.where(i)} cannot be read ({first_line(error)}): "
-                    "replace or remove it."
-                )
+                f"The image {self.where(i)} cannot be read ({first_line(error)}): "
+                "replace or remove it."
             ) from error
 
     def where(self, i: int) -> str:
@@ -114,10 +112,8 @@ def read(paths: Sequence[Path], shape: tuple[int, ...], invert: bool = False) ->
     negatives."""
     if len(shape) != 3 or shape[1] != shape[2]:
         raise UsageError(
-            (
-                f"The model knows examples of shape {shape}, which are no square images: "
-                "give data of its kind with --data."
-            )
+            f"The model knows examples of shape {shape}, which are no square images: "
+            "give data of its kind with --data."
         )
     files = Files(paths)
     x = torch.from_numpy(
@@ -220,18 +216,14 @@ def shallow(picture: Image.Image, form: str) -> np.ndarray:
         low, high = float(x.min()), float(x.max())
         if not 0 <= low <= high <= 1:
             raise Depth(
-                (
-                    f"has values from {low:g} to {high:g}, expected floats from 0 to 1 "
-                    "(white): scale it or save it with 8 bits"
-                )
+                f"has values from {low:g} to {high:g}, expected floats from 0 to 1 "
+                "(white): scale it or save it with 8 bits"
             )
         return (x * np.float32(255)).round().astype(np.uint8)
     if picture.mode == "I" and form not in ("PPM", "PNG"):  # which have 16 bits at most
         raise Depth(
-            (
-                "has integers of 32 bits or with a sign, of which white is not known: save "
-                "it with 8 or 16 bits"
-            )
+            "has integers of 32 bits or with a sign, of which white is not known: save "
+            "it with 8 or 16 bits"
         )
     if picture.mode == "I":
         x = x.clip(0, 65535).astype(np.uint16)

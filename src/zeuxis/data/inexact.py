@@ -72,10 +72,8 @@ def listed(path: str | Path, count: int) -> list[int]:
             else getattr(error, "strerror", None) or first_line(error)
         )
         raise DataError(
-            (
-                f"The list '{path}' cannot be read ({reason}): give a text file with an "
-                "image number a line."
-            )
+            f"The list '{path}' cannot be read ({reason}): give a text file with an "
+            "image number a line."
         ) from error
     found = []
     for number, line in enumerate(lines, 1):
@@ -84,10 +82,8 @@ def listed(path: str | Path, count: int) -> list[int]:
             continue
         if not (word.isascii() and word.isdigit() and len(word) < 16 and int(word) < count):
             raise DataError(
-                (
-                    f"Line {number} of '{path}' is '{word[:40]}', expected the number of one "
-                    f"of the {count:,} images, from 0 to {count - 1}."
-                )
+                f"Line {number} of '{path}' is '{word[:40]}', expected the number of one "
+                f"of the {count:,} images, from 0 to {count - 1}."
             )
         found.append(int(word))
     return found

@@ -59,10 +59,8 @@ def hold_out(data: Dataset, n: Count, seed: Seed) -> tuple[Dataset, Dataset]:
     """
     if not 1 <= n < len(data):
         raise UsageError(
-            (
-                f"{n} examples cannot be held out of {len(data)}: hold out at least 1 and "
-                "leave at least 1."
-            )
+            f"{n} examples cannot be held out of {len(data)}: hold out at least 1 and "
+            "leave at least 1."
         )
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(data), generator=generator)
@@ -88,9 +86,7 @@ def labels_of(data: Dataset, purpose: str) -> Tensor:
     """The labels, or a sentence that they are needed."""
     if data.labels is None:
         raise DataError(
-            (
-                f"{purpose} needs labels, and '{data.spec.name}' has none: give a labeled "
-                "set or a CSV with --labels."
-            )
+            f"{purpose} needs labels, and '{data.spec.name}' has none: give a labeled "
+            "set or a CSV with --labels."
         )
     return data.labels

@@ -81,10 +81,8 @@ def values(array: Array) -> np.ndarray:
             header(member)
             if info.file_size - member.tell() != size:
                 raise ValueError(
-                    (
-                        f"'{array.key}' holds {info.file_size - member.tell():,} bytes and "
-                        f"its header promises {size:,}"
-                    )
+                    f"'{array.key}' holds {info.file_size - member.tell():,} bytes and "
+                    f"its header promises {size:,}"
                 )
             affordable(size, stored(array.path))
             member.seek(0)
@@ -112,10 +110,8 @@ def npz(
         if not images:
             held = ", ".join(a.key for a in arrays)
             raise DataError(
-                (
-                    f"'{shown(path)}' holds {held or 'nothing'} and no array 'images' of "
-                    "three or four dimensions."
-                )
+                f"'{shown(path)}' holds {held or 'nothing'} and no array 'images' of "
+                "three or four dimensions."
             )
         part = chosen(images, split, f"'{shown(path)}'") if ALL not in images else ALL
         path = images[part].path
@@ -127,10 +123,8 @@ def npz(
         Exception
     ) as error:  # zipfile and its decompressors raise many types for damaged or locked archives
         raise DataError(
-            (
-                f"'{shown(path)}' cannot be read as plain arrays ({first_line(error)}): "
-                "write it with numpy.savez."
-            )
+            f"'{shown(path)}' cannot be read as plain arrays ({first_line(error)}): "
+            "write it with numpy.savez."
         ) from error
     numbers, names, notes = class_numbers(y, part, path, classes)
     used = {array.key for array in (*images.values(), *labels.values())}

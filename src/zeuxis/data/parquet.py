@@ -65,10 +65,8 @@ class Rows:
         except (ValueError, OSError, IndexError, StopIteration, ArithmeticError) as error:
             self.group = -1
             raise DataError(
-                (
-                    f"The image {self.where(i)} cannot be read ({first_line(error)}): fetch "
-                    "the file again."
-                )
+                f"The image {self.where(i)} cannot be read ({first_line(error)}): fetch "
+                "the file again."
             ) from error
         value = self.held[i - self.first]
         data = value.get("bytes") if isinstance(value, dict) else value
@@ -88,10 +86,8 @@ class Rows:
             affordable(max(self.bytes, PIXEL * self.pixels), self.stored)
         except OSError as error:
             raise DataError(
-                (
-                    f"The rows up to the image {self.where(i)} are {first_line(error)}: "
-                    "fetch the file again."
-                )
+                f"The rows up to the image {self.where(i)} are {first_line(error)}: "
+                "fetch the file again."
             ) from error
 
     def where(self, i: int) -> str:
@@ -170,10 +166,8 @@ def parquet(
         column = next((n for n in IMAGE_NAMES if n in fits), fits[0] if fits else None)
         if column is None:
             raise DataError(
-                (
-                    f"'{shown(paths[0])}' has the columns {', '.join(schema.names)} and none "
-                    "of them holds encoded images."
-                )
+                f"'{shown(paths[0])}' has the columns {', '.join(schema.names)} and none "
+                "of them holds encoded images."
             )
         labeled = next((n for n in LABEL_NAMES if n in schema.names and n != column), None)
         rows, inexact = Rows(paths, column), marked(paths, column)
@@ -187,10 +181,8 @@ def parquet(
             }
     except (pa.ArrowException, OSError, KeyError, ValueError, MemoryError, RecursionError) as error:
         raise DataError(
-            (
-                f"'{shown(paths[0])}' cannot be read as parquet ({first_line(error)}): fetch "
-                "the file again."
-            )
+            f"'{shown(paths[0])}' cannot be read as parquet ({first_line(error)}): fetch "
+            "the file again."
         ) from error
     numbers, names, notes = class_numbers(labels, part, paths[0], names)
     notes = [*left_out(files, part), *notes]
@@ -215,10 +207,8 @@ def label_column(paths: list[Path], name: str) -> np.ndarray | None:
             return None
         if file.metadata.num_rows > max(FREE_ROWS, stored(path) // ROW):
             raise ValueError(
-                (
-                    f"{stored(path):,} bytes that hold {file.metadata.num_rows:,} rows are "
-                    "not safe to read"
-                )
+                f"{stored(path):,} bytes that hold {file.metadata.num_rows:,} rows are "
+                "not safe to read"
             )
         found.append(file.read(columns=[name]).column(0).to_numpy())
     return np.concatenate(found)

@@ -140,10 +140,8 @@ def chosen(parts: Iterable[str], split: Split, where: str) -> str:
         return TRAIN
     held = " and ".join(sorted(found))
     raise DataError(
-        (
-            f"{where} holds {held} images and no {split} images: add them, or give the "
-            f"{held.split()[0]} part by itself."
-        )
+        f"{where} holds {held} images and no {split} images: add them, or give the "
+        f"{held.split()[0]} part by itself."
     )
 
 

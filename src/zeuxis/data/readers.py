@@ -36,10 +36,8 @@ def nchw(x: np.ndarray, where: str) -> np.ndarray:
         x = x.astype(np.uint8) * 255
     if x.dtype != np.uint8:
         raise DataError(
-            (
-                f"The images of '{where}' are {x.dtype}, expected uint8 from 0 to 255: "
-                "convert them first."
-            )
+            f"The images of '{where}' are {x.dtype}, expected uint8 from 0 to 255: "
+            "convert them first."
         )
     if 0 in x.shape[1:]:
         raise DataError(
@@ -52,10 +50,8 @@ def nchw(x: np.ndarray, where: str) -> np.ndarray:
     if x.ndim == 4 and x.shape[3] in (1, 3):
         return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
     raise DataError(
-        (
-            f"The images of '{where}' have shape {x.shape}, expected (N, H, W), (N, H, W, 1 "
-            "or 3) or (N, 1 or 3, H, W)."
-        )
+        f"The images of '{where}' have shape {x.shape}, expected (N, H, W), (N, H, W, 1 "
+        "or 3) or (N, 1 or 3, H, W)."
     )
 
 
@@ -67,26 +63,20 @@ def mat(path: Path, name: str, part: str = ALL, notes: tuple[str, ...] = ()) -> 
             raise ValueError(f"it holds no array '{missing[0]}'")
     except (OSError, ValueError, MemoryError) as error:
         raise DataError(
-            (
-                f"'{shown(path)}' cannot be read as SVHN's X and y ({first_line(error)}): "
-                "fetch the file again."
-            )
+            f"'{shown(path)}' cannot be read as SVHN's X and y ({first_line(error)}): "
+            "fetch the file again."
         ) from error
     x, y = file["X"], file["y"].reshape(-1)
     if x.ndim != 4 or x.shape[2:] != (3, len(y)) or x.dtype != np.uint8:
         raise DataError(
-            (
-                f"'{shown(path)}' has X of shape {x.shape} and {x.dtype}, expected uint8 "
-                f"(32, 32, 3, {len(y)})."
-            )
+            f"'{shown(path)}' has X of shape {x.shape} and {x.dtype}, expected uint8 "
+            f"(32, 32, 3, {len(y)})."
         )
     if not np.isin(y, np.arange(11)).all():
         reach = f"from {y.min():g} to {y.max():g}"
         raise DataError(
-            (
-                f"'{shown(path)}' has labels {reach}, expected whole numbers from 0 to 10 "
-                "(10: the digit 0)."
-            )
+            f"'{shown(path)}' has labels {reach}, expected whole numbers from 0 to 10 "
+            "(10: the digit 0)."
         )
     x = np.ascontiguousarray(x.transpose(3, 2, 0, 1))
     return Raw(name, x, y.astype(np.int64) % 10, (), fingerprint([path]), part, notes)

@@ -91,10 +91,8 @@ def affordable(promised: int, stored: int) -> None:
     """
     if promised > max(SMALL, RATIO * stored):
         raise OSError(
-            (
-                f"{stored:,} bytes that unfold to {promised:,}, over {RATIO} times as many, "
-                "are not safe to read"
-            )
+            f"{stored:,} bytes that unfold to {promised:,}, over {RATIO} times as many, "
+            "are not safe to read"
         )
 
 

@@ -117,10 +117,8 @@ def load_data(
         raise DataError(f"'{source}' holds no images: give a data set with at least one.")
     if raw.labels is not None and len(raw.labels) != len(raw.images):
         raise DataError(
-            (
-                f"'{source}' has {len(raw.images):,} images and {len(raw.labels):,} labels: "
-                "give one label an image."
-            )
+            f"'{source}' has {len(raw.images):,} images and {len(raw.labels):,} labels: "
+            "give one label an image."
         )
     y = None if raw.labels is None else torch.from_numpy(raw.labels)
     x: torch.Tensor | np.ndarray
@@ -130,10 +128,8 @@ def load_data(
             and min(len(raw.images), limit or len(raw.images)) * size * size * 3 > memory()
         ):
             raise DataError(
-                (
-                    f"The images of '{source}' do not fit into memory at {size:,} pixels: "
-                    "choose a smaller --size or --limit."
-                )
+                f"The images of '{source}' do not fit into memory at {size:,} pixels: "
+                "choose a smaller --size or --limit."
             )
         array = converted(raw.images[:limit], size, channels)
         x = torch.from_numpy(
@@ -188,10 +184,8 @@ def found(source: str, split: Split, labels: Path | None) -> Raw:
     if equals and not there(Path(source)):
         if name not in BUILT_IN:
             raise UsageError(
-                (
-                    f"'{name}' in --data {source} is no built-in set: {', '.join(BUILT_IN)} "
-                    "can be given a place."
-                )
+                f"'{name}' in --data {source} is no built-in set: {', '.join(BUILT_IN)} "
+                "can be given a place."
             )
         if not place:
             raise UsageError(
@@ -256,10 +250,8 @@ def named(raw: Raw, name: str, split: Split) -> Raw:
     """A built-in set's own name and classes; it has both parts, whatever a copy lacks."""
     if raw.part == ALL and split == "test" and not isinstance(raw.images, Files):
         raise DataError(
-            (
-                f"The copy of '{name}' holds no test images: add them, or give a whole copy "
-                f"as --data {name}=FOLDER."
-            )
+            f"The copy of '{name}' holds no test images: add them, or give a whole copy "
+            f"as --data {name}=FOLDER."
         )
     raw.name = name
     if not isinstance(
@@ -310,10 +302,8 @@ def open_path(
         return npz(parts, split, name, classes)
     several = f" (there are {len(arrays)})" if arrays else ""
     raise DataError(
-        (
-            f"'{shown(path)}' holds no {split} images: expected IDX, parquet, .mat or image "
-            f"files, or one .npz{several}."
-        )
+        f"'{shown(path)}' holds no {split} images: expected IDX, parquet, .mat or image "
+        f"files, or one .npz{several}."
     )
 
 
@@ -327,10 +317,8 @@ def open_file(path: Path, split: Split, name: str, classes: Sequence[str]) -> Ra
     if ending == ".parquet":
         return parquet({ALL: [path]}, split, name, path, classes)
     raise DataError(
-        (
-            f"'{shown(path)}' has the ending '{path.suffix}', expected .npz, .mat, .parquet "
-            "or a folder."
-        )
+        f"'{shown(path)}' has the ending '{path.suffix}', expected .npz, .mat, .parquet "
+        "or a folder."
     )
 
 
@@ -355,10 +343,8 @@ class HubImages:
             return value["bytes"] if value["bytes"] is not None else contents(value["path"])
         except (OSError, TypeError, ValueError) as error:
             raise DataError(
-                (
-                    f"The image {self.where(i)} cannot be read ({first_line(error)}): leave "
-                    "the row out."
-                )
+                f"The image {self.where(i)} cannot be read ({first_line(error)}): leave "
+                "the row out."
             ) from error
 
     def where(self, i: int) -> str:
@@ -383,20 +369,16 @@ def from_hub(identity: str, split: Split, configuration: str | None, name: str) 
     except Exception as error:
         reason = first_line(error)
         raise DataError(
-            (
-                f"'{identity}' could not be had from the Hub ({reason}): connect, or give a "
-                f"copy as {local}."
-            )
+            f"'{identity}' could not be had from the Hub ({reason}): connect, or give a "
+            f"copy as {local}."
         ) from error
     finally:
         log.setLevel(level)
     image = next((c for c, f in rows.features.items() if isinstance(f, datasets.Image)), None)
     if image is None:
         raise DataError(
-            (
-                f"'{identity}' has the columns {', '.join(rows.features)} and none of them "
-                "holds images."
-            )
+            f"'{identity}' has the columns {', '.join(rows.features)} and none of them "
+            "holds images."
         )
     label = next((c for c, f in rows.features.items() if isinstance(f, datasets.ClassLabel)), None)
     names = rows.features[label].names if label else ()

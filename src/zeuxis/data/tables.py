@@ -70,10 +70,8 @@ def from_csv(
         if given.setdefault(name, label) != label:
             other = f"'{given[name]}' and '{label}'"
             raise DataError(
-                (
-                    f"The labels '{shown(table)}' give '{name}' two labels, {other}: leave "
-                    f"line {number} or the other out."
-                )
+                f"The labels '{shown(table)}' give '{name}' two labels, {other}: leave "
+                f"line {number} or the other out."
             )
     given = whole(given)
     known = places(folder, paths)
@@ -86,26 +84,20 @@ def from_csv(
         at = known.get(name, known.get(posixpath.splitext(name)[0]))
         if at is None and name not in elsewhere and posixpath.splitext(name)[0] not in elsewhere:
             raise DataError(
-                (
-                    f"The labels '{shown(table)}' name '{name}', which is not in "
-                    f"'{shown(folder)}': give paths relative to it."
-                )
+                f"The labels '{shown(table)}' name '{name}', which is not in "
+                f"'{shown(folder)}': give paths relative to it."
             )
         if at is None:
             continue
         if at < 0:
             raise DataError(
-                (
-                    f"The labels '{shown(table)}' name '{name}', and several images are "
-                    "called so: give their endings."
-                )
+                f"The labels '{shown(table)}' name '{name}', and several images are "
+                "called so: give their endings."
             )
         if taken.setdefault(at, label) != label:
             raise DataError(
-                (
-                    f"The labels '{shown(table)}' name '{name}' twice, with two labels: "
-                    "leave one of the lines out."
-                )
+                f"The labels '{shown(table)}' name '{name}' twice, with two labels: "
+                "leave one of the lines out."
             )
         numbers[at] = place[label] if label else -1
     return numbers, classes
@@ -125,10 +117,8 @@ def rows(table: Path) -> list[tuple[int, str, str]]:
         ]
     except (OSError, UnicodeError, csv.Error) as error:
         raise DataError(
-            (
-                f"The labels '{shown(table)}' cannot be read ({first_line(error)}): give a "
-                "CSV with file and label."
-            )
+            f"The labels '{shown(table)}' cannot be read ({first_line(error)}): give a "
+            "CSV with file and label."
         ) from error
     header = [c.lower() for c in cells[0][1]] if cells else []
     while header and not header[-1]:
@@ -147,10 +137,8 @@ def rows(table: Path) -> list[tuple[int, str, str]]:
     for number, row in cells[1:]:
         if len(row) < len(header) or any(row[len(header) :]):
             raise DataError(
-                (
-                    f"Line {number} of '{shown(table)}' has {len(row)} cells, expected "
-                    f"{len(header)} as in its first line."
-                )
+                f"Line {number} of '{shown(table)}' has {len(row)} cells, expected "
+                f"{len(header)} as in its first line."
             )
         found.append((number, posixpath.normpath(row[file].replace("\\", "/")), row[label]))
     return found

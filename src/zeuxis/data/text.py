@@ -56,18 +56,14 @@ def text(
         written = as_text(contents(path))
     except (OSError, UnicodeError) as error:
         raise DataError(
-            (
-                f"'{shown(path)}' cannot be read as text ({first_line(error)}): give a text "
-                "file in UTF-8."
-            )
+            f"'{shown(path)}' cannot be read as text ({first_line(error)}): give a text "
+            "file in UTF-8."
         ) from error
     alphabet = sorted(set(written))
     if len(alphabet) > 256:
         raise DataError(
-            (
-                f"'{shown(path)}' has {len(alphabet):,} different characters, more than 256: "
-                "replace the rarest."
-            )
+            f"'{shown(path)}' has {len(alphabet):,} different characters, more than 256: "
+            "replace the rarest."
         )
     numbers = codes(written, alphabet)
     border = len(numbers) * 19 // 20
@@ -100,10 +96,8 @@ def codes(written: str, alphabet: Sequence[str]) -> UInt8[Tensor, " characters"]
     if unknown:
         known = "".join(alphabet)
         raise UsageError(
-            (
-                f"The character {unknown[0]!r} does not occur in the text that was learned, "
-                f"whose characters are {known!r}."
-            )
+            f"The character {unknown[0]!r} does not occur in the text that was learned, "
+            f"whose characters are {known!r}."
         )
     return torch.from_numpy(
         np.fromiter((place[character] for character in written), np.uint8, len(written))

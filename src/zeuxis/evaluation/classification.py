@@ -153,10 +153,8 @@ def each(models: Any, x: Tensor, batch: int) -> list[Tensor]:
     members = agreeing(models)
     if tuple(x.shape[1:]) != members[0].spec.shape:
         raise UsageError(
-            (
-                f"The examples have shape {tuple(x.shape[1:])} and the model was trained on "
-                f"{members[0].spec.shape}."
-            )
+            f"The examples have shape {tuple(x.shape[1:])} and the model was trained on "
+            f"{members[0].spec.shape}."
         )
     if not len(x):
         raise UsageError("There are no examples to classify: give at least one.")
@@ -179,10 +177,8 @@ def agreeing(models: Any) -> list[Any]:
         ):
             if a != b or first.classes != spec.classes:
                 raise UsageError(
-                    (
-                        f"The models do not go together: one was trained on {what} {a} and "
-                        f"another on {b}."
-                    )
+                    f"The models do not go together: one was trained on {what} {a} and "
+                    f"another on {b}."
                 )
     return members
 
@@ -222,19 +218,15 @@ def score(
             ", ".join(data.spec.class_names) or data.spec.classes,
         )
         raise UsageError(
-            (
-                f"The model tells the classes {ours} apart, and '{data.spec.name}' has "
-                f"{theirs}: give data of the same classes."
-            )
+            f"The model tells the classes {ours} apart, and '{data.spec.name}' has "
+            f"{theirs}: give data of the same classes."
         )
     for chances in told:
         if chances.shape != (len(data), spec.classes):
             given = " probabilities for ".join(map(str, reversed(chances.shape)))
             raise UsageError(
-                (
-                    f"A member has {given} images; {spec.classes} for each of {len(data)} "
-                    "were expected: give those of this set."
-                )
+                f"A member has {given} images; {spec.classes} for each of {len(data)} "
+                "were expected: give those of this set."
             )
     parts = (
         [

@@ -64,10 +64,8 @@ def assignment(gain: Float[Tensor, "rows columns"]) -> Int[Tensor, "rows"]:
     rows, columns = gain.shape
     if rows > columns:
         raise UsageError(
-            (
-                f"{rows} rows cannot each have one of {columns} columns for itself: give no "
-                "more rows than columns."
-            )
+            f"{rows} rows cannot each have one of {columns} columns for itself: give no "
+            "more rows than columns."
         )
     cost = -gain.double().cpu()
     u, v = torch.zeros(rows).double(), torch.zeros(columns).double()

@@ -139,10 +139,8 @@ def paired(codes: Tensor, factors: Tensor) -> None:
     if not codes.shape[1] or not factors.shape[1] or len(codes) < 4:
         sizes = f"{codes.shape[1]} codes and {factors.shape[1]} factors of {len(codes)} examples"
         raise UsageError(
-            (
-                f"Codes were to be compared with factors, got {sizes}: give at least one of "
-                "each and 4 examples."
-            )
+            f"Codes were to be compared with factors, got {sizes}: give at least one of "
+            "each and 4 examples."
         )
 
 
@@ -218,10 +216,8 @@ def dci(codes: Float[Tensor, "n p"], factors: Float[Tensor, "n q"], seed: int = 
     paired(codes, factors)
     if codes.shape[1] < 2 or factors.shape[1] < 2:
         raise UsageError(
-            (
-                f"DCI compares codes and factors among themselves, got {codes.shape[1]} and "
-                f"{factors.shape[1]}: give 2 of each."
-            )
+            f"DCI compares codes and factors among themselves, got {codes.shape[1]} and "
+            f"{factors.shape[1]}: give 2 of each."
         )
     parts = [expanded(column) for column in codes.double().T]
     x, y = torch.cat(parts, 1), factors.double()

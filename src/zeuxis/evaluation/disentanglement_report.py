@@ -95,10 +95,8 @@ class CodeReport:
         if self.dci is not None:
             d = self.dci
             notes.append(
-                (
-                    f"Disentanglement {d.disentanglement:.3f}, completeness "
-                    f"{d.completeness:.3f}, informativeness {d.informativeness:.3f}."
-                )
+                f"Disentanglement {d.disentanglement:.3f}, completeness "
+                f"{d.completeness:.3f}, informativeness {d.informativeness:.3f}."
             )
         title = f"{self.data}: {self.images:,} {phrase(self.split)}"
         table = Table(
@@ -151,10 +149,8 @@ def read(model: Any, data: Dataset, batch: int) -> tuple[Tensor, Tensor | None]:
     table = torch.cat(columns)
     if not table.isfinite().all():
         raise UsageError(
-            (
-                f"The model reads codes that are no numbers from '{data.spec.name}': its "
-                "training diverged, take earlier weights."
-            )
+            f"The model reads codes that are no numbers from '{data.spec.name}': its "
+            "training diverged, take earlier weights."
         )
     return table, torch.cat(labels) if labels else None
 
@@ -248,10 +244,8 @@ def describe_codes(
     require(model, HasCodes, "say what its codes mean")
     if len(data.spec.shape) != 3 or data.spec.shape != model.spec.shape:
         raise UsageError(
-            (
-                f"'{data.spec.name}' has examples of shape {data.spec.shape} and the model "
-                f"reads {model.spec.shape} images."
-            )
+            f"'{data.spec.name}' has examples of shape {data.spec.shape} and the model "
+            f"reads {model.spec.shape} images."
         )
     if not len(data):
         raise DataError(f"'{data.spec.name}' holds no images: give some to read codes from.")
@@ -259,10 +253,8 @@ def describe_codes(
         factors, names = known(data), data.facts["factor names"]
     if factors is not None and len(factors) != len(data):
         raise DataError(
-            (
-                f"'{data.spec.name}' has {len(data)} images and {len(factors)} rows of "
-                "factors: give one row an image."
-            )
+            f"'{data.spec.name}' has {len(data)} images and {len(factors)} rows of "
+            "factors: give one row an image."
         )
 
     codes = model.codes()

@@ -32,10 +32,8 @@ def check_split(split: str) -> None:
     """Refuses what is no split."""
     if split not in SPLITS:
         raise UsageError(
-            (
-                f"--split is '{split}', expected test or train, or held-out for what a "
-                "training held out."
-            )
+            f"--split is '{split}', expected test or train, or held-out for what a "
+            "training held out."
         )
 
 

@@ -199,26 +199,20 @@ class Likelihood:
             found.append("ELBO: a lower bound, by one code an image.")
         if self.weighted is not None:
             found.append(
-                (
-                    f"IWAE-{self.k}: a tighter one, by {self.k:,} codes an image; compare it "
-                    "with bounds by as many only."
-                )
+                f"IWAE-{self.k}: a tighter one, by {self.k:,} codes an image; compare it "
+                "with bounds by as many only."
             )
         if self.effective is not None:
             found.append(f"Effective sample size: median {self.effective:.1f}.")
             if self.effective < 2 <= self.k:
                 found.append(
-                    (
-                        "Beware: below 2 a single code decides; the bound is loose and its "
-                        "tail heavy, take more codes (--k)."
-                    )
+                    "Beware: below 2 a single code decides; the bound is loose and its "
+                    "tail heavy, take more codes (--k)."
                 )
         if self.active is not None:
             found.append(
-                (
-                    f"Active units: {self.active} of {self.units} (variance of the posterior "
-                    f"mean above {ACTIVE})."
-                )
+                f"Active units: {self.active} of {self.units} (variance of the posterior "
+                f"mean above {ACTIVE})."
             )
         return found
 
@@ -274,24 +268,18 @@ def likelihood(
         require(model, CanLogProb, "say how likely an image is")
     if k < 0 or n < 0 or n == 1 or seed < 0:
         raise UsageError(
-            (
-                "Expected 0 or more codes, 0 or at least 2 images and a seed from 0 on; got "
-                f"k = {k}, n = {n}, seed = {seed}."
-            )
+            "Expected 0 or more codes, 0 or at least 2 images and a seed from 0 on; got "
+            f"k = {k}, n = {n}, seed = {seed}."
         )
     if len(model.spec.shape) != 3:
         raise UsageError(
-            (
-                f"The model '{model.name}' knows examples of shape {model.spec.shape}, and "
-                "this judges images only."
-            )
+            f"The model '{model.name}' knows examples of shape {model.spec.shape}, and "
+            "this judges images only."
         )
     if data.spec.shape != model.spec.shape:
         raise UsageError(
-            (
-                f"'{data.spec.name}' has examples of shape {data.spec.shape} and the model "
-                f"knows images of {model.spec.shape}."
-            )
+            f"'{data.spec.name}' has examples of shape {data.spec.shape} and the model "
+            f"knows images of {model.spec.shape}."
         )
     if len(data) < 2:
         raise UsageError(
@@ -303,10 +291,8 @@ def likelihood(
     excluded = len(data) - len(order)
     if len(order) < 2:
         raise UsageError(
-            (
-                f"All but {len(order)} of the {len(data):,} images are left out: a mean and "
-                "its error need at least 2."
-            )
+            f"All but {len(order)} of the {len(data):,} images are left out: a mean and "
+            "its error need at least 2."
         )
     if 0 < n < len(order):
         order = order[
@@ -334,10 +320,8 @@ def likelihood(
     if not (fine := found.isfinite().all(1)).all():
         row = int(order[(~fine).nonzero()[0, 0]])
         raise DivergenceError(
-            (
-                f"The likelihood of image {row} of '{data.spec.name}' is no finite number: "
-                "take earlier weights (--weights)."
-            )
+            f"The likelihood of image {row} of '{data.spec.name}' is no finite number: "
+            "take earlier weights (--weights)."
         )
     if drawn is not None and all_binary(data, order):
         kind, drawn = "none", None
@@ -388,10 +372,8 @@ def protocol(
         return before, None
     if model.levels != 2:
         raise UsageError(
-            (
-                f"The model '{model.name}' tells the likelihood of {model.levels} levels: "
-                f"leave out --binarize {binarize}."
-            )
+            f"The model '{model.name}' tells the likelihood of {model.levels} levels: "
+            f"leave out --binarize {binarize}."
         )
     return (
         (binarize, STATIC_SEEDS["train" if split in ("train", "trained on") else "test"])
@@ -430,10 +412,8 @@ def fitting(model: Any, x: UInt8[Tensor, "1 c h w"], k: int, memory: float) -> i
     if needed > allowed:
         what = f"{codes} codes of an image take" if codes > 1 else "One image takes"
         raise UsageError(
-            (
-                f"{what} up to {needed / 1e6:,.1f} MB and --memory allows {memory:g}: give "
-                f"--memory {math.ceil(needed / 1e6)}."
-            )
+            f"{what} up to {needed / 1e6:,.1f} MB and --memory allows {memory:g}: give "
+            f"--memory {math.ceil(needed / 1e6)}."
         )
     return min(int(allowed // max(one, 1)), 100)
 

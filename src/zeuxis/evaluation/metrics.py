@@ -43,10 +43,8 @@ def inception_score(
     n = len(logits)
     if not 1 <= splits <= n:
         raise UsageError(
-            (
-                f"{n} samples cannot be split into {splits}: give more samples or ask for "
-                "fewer splits, at least 1."
-            )
+            f"{n} samples cannot be split into {splits}: give more samples or ask for "
+            "fewer splits, at least 1."
         )
     require_finite(logits, "logits")
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
@@ -133,10 +131,8 @@ def require_alike(x: Tensor, y: Tensor) -> None:
     """Refuses features of different lengths."""
     if x.shape[-1] != y.shape[-1]:
         raise UsageError(
-            (
-                f"Features of {x.shape[-1]} and {y.shape[-1]} numbers do not compare: take "
-                "both from one network."
-            )
+            f"Features of {x.shape[-1]} and {y.shape[-1]} numbers do not compare: take "
+            "both from one network."
         )
 
 
@@ -144,10 +140,8 @@ def require_finite(x: Tensor, what: str) -> None:
     """Refuses features or logits that are no numbers."""
     if not torch.isfinite(x).all():
         raise UsageError(
-            (
-                f"The {what} hold values that are not finite: the images or the network's "
-                "weights are damaged."
-            )
+            f"The {what} hold values that are not finite: the images or the network's "
+            "weights are damaged."
         )
 
 
@@ -177,10 +171,8 @@ def kernel_distance(
         raise UsageError(f"A kernel distance needs at least 1 subset, got {subsets}.")
     if not 2 <= size <= min(len(x), len(y)):
         raise UsageError(
-            (
-                f"Subsets of {size} samples cannot be drawn from sets of {len(x)} and "
-                f"{len(y)}: ask for 2 up to the smaller one."
-            )
+            f"Subsets of {size} samples cannot be drawn from sets of {len(x)} and "
+            f"{len(y)}: ask for 2 up to the smaller one."
         )
     generator, d = torch.Generator().manual_seed(seed), x.shape[1]
     x, y = x.double().cpu(), y.double().cpu()
@@ -229,10 +221,8 @@ def squared_radii(
         raise UsageError(f"Neighbors are counted from 1, got {min(ks)}.")
     if len(x) <= max(ks):
         raise UsageError(
-            (
-                f"Distances to {max(ks)} neighbors need more than {max(ks)} samples, got "
-                f"{len(x)}: give more images."
-            )
+            f"Distances to {max(ks)} neighbors need more than {max(ks)} samples, got "
+            f"{len(x)}: give more images."
         )
     parts = []
     for start in range(0, len(x), block):

@@ -78,17 +78,13 @@ def mode_coverage(
     """
     if not len(samples) or not len(centers):
         raise UsageError(
-            (
-                f"Mode coverage needs samples and centers, got {len(samples)} and "
-                f"{len(centers)}: give at least one of each."
-            )
+            f"Mode coverage needs samples and centers, got {len(samples)} and "
+            f"{len(centers)}: give at least one of each."
         )
     if not std > 0 or not k > 0:
         raise UsageError(
-            (
-                f"Mode coverage got std {std} within {k} of which samples are good: give "
-                "numbers above 0."
-            )
+            f"Mode coverage got std {std} within {k} of which samples are good: give "
+            "numbers above 0."
         )
     modes, points = len(centers), centers.double().to(samples.device)
     parts = [

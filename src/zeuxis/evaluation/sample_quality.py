@@ -80,10 +80,8 @@ class Quality:
         notes = [f"Kernel distance: subsets of {self.fake.kernel_size:,}."]
         if min(self.n_real, self.n_fake) <= self.features:
             notes.append(
-                (
-                    f"No more images than features ({self.features:,}): the Fréchet distance "
-                    "is far too high, floor included."
-                )
+                f"No more images than features ({self.features:,}): the Fréchet distance "
+                "is far too high, floor included."
             )
         caption = " ".join(notes)
         table = Table(
@@ -158,10 +156,8 @@ def evaluate(
     if half < 20:
         more = ", or train with more held out (--training.hold-out)" if split == "held-out" else ""
         raise UsageError(
-            (
-                f"'{data.spec.name}' has {len(data)} images, too few to compare with: give "
-                f"at least 40{more}."
-            )
+            f"'{data.spec.name}' has {len(data)} images, too few to compare with: give "
+            f"at least 40{more}."
         )
     real, _ = cached_features(net, data.batch(order[:half])[0], "features of real images")
     samples = model.sample(half, generator=torch.Generator().manual_seed(seed)).cpu()

@@ -159,20 +159,16 @@ def loaded(kind: type[Model], source: DataConfig, base: Recipe | None) -> tuple[
             source = replace(source, channels=max(colors))
             if len(colors) > 1:
                 notes.append(
-                    (
-                        "Some images are gray and some are in color: all become RGB; "
-                        "--channels 1 makes them gray."
-                    )
+                    "Some images are gray and some are in color: all become RGB; "
+                    "--channels 1 makes them gray."
                 )
         if source.size is None and sizes:
             side, reason = chosen_side(kind, sizes, source.channels or 3, base)
             source = replace(source, size=side)
             if reason:
                 notes.append(
-                    (
-                        f"{reason}: the central squares are brought to {side}x{side}; --size "
-                        "chooses another size."
-                    )
+                    f"{reason}: the central squares are brought to {side}x{side}; --size "
+                    "chooses another size."
                 )
     return source.load(), notes
 

@@ -167,10 +167,8 @@ def length(
     if epochs > 300:
         shorter = f"zeuxis train {model} --data {source.data} --training.images {300 * len(data)}"
         found.append(
-            (
-                f"Past 300 epochs ({epochs:,.0f} here) a model mostly learns its images by "
-                f"heart. A shorter training: {shorter}."
-            )
+            f"Past 300 epochs ({epochs:,.0f} here) a model mostly learns its images by "
+            f"heart. A shorter training: {shorter}."
         )
     return found
 
@@ -216,10 +214,8 @@ def resume(
         )
         if "training" not in about:
             raise UsageError(
-                (
-                    f"'{folder}' is a saved model and no run: only a run folder, with its "
-                    "state, can be resumed."
-                )
+                f"'{folder}' is a saved model and no run: only a run folder, with its "
+                "state, can be resumed."
             )
         if "data" not in about and given is None and not data:
             raise UsageError(
@@ -234,10 +230,8 @@ def resume(
         training = from_json(TrainingConfig, before | part(about, "training", where), where)
         if not own and training.start and training.start not in shipped() and not saved:
             raise UsageError(
-                (
-                    f"'{folder}' begins from '{training.start}' and was not made by you "
-                    "here: train anew with --training.start."
-                )
+                f"'{folder}' begins from '{training.start}' and was not made by you "
+                "here: train anew with --training.start."
             )
         if not own and training.track in REMOTE_TRACKERS:
             console.print(
@@ -323,10 +317,8 @@ def carry_out(
     if training.hold_out > 0 or training.select or training.validate_every:
         if unseen is None:
             raise UsageError(
-                (
-                    "Validation needs images that are not trained on: set some aside with "
-                    "--training.hold-out 5000."
-                )
+                "Validation needs images that are not trained on: set some aside with "
+                "--training.hold-out 5000."
             )
         validate = validation_of(model, unseen)
     if (

@@ -168,18 +168,14 @@ def wish_of(about: dict[str, Any], where: str) -> Wish:
     algorithm = about.get("algorithm")
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS or "env" not in about:
         raise ZeuxisError(
-            (
-                f"'{where}' names no algorithm and task of zeuxis: it is damaged, or another "
-                "version wrote it."
-            )
+            f"'{where}' names no algorithm and task of zeuxis: it is damaged, or another "
+            "version wrote it."
         )
     texts = {key: about.get(key, "") for key in ("env", "demos", "digest")}
     if wrong := next((key for key, value in texts.items() if not isinstance(value, str)), ""):
         raise ZeuxisError(
-            (
-                f"'{where}' gives {wrong} = {str(texts[wrong])[:40]!r}, expected text: "
-                "restore it from a copy."
-            )
+            f"'{where}' gives {wrong} = {str(texts[wrong])[:40]!r}, expected text: "
+            "restore it from a copy."
         )
     parts: dict[str, Any] = {
         name: from_json(kind, about[name], where) for name, kind in PARTS.items() if name in about
@@ -215,10 +211,8 @@ def resume(
         wish = wish_of(about, where)
         if env and env != wish.env:
             raise UsageError(
-                (
-                    f"The run '{folder}' learns in '{wish.env}', and --env is '{env}': give "
-                    "the run's, or start a new run."
-                )
+                f"The run '{folder}' learns in '{wish.env}', and --env is '{env}': give "
+                "the run's, or start a new run."
             )
         wish = replace(
             wish, env=env or named_by_file(wish.env, f"'{where}'"), demos=demos or wish.demos
@@ -246,10 +240,8 @@ def resume(
             )
         if wish.algorithm in IMITATION and digest(wish.demos) != about.get("digest"):
             raise ZeuxisError(
-                (
-                    f"'{wish.demos}' is not the file that this run began with: put it back, "
-                    "give its place with --demos, or start a new run."
-                )
+                f"'{wish.demos}' is not the file that this run began with: put it back, "
+                "give its place with --demos, or start a new run."
             )
         agent = build(wish, run, demos_of(wish))
         changed = about | {name: to_json(getattr(wish, name)) for name in PARTS if name in about}
@@ -283,10 +275,8 @@ def digest(path: str) -> str:
             return hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError as error:
         raise DataError(
-            (
-                f"The demonstrations '{path}' cannot be read ({error.strerror}): give their "
-                "place with --demos."
-            )
+            f"The demonstrations '{path}' cannot be read ({error.strerror}): give their "
+            "place with --demos."
         ) from error
 
 

@@ -65,10 +65,8 @@ def evaluation_data(
     if not masks:
         if split == "held-out":
             raise UsageError(
-                (
-                    f"'{names[0]}' was not trained on '{found.spec.name}' and held nothing "
-                    "of it out: leave out --split."
-                )
+                f"'{names[0]}' was not trained on '{found.spec.name}' and held nothing "
+                "of it out: leave out --split."
             )
         return marked(found, Images(kind or "all", len(found), len(found)))
     if limit is not None and not isinstance(
@@ -80,10 +78,8 @@ def evaluation_data(
     chosen = torch.nonzero(seen if split == "train" else ~seen)[:, 0]
     if split == "held-out" and not len(chosen):
         raise UsageError(
-            (
-                f"'{names[0]}' held no images out: train with --training.hold-out N, or "
-                "leave out --split."
-            )
+            f"'{names[0]}' held no images out: train with --training.hold-out N, or "
+            "leave out --split."
         )
     if split == "train" or not len(chosen):
         used = found.take(chosen) if 0 < len(chosen) < len(found) else found

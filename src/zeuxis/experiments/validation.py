@@ -38,10 +38,8 @@ def validation_of(model: Model, held: Dataset) -> Validation:
 
         return frechet
     raise UsageError(
-        (
-            f"There is no held-out figure for the model '{model.name}': train without "
-            "--training.hold-out."
-        )
+        f"There is no held-out figure for the model '{model.name}': train without "
+        "--training.hold-out."
     )
 
 
@@ -54,10 +52,8 @@ def accuracy(model: Model, held: Dataset) -> dict[str, float]:
     known = labels >= 0
     if not known.any():
         raise UsageError(
-            (
-                "None of the images held out has a label: hold out more, or train without "
-                "--training.hold-out."
-            )
+            "None of the images held out has a label: hold out more, or train without "
+            "--training.hold-out."
         )
     return {"accuracy": 100 * (guesses == labels)[known].float().mean().item()}
 

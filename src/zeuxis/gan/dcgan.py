@@ -100,20 +100,16 @@ def layout(config: DCGANConfig, spec: Spec) -> Layout:
     """The table for these settings and this image size."""
     if len(spec.shape) != 3 or spec.shape[1] != spec.shape[2]:
         raise UsageError(
-            (
-                f"DCGAN needs square images, and '{spec.name}' has shape {spec.shape}: "
-                "choose a size with --size."
-            )
+            f"DCGAN needs square images, and '{spec.name}' has shape {spec.shape}: "
+            "choose a size with --size."
         )
     side, halvings, c = spec.shape[1], 0, config.channels
     while side % 2 == 0 and side >= 8:
         side, halvings = side // 2, halvings + 1
     if not 3 <= side <= 8 or halvings < 2:
         raise UsageError(
-            (
-                f"DCGAN cannot make images of {spec.shape[1]} pixels: choose --size 28, 32, "
-                "64 or 4 to 7 times 2^k."
-            )
+            f"DCGAN cannot make images of {spec.shape[1]} pixels: choose --size 28, 32, "
+            "64 or 4 to 7 times 2^k."
         )
     kind = (
         config.layout if config.layout != "auto" else "mnist" if spec.shape[1] == 28 else "strided"
@@ -126,10 +122,8 @@ def layout(config: DCGANConfig, spec: Spec) -> Layout:
         return Layout((), side, down[::-1], down)
     if halvings != 2:
         raise UsageError(
-            (
-                f"The layout 'mnist' is for images of 28 pixels, not {spec.shape[1]}: choose "
-                "--model.layout strided."
-            )
+            f"The layout 'mnist' is for images of 28 pixels, not {spec.shape[1]}: choose "
+            "--model.layout strided."
         )
     return Layout(
         (8 * c,), side, ((c, 2), (c // 2, 2)), ((c // 2, 2), (c, 2)), unit=True, affine=False
@@ -239,19 +233,15 @@ class DCGAN(Model):
         super().__init__(config, spec)
         if config.conditional and not spec.classes:
             raise UsageError(
-                (
-                    f"A conditional DCGAN needs labels, and '{spec.name}' has none: leave "
-                    "out --model.conditional."
-                )
+                f"A conditional DCGAN needs labels, and '{spec.name}' has none: leave "
+                "out --model.conditional."
             )
         if config.kernel % 2 == 0:
             raise UsageError(f"The kernel must be odd, got {config.kernel}: choose 3 or 5.")
         if config.layout in ("auto", "mnist") and config.channels < 2:
             raise UsageError(
-                (
-                    f"--model.channels must be at least 2 for the layout {config.layout}, "
-                    f"got {config.channels}."
-                )
+                f"--model.channels must be at least 2 for the layout {config.layout}, "
+                f"got {config.channels}."
             )
         table, classes = layout(config, spec), spec.classes if config.conditional else 0
         self.generator = Generator(table, config.code, config.kernel, spec.shape[0], classes)
@@ -305,10 +295,8 @@ class DCGAN(Model):
             return None
         if y is None or bool((y < 0).any()):
             raise UsageError(
-                (
-                    "A conditional DCGAN needs a label for every image: give them or leave "
-                    "out --model.conditional."
-                )
+                "A conditional DCGAN needs a label for every image: give them or leave "
+                "out --model.conditional."
             )
         return F.one_hot(y, self.spec.classes).float()
 

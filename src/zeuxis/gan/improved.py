@@ -439,43 +439,33 @@ def check(c: ImprovedGANConfig, spec: Spec) -> bool:
         len(spec.shape) != 3 or spec.shape[1] != spec.shape[2] or spec.shape[1] not in (28, 32)
     ):
         raise UsageError(
-            (
-                f"The layout conv is for images of 28 or 32 pixels, and '{spec.name}' has "
-                f"{spec.shape}: add --size 32."
-            )
+            f"The layout conv is for images of 28 or 32 pixels, and '{spec.name}' has "
+            f"{spec.shape}: add --size 32."
         )
     if c.supervised and spec.classes < 2:
         raise UsageError(
-            (
-                f"'{spec.name}' has no labels of two or more classes: give some with "
-                "--labels, or add --model.no-supervised."
-            )
+            f"'{spec.name}' has no labels of two or more classes: give some with "
+            "--labels, or add --model.no-supervised."
         )
     if c.follow and not c.minibatch:
         raise UsageError(
-            (
-                "--model.follow is for minibatch discrimination: give --model.minibatch "
-                f"too; got {c.follow}."
-            )
+            "--model.follow is for minibatch discrimination: give --model.minibatch "
+            f"too; got {c.follow}."
         )
     if c.agree and not (c.moved and c.supervised and c.unlabeled):
         given = f"got {c.agree}, moved {c.moved}, unlabeled {c.unlabeled}" + (
             "" if c.supervised else " and no labels"
         )
         raise UsageError(
-            (
-                "--model.agree compares the classes of unlabeled images moved: give "
-                f"--model.moved too; {given}."
-            )
+            "--model.agree compares the classes of unlabeled images moved: give "
+            f"--model.moved too; {given}."
         )
     if (c.moved or c.mirror) and len(spec.shape) != 3:
         given = f"got {c.moved} and {c.mirror} for examples of shape {spec.shape}"
         raise UsageError(f"--model.moved and --model.mirror are for images alone; {given}.")
     if min(c.width or 4, c.generator_width or 4) < 4:
         raise UsageError(
-            (
-                "--model.width and --model.generator-width must be 0 or at least 4, got "
-                f"{c.width} and {c.generator_width}."
-            )
+            "--model.width and --model.generator-width must be 0 or at least 4, got "
+            f"{c.width} and {c.generator_width}."
         )
     return dense

@@ -413,8 +413,6 @@ def check(c: ImprovedGAN128Config, spec: Spec) -> None:
     """Refuses settings that cannot work."""
     if len(spec.shape) != 3 or spec.shape[1:] != (128, 128):
         raise UsageError(
-            (
-                f"improved-gan-128 is for images of 128x128 pixels, and '{spec.name}' has "
-                f"{spec.shape}: add --size 128."
-            )
+            f"improved-gan-128 is for images of 128x128 pixels, and '{spec.name}' has "
+            f"{spec.shape}: add --size 128."
         )

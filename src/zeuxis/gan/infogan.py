@@ -337,16 +337,12 @@ def layout(config: InfoGANConfig, spec: Spec) -> Layout:
     if len(spec.shape) != 3 or spec.shape[1:] != (table.pixels, table.pixels):
         sides = ", ".join(f"{t.pixels} ({name})" for name, t in TABLE.items())
         raise UsageError(
-            (
-                f"InfoGAN's networks are for images of {sides} pixels, and '{spec.name}' has "
-                f"{spec.shape}: choose --size."
-            )
+            f"InfoGAN's networks are for images of {sides} pixels, and '{spec.name}' has "
+            f"{spec.shape}: choose --size."
         )
     if not config.categorical and not config.continuous:
         raise UsageError(
-            (
-                "InfoGAN needs a code to inform about: give --model.categorical 10 or "
-                "--model.continuous 1."
-            )
+            "InfoGAN needs a code to inform about: give --model.categorical 10 or "
+            "--model.continuous 1."
         )
     return table

@@ -138,10 +138,8 @@ class PlanarGAN(Model):
         super().__init__(config, spec)
         if spec.shape != (2,):
             raise UsageError(
-                (
-                    f"The model 'planar' makes points, and '{spec.name}' has shape "
-                    f"{spec.shape}: give it data such as ring."
-                )
+                f"The model 'planar' makes points, and '{spec.name}' has shape "
+                f"{spec.shape}: give it data such as ring."
             )
         hidden = [config.width] * config.depth
         self.generator = network([config.code, *hidden, spec.size], config)

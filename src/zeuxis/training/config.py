@@ -107,8 +107,6 @@ def check(t: TrainingConfig, data: Dataset, world: World) -> None:
         )
     if t.select and (t.select[:4] not in ("min:", "max:") or not t.select[4:]):
         raise UsageError(
-            (
-                f"--training.select is '{t.select}', expected min:FIGURE or max:FIGURE, as "
-                "in min:frechet."
-            )
+            f"--training.select is '{t.select}', expected min:FIGURE or max:FIGURE, as "
+            "in min:frechet."
         )

@@ -51,10 +51,8 @@ def kept_held_out(about: dict[str, Any], where: str) -> dict[str, int] | None:
         type(found.get(name)) is int and 0 <= found[name] < 2**63 for name in names
     ):
         raise ZeuxisError(
-            (
-                f"'{where}' does not say how many images are held out: it is damaged, "
-                "restore it from a copy."
-            )
+            f"'{where}' does not say how many images are held out: it is damaged, "
+            "restore it from a copy."
         )
     return {name: found[name] for name in names}
 

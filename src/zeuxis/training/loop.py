@@ -220,9 +220,10 @@ class Trainer:
                 before = self.images
                 self.one_step()
                 report.advance(self.images)
-                crossed = lambda every, before=before: (
-                    every > 0 and before // every < self.images // every
-                )  # noqa: E731
+
+                def crossed(every: int, before: int = before) -> bool:
+                    return every > 0 and before // every < self.images // every
+
                 if crossed(self.t.log_every) or self.step == self.steps:
                     self.figures(report)
                 self.film()
@@ -339,10 +340,8 @@ class Trainer:
         if recent and not torch.isfinite(torch.stack([loss for _, _, loss in recent])).all():
             step, player, loss = next(entry for entry in recent if not torch.isfinite(entry[2]))
             self.diverged(
-                (
-                    f"The loss of the {player} became {loss.item()} at step {step:,} "
-                    f"({step * self.t.batch:,} images)"
-                )
+                f"The loss of the {player} became {loss.item()} at step {step:,} "
+                f"({step * self.t.batch:,} images)"
             )
 
     def diverged(self, what: str) -> None:
@@ -353,10 +352,8 @@ class Trainer:
             else "nothing was saved before"
         )
         raise DivergenceError(
-            (
-                f"{what}; {kept}: lower the step size, set --training.clip 1 or "
-                "--training.precision fp32."
-            )
+            f"{what}; {kept}: lower the step size, set --training.clip 1 or "
+            "--training.precision fp32."
         )
 
     def figures(self, report: Report) -> None:
@@ -415,10 +412,8 @@ class Trainer:
         if name not in found:
             known = ", ".join(key.removeprefix("held-out/") for key in found)
             raise UsageError(
-                (
-                    f"--training.select names '{self.t.select[4:]}', which validation does "
-                    f"not give: it gives {known}."
-                )
+                f"--training.select names '{self.t.select[4:]}', which validation does "
+                f"not give: it gives {known}."
             )
         if not sign * found[name] >= sign * self.best:
             self.best = found[name]
@@ -457,9 +452,10 @@ class Trainer:
     def restore(self, run: Run) -> None:
         """Goes on exactly where the last save was made."""
         tensors, about = run.read_tensors("state.safetensors")
-        part = lambda name: {
-            k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(name + ".")
-        }  # noqa: E731
+
+        def part(name: str) -> dict[str, Tensor]:
+            return {k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(name + ".")}
+
         try:
             self.model.load_state_dict(part("model"))
             self.average.model.load_state_dict(part("average"))

@@ -74,10 +74,8 @@ class ExtraBatches:
         if kind == "labeled" and not len(self.labeled):
             name = self.data.spec.name
             raise UsageError(
-                (
-                    f"'{name}' has no labeled example: give labels with --labels FILE.csv or "
-                    "keep some with --labels-per-class 10."
-                )
+                f"'{name}' has no labeled example: give labels with --labels FILE.csv or "
+                "keep some with --labels-per-class 10."
             )
         key = (kind, n)
         if key not in self.orders:

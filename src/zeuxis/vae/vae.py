@@ -209,10 +209,8 @@ class VAE(Model):
             return (noise.uniform(*x.shape[1:]) * 255 < x).float()
         if not ((x == 0) | (x == 255)).all():
             raise UsageError(
-                (
-                    f"'{self.spec.name}' is modeled as binary and these pixels are not 0 or "
-                    "255: binarize them first."
-                )
+                f"'{self.spec.name}' is modeled as binary and these pixels are not 0 or "
+                "255: binarize them first."
             )
         return x / 255
 
@@ -331,23 +329,17 @@ def check(c: VAEConfig, spec: Spec) -> bool:
     """Refuses settings that cannot work; returns whether pixels are binary."""
     if len(spec.shape) != 3 or (c.network != "dense" and spec.shape[1] != spec.shape[2]):
         raise UsageError(
-            (
-                f"A VAE is for square images, and '{spec.name}' has examples of shape "
-                f"{spec.shape}: add --size 32."
-            )
+            f"A VAE is for square images, and '{spec.name}' has examples of shape "
+            f"{spec.shape}: add --size 32."
         )
     if c.network != "dense" and (not c.maps or 2 ** len(c.maps) > spec.shape[1]):
         raise UsageError(
-            (
-                f"--model.maps {c.maps} halve images of {spec.shape[1]} pixels {len(c.maps)} "
-                "times: give fewer, at least one."
-            )
+            f"--model.maps {c.maps} halve images of {spec.shape[1]} pixels {len(c.maps)} "
+            "times: give fewer, at least one."
         )
     if c.importance > 1 and c.free_bits:
         raise UsageError(
-            (
-                "Free bits are for the bound by one code: leave out --model.free-bits or "
-                "--model.importance."
-            )
+            "Free bits are for the bound by one code: leave out --model.free-bits or "
+            "--model.importance."
         )
     return c.likelihood == "bernoulli" or (c.likelihood == "auto" and spec.shape[0] == 1)

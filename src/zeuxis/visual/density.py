@@ -165,10 +165,8 @@ class DensityPicture:
     def __init__(self, data: Dataset, total: int, samples: int = 100_000, seed: int = 0) -> None:
         if data.spec.shape != (2,):
             raise UsageError(
-                (
-                    f"The density picture shows points in the plane; '{data.spec.name}' has "
-                    f"shape {data.spec.shape}."
-                )
+                f"The density picture shows points in the plane; '{data.spec.name}' has "
+                f"shape {data.spec.shape}."
             )
         self.name, self.total, self.samples, self.seed = data.spec.name, total, samples, seed
         self.law = density_of(data)

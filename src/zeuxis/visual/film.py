@@ -164,10 +164,8 @@ class Reel(Image.Image):
             self._mode, self._size = "RGB", last.size
         if self.width * self.height > LARGEST_FRAME:
             raise DataError(
-                (
-                    f"'{paths[-1]}' has {self.width:,} x {self.height:,} pixels, too many "
-                    "for a film: remove the frame."
-                )
+                f"'{paths[-1]}' has {self.width:,} x {self.height:,} pixels, too many "
+                "for a film: remove the frame."
             )
         most = max(2, LARGEST_FILM // (self.width * self.height))
         if len(paths) > most:
@@ -196,10 +194,8 @@ class Reel(Image.Image):
         with self.opened(path) as one:
             if one.size != self.size:
                 raise DataError(
-                    (
-                        f"'{path}' has {one.size} pixels, expected {self.size} as the last "
-                        "frame has: remove it."
-                    )
+                    f"'{path}' has {one.size} pixels, expected {self.size} as the last "
+                    "frame has: remove it."
                 )
             try:
                 self.im, self.at = one.convert("RGB").im, frame
@@ -271,10 +267,8 @@ def mp4(reel: Reel, path: Path, each: int, hold: float) -> None:
             said.seek(0)
             reason = said.read().decode(errors="replace").strip().splitlines()[-1:]
             raise ZeuxisError(
-                (
-                    f"ffmpeg could not encode the film ({' '.join(reason)}): write a .webp "
-                    "or .gif instead."
-                )
+                f"ffmpeg could not encode the film ({' '.join(reason)}): write a .webp "
+                "or .gif instead."
             )
 
 
@@ -283,8 +277,6 @@ class MissingEncoder(ZeuxisError):
 
     def __init__(self) -> None:
         super().__init__(
-            (
-                "An .mp4 needs the program ffmpeg, which is not on the path: install it or "
-                "write a .webp or .gif."
-            )
+            "An .mp4 needs the program ffmpeg, which is not on the path: install it or "
+            "write a .webp or .gif."
         )

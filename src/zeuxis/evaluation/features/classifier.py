@@ -124,20 +124,16 @@ class Classifier(Model):
         super().__init__(config, spec)
         if len(spec.shape) != 3 or spec.classes < 2:
             raise UsageError(
-                (
-                    "A classifier needs images with labels of 2 or more classes; "
-                    f"'{spec.name}' has {spec.classes}."
-                )
+                "A classifier needs images with labels of 2 or more classes; "
+                f"'{spec.name}' has {spec.classes}."
             )
         channels = spec.shape[0]
         self.gray = channels == 1
         if self.gray and min(spec.shape[1:]) < 8:
             shape = " x ".join(map(str, spec.shape[1:]))
             raise UsageError(
-                (
-                    "A classifier of gray images halves their side three times, and "
-                    f"'{spec.name}' has {shape} pixels: give --size 8 or more."
-                )
+                "A classifier of gray images halves their side three times, and "
+                f"'{spec.name}' has {shape} pixels: give --size 8 or more."
             )
         self.body = (
             plain(channels, config.width)

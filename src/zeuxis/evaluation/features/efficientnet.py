@@ -132,10 +132,8 @@ def load_efficientnet(path: Path) -> EfficientNetLite0:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise ZeuxisError(
-            (
-                f"'{path}' cannot be read as safetensors ({error}): give "
-                "EfficientNet-Lite0's weight file."
-            )
+            f"'{path}' cannot be read as safetensors ({error}): give "
+            "EfficientNet-Lite0's weight file."
         ) from error
     network = EfficientNetLite0()
     expected = {
@@ -147,10 +145,8 @@ def load_efficientnet(path: Path) -> EfficientNetLite0:
     ]
     if wrong:
         raise ZeuxisError(
-            (
-                f"'{path}' holds no EfficientNet-Lite0 ('{wrong[0]}' differs): give that "
-                "network's weight file."
-            )
+            f"'{path}' holds no EfficientNet-Lite0 ('{wrong[0]}' differs): give that "
+            "network's weight file."
         )
     network.load_state_dict(given, strict=False)
     return network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]

@@ -49,10 +49,8 @@ class FeatureNetwork:
         if x.shape[1] != self.channels:
             if x.shape[1] != 1:
                 raise UsageError(
-                    (
-                        f"The network '{self.name}' takes {self.channels}-channel images, "
-                        f"got {x.shape[1]} channels."
-                    )
+                    f"The network '{self.name}' takes {self.channels}-channel images, "
+                    f"got {x.shape[1]} channels."
                 )
             x = x.expand(-1, self.channels, -1, -1)
         parts = x.split(self.batch)
@@ -60,10 +58,8 @@ class FeatureNetwork:
         features, logits = (torch.cat([pair[i].float().cpu() for pair in found]) for i in (0, 1))
         if not (features.isfinite().all() and logits.isfinite().all()):
             raise ZeuxisError(
-                (
-                    f"The network '{self.name}' gives numbers that are not finite for these "
-                    "images: take other weights."
-                )
+                f"The network '{self.name}' gives numbers that are not finite for these "
+                "images: take other weights."
             )
         return features, logits
 

@@ -279,10 +279,8 @@ def load_inception(path: Path, bias: bool = False) -> Inception2015:
         }
     except (OSError, SafetensorError) as error:
         raise ZeuxisError(
-            (
-                f"'{path}' cannot be read as safetensors ({error}): give the Inception "
-                "network's weight file."
-            )
+            f"'{path}' cannot be read as safetensors ({error}): give the Inception "
+            "network's weight file."
         ) from error
     network = Inception2015(bias)
     expected = {
@@ -293,10 +291,8 @@ def load_inception(path: Path, bias: bool = False) -> Inception2015:
     ]
     if wrong:
         raise ZeuxisError(
-            (
-                f"'{path}' holds no Inception network of 2015 ('{wrong[0]}' differs): give "
-                "the weights of that network."
-            )
+            f"'{path}' holds no Inception network of 2015 ('{wrong[0]}' differs): give "
+            "the weights of that network."
         )
     network.load_state_dict(tensors, strict=False)
     return network.eval()

@@ -39,7 +39,7 @@ def gymnasium() -> Any:
         import gymnasium
     except ImportError as error:
         raise MissingExtra("gymnasium", "rl", "Reinforcement learning") from error
-    from . import sparse as tasks  # noqa: F401  it registers them
+    from . import sparse as tasks  # noqa: F401
 
     return gymnasium
 
@@ -115,10 +115,8 @@ class Environment:
             self.inner = make()
         except STRANGE as error:
             raise UsageError(
-                (
-                    f"The environment '{name}' could not be made ({reason(error)}): correct "
-                    "it or give another."
-                )
+                f"The environment '{name}' could not be made ({reason(error)}): correct "
+                "it or give another."
             ) from error
         self.task = self.describe(name, horizon)
         self.flat = isinstance(self.inner.observation_space, self.spaces.Box)
@@ -134,10 +132,8 @@ class Environment:
         gym, spaces = gymnasium(), self.spaces
         if not isinstance(self.inner, gym.Env):
             raise UsageError(
-                (
-                    f"'{name}' makes a {type(self.inner).__name__}, expected a "
-                    "gymnasium.Env: give a function that returns one."
-                )
+                f"'{name}' makes a {type(self.inner).__name__}, expected a "
+                "gymnasium.Env: give a function that returns one."
             )
         seen, taken = (
             getattr(self.inner, "observation_space", None),
@@ -147,10 +143,8 @@ class Environment:
             size = int(spaces.flatdim(seen))
         except (NotImplementedError, ValueError) as error:
             raise UsageError(
-                (
-                    f"Observations of '{name}' are {seen}, which cannot be made a vector: "
-                    "wrap the environment."
-                )
+                f"Observations of '{name}' are {seen}, which cannot be made a vector: "
+                "wrap the environment."
             ) from error
         if not 0 < size <= LARGEST:
             raise UsageError(
@@ -170,10 +164,8 @@ class Environment:
             return Task(name, size, int(taken.n), True, int(limit), start=int(taken.start))
         if not isinstance(taken, spaces.Box) or not np.issubdtype(taken.dtype, np.floating):
             raise UsageError(
-                (
-                    f"Actions of '{name}' are {taken}, expected Discrete or a Box of "
-                    "floating-point numbers: wrap the environment."
-                )
+                f"Actions of '{name}' are {taken}, expected Discrete or a Box of "
+                "floating-point numbers: wrap the environment."
             )
         low, high = np.ravel(taken.low).astype(np.float64), np.ravel(taken.high).astype(np.float64)
         check_count(name, len(low))
@@ -264,10 +256,8 @@ class Environment:
                 found = self.inner.step(clipped.reshape(self.shape))
             if not isinstance(found, tuple) or len(found) != 5:
                 raise ValueError(
-                    (
-                        f"step gave {brief(found)}, expected (observation, reward, "
-                        "terminated, truncated, info)"
-                    )
+                    f"step gave {brief(found)}, expected (observation, reward, "
+                    "terminated, truncated, info)"
                 )
             x, reward, ended, cut, _ = found
             if type(reward) is not float or not -GREATEST < reward < GREATEST:
@@ -291,10 +281,8 @@ def check_count(name: str, n: int) -> None:
     """Refuses more actions than a network can have outputs for."""
     if not 0 < n <= LARGEST:
         raise UsageError(
-            (
-                f"Actions of '{name}' are {n:,} classes or numbers, expected 1 to "
-                f"{LARGEST:,}: wrap the environment."
-            )
+            f"Actions of '{name}' are {n:,} classes or numbers, expected 1 to "
+            f"{LARGEST:,}: wrap the environment."
         )
 
 
@@ -356,10 +344,8 @@ def broken(task: Task, error: BaseException, step: int, seed: int) -> ZeuxisErro
         return error
     where = f"step {step}" if step else "the reset"
     return ZeuxisError(
-        (
-            f"The environment '{task.name}' failed at {where} of the episode of seed {seed} "
-            f"({reason(error)}): correct it first."
-        )
+        f"The environment '{task.name}' failed at {where} of the episode of seed {seed} "
+        f"({reason(error)}): correct it first."
     )
 
 

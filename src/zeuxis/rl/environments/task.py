@@ -109,18 +109,14 @@ class Task:
         if a.ndim != 1 or (a.dtype.kind == "f" and not (a == np.round(a)).all()):
             size = "fractions" if a.ndim == 1 else f"{int(np.prod(a.shape[1:]))} numbers"
             raise ValueError(
-                (
-                    f"actions of {size} and '{self.name}' takes {wanted}, as whole numbers "
-                    "of shape (steps,) or (steps, 1)"
-                )
+                f"actions of {size} and '{self.name}' takes {wanted}, as whole numbers "
+                "of shape (steps,) or (steps, 1)"
             )
         least, most = self.start, self.start + self.action - 1
         if len(a) and not (a.min() >= least and a.max() <= most):
             raise ValueError(
-                (
-                    f"actions {int(a.min())} to {int(a.max())}, expected {least} to {most}, "
-                    f"as '{self.name}' has"
-                )
+                f"actions {int(a.min())} to {int(a.max())}, expected {least} to {most}, "
+                f"as '{self.name}' has"
             )
         return a.astype(np.int64)
 

@@ -146,10 +146,8 @@ def check_vime(c: VIMEConfig) -> None:
     """Refuses settings that cannot work, with the flag to change."""
     if c.least > c.pool:
         raise UsageError(
-            (
-                f"--vime.least is {c.least}, above the {c.pool} transitions that are kept: "
-                "raise --vime.pool."
-            )
+            f"--vime.least is {c.least}, above the {c.pool} transitions that are kept: "
+            "raise --vime.pool."
         )
     if len(c.axes) not in (0, 2):
         raise UsageError(f"--vime.axes takes two numbers of the observation, got {c.axes}.")
@@ -324,10 +322,8 @@ class InformationGain(nn.Module):
         if act.ndim == 1 and np.issubdtype(act.dtype, np.integer):
             if len(act) and not (act.min() >= 0 and act.max() < self.act_dim):
                 raise UsageError(
-                    (
-                        f"Actions are from {act.min()} to {act.max()}, expected classes from "
-                        f"0 to {self.act_dim - 1}."
-                    )
+                    f"Actions are from {act.min()} to {act.max()}, expected classes from "
+                    f"0 to {self.act_dim - 1}."
                 )
             act = np.eye(self.act_dim, dtype=np.float32)[act]
         n = len(obs)
@@ -338,10 +334,8 @@ class InformationGain(nn.Module):
         ):
             if array.shape != (n, width):
                 raise UsageError(
-                    (
-                        f"{name} has the shape {array.shape}, expected ({n}, {width}): give "
-                        "one row a transition."
-                    )
+                    f"{name} has the shape {array.shape}, expected ({n}, {width}): give "
+                    "one row a transition."
                 )
             if not np.isfinite(array).all():
                 raise UsageError(

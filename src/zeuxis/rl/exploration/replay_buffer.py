@@ -118,10 +118,8 @@ class Pool(nn.Module):
         super()._load_from_state_dict(state, prefix, *rest)
         if len(self) > len(self.rows):
             rest[-1].append(
-                (
-                    f"{prefix}total counts {int(self.total)} transitions, and there are "
-                    f"{len(self.rows)}"
-                )
+                f"{prefix}total counts {int(self.total)} transitions, and there are "
+                f"{len(self.rows)}"
             )
 
 

@@ -46,10 +46,8 @@ def read_arrays(path: Path, names: Collection[str]) -> tuple[dict[str, np.ndarra
     """
     if not path.exists():
         raise DataError(
-            (
-                f"There is no file of demonstrations '{path}': check the path, or make one "
-                "with zeuxis demos record."
-            )
+            f"There is no file of demonstrations '{path}': check the path, or make one "
+            "with zeuxis demos record."
         )
     if not path.is_file():
         raise DataError(f"'{path}' is no ordinary file: give .npz, .safetensors or .hdf5.")
@@ -61,10 +59,8 @@ def read_arrays(path: Path, names: Collection[str]) -> tuple[dict[str, np.ndarra
         Exception
     ) as error:  # readers of archives and of headers raise many types for damaged files
         raise DataError(
-            (
-                f"'{path}' cannot be read as plain arrays ({first_line(error)}): give .npz, "
-                ".safetensors or .hdf5."
-            )
+            f"'{path}' cannot be read as plain arrays ({first_line(error)}): give .npz, "
+            ".safetensors or .hdf5."
         ) from error
 
 

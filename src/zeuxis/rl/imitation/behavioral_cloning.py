@@ -119,10 +119,8 @@ class BC:
         observations, actions = demos.fit(self.task).pairs(c.trajectories, c.every)
         if len(observations) < 2:
             raise UsageError(
-                (
-                    f"Cloning needs at least 2 pairs and {len(observations)} are left of "
-                    f"'{demos.name}': lower --bc.every."
-                )
+                f"Cloning needs at least 2 pairs and {len(observations)} are left of "
+                f"'{demos.name}': lower --bc.every."
             )
         self.policy = policy_for(self.task, c.hidden, c.activation, c.seed)
         self.policy.seen.update(torch.from_numpy(observations))
@@ -236,15 +234,14 @@ class BC:
         """Goes on exactly where the last save was made."""
         tensors, about = run.read_tensors("state.safetensors")
         path = run.path("state.safetensors")
-        part = lambda name: {
-            k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(name + ".")
-        }  # noqa: E731
+
+        def part(name: str) -> dict[str, Tensor]:
+            return {k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(name + ".")}
+
         if wrong := not_finite(tensors) or negative(tensors):
             raise ZeuxisError(
-                (
-                    f"'{path}' has numbers in '{wrong}' that are not finite or no counts: "
-                    "restore it from a copy."
-                )
+                f"'{path}' has numbers in '{wrong}' that are not finite or no counts: "
+                "restore it from a copy."
             )
         try:
             self.newest, self.best = part("newest"), part("best")
@@ -263,9 +260,7 @@ class BC:
             )
         except DAMAGED as error:
             raise ZeuxisError(
-                (
-                    f"'{path}' was saved with other settings, or is damaged: resume with "
-                    "those in config.json."
-                )
+                f"'{path}' was saved with other settings, or is damaged: resume with "
+                "those in config.json."
             ) from error
         run.rewind(self.steps)

@@ -76,10 +76,8 @@ class Demonstrations:
         r = self.rollouts
         if any(np.ndim(getattr(r, part)) < 1 for part in NAMES):
             raise DataError(
-                (
-                    f"'{self.name}' has an array without dimensions: demonstrations have "
-                    f"{', '.join(NAMES)}, each of steps or episodes."
-                )
+                f"'{self.name}' has an array without dimensions: demonstrations have "
+                f"{', '.join(NAMES)}, each of steps or episodes."
             )
         n, e = len(r.observations), len(r.lengths)
         if n == 0 or e == 0:
@@ -94,33 +92,25 @@ class Demonstrations:
             )
         if r.terminated.shape != (e,):
             raise DataError(
-                (
-                    f"'{self.name}' says of {len(r.terminated)} ends whether they were "
-                    f"terminal, expected one for each of {e} episodes."
-                )
+                f"'{self.name}' says of {len(r.terminated)} ends whether they were "
+                f"terminal, expected one for each of {e} episodes."
             )
         if len(r.actions) != n or len(r.rewards) != n or r.actions.ndim > 2 or 0 in r.actions.shape:
             raise DataError(
-                (
-                    f"'{self.name}' has {n} observations, {len(r.actions)} actions and "
-                    f"{len(r.rewards)} rewards: these must agree."
-                )
+                f"'{self.name}' has {n} observations, {len(r.actions)} actions and "
+                f"{len(r.rewards)} rewards: these must agree."
             )
         if (r.lengths < 0).any() or (r.lengths > n).any() or int(r.lengths.sum()) != n:
             total = sum(map(int, r.lengths))
             raise DataError(
-                (
-                    f"'{self.name}' has episodes of {total} steps together and {n} steps: "
-                    "these must agree."
-                )
+                f"'{self.name}' has episodes of {total} steps together and {n} steps: "
+                "these must agree."
             )
         for part in ("observations", "actions", "finals", "rewards"):
             if not np.isfinite(getattr(r, part)).all():
                 raise DataError(
-                    (
-                        f"'{self.name}' has {part} that are no finite numbers: record them "
-                        "again, or leave those episodes out."
-                    )
+                    f"'{self.name}' has {part} that are no finite numbers: record them "
+                    "again, or leave those episodes out."
                 )
         if (empty := r.lengths == 0).any():
             kept = {part: getattr(r, part)[~empty] for part in ("lengths", "finals", "terminated")}
@@ -142,10 +132,8 @@ class Demonstrations:
         """The first n trajectories."""
         if not 0 < n <= len(self):
             raise UsageError(
-                (
-                    f"'{self.name}' has {len(self)} trajectories and {n} were asked for: ask "
-                    "for fewer, or record more."
-                )
+                f"'{self.name}' has {len(self)} trajectories and {n} were asked for: ask "
+                "for fewer, or record more."
             )
         r, steps = self.rollouts, int(self.rollouts.lengths[:n].sum())
         kept = {
@@ -166,10 +154,8 @@ class Demonstrations:
         """
         if every < 1 or trajectories < 0:
             raise UsageError(
-                (
-                    "--gail.every must be at least 1 and --gail.trajectories at least 0, "
-                    f"got {every} and {trajectories}."
-                )
+                "--gail.every must be at least 1 and --gail.trajectories at least 0, "
+                f"got {every} and {trajectories}."
             )
         chosen = self.first(trajectories) if trajectories else self
         r = chosen.rollouts
@@ -216,10 +202,8 @@ class Demonstrations:
             for part, array in zip(PARTS, (seen, done, paid, ends), strict=True):
                 if array.ndim < 1 or array.dtype.kind not in "fiub":
                     raise DataError(
-                        (
-                            f"Episode {i} has {part} that are no plain array of numbers: "
-                            f"episodes have {', '.join(PARTS)}."
-                        )
+                        f"Episode {i} has {part} that are no plain array of numbers: "
+                        f"episodes have {', '.join(PARTS)}."
                     )
             if len(seen) != len(done) + 1 or not len(done) == len(paid) == len(ends):
                 found = (
@@ -227,20 +211,16 @@ class Demonstrations:
                     f"rewards and {len(ends)} terminations"
                 )
                 raise DataError(
-                    (
-                        f"Episode {i} has {found}, expected one observation more and the "
-                        "same of the rest: these must agree."
-                    )
+                    f"Episode {i} has {found}, expected one observation more and the "
+                    "same of the rest: these must agree."
                 )
             seen = seen.reshape(len(seen), -1)
             if parts and (
                 seen.shape[1:] != parts[0][0].shape[1:] or done.shape[1:] != parts[0][1].shape[1:]
             ):
                 raise DataError(
-                    (
-                        f"Episode {i} has observations or actions of other sizes than the "
-                        "first: they are of several tasks."
-                    )
+                    f"Episode {i} has observations or actions of other sizes than the "
+                    "first: they are of several tasks."
                 )
             parts.append((seen, done, paid.ravel(), len(ends) > 0 and bool(ends[-1].any())))
         if not any(len(p[1]) for p in parts):
@@ -333,10 +313,8 @@ def read_demos(path: str | Path) -> Demonstrations:
     lengths = arrays["lengths"].ravel()
     if not (np.abs(lengths) < 2**53).all() or not (lengths == np.round(lengths)).all():
         raise DataError(
-            (
-                f"'{path}' has lengths of episodes that are no whole numbers of steps: "
-                "record them again."
-            )
+            f"'{path}' has lengths of episodes that are no whole numbers of steps: "
+            "record them again."
         )
     with np.errstate(over="ignore"):  # what float32 cannot hold is refused as not finite
         rollouts = Rollouts(

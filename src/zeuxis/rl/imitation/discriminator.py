@@ -102,17 +102,13 @@ class Pairs:
     def __init__(self, task: Task, absorbing: bool = False, unseen: tuple[int, ...] = ()) -> None:
         if any(not 0 <= i < task.observation for i in unseen):
             raise UsageError(
-                (
-                    f"--gail.unseen names numbers from 0 to {task.observation - 1} of "
-                    f"{task.name}, got {list(unseen)}."
-                )
+                f"--gail.unseen names numbers from 0 to {task.observation - 1} of "
+                f"{task.name}, got {list(unseen)}."
             )
         if len(set(unseen)) == task.observation:
             raise UsageError(
-                (
-                    f"--gail.unseen hides all {task.observation} numbers of {task.name} from "
-                    "the judge: leave it some."
-                )
+                f"--gail.unseen hides all {task.observation} numbers of {task.name} from "
+                "the judge: leave it some."
             )
         self.task, self.absorbing, self.unseen = task, absorbing, list(unseen)
         self.seen = task.observation + (

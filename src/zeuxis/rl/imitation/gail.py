@@ -67,10 +67,8 @@ def check_config(c: GAILConfig) -> None:
     """Refuses settings that cannot work."""
     if c.judge != "discriminator" and (c.absorbing or c.penalty or c.reward == "logit"):
         raise UsageError(
-            (
-                f"The linear rewards of {c.judge} have no absorbing states, gradient penalty "
-                "or logits: leave these out."
-            )
+            f"The linear rewards of {c.judge} have no absorbing states, gradient penalty "
+            "or logits: leave these out."
         )
 
 

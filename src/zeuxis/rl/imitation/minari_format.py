@@ -89,10 +89,8 @@ def read(path: Path) -> Demonstrations:
     if not file.is_file():
         what = "the folder has no data/main_data.hdf5" if path.is_dir() else "there is none"
         raise DataError(
-            (
-                f"There are no demonstrations at '{path}' ({what}): check the path, or make "
-                "some with zeuxis demos record."
-            )
+            f"There are no demonstrations at '{path}' ({what}): check the path, or make "
+            "some with zeuxis demos record."
         )
     try:
         with h.File(file, "r") as group:
@@ -102,10 +100,8 @@ def read(path: Path) -> Demonstrations:
         raise
     except Exception as error:  # h5py raises many types for damaged files
         raise DataError(
-            (
-                f"'{path}' cannot be read as HDF5 ({first_line(error)}): record it again, or "
-                "give another."
-            )
+            f"'{path}' cannot be read as HDF5 ({first_line(error)}): record it again, or "
+            "give another."
         ) from error
     return Demonstrations(demos.rollouts, (about or env_of(file)) | demos.about, str(path))
 
@@ -153,10 +149,8 @@ def episodes(file: Any, name: str, size: int) -> Iterator[Episode]:
         group = member(file, f"episode_{number}", h5py().Group)
         if group is None:
             raise DataError(
-                (
-                    f"'{name}' has an episode {number} that is no group of its own: links "
-                    "are not followed."
-                )
+                f"'{name}' has an episode {number} that is no group of its own: links "
+                "are not followed."
             )
         parts = {part: member(group, part, h5py().Dataset) for part in PARTS}
         for part, data in parts.items():
@@ -179,10 +173,8 @@ def episodes(file: Any, name: str, size: int) -> Iterator[Episode]:
         if len(set(lengths)) != 1 or -1 in lengths or not episode.observations.ndim:
             shapes = ", ".join(f"{part} of shape {getattr(episode, part).shape}" for part in PARTS)
             raise DataError(
-                (
-                    f"'{name}' has an episode {number} with {shapes}: their lengths must "
-                    "agree, with one observation more."
-                )
+                f"'{name}' has an episode {number} with {shapes}: their lengths must "
+                "agree, with one observation more."
             )
         yield episode
 
@@ -230,10 +222,8 @@ def write(demos: Demonstrations, path: Path) -> Path:
     h, folder = h5py(), path.suffix not in ENDINGS
     if folder and path.exists():
         raise UsageError(
-            (
-                f"'{path}' exists already: give a folder that does not, or a name that ends "
-                "in .hdf5, .npz or .safetensors."
-            )
+            f"'{path}' exists already: give a folder that does not, or a name that ends "
+            "in .hdf5, .npz or .safetensors."
         )
     partial = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial")
     try:
@@ -248,10 +238,8 @@ def write(demos: Demonstrations, path: Path) -> Path:
         partial.replace(path)
     except OSError as error:
         raise DataError(
-            (
-                f"The demonstrations '{path}' could not be written ({error}): give a "
-                "writable place with room."
-            )
+            f"The demonstrations '{path}' could not be written ({error}): give a "
+            "writable place with room."
         ) from error
     finally:
         with suppress(OSError):

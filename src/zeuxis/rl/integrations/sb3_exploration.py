@@ -59,10 +59,8 @@ def curious(config: VIMEConfig | None = None, seed: int = 0, verbose: int = 0) -
             )
             if not hasattr(self.model, "rollout_buffer"):
                 raise UsageError(
-                    (
-                        f"{type(self.model).__name__} keeps no rollouts, whose rewards could "
-                        "be changed: take PPO, A2C or TRPO."
-                    )
+                    f"{type(self.model).__name__} keeps no rollouts, whose rewards could "
+                    "be changed: take PPO, A2C or TRPO."
                 )
             self.seen: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
             self.eta = chosen.eta
@@ -126,10 +124,8 @@ def for_spaces(
         getattr(action, "shape", None) and np.issubdtype(action.dtype, np.floating)
     ):
         raise UsageError(
-            (
-                "Curiosity knows actions that are Discrete or a Box of floating-point "
-                f"numbers, got {action}."
-            )
+            "Curiosity knows actions that are Discrete or a Box of floating-point "
+            f"numbers, got {action}."
         )
     width = int(action.n) if discrete else int(np.prod(action.shape))
     return InformationGain(int(np.prod(shape)), width, config, seed), discrete

@@ -56,10 +56,8 @@ def ready(agent: GAIL) -> GAIL:
     """The agent, if its verdicts are on single steps."""
     if agent.config.absorbing:
         raise UsageError(
-            (
-                "Absorbing states need whole episodes, which another library's rollouts are "
-                "not: take absorbing=False."
-            )
+            "Absorbing states need whole episodes, which another library's rollouts are "
+            "not: take absorbing=False."
         )
     agent.judge.to(agent.machine.device)
     return agent
@@ -124,10 +122,8 @@ def imitating(agent: GAIL, verbose: int = 0) -> Any:
         def _init_callback(self) -> None:
             if not hasattr(self.model, "rollout_buffer"):
                 raise UsageError(
-                    (
-                        f"{type(self.model).__name__} keeps no rollouts, whose rewards could "
-                        "be changed: take PPO, A2C or TRPO."
-                    )
+                    f"{type(self.model).__name__} keeps no rollouts, whose rewards could "
+                    "be changed: take PPO, A2C or TRPO."
                 )
             fits(agent, self.model.observation_space, self.model.action_space)
             self.normalizer = self.model.get_vec_normalize_env()
@@ -187,10 +183,8 @@ def fits(agent: GAIL, observation: Any, action: Any) -> None:
         discrete or isinstance(action, gymnasium.spaces.Box)
     ):
         raise UsageError(
-            (
-                "A discriminator reads Box observations and Discrete or Box actions, got "
-                f"{observation} and {action}."
-            )
+            "A discriminator reads Box observations and Discrete or Box actions, got "
+            f"{observation} and {action}."
         )
     size = int(action.n) if discrete else int(np.prod(action.shape))
     found = (int(np.prod(observation.shape)), size, discrete)

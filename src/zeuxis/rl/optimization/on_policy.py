@@ -193,8 +193,8 @@ class Learner:
                 self.policy.parameters(), self.proximal.lr, eps=1e-5, fused=True
             )
         self.steps = self.iteration = self.trajectories = 0
-        # type: tuple[float, dict[str, float], bool]
-        self.seconds, self.figures, self.stopped = 0.0, {}, False
+        self.seconds, self.stopped = 0.0, False
+        self.figures: dict[str, float] = {}
 
     def rewards(self, rollouts: Rollouts) -> np.ndarray:
         """What each step is worth to the learner, (N,)."""
@@ -402,10 +402,8 @@ class Learner:
         path = run.path("state.safetensors")
         if wrong := not_finite(tensors) or negative(tensors):
             raise ZeuxisError(
-                (
-                    f"'{path}' has numbers in '{wrong}' that are not finite or no counts: "
-                    "restore it from a copy."
-                )
+                f"'{path}' has numbers in '{wrong}' that are not finite or no counts: "
+                "restore it from a copy."
             )
         try:
             for name, part in self.parts.items():
@@ -422,10 +420,8 @@ class Learner:
             self.seconds = duration(about)
         except DAMAGED as error:
             raise ZeuxisError(
-                (
-                    f"'{path}' was saved with other settings, or is damaged: resume with "
-                    "those in config.json."
-                )
+                f"'{path}' was saved with other settings, or is damaged: resume with "
+                "those in config.json."
             ) from error
         run.rewind(self.steps)
 

@@ -44,10 +44,8 @@ def check_size(sizes: Sequence[int], copies: int = 1) -> None:
     weights = copies * sum((a + 1) * b for a, b in pairwise(sizes))
     if weights > MOST:
         raise UsageError(
-            (
-                f"A network with hidden layers of {tuple(sizes[1:-1])} units has {weights:,} "
-                f"weights, expected at most {MOST:,}."
-            )
+            f"A network with hidden layers of {tuple(sizes[1:-1])} units has {weights:,} "
+            f"weights, expected at most {MOST:,}."
         )
 
 

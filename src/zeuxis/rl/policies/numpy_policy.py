@@ -229,10 +229,8 @@ def write_actor(actor: Actor, path: str | Path) -> Path:
     wrong = next((name for name, t in tensors.items() if not np.isfinite(t).all()), "")
     if wrong:
         raise DivergenceError(
-            (
-                f"The policy's '{wrong}' has numbers that are not finite, so '{path}' was "
-                "not written: lower the step sizes."
-            )
+            f"The policy's '{wrong}' has numbers that are not finite, so '{path}' was "
+            "not written: lower the step sizes."
         )
     notes = {
         "activation": actor.activation,
@@ -253,10 +251,8 @@ def write_actor(actor: Actor, path: str | Path) -> Path:
         return files.write(path, content)
     except files.WriteError as error:
         raise ZeuxisError(
-            (
-                f"The policy '{path}' could not be written ({error.reason}): give a writable "
-                "place with room."
-            )
+            f"The policy '{path}' could not be written ({error.reason}): give a writable "
+            "place with room."
         ) from error
 
 
@@ -293,18 +289,14 @@ def read_actor(path: str | Path) -> Actor:
     missing = [name for name in names if name not in tensors] if depth else ["layers.0.weight"]
     if missing:
         raise ZeuxisError(
-            (
-                f"'{path}' is no policy of zeuxis, since it has no '{missing[0]}': give a "
-                "policy file or a run of a policy."
-            )
+            f"'{path}' is no policy of zeuxis, since it has no '{missing[0]}': give a "
+            "policy file or a run of a policy."
         )
     head, activation, clip = (about.get(key, "") for key in ("head", "activation", "obs_clip"))
     if head not in HEADS or activation not in ("tanh", "relu"):
         raise ZeuxisError(
-            (
-                f"'{path}' has the head '{head}' and the activation '{activation}', expected "
-                f"one of {', '.join(HEADS)} and tanh or relu."
-            )
+            f"'{path}' has the head '{head}' and the activation '{activation}', expected "
+            f"one of {', '.join(HEADS)} and tanh or relu."
         )
     checked(tensors, depth, path)
     try:
@@ -313,10 +305,8 @@ def read_actor(path: str | Path) -> Actor:
             raise ValueError("not above 0")
     except ValueError as error:
         raise ZeuxisError(
-            (
-                f"'{path}' has the obs_clip '{clip}', expected a number above 0 or None: "
-                "restore it from a copy."
-            )
+            f"'{path}' has the obs_clip '{clip}', expected a number above 0 or None: "
+            "restore it from a copy."
         ) from error
     layout = (
         "acrobot_angles" if about.get("obs_layout", "").startswith("acrobot_angles") else "first"
@@ -347,10 +337,8 @@ def checked(tensors: dict[str, np.ndarray], depth: int, path: str | Path) -> Non
     strange = next((key for key, t in tensors.items() if t.dtype.kind != "f"), "")
     if strange:
         raise ZeuxisError(
-            (
-                f"'{path}' has '{strange}' of type {tensors[strange].dtype}, expected "
-                "floating-point numbers: restore it from a copy."
-            )
+            f"'{path}' has '{strange}' of type {tensors[strange].dtype}, expected "
+            "floating-point numbers: restore it from a copy."
         )
     weights, biases = (
         [tensors[f"layers.{i}.{part}"] for i in range(depth)] for part in ("weight", "bias")
@@ -366,10 +354,8 @@ def checked(tensors: dict[str, np.ndarray], depth: int, path: str | Path) -> Non
         )
     if not finite:
         raise ZeuxisError(
-            (
-                f"'{path}' has layers that do not fit together, or numbers that are not "
-                "finite: restore it from a copy."
-            )
+            f"'{path}' has layers that do not fit together, or numbers that are not "
+            "finite: restore it from a copy."
         )
     if "log_std" in tensors and tensors["log_std"].shape != (sizes[-1],):
         found = f"{tensors['log_std'].shape} deviations for {sizes[-1]} numbers of an action"

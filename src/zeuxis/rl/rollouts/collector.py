@@ -263,10 +263,8 @@ class Engine:
         actor.fit(self.task)
         if not deterministic and isinstance(actor, Actor) and not actor.stochastic:
             raise UsageError(
-                (
-                    "The policy has no deviation to draw actions with, only its best action: "
-                    "let it act deterministically."
-                )
+                "The policy has no deviation to draw actions with, only its best action: "
+                "let it act deterministically."
             )
         found: list[Trajectory] = []
         if not self.count:

@@ -132,10 +132,8 @@ class Pool:
         name, make = maker(source, horizon)
         if not isinstance(source, str) or source not in package.list_all_envs():
             raise UsageError(
-                (
-                    f"EnvPool has no task '{name}': take --training.engine workers, which "
-                    "knows every task."
-                )
+                f"EnvPool has no task '{name}': take --training.engine workers, which "
+                "knows every task."
             )
         environment = Environment(name, make, horizon)
         environment.close()
@@ -150,10 +148,8 @@ class Pool:
         shape, discrete = one.observation_space.shape, hasattr(one.action_space, "n")
         if int(np.prod(shape)) != self.task.observation or discrete != self.task.discrete:
             raise UsageError(
-                (
-                    f"EnvPool's '{name}' observes {shape} and Gymnasium's "
-                    f"{self.task.observation} numbers: take --training.engine workers."
-                )
+                f"EnvPool's '{name}' observes {shape} and Gymnasium's "
+                f"{self.task.observation} numbers: take --training.engine workers."
             )
 
     def __enter__(self) -> Pool:
@@ -196,17 +192,13 @@ class Pool:
         actor.fit(self.task)
         if not isinstance(actor, Actor):
             raise UsageError(
-                (
-                    "EnvPool's worlds are acted in by policies of zeuxis only: take "
-                    "--training.engine workers."
-                )
+                "EnvPool's worlds are acted in by policies of zeuxis only: take "
+                "--training.engine workers."
             )
         if not deterministic and not actor.stochastic:
             raise UsageError(
-                (
-                    "The policy has no deviation to draw actions with, only its best action: "
-                    "let it act deterministically."
-                )
+                "The policy has no deviation to draw actions with, only its best action: "
+                "let it act deterministically."
             )
         source = [self.seed, STREAMS[stream], first]
         noise = np.random.Generator(np.random.PCG64(np.random.SeedSequence(source)))

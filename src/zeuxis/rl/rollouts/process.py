@@ -65,10 +65,8 @@ class Worker:
         except Exception as error:  # whatever a stranger's object may raise
             reason = " ".join(str(error).split()).rstrip(".")
             raise UsageError(
-                (
-                    f"The environment '{name}' cannot go to another process ({reason}): give "
-                    "--training.workers 0."
-                )
+                f"The environment '{name}' cannot go to another process ({reason}): give "
+                "--training.workers 0."
             ) from error
         first, later = search_paths()
         ours, theirs = socket.socketpair()
@@ -115,10 +113,8 @@ class Worker:
         code = self.process.wait()
         how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         raise ZeuxisError(
-            (
-                f"A worker of '{self.name}' {how}: if memory ran out, use fewer "
-                "--training.workers; the run goes on from its last save."
-            )
+            f"A worker of '{self.name}' {how}: if memory ran out, use fewer "
+            "--training.workers; the run goes on from its last save."
         )
 
     def watch(self, seconds: float) -> None:

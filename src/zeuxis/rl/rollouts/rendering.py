@@ -45,10 +45,8 @@ def frames(
     if min(episodes, every, side) < 1 or steps < 0:
         given = f"{episodes}, {every}, {side} and {steps}"
         raise UsageError(
-            (
-                "--episodes, --every and --side must be at least 1 and --steps at least 0, "
-                f"got {given}."
-            )
+            "--episodes, --every and --side must be at least 1 and --steps at least 0, "
+            f"got {given}."
         )
     return drawn(actor, env, episodes, steps, every, deterministic, seed, side)
 

@@ -41,10 +41,8 @@ def main() -> None:
             name, make, seed, horizon = load(link)
         except (ImportError, AttributeError) as error:
             raise ZeuxisError(
-                (
-                    f"A worker process cannot find the environment ({error}): give "
-                    "--training.workers 0."
-                )
+                f"A worker process cannot find the environment ({error}): give "
+                "--training.workers 0."
             ) from error
         roller, actor = Roller(Environment(name, make, horizon), seed, clock), None
         while True:
@@ -63,10 +61,8 @@ def main() -> None:
         pass
     except BaseException as error:  # a stranger's code may raise anything, KeyboardInterrupt too
         link.send(
-            (
-                f"The environment '{name}' failed in a worker process ({reason(error)}): "
-                "correct it first."
-            )
+            f"The environment '{name}' failed in a worker process ({reason(error)}): "
+            "correct it first."
         )
 
 

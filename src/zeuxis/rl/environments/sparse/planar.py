@@ -172,9 +172,9 @@ class PlanarVector(VectorEnv):
         substeps: Into how many a step is cut.
     """
 
-    metadata: ClassVar[dict[str, Any]] = Planar.metadata | {
+    metadata: ClassVar[dict[str, Any]] = Planar.metadata | {  # type: ignore[misc]
         "autoreset_mode": AutoresetMode.NEXT_STEP
-    }  # type: ignore[misc]
+    }
     single: ClassVar[type[Planar]]
 
     def __init__(
@@ -214,10 +214,8 @@ class PlanarVector(VectorEnv):
         )
         if len(seeds) != self.num_envs:
             raise ValueError(
-                (
-                    f"{len(seeds)} seeds were given for {self.num_envs} worlds: give one "
-                    "each, or one number."
-                )
+                f"{len(seeds)} seeds were given for {self.num_envs} worlds: give one "
+                "each, or one number."
             )
         for i, one in enumerate(seeds):
             if one is not None or i >= len(self.chances):

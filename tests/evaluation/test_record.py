@@ -1,0 +1,136 @@
+"""Records: figures beside the command, seed, time and machine of both the measurement and the
+training."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+import zeuxis
+from zeuxis.autoregressive.pixelcnn import PixelCNNConfig
+from zeuxis.checkpoints.run_folder import Run
+from zeuxis.checkpoints.weights import digest
+from zeuxis.cli import main
+from zeuxis.commands.provenance import training_of
+from zeuxis.evaluation.record import write_record
+from zeuxis.machine import machine
+
+TINY = {"recipe": "mnist-small", "images": 64, "batch": 32, "film": 0, "log_every": 32}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    small = PixelCNNConfig(maps=4, layers=1, head=4)
+    return zeuxis.train(
+        "pixelcnn", "mnist", config=small, out=tmp_path_factory.mktemp("runs"), seed=3, **TINY
+    ).run.folder
+
+
+def test_a_record_tells_the_training_from_the_measurement(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "likelihood.json"
+    words = ["likelihood", str(run), "--n", "20", "--seed", "7", "--record", str(file)]
+    monkeypatch.setattr("sys.argv", ["zeuxis", *words])
+    assert main(words) == 0
+    record = json.loads(file.read_text())
+    assert record["seed"] == 7
+    assert record["command"].startswith("zeuxis likelihood")
+    training, last = record["training"], Run(run).metrics()[-1]
+    assert training["seed"] == 3
+    assert training["seconds"] == last["seconds"]
+    assert training["images"] == 64
+    assert training["machine"] == machine()
+    assert (
+        training["command"].startswith("zeuxis train pixelcnn")
+        and "--training.seed=3" in training["command"]
+    )
+    assert "start" not in training
+
+
+def test_a_run_begun_with_other_weights_names_them_and_their_digest(
+    run: Path, tmp_path: Path
+) -> None:
+    config = zeuxis.load(run).config
+    more = zeuxis.train(
+        "pixelcnn", "mnist", config=config, out=tmp_path, start=str(run), **TINY
+    ).run
+    ema = (run / "ema.safetensors").read_bytes()
+    expected = {"weights": str(run), "sha256": hashlib.sha256(ema).hexdigest()}
+    assert training_of(more)["start"] == expected
+    assert digest(run) == expected["sha256"]
+
+
+def test_what_a_folder_does_not_tell_is_none_and_not_guessed(run: Path, tmp_path: Path) -> None:
+    about = json.loads((run / "config.json").read_text())
+    del about["machine"]
+    about["training"]["start"] = "mnist/pixelcnn"
+    (tmp_path / "config.json").write_text(json.dumps(about))
+    found = training_of(Run(tmp_path))
+    assert (found["seed"], found["seconds"], found["images"], found["machine"]) == (
+        3,
+        None,
+        None,
+        None,
+    )
+    assert found["start"] == {"weights": "mnist/pixelcnn", "sha256": None}
+
+
+def test_a_record_has_no_nan(tmp_path: Path) -> None:
+    path = write_record(
+        tmp_path / "a.json", {"share": float("nan"), "runs": [float("inf"), 1.0]}, seconds=0, seed=0
+    )
+    text = path.read_text()
+    assert json.loads(text, parse_constant=pytest.fail)["figures"] == {
+        "share": None,
+        "runs": [None, 1.0],
+    }
+
+
+def test_the_page_of_records_tells_seed_time_and_start_of_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "docs"))
+    records = importlib.import_module("records")
+    run = {
+        "command": "zeuxis train vae",
+        "seed": 5,
+        "seconds": 3601.2,
+        "images": 1000,
+        "machine": None,
+    }
+    monkeypatch.setattr("sys.argv", ["zeuxis", "likelihood"])
+    write_record(tmp_path / "deep" / "one.json", {"nats": -80.0}, seconds=2, seed=1, training=run)
+    page = records.page(tmp_path)
+    assert "Measured by `zeuxis likelihood`: seed 1, time 2 s" in page
+    assert (
+        "Trained by `zeuxis train vae`: seed 5, images 1,000, time 3,601 s, machine not recorded."
+        in page
+    )
+    assert "continuation" not in page
+    begun = run | {"seconds": None, "start": {"weights": "mnist/vae", "sha256": "ab12"}}
+    assert "time not recorded" in records.trained(begun)
+    assert (
+        "A continuation: it began with the weights of `mnist/vae` (SHA-256 ab12)"
+        in records.trained(begun)
+    )
+    unknown = begun | {"start": {"weights": "mnist/vae", "sha256": None}}
+    assert "this command alone does not repeat it" in records.trained(unknown)
+
+
+def test_every_record_has_one_layout() -> None:
+    for path in (Path(__file__).parents[2] / "results").rglob("*.json"):
+        record = json.loads(path.read_text(), parse_constant=pytest.fail)
+        assert record.keys() >= {"command", "figures", "seed", "seconds", "machine", "date"}, path
+        runs = record.get("training", [])
+        for run in runs if isinstance(runs, list) else [runs]:
+            assert "probabilities" in run or run.keys() >= {
+                "command",
+                "seed",
+                "seconds",
+                "machine",
+            }, path

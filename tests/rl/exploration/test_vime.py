@@ -1,0 +1,433 @@
+"""Curious policies: rewards and successors at the ends of episodes, going on bit for bit, a task
+that is silent, and the callback."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("gymnasium")
+
+import gymnasium
+from gymnasium.spaces import Box, Discrete
+from PIL import Image
+
+import tiny_envs
+import tiny_sb3
+from zeuxis.checkpoints.run_folder import Run
+from zeuxis.cli import main
+from zeuxis.errors import MissingExtra, UsageError
+from zeuxis.recipes.policies import curiosity
+from zeuxis.rl.exploration.information_gain import CORRECTED, PAPER, InformationGain, VIMEConfig
+from zeuxis.rl.exploration.state_coverage import MOST, Visits
+from zeuxis.rl.exploration.vime import VIME
+from zeuxis.rl.integrations.sb3_exploration import curious
+from zeuxis.rl.optimization.on_policy import OnPolicyConfig
+from zeuxis.rl.policies.policy import load_policy
+from zeuxis.rl.rollouts.collector import Rollouts
+
+QUICK = replace(CORRECTED, updates=20, least=50)
+
+
+class Far(gymnasium.Env):
+    """A number to be moved by at most 0.1 a step; the only reward is at 2.5, to which chance leads
+    nobody in 40 steps."""
+
+    def __init__(self) -> None:
+        self.observation_space, self.action_space = (
+            Box(-np.inf, np.inf, (1,), np.float32),
+            Box(-1, 1, (1,), np.float32),
+        )
+
+    def look(self) -> np.ndarray:
+        return np.array([self.at], np.float32)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        self.at, self.t = 0.0, 0
+        return self.look(), {}
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
+        self.at, self.t = max(-0.3, self.at + 0.1 * float(action[0])), self.t + 1
+        won = self.at >= 2.5
+        return self.look(), float(won), won, self.t == 40, {}
+
+
+def learning(**changes: object) -> OnPolicyConfig:
+    base = {
+        "batch": 800,
+        "horizon": 40,
+        "workers": 0,
+        "threads": 1,
+        "hidden": (16,),
+        "gamma": 0.99,
+        "lam": 0.95,
+    }
+    return OnPolicyConfig(**(base | changes))  # type: ignore[arg-type]
+
+
+def agent_of(config: VIMEConfig = QUICK, env: Any = Far, **changes: object) -> VIME:
+    return VIME(env, config, learning(**changes), quiet=True)
+
+
+def test_curiosity_finds_what_chance_does_not() -> None:
+    found = {}
+    for bonus in ("none", "information"):
+        agent = agent_of(VIMEConfig(bonus=bonus, updates=100), seed=2)  # type: ignore[arg-type]
+        found[bonus] = [agent.learn(1).figures["return"] for _ in range(13)]
+        assert agent.figures["cells"] == len(agent.visits.cells)
+    assert max(found["none"]) == 0
+    assert max(found["information"][:2]) == 0 and found["information"][-1] > 0.8, found[
+        "information"
+    ]
+
+
+@pytest.mark.parametrize("critic", ["total", "extrinsic"])
+def test_a_batch_is_paid_by_the_belief_before_it(critic: str) -> None:
+    agent = agent_of(replace(QUICK, critic=critic, eta=0.5, discount=0.5), batch=200)  # type: ignore[arg-type]
+    first = agent.learn(1).figures
+    assert (
+        first["information"] == first["bonus"] == first["share"] == 0 and "likelihood" not in first
+    )
+    assert int(agent.curiosity.batches) == 0 and int(agent.curiosity.fits) == 1
+    rollouts, _ = agent.engine.collect(agent.policy.actor(), steps=200, first=agent.trajectories)
+    obs, act, following = agent.transitions(rollouts)
+    assert abs(act).max() <= 1 < abs(rollouts.actions).max(), "as they were carried out"
+    gains = agent.curiosity.bonus(obs, act, following)
+    paid = agent.rewards(rollouts)
+    np.testing.assert_allclose(paid - rollouts.rewards, 0.25 * gains / np.median(gains))
+    targets = agent.targets(rollouts, paid)
+    assert np.array_equal(targets, paid if critic == "total" else rollouts.rewards)
+    again = agent.learn(1).figures
+    assert (
+        again["information"] == pytest.approx(gains.mean())
+        and again["share"] > 0.99
+        and np.isfinite(again["likelihood"])
+    )
+
+
+def ends() -> Rollouts:
+    """Two episodes, one that ended and one that was cut off."""
+    obs = np.arange(5, dtype=np.float32)[:, None]
+    finals = np.array([[30.0], [50.0]], np.float32)
+    return Rollouts(
+        obs,
+        np.zeros((5, 1), np.float32),
+        np.zeros(5),
+        np.array([3, 2]),
+        finals,
+        np.array([True, False]),
+    )
+
+
+def test_successors_are_true_unless_the_released_code_is_asked_for() -> None:
+    agent = agent_of(replace(QUICK, least=1))
+    agent.also(ends())
+    rows = agent.curiosity.pool.rows[:5].numpy()
+    np.testing.assert_array_equal(rows[:, [0, 2]], [[0, 1], [1, 2], [2, 30], [3, 4], [4, 50]])
+    agent = agent_of(replace(QUICK, least=1, ends="code"))
+    agent.also(ends())
+    rows = agent.curiosity.pool.rows[:4].numpy()
+    np.testing.assert_array_equal(rows[:, [0, 2]], [[0, 1], [1, 2], [2, 3], [3, 4]])
+    paid = agent.rewards(ends())
+    assert paid[2] == paid[1] > 0 and paid[4] == paid[3]
+
+
+@pytest.mark.parametrize(
+    "env",
+    [Far, partial(tiny_envs.Corridor, 6), tiny_envs.Nested],
+    ids=["box", "discrete", "nested"],
+)
+@pytest.mark.parametrize(
+    "config", [QUICK, replace(PAPER, updates=10, least=50, samples=2)], ids=["corrected", "paper"]
+)
+def test_every_kind_of_task(env: Any, config: VIMEConfig) -> None:
+    figures = agent_of(config, env, batch=100).learn(250).figures
+    assert (
+        figures["information"] > 0
+        and figures["bonus"] > 0
+        and np.isfinite(list(figures.values())).all()
+    )
+
+
+@pytest.mark.parametrize("bonus", ["information", "disagreement", "none"])
+def test_a_resumed_run_ends_where_an_unbroken_one_does(bonus: str, tmp_path: Path) -> None:
+    config, t = replace(QUICK, bonus=bonus, pool=300), learning(batch=200, steps=800)  # type: ignore[arg-type]
+    whole = VIME(Far, config, t, run=Run.create(tmp_path, "whole"), quiet=True).learn()
+    run = Run.create(tmp_path, "broken")
+    VIME(Far, config, replace(t, steps=400), run=run, quiet=True).learn()
+    rest = VIME(Far, config, t, run=Run(run.folder), quiet=True).learn()
+    assert rest.steps == whole.steps == 800
+    for name, part in whole.parts.items():
+        for key, value in part.state_dict().items():
+            assert torch.equal(value, rest.parts[name].state_dict()[key]), f"{name}.{key}"
+    lines = [
+        [
+            {k: v for k, v in line.items() if k not in ("seconds", "steps/s")}
+            for line in r.run.metrics()
+        ]
+        for r in (whole, rest)
+    ]
+    assert lines[0] == lines[1]
+    assert Image.open(rest.run.path("visited.png")).size == (360, 386)
+
+
+def test_workers_change_nothing() -> None:
+    found = []
+    for workers in (0, 2):
+        agent = VIME(
+            "tiny_envs:Drawn-v0", QUICK, learning(batch=200, workers=workers, horizon=0), quiet=True
+        ).learn(600)
+        found.append({k: v for k, v in agent.figures.items() if k not in ("seconds", "steps/s")})
+    assert found[0] == found[1]
+
+
+def test_first_actions_reach_half_their_range() -> None:
+    make = partial(tiny_envs.Strange, action=Box(np.float32([-10, 0]), np.float32([10, 1])))
+    log_std = agent_of(env=make).policy.log_std
+    np.testing.assert_allclose(log_std.detach().exp(), [10, 0.5], rtol=1e-6)
+
+
+def test_places_are_counted_once() -> None:
+    visits = Visits(2)
+    grid = np.stack(np.meshgrid(np.arange(10.0), np.arange(10.0)), -1).reshape(-1, 2)
+    visits.add(grid)
+    side = grid.std(0)[0] / 2
+    expected = len({tuple(np.floor((x - grid.mean(0)) / side)) for x in grid})
+    assert visits.count == expected
+    visits.add(grid[::-1])
+    assert visits.count == expected
+    visits.add(grid + 100)
+    assert visits.count > expected
+    many = Visits(1)
+    for k in range(5):
+        many.add(np.arange(k * 50_000, (k + 1) * 50_000)[:, None])
+    stride = int(many.stride)
+    assert len(many.points) <= MOST and many.points[:, 0].tolist() == list(
+        range(0, 250_000, stride)
+    ), "evenly over the whole time"
+    high = Visits(40)
+    high.add(np.random.default_rng(0).standard_normal((500, 40)))
+    assert 50 < high.count <= 500 and not high.axes
+    with pytest.raises(UsageError, match="--vime.axes 0 1"):
+        high.picture(1, 1)
+    with pytest.raises(UsageError, match="has the numbers 0 to 1"):
+        Visits(2, (0, 2))
+
+
+def test_the_first_visit_colors_a_place() -> None:
+    visits = Visits(2)
+    visits.add(np.concatenate([np.zeros((50, 2)), np.ones((50, 2)), np.zeros((50, 2))]))
+    pixels = np.asarray(visits.picture(10, 10))[:360].reshape(-1, 3)
+    bright = np.unique(pixels[pixels.max(1) > 100], axis=0)
+    assert len(bright) == 2 and any((bright == (38, 62, 160)).all(1)), (
+        "the corner seen at first and again at last is of the first color"
+    )
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for the package, so that the callback is tested where it is not installed."""
+    for name in (
+        "stable_baselines3",
+        "stable_baselines3.common",
+        "stable_baselines3.common.callbacks",
+    ):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    sys.modules["stable_baselines3.common.callbacks"].BaseCallback = tiny_sb3.BaseCallback  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("make", [partial(tiny_envs.Corridor, 3, 5), Far], ids=["discrete", "box"])
+def test_the_callback_pays_for_true_transitions(make: Any, fake: None) -> None:
+    model, callback = tiny_sb3.OnPolicy(make, envs=2, steps=100), curious(replace(QUICK, eta=2.0))
+    callback.init_callback(model)
+    model.collect(callback)
+    before = model.rollout_buffer.rewards.copy()
+    assert set(np.unique(before)) <= {-1.0, 0.0, 1.0} and model.figures["vime/bonus"] == 0, (
+        "nothing is paid in the first rollout"
+    )
+    twin = InformationGain(
+        callback.curiosity.obs_dim, callback.curiosity.act_dim, replace(QUICK, eta=2.0)
+    )
+    twin.load_state_dict(
+        {name: value.clone() for name, value in callback.curiosity.state_dict().items()}
+    )
+    model.collect(callback)
+    obs, act, following = (np.stack([np.asarray(step[i]) for step in model.true]) for i in range(3))
+    bonus = 2.0 * twin.normalize(twin.bonus(obs, act, following)).reshape(100, 2)
+    buffer = model.rollout_buffer
+    task = -1.0 if isinstance(model.action_space, Discrete) else 0.0
+    np.testing.assert_allclose(buffer.rewards, task + bonus, rtol=1e-5)
+    buffer.compute_returns_and_advantage(np.full(2, 0.3), model.starts)
+    again = buffer.advantages.copy()
+    np.testing.assert_array_equal(again, buffer.returns - buffer.values)
+    rows = callback.curiosity.pool.rows[200:400].numpy()
+    np.testing.assert_array_equal(rows[:, : obs.shape[1]], obs)
+    np.testing.assert_array_equal(rows[:, -obs.shape[1] :], following)
+    assert model.figures["vime/share"] > 0.5 and np.isfinite(model.figures["vime/likelihood"])
+
+
+def test_the_callback_credits_novelty_to_what_led_there(fake: None) -> None:
+    """Advantages are computed again from the paid rewards, not paid themselves."""
+    model, callback = tiny_sb3.OnPolicy(Far, envs=1, steps=60), curious(QUICK)
+    callback.init_callback(model)
+    for _ in range(2):
+        model.collect(callback)
+    buffer, expected = model.rollout_buffer, 0.3 * (1 - model.starts)
+    for t in range(59, -1, -1):
+        expected = buffer.rewards[t] + 0.9 * expected
+        assert buffer.returns[t] == pytest.approx(expected, rel=1e-5)
+        expected = expected * (1 - buffer.starts[t])
+
+
+def test_the_callback_refuses_what_it_cannot_judge(fake: None) -> None:
+    for make in (tiny_envs.pictures, tiny_envs.many, tiny_envs.whole):
+        with pytest.raises(UsageError, match="Curiosity"):
+            curious().init_callback(tiny_sb3.OnPolicy(make, envs=1, steps=1))
+    model = tiny_sb3.OnPolicy(Far, envs=1, steps=1)
+    del model.rollout_buffer
+    with pytest.raises(UsageError, match="keeps no rollouts"):
+        curious().init_callback(model)
+
+
+def test_without_the_package_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "stable_baselines3.common.callbacks", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'zeuxis\[sb3\]'"):
+        curious()
+
+
+def test_the_callback_in_the_package_itself() -> None:
+    """PPO of Stable-Baselines3, where it is installed: what is paid in its buffer, and that it
+    learns from it."""
+    sb3 = pytest.importorskip("stable_baselines3")
+    callback = curious(replace(QUICK, eta=1.0))
+    model = sb3.PPO(
+        "MlpPolicy",
+        gymnasium.wrappers.TimeLimit(Far(), 40),
+        n_steps=120,
+        batch_size=60,
+        device="cpu",
+        seed=0,
+    )
+    model.learn(360, callback=callback)
+    buffer, pool = model.rollout_buffer, callback.curiosity.pool
+    assert len(pool) == 360 and buffer.rewards[:, 0].min() > 0, "every step is paid"
+    rows = pool.rows[:360].numpy()
+    assert abs(rows[:, 2] - np.maximum(-0.3, rows[:, 0] + 0.1 * rows[:, 1])).max() < 1e-5, (
+        "no pair crosses the end of an episode"
+    )
+    np.testing.assert_allclose(
+        buffer.returns, buffer.advantages + buffer.values, rtol=1e-5, atol=1e-5
+    )
+
+
+def test_settings_of_the_papers_tasks() -> None:
+    config, t, region = curiosity("zeuxis/SparseMountainCar-v0")
+    assert config == CORRECTED and (t.steps, t.batch, t.hidden, t.gamma, t.lam, region.delta) == (
+        250_000,
+        5_000,
+        (32,),
+        0.995,
+        0.95,
+        0.01,
+    )
+    config, t, region = curiosity("zeuxis/SparseMountainCar-v0", "paper")
+    assert config == PAPER and (t.value, t.normalize, region.damping) == ("natural", False, 1e-5)
+    config, t, _ = curiosity("zeuxis/SparseHalfCheetah-v0", "paper")
+    assert (
+        config.hidden == (64, 64)
+        and t.hidden == (64, 32)
+        and t.value == "linear"
+        and t.steps == 3_000_000
+    )
+    config, t, _ = curiosity("zeuxis/SwimmerGather-v0", "paper")
+    assert (config.updates, config.lr, config.pool, t.batch, t.lam) == (
+        5_000,
+        1e-4,
+        1_000_000,
+        50_000,
+        1.0,
+    )
+    assert (
+        curiosity("InvertedDoublePendulum-v5")[1].steps == 2_000_000
+        and curiosity("Hopper-v5")[1].steps == 1_000_000
+    )
+
+
+SMALL = (
+    "--training.workers 0 --training.threads 1 --training.batch 100 "
+    "--training.hidden 8 --vime.least 50 --vime.updates 5"
+)
+TASK = "--env tiny_envs:Drawn-v0"
+
+
+def test_a_whole_visit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def run(words: str) -> str:
+        assert main(words.split()) == 0, capsys.readouterr().err
+        said = capsys.readouterr()
+        return said.out + said.err
+
+    said = run(f"train vime {TASK} {SMALL} --training.steps 300 --vime.eta 0.01")
+    assert "Bonus in tiny_envs:Drawn-v0: information gain" in said and "300 of 300 steps" in said
+    folder = tmp_path / "runs" / "0001-vime-tiny_envs-Drawn-v0-seed0"
+    assert {p.name for p in folder.iterdir()} >= {
+        "config.json",
+        "state.safetensors",
+        "policy.safetensors",
+        "visited.png",
+        "film.webp",
+    }
+    assert Image.open(folder / "film.webp").n_frames == 3
+    lines = Run(folder).metrics()
+    assert lines[0]["information"] == 0 < lines[1]["information"] and lines[2]["bonus"] > 0
+    assert load_policy(folder).about["algorithm"] == "vime"
+    assert "400 of 400 steps" in run(f"train --resume {folder} --images 400")
+    run(f"evaluate {folder} --episodes 4 --workers 0 --record record.json")
+    assert "zeuxis train vime --env tiny_envs:Drawn-v0" in (tmp_path / "record.json").read_text()
+    assert "--vime.eta=0.01" in (tmp_path / "record.json").read_text()
+    assert "6 pictures" in run(f"play {folder} --every 4 --steps 21")
+    said = run(
+        f"train vime {TASK} {SMALL} --preset paper --vime.bonus error --training.steps "
+        "100 --dry-run"
+    )
+    assert '"weight": "code"' in said and '"bonus": "error"' in said
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (f"train vime {TASK} --preset modern", 2, "expected corrected or paper"),
+        (f"train vime {TASK} --vime.samples 0", 2, "--vime.samples must be at least 1"),
+        (f"train vime {TASK} --vime.axes 0 7", 2, "an observation has the numbers 0 to 1"),
+        (f"train vime {TASK} --vime.bonus joy", 2, "joy"),
+        ("train vime", 2, "--env"),
+        (f"train trpo {TASK} --vime.eta 1", 2, "vime.eta"),
+    ],
+)
+def test_bad_input_gets_one_sentence(
+    words: str, code: int, sentence: str, tmp_path: Path, capsys: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    try:
+        found = main(words.split())
+    except SystemExit as exit:  # tyro's own refusals of options
+        found = exit.code
+    said = capsys.readouterr()
+    assert (
+        found == code
+        and sentence in " ".join((said.err + said.out).split())
+        and "Traceback" not in said.err
+    )
+    assert not list(tmp_path.iterdir()), "a run folder for nothing"
