@@ -71,7 +71,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="few images, no record")
-    parser.add_argument("--record", default="results/speed-codec.json", help="where the figures go")
+    parser.add_argument("--record", default="results/speed/codec.json", help="where the figures go")
     wish = parser.parse_args()
     began, n = time.monotonic(), 256 if wish.quick else 1024
     print(machine())

@@ -407,7 +407,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="threads of each process")
     parser.add_argument("--quick", action="store_true", help="short turns, no record")
     parser.add_argument(
-        "--record", default="results/speed-before-after.json", help="where the figures go"
+        "--record", default="results/speed/before-after.json", help="where the figures go"
     )
     parser.add_argument("--serve", choices=list(CASES), help=argparse.SUPPRESS)
     wanted = parser.parse_args()

@@ -184,7 +184,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="few repetitions, no record")
-    parser.add_argument("--record", default="results/speed-dcgan.json", help="where the figures go")
+    parser.add_argument("--record", default="results/speed/dcgan.json", help="where the figures go")
     wish = parser.parse_args()
     rounds, n = (2, 2) if wish.quick else (7, 6)
     began, figures = time.monotonic(), {}

@@ -211,7 +211,7 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="few repetitions, no record")
     parser.add_argument(
-        "--record", default="results/speed-improved.json", help="where the figures go"
+        "--record", default="results/speed/improved.json", help="where the figures go"
     )
     wish = parser.parse_args()
     rounds, n = (2, 4) if wish.quick else (7, 30)

@@ -363,7 +363,7 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="few repetitions, small networks, no record"
     )
-    parser.add_argument("--record", default="results/speed-pixel.json", help="where the figures go")
+    parser.add_argument("--record", default="results/speed/pixel.json", help="where the figures go")
     wish = parser.parse_args()
     quick, began, figures = wish.quick, time.monotonic(), {}
     gray, rgb = load_data("mnist"), color()

@@ -353,7 +353,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="few repetitions, no record")
-    parser.add_argument("--record", default="results/speed-rl.json", help="where the figures go")
+    parser.add_argument("--record", default="results/speed/rl.json", help="where the figures go")
     wish = parser.parse_args()
     began, figures = time.monotonic(), {}
     prepare("cpu", "fp32")

@@ -24,7 +24,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--record", default="results/codec-sheet-mnist.json", help="where the figures go"
+        "--record", default="results/studies/codec-sheet-mnist.json", help="where the figures go"
     )
     parser.add_argument("--quick", action="store_true", help="no record")
     wish = parser.parse_args()

@@ -35,7 +35,7 @@ from pathlib import Path
 from references import ROOT, Problem, Records, evaluate, written
 
 NUMBER = r"(?<![\w.,])(?<!\w-)[-+]?\d(?:[\d,]*\d)?(?:\.\d+)?"
-LINK = r"\]\((?P<link>[^)\s]*?results/[^)\s]*?(?P<record>[^/)\s]+)\.json)\)"
+LINK = r"\]\((?P<link>[^)\s]*?results/(?P<record>[^)\s]+)\.json)\)"
 MARKER = re.compile(
     rf"(?P<number>{NUMBER})(?P<linked>[^\[\]\d<>]*{LINK})?<!--=(?P<expression>.*?)-->", re.S
 )

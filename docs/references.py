@@ -49,12 +49,7 @@ class Records:
         self.used: set[str] = set()
         self.read: dict[str, Any] = {}
         for path in sorted((root / "results").rglob("*.json")):
-            if path.stem in self.paths:
-                raise Problem(
-                    f"'{path}' and '{self.paths[path.stem]}' have one name: records are "
-                    "known by their names"
-                )
-            self.paths[path.stem] = path
+            self.paths[path.relative_to(root / "results").with_suffix("").as_posix()] = path
         if (published := root / "docs" / "published.json").is_file():
             self.paths["published"] = published
 

@@ -103,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UsageError(f"There is no command '{words[0]}': {hint}")
         with interrupts_deferred():
             command = importlib.import_module(f"zeuxis.commands.{words[0]}")
-        command.main(words[1:])
+        command.main(with_record_folder(words[1:]))
         sys.stdout.flush()  # here, where a reader that has gone is no error
         return 0
     except ZeuxisError as error:
@@ -157,6 +157,22 @@ def modules_named(words: list[str]) -> list[str]:
         else:
             raise UsageError("--import needs a module after it, as in --import mymodels.py.")
     return found
+
+
+def with_record_folder(argv: Sequence[str]) -> list[str]:
+    """Adds the folder `results` after a `--record` without a value; the file's name in it is
+    derived.
+
+    Example:
+        >>> with_record_folder(["RUN", "--record", "--seed", "1"])
+        ['RUN', '--record', 'results', '--seed', '1']
+    """
+    values = [*argv[1:], "--"]
+    return [
+        part
+        for word, value in zip(argv, values, strict=True)
+        for part in ([word, "results"] if word == "--record" and value[:2] == "--" else [word])
+    ]
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,8 @@ from zeuxis.checkpoints.run_folder import Run
 from zeuxis.checkpoints.weights import digest
 from zeuxis.cli import main
 from zeuxis.commands.provenance import training_of
-from zeuxis.evaluation.record import write_record
+from zeuxis.errors import UsageError
+from zeuxis.evaluation.record import record_path, write_record
 from zeuxis.machine import machine
 
 TINY = {"recipe": "mnist-small", "images": 64, "batch": 32, "film": 0, "log_every": 32}
@@ -78,6 +80,40 @@ def test_what_a_folder_does_not_tell_is_none_and_not_guessed(run: Path, tmp_path
         None,
     )
     assert found["start"] == {"weights": "mnist/pixelcnn", "sha256": None}
+
+
+def test_the_name_of_a_record_is_derived(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    argv = ["likelihood", str(run), "--record", "--n", "20"]
+    monkeypatch.setattr("sys.argv", ["zeuxis", *argv])
+    assert main(argv) == 0
+    record = json.loads((tmp_path / "results/pixelcnn/mnist/likelihood-seed3.json").read_text())
+    assert record["training"]["model"] == "pixelcnn"
+    assert main([*argv, "--record", str(tmp_path / "other")]) == 0
+    assert (tmp_path / "other/pixelcnn/mnist/likelihood-seed3.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("training", "name"),
+    [
+        ({"model": "vae", "data": "my photos/of cats", "seed": 2}, "vae/of-cats/curves-seed2.json"),
+        ({"model": "vime", "data": "zeuxis/SparseMountainCar-v0", "seed": None},
+         "vime/SparseMountainCar-v0/curves.json"),
+        ([{"model": "gail", "data": "Ant-v5", "seed": 0}] * 2, "gail/Ant-v5/curves.json"),
+    ],
+)  # fmt: skip
+def test_names_of_records(
+    training: dict[str, Any] | list[dict[str, Any]], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["zeuxis", "curves"])
+    assert record_path("results", training) == Path("results") / name
+
+
+def test_a_record_of_no_known_model_needs_a_name(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="name the file"):
+        write_record(tmp_path, {}, seconds=0, seed=0)
 
 
 def test_a_record_has_no_nan(tmp_path: Path) -> None:

@@ -45,6 +45,8 @@ def training_of(run: Run) -> dict[str, Any]:
         "images" if "training" in about else "steps",
     )
     found = {
+        "model": about.get("algorithm") or about.get("model"),
+        "data": about.get("env") or about.get("data", {}).get("data"),
         "command": command_of(about),
         "seed": config.get("seed"),
         "seconds": last.get("seconds"),

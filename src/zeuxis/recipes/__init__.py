@@ -53,7 +53,7 @@ def recipes() -> dict[str, Recipe]:
     """
     found: dict[str, Recipe] = {}
     for info in pkgutil.iter_modules(__path__):
-        found |= importlib.import_module(f"{__name__}.{info.name}").RECIPES
+        found |= getattr(importlib.import_module(f"{__name__}.{info.name}"), "RECIPES", {})
     return found
 
 
