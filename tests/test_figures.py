@@ -93,10 +93,18 @@ def test_a_sound_page_has_no_problems(figures: ModuleType, place: Path) -> None:
         ("93.5<!--= mean([deep/run-seed{0,1}:errors]) -->", "93.5", "93.5 has no record"),
         ("| one |", "| one of 1,234 |", "1,234 has no record"),
         ("mean([run", "__import__('os').getcwd([run", "is no arithmetic"),
-        ("mean([deep/run-seed{0,1}:errors])", "[deep/run-seed{0,1}:errors]", "is list and no number"),
+        (
+            "mean([deep/run-seed{0,1}:errors])",
+            "[deep/run-seed{0,1}:errors]",
+            "is list and no number",
+        ),
         ("mean 93.5<!--", "mean <!--", "follows no number"),
         ("run-seed0.json", "run-seed7.json", "there is no record 'results/deep/run-seed7.json'"),
-        ("mean([deep/run-seed{0,1}:errors])", "deep/run-seed0:errors", "'deep/run-seed1' is cited by no page"),
+        (
+            "mean([deep/run-seed{0,1}:errors])",
+            "deep/run-seed0:errors",
+            "'deep/run-seed1' is cited by no page",
+        ),
     ],
 )
 def test_what_is_wrong_is_told(
