@@ -179,7 +179,7 @@ MISTAKES: list[tuple[Callable[[Model, zeuxis.Dataset], Any], str]] = [
     ),
     (
         lambda m, d: zeuxis.train("dcgan", d, training=3),
-        "train: training must be of type Training, got 3",
+        "train: training must be of type TrainingConfig, got 3",
     ),
     (lambda m, d: zeuxis.train("dcgan", d, size=-1), "train: size must be at least 1, got -1"),
     (

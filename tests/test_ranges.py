@@ -66,10 +66,10 @@ def test_every_model_algorithm_and_command_has_settings_of_this_kind() -> None:
     assert all(issubclass(kind, BaseConfig) for kind in configs)
     names = {kind.__name__ for kind in CLASSES}
     assert {
-        "Training",
-        "Source",
-        "Learning",
-        "TrustRegion",
+        "TrainingConfig",
+        "DataConfig",
+        "OnPolicyConfig",
+        "TrustRegionConfig",
         "Proximal",
         "GAILConfig",
         "VIMEConfig",

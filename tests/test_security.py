@@ -209,7 +209,7 @@ def test_no_code_unpickles_or_starts_a_shell() -> None:
     found = {
         str(p.relative_to(source)) for p in source.rglob("*.py") if re.search(words, p.read_text())
     }
-    assert found <= {"rl/worker.py", "rl/process.py"}, (
+    assert found <= {"rl/rollouts/worker.py", "rl/rollouts/process.py"}, (
         "these take from a pipe what their own parent process wrote"
     )
 

@@ -26,7 +26,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 HELP = {
     "Dataset": "zeuxis.load_data makes one",
     "Model": "zeuxis.load opens one",
-    "Training": "as in zeuxis.Training(images=100_000)",
+    "TrainingConfig": "as in zeuxis.TrainingConfig(images=100_000)",
 }
 
 

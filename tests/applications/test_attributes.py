@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import config, given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
@@ -77,7 +77,7 @@ def test_a_binary_direction_is_the_difference_of_mean_codes() -> None:
 
 
 @given(n=st.integers(8, 40), k=st.integers(1, 3), seed=st.integers(0, 999))
-@config(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_slopes_are_those_of_least_squares(n: int, k: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     z, a = torch.randn(n, 4, generator=generator), torch.randn(n, k, generator=generator).double()
@@ -125,7 +125,7 @@ def test_only_together_are_correlated_attributes_told_apart() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), max_size=30))
-@config(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_concordance_counts_pairs(points: list[tuple[int, int]]) -> None:
     scores, values = (torch.tensor([point[i] for point in points]).double() for i in (0, 1))
     pairs = [(s - t) for s, v in points for t, w in points if v > w]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import config, given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
@@ -53,7 +53,7 @@ def halves(n: int = 12) -> Tensor:
 
 
 @given(top=st.floats(-3, 3), low=st.floats(-3, 3))
-@config(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_an_edit_moves_the_code_and_nothing_else(top: float, low: float) -> None:
     model, x = autoencoder.Halves(), halves()
     found = edit(model, x, TOP, {"top": top, "low": low})

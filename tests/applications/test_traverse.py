@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import config, given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
@@ -51,7 +51,7 @@ class Bars:
         )
 
 
-@config(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     rows=st.integers(1, 4),
     columns=st.integers(2, 5),

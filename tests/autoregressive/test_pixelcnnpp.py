@@ -8,7 +8,6 @@ import math
 import pytest
 import torch
 from torch import Tensor
-from zeuxis.distributions.elementwise.logistic_mixture import Mixture, numbers
 
 import causal
 import tiny
@@ -17,6 +16,7 @@ from zeuxis.autoregressive.sampling import in_order
 from zeuxis.capabilities import CanComplete, CanLogProb, CanScan
 from zeuxis.checkpoints.weights import build
 from zeuxis.data.dataset import Dataset, Spec
+from zeuxis.distributions.logistic_mixture import Mixture, numbers
 from zeuxis.errors import UsageError
 from zeuxis.noise import Noise
 from zeuxis.training.loop import fit

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import config, given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -43,7 +43,7 @@ from zeuxis.vae.iaf import IAFVAE, IAFConfig
 from zeuxis.vae.vae import VAE, VAEConfig
 
 constriction = pytest.importorskip("constriction").stream
-QUIET = config(deadline=None, max_examples=20)
+QUIET = settings(deadline=None, max_examples=20)
 
 
 # --- integers
@@ -188,7 +188,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-@config(deadline=None, max_examples=3)
+@settings(deadline=None, max_examples=3)
 @given(data=st.data())
 def test_any_images_come_back_to_the_last_bit(
     name: str, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -314,7 +314,7 @@ def test_contents_of_what_is_no_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "data",
+    "source",
     [
         "~nobodyknowsme/data",
         "a" * 5000,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import config, given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -165,14 +165,14 @@ def test_sixteen_bits_become_eight() -> None:
 # Resizing.
 
 
-@config(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 40), st.sampled_from([1, 3]))
 def test_any_shape_becomes_a_square(width: int, height: int, size: int, channels: int) -> None:
     x = decode(png(np.full((height, width, 3), (200, 100, 50), np.uint8)), "x", size, channels)
     assert x.shape == (channels, size, size) and (x == x[:, :1, :1]).all()
 
 
-@config(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(2, 30), st.integers(0, 40), st.booleans())
 def test_the_central_square_is_what_is_kept(side: int, margin: int, tall: bool) -> None:
     inside = pixels(side, side)

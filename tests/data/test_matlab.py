@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import config, given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
@@ -24,7 +24,7 @@ Y = np.array([[1], [10], [3], [4]], np.uint8)
 TYPES = ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"]
 
 
-@config(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     x=st.sampled_from(TYPES).flatmap(
         lambda t: npst.arrays(t, npst.array_shapes(min_dims=2, max_dims=4, max_side=5))

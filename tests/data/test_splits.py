@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import config, given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeuxis.data import Dataset, Spec, few_labels, hold_out
@@ -33,7 +33,7 @@ def labels(data: Dataset) -> torch.Tensor:
 some_labels = st.lists(st.integers(-1, 4), min_size=2, max_size=120)
 
 
-@config(max_examples=80, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.integers(1, 5), st.integers(1, 6), st.integers(0, 9), st.integers(0, 2**31))
 def test_few_labels_are_exactly_so_many_a_class(
     classes: int, per_class: int, more: int, seed: int
@@ -60,7 +60,7 @@ def test_another_seed_leaves_other_labels() -> None:
     assert len(chosen) == 10 and len({i for rows in chosen for i in rows}) > 60
 
 
-@config(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**31), st.integers(5, 20))
 def test_few_labels_of_a_part_stay_within_it(seed: int, n: int) -> None:
     data = numbered([i % 4 for i in range(60)])
@@ -73,7 +73,7 @@ def test_few_labels_of_a_part_stay_within_it(seed: int, n: int) -> None:
     assert few.y is not None and held.rows is not None and (few.y[held.rows] == -1).all()
 
 
-@config(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(some_labels, st.data(), st.integers(0, 2**31))
 def test_held_out_parts_are_disjoint_whole_and_in_proportion(
     given_labels: list[int], draw: st.DataObject, seed: int
@@ -106,7 +106,7 @@ def test_every_image_is_held_out_as_often() -> None:
     )  # 80 expected, standard deviation 8
 
 
-@config(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(2, 50), st.data(), st.integers(0, 2**31))
 def test_holding_out_without_labels_and_twice(n: int, draw: st.DataObject, seed: int) -> None:
     data = numbered(None, n + 2)

@@ -8,11 +8,10 @@ import math
 from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
-from hypothesis import config, given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 from torch import Tensor
@@ -41,7 +40,7 @@ def generator(seed: int = 0) -> torch.Generator:
 # Assignment and errors
 
 
-@config(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     rows=st.integers(1, 5), more=st.integers(0, 2), seed=st.integers(0, 10**6), whole=st.booleans()
 )
@@ -71,7 +70,7 @@ def test_more_rows_than_columns_cannot_be_assigned() -> None:
         clusters.assignment(torch.zeros(3, 2))
 
 
-@config(max_examples=20, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_names_of_categories_do_not_matter(seed: int) -> None:
     labels = torch.randint(7, (200,), generator=generator(seed))
@@ -130,7 +129,7 @@ def test_numbers_outside_the_table_are_refused() -> None:
 # Ranks
 
 
-@config(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10**6), kinds=st.integers(1, 12))
 def test_rank_correlation_with_ties_agrees_with_scipy(seed: int, kinds: int) -> None:
     stats = pytest.importorskip("scipy.stats")
@@ -441,11 +440,7 @@ def test_the_report_takes_the_factors_that_a_data_set_knows(
 ) -> None:
     model = Bars()
     data, z = drawn_data(model, **{"factors": True, "factor names": ("slant", "size")})
-    monkeypatch.setitem(
-        __import__("sys").modules,
-        "zeuxis.data.faces",
-        SimpleNamespace(factors=lambda given: z[:, 3:5]),
-    )
+    monkeypatch.setattr(code_report, "factors_of", lambda data: z[:, 3:5])
     assert list(code_report.describe_codes(model, data).correlations["lean"]) == ["slant", "size"]
     with pytest.raises(DataError, match="400 images and 3 rows"):
         code_report.describe_codes(model, data, z[:3, 3:5])

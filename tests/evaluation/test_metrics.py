@@ -9,7 +9,7 @@ from functools import reduce
 
 import pytest
 import torch
-from hypothesis import config, given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -49,7 +49,7 @@ def test_score_of_known_probabilities() -> None:
 
 
 @given(st.integers(0, 2**31), st.integers(1, 6))
-@config(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_distance_of_gaussians_with_commuting_covariances(seed: int, d: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     mean = torch.randn(2, d, generator=generator).double()
@@ -85,7 +85,7 @@ def test_statistics_are_unbiased_and_order_does_not_matter() -> None:
 
 
 @given(st.lists(st.integers(2, 40), min_size=2, max_size=5), st.floats(-1e4, 1e4))
-@config(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_statistics_of_parts_are_those_of_the_whole(sizes: list[int], offset: float) -> None:
     x = (
         torch.randn(sum(sizes), 3, generator=torch.Generator().manual_seed(len(sizes))).double()
@@ -183,7 +183,7 @@ def test_neighborhoods_are_what_their_papers_define() -> None:
 
 
 @given(st.integers(0, 1000), st.floats(-1e5, 1e5))
-@config(max_examples=20, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_neighborhoods_stay_when_both_sets_are_moved_or_shuffled(seed: int, offset: float) -> None:
     generator = torch.Generator().manual_seed(seed)
     x, y = torch.randn(2, 60, 4, generator=generator).double()
@@ -208,7 +208,7 @@ def test_copies_of_a_point_lie_in_each_others_balls_of_radius_zero() -> None:
     st.sampled_from([1e-20, 1.0, 1e6]),
     st.sampled_from(["all", "flat", "copies"]),
 )
-@config(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_a_set_has_no_distance_from_itself_and_no_set_a_negative_one(
     n: int, d: int, seed: int, scale: float, kind: str
 ) -> None:

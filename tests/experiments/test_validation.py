@@ -36,7 +36,7 @@ class Seen:
         self.learned: list[int] = []
         self.judged: list[int] = []
         game, begin, update_statistics, classify = (
-            getattr(ImprovedGAN, name) for name in ("play", "begin", "settle", "classify")
+            getattr(ImprovedGAN, name) for name in ("play", "initialize_from_data", "update_statistics", "classify")
         )
 
         def play(model: ImprovedGAN, batch: object) -> object:
@@ -65,8 +65,8 @@ class Seen:
 
         for name, method in (
             ("play", play),
-            ("begin", started),
-            ("settle", settled),
+            ("initialize_from_data", started),
+            ("update_statistics", settled),
             ("classify", judged),
         ):
             monkeypatch.setattr(ImprovedGAN, name, method)

@@ -92,8 +92,8 @@ def test_a_whole_visit(
 
     assert "400 of 400 steps" in run(f"train --resume {folder} --images 400")
     run(f"train --resume {folder} --minutes 0.02")
-    more = Run(folder).saved_images()
-    assert more > 400 and Run(folder).read_json("config.json")["learning"]["steps"] == more
+    more = Run(folder).read_json("config.json")["learning"]["steps"]
+    assert Run(folder).saved_images() >= more > 400
     said = run(f"evaluate {folder} --episodes 4 --workers 0 --record record.json --paper 1.0")
     assert "expert 20.00" in said and "of the way" in said
     record = json.loads((place / "record.json").read_text())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import config, given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -93,7 +93,7 @@ def test_mp4_needs_an_encoder_and_says_so(tmp_path: Path, monkeypatch: pytest.Mo
     st.integers(1000, 10**7),
     st.sampled_from(["linear", "log"]),
 )
-@config(max_examples=50, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_film_times_run_from_zero_to_the_end(n: int, first: int, total: int, clock: str) -> None:
     times = film_times(n, first, total, clock)
     assert times == sorted(set(times))

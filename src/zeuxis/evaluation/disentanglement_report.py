@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..capabilities import Code, HasCodes
 from ..data.dataset import Dataset
-from ..data.faces import factors as known
+from ..data.faces import factors as factors_of
 from ..errors import DataError, UsageError
 from ..model import require
 from .cluster_matching import Match, confusion, match
@@ -250,7 +250,7 @@ def describe_codes(
     if not len(data):
         raise DataError(f"'{data.spec.name}' holds no images: give some to read codes from.")
     if factors is None and "factors" in data.facts:
-        factors, names = known(data), data.facts["factor names"]
+        factors, names = factors_of(data), data.facts["factor names"]
     if factors is not None and len(factors) != len(data):
         raise DataError(
             f"'{data.spec.name}' has {len(data)} images and {len(factors)} rows of "
