@@ -36,7 +36,8 @@ class Seen:
         self.learned: list[int] = []
         self.judged: list[int] = []
         game, begin, update_statistics, classify = (
-            getattr(ImprovedGAN, name) for name in ("play", "initialize_from_data", "update_statistics", "classify")
+            getattr(ImprovedGAN, name)
+            for name in ("play", "initialize_from_data", "update_statistics", "classify")
         )
 
         def play(model: ImprovedGAN, batch: object) -> object:
