@@ -1,5 +1,4 @@
-"""Sphinx: furo, MyST, docstrings in the house's sections, tables of models and results made from
-the code and the records."""
+"""Sphinx configuration: furo, MyST, and pages generated from the code and the records."""
 
 from __future__ import annotations
 
@@ -7,16 +6,8 @@ import re
 import sys
 from pathlib import Path
 
-from zeuxis.capabilities import (
-    CanClassify,
-    CanDecode,
-    CanEncode,
-    CanFeature,
-    CanLogProb,
-    CanSample,
-    HasCodes,
-    has,
-)
+import zeuxis
+from zeuxis import capabilities
 from zeuxis.registry import models
 
 HERE = Path(__file__).parent
@@ -25,10 +16,17 @@ import figures
 import records
 
 project, author, copyright = "zeuxis", "the zeuxis authors", "2026, the zeuxis authors"
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "myst_parser"]
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",  # MathJax inside the built pages: formulas need no network
+    "myst_parser",
+]
 html_theme, html_title = "furo", "zeuxis"
+html_static_path, html_js_files = ["static"], ["sortable.js"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
-exclude_patterns = ["_build", "_generated/parts"]
+exclude_patterns = ["_build"]
 napoleon_custom_sections = [("Arguments", "params_style")]
 napoleon_use_rtype = False
 autodoc_default_options = {
@@ -38,10 +36,12 @@ autodoc_default_options = {
 }
 autodoc_typehints = "none"
 suppress_warnings = ["myst.header"]
+FIGURES = figures.Figures()
+PACKAGE = Path(zeuxis.__file__).parent
 
 
-def maths(app, what, name, obj, options, lines) -> None:
-    """Dollar signs in docstrings become reST maths; fenced blocks become code blocks."""
+def to_rest(app, what, name, obj, options, lines) -> None:
+    """Turns Markdown in docstrings into reST: formulas, code and asterisks."""
     text = "\n".join(lines)
     text = re.sub(
         r"\$\$(.+?)\$\$",
@@ -62,40 +62,66 @@ def maths(app, what, name, obj, options, lines) -> None:
     )
     text = re.sub(r"(?<![`:])`([^`\n]+)`(?![`_])", r"``\1``", text)
     text = re.sub(r"(?<=[ (,])\*(?=\w)", r"\\*", text)  # as in (N, *shape)
-    text = text.replace(
-        "\0", "`"
-    )  # only now, so that no quoted word is seen between the ends of two formulas
+    text = text.replace("\0", "`")  # last, so that no code is read between two formulas
     lines[:] = text.split("\n")
 
 
 def table_of_models() -> str:
-    verbs = {
-        "sample": CanSample,
-        "decode": CanDecode,
-        "encode": CanEncode,
-        "log_prob": CanLogProb,
-        "classify": CanClassify,
-        "features": CanFeature,
-        "codes": HasCodes,
+    """Every model with its paper and its capabilities."""
+    rows = ["| model | paper | capabilities |", "| --- | --- | --- |"]
+    kinds = {
+        name: kind
+        for name, kind in vars(capabilities).items()
+        if re.match(r"Can|Has", name) and isinstance(kind, type)
     }
-    rows = ["| model | paper | can |", "| --- | --- | --- |"]
-    for name, kind in sorted(models().items()):
-        rows.append(
-            f"| `{name}` | {kind.paper} | "
-            f"{', '.join(v for v, what in verbs.items() if has(kind, what))} |"
-        )
+    for name, model in sorted(models().items()):
+        able = [f"`{each}`" for each, kind in kinds.items() if capabilities.has(model, kind)]
+        rows.append(f"| `{name}` | {model.paper} | {', '.join(able)} |")
     return "\n".join(rows) + "\n"
 
 
-def from_records(app, name, source) -> None:
-    """The numbers of a page as the records have them when it is made."""
-    source[0] = figures.Page(source[0], figures.Records()).rewritten()
+def api_pages() -> dict[str, str]:
+    """A page of API for each package, from its files, and an index."""
+    packages: dict[str, list[str]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        if parts[-1] not in ("__init__", "__main__", "worker") and parts[0] != "commands":
+            package = ".".join(("zeuxis", *parts[:-1]))
+            packages.setdefault(package, []).append(".".join(("zeuxis", *parts)))
+    pages = {
+        package: f"# {package}\n\n"
+        + "\n\n".join(
+            f"## {module}\n\n```{{eval-rst}}\n.. automodule:: {module}\n```" for module in modules
+        )
+        + "\n"
+        for package, modules in packages.items()
+    }
+    toctree = "```{toctree}\n:maxdepth: 1\n\n" + "\n".join(sorted(pages)) + "\n```\n"
+    return pages | {"index": f"# API\n\nOne page for each package.\n\n{toctree}"}
+
+
+def with_figures(app, docname, source) -> None:
+    """The numbers of a page as the records have them at the time of the build."""
+    if docname in FIGURES.keys:
+        source[0] = figures.Page(docname, source[0], FIGURES).rewritten()
+
+
+def write(path: Path, text: str) -> None:
+    """Writes a generated page if it changed, so that Sphinx rebuilds only what it must."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_file() or path.read_text() != text:
+        path.write_text(text)
 
 
 def setup(app) -> None:
-    app.connect("source-read", from_records)
-    app.connect("autodoc-process-docstring", maths)
-    made = HERE / "_generated"
-    made.mkdir(exist_ok=True)
-    (made / "models.md").write_text("# Models\n\n" + table_of_models())
-    (made / "results.md").write_text(records.page())
+    app.connect("source-read", with_figures)
+    app.connect("autodoc-process-docstring", to_rest)
+    generated = HERE / "_generated"
+    pages = {"models": "# Models\n\n" + table_of_models()}
+    pages |= {f"api/{name}": text for name, text in api_pages().items()}
+    pages |= {f"results/{name}": text for name, text in records.pages().items()}
+    for path in generated.rglob("*.md"):
+        if path.relative_to(generated).with_suffix("").as_posix() not in pages:
+            path.unlink()
+    for name, text in pages.items():
+        write(generated / f"{name}.md", text)

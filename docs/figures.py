@@ -1,26 +1,19 @@
-"""Figures in README.md and docs/*.md: every measured number is taken from its record, and none is
-typed.
+"""Numbers in README.md and docs/*.md: every measured number comes from its record.
 
-A number has an invisible comment behind it that says where it comes from:
+A comment behind a number, invisible on the page, names a key of `docs/figures.toml`:
 
-    79.06<!--= -[static-diagonal:nats] -->
-    [0.79](../results/imitation-cartpole-bc-1.json)<!--= share -->
-    mean 84.2<!--= mean([improved-gan-mnist-100-moved-seed{2..11}:errors]) -->
+    The bound is -84.35<!--=bound--> nats.
+    Three seeds make 92, 92 and 95<!--=errors--> errors.
 
-`RECORD:KEY:KEY` is a value of `results/**/RECORD.json`. Keys are looked for in its `figures`, then
-in the whole record; a key may skip levels where only one place fits, an index takes an entry of a
-list, and `*` fits any text. The record may be left out behind a link to it, and in a row of a table
-that links to one record. `{2..11}` and `{a,b}` name several records, whose values come as a list.
-In square brackets such references are parts of an arithmetic expression, with min, max, mean,
-median, std, sum and count of lists, abs and round of each number. What papers published is in
-`docs/published.json`, a record named `published`.
+The key's value there is one expression or a list of them (`references.py`), in the table of the
+page; `<!--=vae.bound-->` is the key of another page. A key with n values covers the n numbers
+before the comment in the same paragraph or table row. The expression gives the number, the text
+shows with how many decimals.
 
-The comment decides the number, the text before it how many decimals are shown.
-`python docs/figures.py --write` writes all numbers anew, and without `--write` it says what
-differs, as a test does. Both refuse a number without a comment in a section headed "Measured", in
-the README's table of figures, and wherever a paragraph or table links to a record. Settings and
-protocols are free: the phrases of `docs/config.txt`, paragraphs behind a line `<!-- config -->`,
-and in prose numbers of one digit.
+`python docs/figures.py --write` writes all numbers from the records. Without `--write` it lists
+what differs, as a test does. Both refuse a number without a key in sections headed "Measured" or
+"Results". Settings and protocols need none: numbers in the phrases of `figures.toml`, paragraphs
+after a line `<!-- settings -->`, and numbers of one digit in prose.
 """
 
 from __future__ import annotations
@@ -28,199 +21,239 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterable, Iterator
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from references import ROOT, Problem, Records, evaluate, written
 
-NUMBER = r"(?<![\w.,])(?<!\w-)[-+]?\d(?:[\d,]*\d)?(?:\.\d+)?"
-LINK = r"\]\((?P<link>[^)\s]*?results/(?P<record>[^)\s]+)\.json)\)"
-MARKER = re.compile(
-    rf"(?P<number>{NUMBER})(?P<linked>[^\[\]\d<>]*{LINK})?<!--=(?P<expression>.*?)-->", re.S
+NUMBER = re.compile(r"(?<![\w.,])(?<!\w-)[-+]?\d(?:[\d,]*\d)?(?:\.\d+)?(?![\w])")
+MARKER = re.compile(r"<!--=\s*([\w.-]+)\s*-->")
+RECORD_LINK = re.compile(r"\]\((?P<link>[^)\s]*?results/(?P<record>[^)\s]+)\.json)\)")
+HIDDEN = re.compile(
+    r"<!--.*?-->|!?\]\([^)]*\)|``.*?``|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|https?://\S+", re.S
 )
-RECORD_LINK = re.compile(LINK)
+MEASURED = ("Measured", "Results")
 
 
+@dataclass
+class Figures:
+    """The keys of `docs/figures.toml`, and the records they refer to.
+
+    Arguments:
+        root: The folder with `results/` and `docs/`.
+    """
+
+    root: Path = ROOT
+
+    def __post_init__(self) -> None:
+        path = self.root / "docs" / "figures.toml"
+        self.keys: dict[str, Any] = tomllib.loads(path.read_text()) if path.is_file() else {}
+        self.phrases: list[str] = self.keys.pop("settings", {}).get("phrases", [])
+        self.records = Records(self.root)
+        self.used: set[str] = set()
+
+    def values(self, page: str, key: str) -> list[float]:
+        """The numbers of a key: of a page's own table, or of another's as `page.key`."""
+        table, _, name = key.rpartition(".")
+        table = table or page
+        if name not in self.keys.get(table, {}):
+            raise Problem(f"figures.toml has no key '{table}.{name}'")
+        self.used.add(f"{table}.{name}")
+        entry = self.keys[table][name]
+        expressions = entry if isinstance(entry, list) else [entry]
+        return [value for each in expressions for value in evaluate(each, self.records)]
+
+    def unused(self) -> Iterator[str]:
+        """A sentence for each key that no page uses."""
+        for table, entries in self.keys.items():
+            for key in entries:
+                if f"{table}.{key}" not in self.used:
+                    yield f"figures.toml: no page uses '{table}.{key}'"
+
+
+@dataclass
 class Page:
     """A Markdown page with numbers from records.
 
     Arguments:
+        name: The page's table in `figures.toml`.
         text: The page.
-        records: Where its numbers come from.
-        settings: Phrases whose numbers say what was done, not what came out.
-        measured: Headings below which every number must have a comment.
+        figures: Keys and records.
     """
 
-    def __init__(
-        self,
-        text: str,
-        records: Records,
-        config: Iterable[str] = (),
-        measured: tuple[str, ...] = ("Measured",),
-    ) -> None:
-        self.text, self.records, self.measured = text, records, measured
-        self.config = {
-            phrase: phrase_pattern(phrase) for phrase in sorted(config, key=len, reverse=True)
-        }
-        self.used: set[str] = set()
+    name: str
+    text: str
+    figures: Figures
 
-    def near(self, match: re.Match[str]) -> str:
-        """The record that a number's comment may leave out."""
-        if match["record"]:
-            return match["record"]
-        start, end = self.text.rfind("\n", 0, match.start()) + 1, self.text.find("\n", match.end())
-        line = self.text[start : end if end >= 0 else None]
-        linked = {found["record"] for found in RECORD_LINK.finditer(line)}
-        return linked.pop() if line.startswith("|") and len(linked) == 1 else ""
+    def __post_init__(self) -> None:
+        self.used_phrases: set[str] = set()
 
     @cached_property
+    def prose(self) -> str:
+        """The text with blanks for blocks of code."""
+        return re.sub(r"(?ms)^```.*?^```", blanks, self.text)
+
+    @cached_property
+    def visible(self) -> str:
+        """The text with blanks for comments, code, formulas and addresses."""
+        return HIDDEN.sub(blanks, self.prose)
+
+    @cached_property
+    def covered(self) -> list[tuple[re.Match[str], float]]:
+        """Each number that a key covers, with its value by the record."""
+        return [pair for pairs in self.covers.values() for pair in pairs]
+
+    @cached_property
+    def covers(self) -> dict[int, list[tuple[re.Match[str], float]]]:
+        """The same by the place of the comment; sets `broken`."""
+        self.broken: list[str] = []
+        pairs: dict[int, list[tuple[re.Match[str], float]]] = {}
+        before = 0
+        for marker in MARKER.finditer(self.prose):
+            row = self.text[: marker.start()].rfind("\n", before)
+            paragraph = self.text[: marker.start()].rfind("\n\n", before)
+            in_table = self.text[row + 1 : row + 2] == "|"
+            start = max(before, (row if in_table else paragraph) + 1)
+            before = marker.end()
+            numbers = list(NUMBER.finditer(self.visible, start, marker.start()))
+            try:
+                values = self.figures.values(self.name, marker[1])
+            except Problem as problem:
+                self.broken.append(f"{self.line(marker.start())}: {problem}")
+                continue
+            if len(numbers) < len(values):
+                self.broken.append(
+                    f"{self.line(marker.start())}: '{marker[1]}' has {len(values)} values "
+                    f"and follows {len(numbers)} numbers"
+                )
+                continue
+            chosen = numbers[len(numbers) - len(values) :]
+            pairs[marker.start()] = list(zip(chosen, values, strict=True))
+        return pairs
+
     def problems(self) -> list[str]:
         """What is wrong with the page, a sentence each."""
         return [*self.differences(), *self.unmarked()]
 
     def differences(self) -> Iterator[str]:
-        """Numbers that are not their record's, and comments that give none."""
-        marked = {match.start("expression") for match in MARKER.finditer(self.text)}
-        for match in re.finditer(r"<!--=", self.text):
-            if match.end() not in marked:
-                yield (
-                    f"line {self.line(match.start())}: a comment "
-                    f"'{self.text[match.start() : match.end() + 30]}' follows no "
-                    "number"
-                )
-        for match in MARKER.finditer(self.text):
-            try:
-                value = evaluate(match["expression"], self.records, self.near(match))
-            except Problem as problem:
-                yield f"line {self.line(match.start())}: {match['number']} has no record: {problem}"
-                continue
-            if (right := written(value, match["number"])) != match["number"]:
-                yield (
-                    f"line {self.line(match.start())}: {match['number']} is {right} by "
-                    f"its record ({match['expression'].strip()})"
-                )
+        """Numbers that differ from their record, and comments that give no number."""
+        covers = self.covers
+        yield from self.broken
+        markers = {match.start() for match in MARKER.finditer(self.prose)}
+        for match in re.finditer(r"<!--=", self.prose):
+            if match.start() not in markers:
+                yield f"{self.line(match.start())}: a comment '<!--=' without a key"
+        for pairs in covers.values():
+            for number, value in pairs:
+                if (right := written(value, number[0])) != number[0]:
+                    yield f"{self.line(number.start())}: {number[0]} is {right} by its record"
 
     def unmarked(self) -> Iterator[str]:
-        """Numbers without a comment where measured ones are."""
-        for first, block in self.blocks():
-            if block.startswith("<!-- settings -->"):
-                continue
-            bare = MARKER.sub(lambda m: " " * len(m["number"]) + (m["linked"] or ""), block)
-            bare = re.sub(r"<!--.*?-->", "", bare, flags=re.S)
-            bare = re.sub(r"!?\]\([^)]*\)|`[^`]*`|\$[^$]*\$|https?://\S+", " ; ", bare)
-            for phrase, pattern in self.config.items():
-                if pattern.search(bare):
-                    self.used.add(phrase)
-                    bare = pattern.sub(" ; ", bare)
-            for match in re.finditer(NUMBER + r"(?![\w])", bare):
-                if len(match[0]) == 1 and not block.startswith("|"):
+        """Numbers without a key in measured sections."""
+        bare = list(self.visible)
+        for number, _ in self.covered:
+            bare[number.start() : number.end()] = " " * len(number[0])
+        text = "".join(bare)
+        for phrase in sorted(self.figures.phrases, key=len, reverse=True):
+            pattern = phrase_pattern(phrase)
+            if pattern.search(text):
+                self.used_phrases.add(phrase)
+                text = pattern.sub(lambda m: re.sub(r"[^\n]", ";", m[0]), text)
+        for start, end in self.measured():
+            table = self.text[start] == "|"
+            for match in NUMBER.finditer(text, start, end):
+                if len(match[0]) == 1 and not table:
                     continue
-                around = " ".join(bare[max(0, match.start() - 40) : match.end() + 40].split())
-                line = first + bare.count("\n", 0, match.start())
-                yield f"line {line}: {match[0]} has no record, in '... {around} ...'"
+                around = " ".join(text[max(start, match.start() - 40) : match.end() + 40].split())
+                yield f"{self.line(match.start())}: {match[0]} has no key, in '... {around} ...'"
 
-    def blocks(self) -> Iterator[tuple[int, str]]:
-        """Line number and text of each paragraph, list or table in which numbers must have
-        comments."""
-        level, inside, fenced, first = 0, False, False, 0
-        block: list[str] = []
-        for number, line in enumerate([*self.text.splitlines(), ""], 1):
-            if line.startswith("```"):
-                fenced = not fenced
-            heading = None if fenced else re.match(r"(#+) +(.*)", line)
+    def measured(self) -> Iterator[tuple[int, int]]:
+        """Start and end of each paragraph, list or table in which numbers must have keys."""
+        level, inside = 0, False
+        for block in re.finditer(r"(?:[^\n]+\n?)+", self.text):
+            heading = re.match(r"(#+) +(.*)", block[0])
             if heading and (not inside or len(heading[1]) <= level):
-                level, inside = len(heading[1]), heading[2].strip() in self.measured
-            if line.strip() and not fenced and not line.startswith("```") and not heading:
-                first = first if block else number
-                block.append(line)
-            elif block:
-                text = "\n".join(block)
-                if inside or RECORD_LINK.search(text):
-                    yield first, text
-                block = []
+                level, inside = len(heading[1]), heading[2].strip() in MEASURED
+            if inside and not heading and not block[0].startswith(("<!-- settings -->", "```")):
+                yield block.start(), block.end()
 
-    def line(self, position: int) -> int:
-        return self.text.count("\n", 0, position) + 1
+    def line(self, position: int) -> str:
+        return f"line {self.text.count(chr(10), 0, position) + 1}"
 
     def rewritten(self) -> str:
         """The page with every number as its record has it."""
+        text = self.text
+        for number, value in sorted(self.covered, key=lambda pair: -pair[0].start()):
+            text = text[: number.start()] + written(value, number[0]) + text[number.end() :]
+        return text
 
-        def right(match: re.Match[str]) -> str:
-            value = evaluate(match["expression"], self.records, self.near(match))
-            return written(value, match["number"]) + match[0][len(match["number"]) :]
 
-        return MARKER.sub(right, self.text)
+def blanks(match: re.Match[str]) -> str:
+    """As many blanks as a match has characters, with its line breaks."""
+    return re.sub(r"[^\n]", " ", match[0])
 
 
 def phrase_pattern(phrase: str) -> re.Pattern[str]:
     """A phrase as a pattern, with # for any number and a line break for any space."""
-    words = [r"\s+".join(map(re.escape, part.split(" "))) for part in phrase.split("#")]
+    parts = [r"\s+".join(map(re.escape, part.split(" "))) for part in phrase.split("#")]
     before = r"(?<!\w)" if re.match(r"[\w#]", phrase) else ""
-    return re.compile(before + r"[-+]?\d(?:[\d,]*\d)?(?:\.\d+)?".join(words) + r"(?!\w)", re.I)
-
-
-def phrases(root: Path = ROOT) -> list[str]:
-    """The phrases of `docs/config.txt`."""
-    path = root / "docs" / "settings.txt"
-    lines = path.read_text().splitlines() if path.is_file() else []
-    return [line.strip() for line in lines if line.strip() and not line.startswith(";")]
+    return re.compile(before + r"[-+]?\d(?:[\d,]*\d)?(?:\.\d+)?".join(parts) + r"(?!\w)", re.I)
 
 
 def pages(root: Path = ROOT) -> dict[str, Path]:
-    """README and documentation, by their names."""
-    return {"README.md": root / "README.md"} | {
-        path.name: path for path in sorted((root / "docs").glob("*.md"))
+    """README and documentation by their tables in `figures.toml`."""
+    return {
+        path.stem: path for path in (root / "README.md", *sorted((root / "docs").glob("*.md")))
     }
 
 
 def problems(root: Path = ROOT) -> list[str]:
-    """What is wrong with all pages, records and lists, a sentence each."""
-    records, config, found = Records(root), phrases(root), []
+    """What is wrong with pages, records and keys, a sentence each."""
+    figures, sentences = Figures(root), []
     used: set[str] = set()
     for name, path in pages(root).items():
-        page = Page(path.read_text(), records, config, ("Measured", "Models and figures"))
-        found += [f"{name}, {problem}" for problem in page.problems]
-        used |= page.used
+        page = Page(name, path.read_text(), figures)
+        sentences += [f"{path.name}, {problem}" for problem in page.problems()]
+        used |= page.used_phrases
         for link in RECORD_LINK.finditer(page.text):
-            if (
-                link["record"] not in records.paths
-                or not (path.parent / link["link"]).resolve().is_file()
-            ):
-                found.append(
-                    f"{name}, line {page.line(link.start())}: there is no record '{link['link']}'"
+            if not (path.parent / link["link"]).resolve().is_file():
+                sentences.append(
+                    f"{path.name}, {page.line(link.start())}: there is no record '{link['link']}'"
                 )
-            records.used.add(link["record"])
-    found += [f"settings.txt: no page says '{phrase}'" for phrase in config if phrase not in used]
-    found += [f"'{name}' is cited by no page" for name in records.paths if name not in records.used]
-    return found
+            figures.records.used.add(link["record"])
+    sentences += [
+        f"figures.toml: no page says '{phrase}'" for phrase in figures.phrases if phrase not in used
+    ]
+    sentences += figures.unused()
+    return sentences + [
+        f"'{name}' is cited by no page"
+        for name in figures.records.paths
+        if name not in figures.records.used
+    ]
 
 
-def main(words: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        description="Takes the figures of README.md and docs/*.md from results/."
+        description="Copies the figures of README.md and docs/*.md from results/."
     )
-    parser.add_argument(
-        "--write", action="store_true", help="write every number anew from its record"
-    )
-    if parser.parse_args(words).write:
-        records = Records()
+    parser.add_argument("--write", action="store_true", help="write every number from its record")
+    if parser.parse_args(argv).write:
+        figures = Figures()
         for name, path in pages().items():
             text = path.read_text()
-            try:
-                new = Page(text, records).rewritten()
-            except Problem as problem:
-                print(f"{name} is left as it is: {problem}", file=sys.stderr)
-                continue
-            if new != text:
+            if (new := Page(name, text, figures).rewritten()) != text:
                 path.write_text(new)
-                print(f"{name} written")
-    found = problems()
+                print(f"{path.name} written")
+    sentences = problems()
     print(
-        "\n".join(found) or "Every figure is its record's.",
-        file=sys.stderr if found else sys.stdout,
+        "\n".join(sentences) or "Every figure is its record's.",
+        file=sys.stderr if sentences else sys.stdout,
     )
-    return min(1, len(found))
+    return min(1, len(sentences))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,11 @@
-"""References to records in the comments of pages, `RECORD:KEY:KEY`, and arithmetic on what they
-stand for. `figures.py` says how."""
+"""Values of records and arithmetic on them, as the expressions of `docs/figures.toml` name them.
+
+`RECORD:KEY:KEY` is a value of `results/RECORD.json`. Keys are searched in its `figures`, then in
+the whole record. A key may skip levels where only one place fits, an index takes an entry of a
+list, and `*` matches any text. `{2..11}` and `{a,b}` name several records, whose values make a
+list. In square brackets such references are operands of arithmetic, with min, max, mean, median,
+std, sum and count of lists, and abs and round of each number.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-OF_MANY: dict[str, Callable[[list[float]], float]] = {
+AGGREGATES: dict[str, Callable[[list[float]], float]] = {
     "min": min,
     "max": max,
     "mean": statistics.fmean,
@@ -23,7 +29,7 @@ OF_MANY: dict[str, Callable[[list[float]], float]] = {
     "sum": sum,
     "count": len,
 }
-OF_ONE: dict[str, Callable[..., float]] = {"abs": abs, "round": round}
+ELEMENTWISE: dict[str, Callable[..., float]] = {"abs": abs, "round": round}
 OPERATORS: dict[type, Callable[..., float]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -34,68 +40,65 @@ OPERATORS: dict[type, Callable[..., float]] = {
 
 
 class Problem(Exception):
-    """A comment that gives no number."""
+    """An expression that gives no number."""
 
 
 class Records:
-    """All records by name, and the published figures.
+    """All records by their path below `results/`, and the published figures as `published`.
 
     Arguments:
         root: The folder with `results/` and `docs/`.
     """
 
     def __init__(self, root: Path = ROOT) -> None:
-        self.paths: dict[str, Path] = {}
-        self.used: set[str] = set()
-        self.read: dict[str, Any] = {}
-        for path in sorted((root / "results").rglob("*.json")):
-            self.paths[path.relative_to(root / "results").with_suffix("").as_posix()] = path
+        results = root / "results"
+        self.paths = {
+            path.relative_to(results).with_suffix("").as_posix(): path
+            for path in sorted(results.rglob("*.json"))
+        }
         if (published := root / "docs" / "published.json").is_file():
             self.paths["published"] = published
+        self.used: set[str] = set()
+        self.contents: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> dict[str, Any]:
         if name not in self.paths:
             raise Problem(f"there is no record '{name}'")
         self.used.add(name)
-        if name not in self.read:
-            self.read[name] = json.loads(self.paths[name].read_text())
-        return self.read[name]
+        if name not in self.contents:
+            self.contents[name] = json.loads(self.paths[name].read_text())
+        return self.contents[name]
 
-    def value(self, reference: str, near: str = "") -> Any:
-        """What RECORD:KEY:KEY stands for: a number, or a list where several records or keys fit.
-
-        Arguments:
-            reference: As above; `near` is the record meant where it names none.
-            near: The record that is linked beside the number.
-        """
-        keys = [key.strip() for key in reference.split(":")]
-        names = list(spread(keys[0]))
-        if names[0] in self.paths or len(names) > 1 or not near:
-            keys = keys[1:]
-        else:
-            names = [near]
-        found: list[Any] = []
-        for name in names:
+    def value(self, reference: str) -> Any:
+        """The number that `RECORD:KEY:KEY` names, or a list where several records or keys match."""
+        names, *keys = [part.strip() for part in reference.split(":")]
+        records = list(expand(names))
+        values: list[Any] = []
+        for name in records:
             record = self[name]
-            places = [record.get("figures", {}), record]
-            here = next((values for place in places if (values := look(place, keys))), [])
-            if not here:
+            places = (record.get("figures", {}), record)
+            matches = next((hits for place in places if (hits := search(place, keys))), [])
+            if not matches:
                 raise Problem(f"'{name}' has no '{':'.join(keys)}'")
-            found += here
-        if len(found) == 1:
-            return found[0]
-        if len(names) == 1 and not any("*" in key for key in keys):
-            raise Problem(f"'{':'.join(keys)}' fits {len(found)} places in '{names[0]}'")
-        return [
-            entry for value in found for entry in (value if isinstance(value, list) else [value])
-        ]
+            values += matches
+        if len(values) == 1:
+            return values[0]
+        if len(records) == 1 and not any("*" in key for key in keys):
+            raise Problem(f"'{':'.join(keys)}' fits {len(values)} places in '{records[0]}'")
+        return list(flatten(values))
 
 
-def spread(name: str) -> Iterator[str]:
+def flatten(values: list[Any]) -> Iterator[Any]:
+    """The entries of nested lists, in order."""
+    for value in values:
+        yield from flatten(value) if isinstance(value, list) else [value]
+
+
+def expand(name: str) -> Iterator[str]:
     """Every name that braces stand for.
 
     Example:
-        >>> list(spread("seed{2..4}-{a,b}"))
+        >>> list(expand("seed{2..4}-{a,b}"))
         ['seed2-a', 'seed2-b', 'seed3-a', 'seed3-b', 'seed4-a', 'seed4-b']
     """
     brace = re.search(r"\{([^{}]*)\}", name)
@@ -103,93 +106,100 @@ def spread(name: str) -> Iterator[str]:
         yield name
         return
     ends = re.fullmatch(r"(\d+)\.\.(\d+)", brace[1])
-    words = map(str, range(int(ends[1]), int(ends[2]) + 1)) if ends else brace[1].split(",")
-    for word in words:
-        yield from spread(name[: brace.start()] + word.strip() + name[brace.end() :])
+    choices = map(str, range(int(ends[1]), int(ends[2]) + 1)) if ends else brace[1].split(",")
+    for choice in choices:
+        yield from expand(name[: brace.start()] + choice.strip() + name[brace.end() :])
 
 
-def look(place: Any, keys: list[str]) -> list[Any]:
-    """All values at the end of a path of keys, found as high up as possible."""
+def search(place: Any, keys: list[str]) -> list[Any]:
+    """All values at the end of a path of keys, at the highest level where it fits."""
     if not keys:
         return [place]
     key, rest = keys[0], keys[1:]
     if isinstance(place, list):
         index = re.fullmatch(r"-?\d+", key)
-        inside = [place[int(key)]] if index and -len(place) <= int(key) < len(place) else []
-        inside = place if key == "*" else inside
-        return [value for entry in inside for value in look(entry, rest)]
+        entries = [place[int(key)]] if index and -len(place) <= int(key) < len(place) else []
+        entries = place if key == "*" else entries
+        return [value for entry in entries for value in search(entry, rest)]
     if not isinstance(place, dict):
         return []
     pattern = re.compile(".*".join(map(re.escape, key.split("*"))))
     children = [value for name, value in place.items() if pattern.fullmatch(name)]
-    if found := [value for child in children for value in look(child, rest)]:
-        return found
-    return [
-        value for child in place.values() if isinstance(child, dict) for value in look(child, keys)
-    ]
+    if matches := [value for child in children for value in search(child, rest)]:
+        return matches
+    deeper = [child for child in place.values() if isinstance(child, dict)]
+    return [value for child in deeper for value in search(child, keys)]
 
 
-def evaluate(expression: str, records: Records, near: str = "") -> float:
-    """The number that a comment stands for.
+def evaluate(expression: str, records: Records) -> list[float]:
+    """The numbers of an expression, usually one.
 
     Example:
         >>> records = Records.__new__(Records)
-        >>> records.paths, records.used, records.read = {"a": Path("a.json")}, set(), {"a": {"figures": {"nats": -79.059}}}
+        >>> records.paths, records.used = {"a": Path("a.json")}, set()
+        >>> records.contents = {"a": {"figures": {"nats": -79.059, "both": [1, 2]}}}
         >>> evaluate("a:nats", records), evaluate("-round([a:nats] * 10)", records)
-        (-79.059, 791)
+        ([-79.059], [791])
+        >>> evaluate("10 * [a:both]", records)
+        [10, 20]
     """
     expression = " ".join(expression.split())
     if "[" not in expression:
-        value = records.value(expression, near)
+        value = records.value(expression)
     else:
-        values: list[Any] = []
+        operands: list[Any] = []
 
-        def placed(match: re.Match[str]) -> str:
-            values.append(records.value(match[1], near))
-            return f" value_{len(values) - 1} "
+        def placeholder(match: re.Match[str]) -> str:
+            operands.append(records.value(match[1]))
+            return f" value_{len(operands) - 1} "
 
-        text = re.sub(r"\[([^\]]*)\]", placed, expression).strip()
+        text = re.sub(r"\[([^\]]*)\]", placeholder, expression).strip()
         try:
-            value = compute(ast.parse(text, mode="eval").body, values)
+            value = compute(ast.parse(text, mode="eval").body, operands)
         except (SyntaxError, TypeError, ArithmeticError, statistics.StatisticsError) as error:
             raise Problem(f"'{expression}' cannot be computed ({error})") from error
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise Problem(f"'{expression}' is {type(value).__name__} and no number")
-    return value
+    values = list(flatten([value]))
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise Problem(f"'{expression}' is {type(value).__name__} and not a number")
+        if not math.isfinite(value):
+            raise Problem(f"'{expression}' is not finite")
+    return values
 
 
-def compute(node: ast.expr, values: list[Any]) -> Any:
-    """Arithmetic on values, and nothing else of Python."""
+def compute(node: ast.expr, operands: list[Any]) -> Any:
+    """Arithmetic on numbers and lists of numbers, and nothing else of Python."""
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
         return node.value
     if isinstance(node, ast.Name) and re.fullmatch(r"value_\d+", node.id):
-        return values[int(node.id[6:])]
+        return operands[int(node.id[6:])]
     if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
-        return OPERATORS[type(node.op)](compute(node.left, values), compute(node.right, values))
+        left, right = compute(node.left, operands), compute(node.right, operands)
+        return elementwise(OPERATORS[type(node.op)], left, right)
     if isinstance(node, ast.UnaryOp) and type(node.op) in OPERATORS:
-        return OPERATORS[type(node.op)](compute(node.operand, values))
+        return elementwise(OPERATORS[type(node.op)], compute(node.operand, operands))
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        name, given = node.func.id, [compute(argument, values) for argument in node.args]
-        if name in OF_MANY:
-            return OF_MANY[name](
-                [
-                    entry
-                    for value in given
-                    for entry in (value if isinstance(value, list) else [value])
-                ]
-            )
-        if name in OF_ONE and given:
-            first, *rest = given
-            return (
-                [OF_ONE[name](v, *rest) for v in first]
-                if isinstance(first, list)
-                else OF_ONE[name](first, *rest)
-            )
+        name, arguments = node.func.id, [compute(argument, operands) for argument in node.args]
+        if name in AGGREGATES:
+            return AGGREGATES[name](list(flatten(arguments)))
+        if name in ELEMENTWISE and arguments:
+            return elementwise(ELEMENTWISE[name], *arguments)
     raise Problem(f"'{ast.unparse(node)}' is no arithmetic")
 
 
+def elementwise(function: Callable[..., float], *arguments: Any) -> Any:
+    """Applies a function to each entry of the lists among the arguments."""
+    lengths = {len(argument) for argument in arguments if isinstance(argument, list)}
+    if not lengths:
+        return function(*arguments)
+    if len(lengths) > 1:
+        raise Problem(f"lists of {' and '.join(map(str, sorted(lengths)))} values do not match")
+    columns = [a if isinstance(a, list) else [a] * max(lengths) for a in arguments]
+    return [function(*row) for row in zip(*columns, strict=True)]
+
+
 def written(value: float, like: str) -> str:
-    """A number with the decimals of another, and with thousands set apart.
+    """A number with the decimals and the sign of another, and commas between thousands.
 
     Example:
         >>> written(1049.4, "1049"), written(-0.0061, "+0.60"), written(0.6014, "+0.60")

@@ -1,5 +1,4 @@
-"""Records: figures beside the command, seed, time and machine of both the measurement and the
-training."""
+"""Records hold command, seed, time and machine of measurement and training beside the figures."""
 
 from __future__ import annotations
 
@@ -32,13 +31,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ).run.folder
 
 
-def test_a_record_tells_the_training_from_the_measurement(
+def test_a_record_separates_training_and_measurement(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "likelihood.json"
-    words = ["likelihood", str(run), "--n", "20", "--seed", "7", "--record", str(file)]
-    monkeypatch.setattr("sys.argv", ["zeuxis", *words])
-    assert main(words) == 0
+    argv = ["likelihood", str(run), "--n", "20", "--seed", "7", "--record", str(file)]
+    monkeypatch.setattr("sys.argv", ["zeuxis", *argv])
+    assert main(argv) == 0
     record = json.loads(file.read_text())
     assert record["seed"] == 7
     assert record["command"].startswith("zeuxis likelihood")
@@ -67,19 +66,14 @@ def test_a_run_begun_with_other_weights_names_them_and_their_digest(
     assert digest(run) == expected["sha256"]
 
 
-def test_what_a_folder_does_not_tell_is_none_and_not_guessed(run: Path, tmp_path: Path) -> None:
+def test_what_a_folder_does_not_say_is_none_and_not_guessed(run: Path, tmp_path: Path) -> None:
     about = json.loads((run / "config.json").read_text())
     del about["machine"]
     about["training"]["start"] = "mnist/pixelcnn"
     (tmp_path / "config.json").write_text(json.dumps(about))
-    found = training_of(Run(tmp_path))
-    assert (found["seed"], found["seconds"], found["images"], found["machine"]) == (
-        3,
-        None,
-        None,
-        None,
-    )
-    assert found["start"] == {"weights": "mnist/pixelcnn", "sha256": None}
+    training = training_of(Run(tmp_path))
+    assert [training[key] for key in ("seed", "seconds", "images", "machine")] == [3] + [None] * 3
+    assert training["start"] == {"weights": "mnist/pixelcnn", "sha256": None}
 
 
 def test_the_name_of_a_record_is_derived(
@@ -127,7 +121,7 @@ def test_a_record_has_no_nan(tmp_path: Path) -> None:
     }
 
 
-def test_the_page_of_records_tells_seed_time_and_start_of_the_training(
+def test_the_page_of_a_model_shows_seed_time_and_start_of_the_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "docs"))
@@ -140,18 +134,21 @@ def test_the_page_of_records_tells_seed_time_and_start_of_the_training(
         "machine": None,
     }
     monkeypatch.setattr("sys.argv", ["zeuxis", "likelihood"])
-    write_record(tmp_path / "deep" / "one.json", {"nats": -80.0}, seconds=2, seed=1, training=run)
-    page = records.page(tmp_path)
+    write_record(tmp_path / "vae" / "mnist" / "bound-seed5.json", {"nats": -80.0}, seconds=2, seed=1, training=run)
+    pages = records.pages(tmp_path)
+    assert "| [vae](vae.md) | mnist | 1 |" in pages["index"]
+    page = pages["vae"]
+    assert "| mnist | bound-seed5 | 5 | nats -80 | 1,000 |" in page
     assert "Measured by `zeuxis likelihood`: seed 1, time 2 s" in page
     assert (
         "Trained by `zeuxis train vae`: seed 5, images 1,000, time 3,601 s, machine not recorded."
         in page
     )
-    assert "continuation" not in page
+    assert "It started from" not in page
     begun = run | {"seconds": None, "start": {"weights": "mnist/vae", "sha256": "ab12"}}
     assert "time not recorded" in records.trained(begun)
     assert (
-        "A continuation: it began with the weights of `mnist/vae` (SHA-256 ab12)"
+        "It started from the weights of `mnist/vae` (SHA-256 ab12)"
         in records.trained(begun)
     )
     unknown = begun | {"start": {"weights": "mnist/vae", "sha256": None}}
