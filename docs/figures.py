@@ -206,9 +206,7 @@ def phrase_pattern(phrase: str) -> re.Pattern[str]:
 
 def pages(root: Path = ROOT) -> dict[str, Path]:
     """README and documentation by their tables in `figures.toml`."""
-    return {
-        path.stem: path for path in (root / "README.md", *sorted((root / "docs").glob("*.md")))
-    }
+    return {path.stem: path for path in (root / "README.md", *sorted((root / "docs").glob("*.md")))}
 
 
 def problems(root: Path = ROOT) -> list[str]:

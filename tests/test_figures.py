@@ -99,7 +99,7 @@ def test_a_sound_page_has_no_problems(figures: ModuleType, place: Path) -> None:
         ("<!--=errors-->", "<!--=mistakes-->", "figures.toml has no key 'README.mistakes'"),
         ("<!--=errors-->", "<!--=vae.errors-->", "figures.toml has no key 'vae.errors'"),
         ("<!--=errors-->", "<!--= two keys -->", "a comment '<!--=' without a key"),
-        ("seed{0,1}:errors\"", "seed0:mistakes\"", "'vae/mnist/run-seed0' has no 'mistakes'"),
+        ('seed{0,1}:errors"', 'seed0:mistakes"', "'vae/mnist/run-seed0' has no 'mistakes'"),
         ("run-seed{0,1}", "run-seed{0..2}", "there is no record 'vae/mnist/run-seed2'"),
         ("| 100 labels |", "| 1,234 images |", "1,234 has no key"),
         ("100 labels", "labels", "figures.toml: no page says '# labels'"),
@@ -145,7 +145,7 @@ def test_sections_named_measured_are_checked_on_every_page(
         ["84.35 has"],
         ["7.5 has"],
     ]
-    edit(place, "[settings]", "[model]\nnats = \"-[vae/mnist/run-seed0:nats]\"\n[settings]")
+    edit(place, "[settings]", '[model]\nnats = "-[vae/mnist/run-seed0:nats]"\n[settings]')
     page.write_text(
         page.read_text()
         .replace("84.35", "84.35<!--=nats-->")

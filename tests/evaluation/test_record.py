@@ -134,7 +134,13 @@ def test_the_page_of_a_model_shows_seed_time_and_start_of_the_training(
         "machine": None,
     }
     monkeypatch.setattr("sys.argv", ["zeuxis", "likelihood"])
-    write_record(tmp_path / "vae" / "mnist" / "bound-seed5.json", {"nats": -80.0}, seconds=2, seed=1, training=run)
+    write_record(
+        tmp_path / "vae" / "mnist" / "bound-seed5.json",
+        {"nats": -80.0},
+        seconds=2,
+        seed=1,
+        training=run,
+    )
     pages = records.pages(tmp_path)
     assert "| [vae](vae.md) | mnist | 1 |" in pages["index"]
     page = pages["vae"]
@@ -147,10 +153,7 @@ def test_the_page_of_a_model_shows_seed_time_and_start_of_the_training(
     assert "It started from" not in page
     begun = run | {"seconds": None, "start": {"weights": "mnist/vae", "sha256": "ab12"}}
     assert "time not recorded" in records.trained(begun)
-    assert (
-        "It started from the weights of `mnist/vae` (SHA-256 ab12)"
-        in records.trained(begun)
-    )
+    assert "It started from the weights of `mnist/vae` (SHA-256 ab12)" in records.trained(begun)
     unknown = begun | {"start": {"weights": "mnist/vae", "sha256": None}}
     assert "this command alone does not repeat it" in records.trained(unknown)
 
