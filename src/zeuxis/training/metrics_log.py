@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -45,8 +46,6 @@ def tracker(name: Track, run: Run, config: dict[str, Any]) -> Tracker | None:
 
             return to_tensorboard
         if name in ("wandb", "trackio"):
-            import importlib
-
             service = importlib.import_module(name)
             where = {"dir": str(run.subfolder("wandb").parent)} if name == "wandb" else {}
             service.init(project="zeuxis", name=run.folder.name, config=config, **where)
