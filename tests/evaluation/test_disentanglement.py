@@ -494,7 +494,7 @@ def test_what_cannot_be_described() -> None:
 
 
 def test_the_command_writes_a_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = save(tiny.model("infogan"), tmp_path / "model", source={"data": "mnist"})
+    folder = save(tiny.model("infogan"), tmp_path / "model", data={"data": "mnist"})
     assert (
         main(
             f"codes {folder} --n 200 --fix 100 --drawn 100 --record {tmp_path / 'codes.json'}".split()
