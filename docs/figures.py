@@ -6,9 +6,9 @@ A comment behind a number, invisible on the page, names a key of `docs/figures.t
     Three seeds make 92, 92 and 95<!--=errors--> errors.
 
 The key's value there is one expression or a list of them (`references.py`), in the table of the
-page; `<!--=vae.bound-->` is the key of another page. A key with n values covers the n numbers
-before the comment in the same paragraph or table row. The expression gives the number, the text
-shows with how many decimals.
+page; `<!--=vae.bound-->` is the key of another page. `<a|b>` in an expression stands for several
+expressions. A key with n values covers the n numbers before the comment in the same paragraph or
+table row. The expression gives the number, the text shows with how many decimals.
 
 `python docs/figures.py --write` writes all numbers from the records. Without `--write` it lists
 what differs, as a test does. Both refuse a number without a key in sections headed "Measured" or
@@ -65,7 +65,12 @@ class Figures:
         self.used.add(f"{table}.{name}")
         entry = self.keys[table][name]
         expressions = entry if isinstance(entry, list) else [entry]
-        return [value for each in expressions for value in evaluate(each, self.records)]
+        return [
+            value
+            for expression in expressions
+            for each in alternatives(expression)
+            for value in evaluate(each, self.records)
+        ]
 
     def unused(self) -> Iterator[str]:
         """A sentence for each key that no page uses."""
@@ -190,6 +195,20 @@ class Page:
         for number, value in sorted(self.covered, key=lambda pair: -pair[0].start()):
             text = text[: number.start()] + written(value, number[0]) + text[number.end() :]
         return text
+
+
+def alternatives(expression: str) -> list[str]:
+    """The expressions that `<a|b>` stands for, one for each alternative.
+
+    Example:
+        >>> alternatives("max([run:<azimuth|width>])")
+        ['max([run:azimuth])', 'max([run:width])']
+    """
+    choice = re.search(r"<([^<>]*)>", expression)
+    if not choice:
+        return [expression]
+    before, after = expression[: choice.start()], expression[choice.end() :]
+    return [each for part in choice[1].split("|") for each in alternatives(before + part + after)]
 
 
 def blanks(match: re.Match[str]) -> str:

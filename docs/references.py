@@ -2,8 +2,8 @@
 
 `RECORD:KEY:KEY` is a value of `results/RECORD.json`. Keys are searched in its `figures`, then in
 the whole record. A key may skip levels where only one place fits, an index takes an entry of a
-list, and `*` matches any text. `{2..11}` and `{a,b}` name several records, whose values make a
-list. In square brackets such references are operands of arithmetic, with min, max, mean, median,
+list, and `*` matches any text. `{2..11}` and `{a,b}` name several records or keys, whose values
+make a list. In square brackets such references are operands of arithmetic, with min, max, mean, median,
 std, sum and count of lists, and abs and round of each number.
 """
 
@@ -70,22 +70,22 @@ class Records:
         return self.contents[name]
 
     def value(self, reference: str) -> Any:
-        """The number that `RECORD:KEY:KEY` names, or a list where several records or keys match."""
-        names, *keys = [part.strip() for part in reference.split(":")]
-        records = list(expand(names))
-        values: list[Any] = []
-        for name in records:
-            record = self[name]
-            places = (record.get("figures", {}), record)
-            matches = next((hits for place in places if (hits := search(place, keys))), [])
-            if not matches:
-                raise Problem(f"'{name}' has no '{':'.join(keys)}'")
-            values += matches
-        if len(values) == 1:
-            return values[0]
-        if len(records) == 1 and not any("*" in key for key in keys):
-            raise Problem(f"'{':'.join(keys)}' fits {len(values)} places in '{records[0]}'")
-        return list(flatten(values))
+        """The number that `RECORD:KEY:KEY` names, or a list where braces or `*` name several."""
+        references = list(expand(reference))
+        matches = [value for each in references for value in self.values(*each.split(":"))]
+        if len(matches) == 1:
+            return matches[0]
+        if len(references) == 1 and "*" not in reference:
+            raise Problem(f"'{reference}' fits {len(matches)} places")
+        return list(flatten(matches))
+
+    def values(self, name: str, *keys: str) -> list[Any]:
+        """All values at the end of a path of keys of one record."""
+        record, path = self[name.strip()], [key.strip() for key in keys]
+        for place in (record.get("figures", {}), record):
+            if matches := search(place, path):
+                return matches
+        raise Problem(f"'{name.strip()}' has no '{':'.join(path)}'")
 
 
 def flatten(values: list[Any]) -> Iterator[Any]:

@@ -169,6 +169,7 @@ def test_a_key_covers_the_numbers_of_its_own_row_only(figures: ModuleType, place
         ("seed{0..1}:errors", [92, 95]),
         ("100 - [seed{0..1}:errors]", [8, 5]),
         ("[seed{0..1}:errors] - [seed{1,0}:errors]", [-3, 3]),
+        ("seed0:{errors,nats}", [92, -84.352]),
         ("max([seed0:curve:*:at])", [1200.4]),
         ("std([seed{0..1}:errors]) * 2", [2 * 4.5**0.5]),
         ("round([seed0:curve:1:at], -2)", [1200]),
