@@ -33,7 +33,7 @@ from zeuxis.evaluation.record import machine, write_record
 from zeuxis.gan.dcgan import DCGANConfig
 from zeuxis.model import Model
 from zeuxis.training.config import TrainingConfig
-from zeuxis.training.loop import begin
+from zeuxis.training.loop import Trainer
 from zeuxis.training.sampler import EpochSampler
 
 BATCH = 128
@@ -123,7 +123,7 @@ def script(
 def ours(model: Model, data: Dataset, batch: int = BATCH) -> Callable[[int], None]:
     """The same steps by zeuxis; the start that data give a model is not a step, as it is none in
     the plain script."""
-    fitting = begin(
+    trainer = Trainer(
         model,
         data,
         None,
@@ -133,8 +133,8 @@ def ours(model: Model, data: Dataset, batch: int = BATCH) -> Callable[[int], Non
 
     def steps(n: int) -> None:
         for _ in range(n):
-            fitting.one_step()
-        fitting.sums, fitting.logs = [], {}
+            trainer.one_step()
+        trainer.losses, trainer.logs = [], {}
 
     return steps
 

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from dcgan import interleaved, product_rate
-from zeuxis.device import prepare
+from zeuxis.device import setup_device
 from zeuxis.evaluation.record import machine, write_record
 from zeuxis.rl.environments.environment import task_of
 from zeuxis.rl.imitation.demonstrations import Demonstrations
@@ -356,7 +356,7 @@ def main() -> None:
     parser.add_argument("--record", default="results/speed/rl.json", help="where the figures go")
     wish = parser.parse_args()
     began, figures = time.monotonic(), {}
-    prepare("cpu", "fp32")
+    setup_device("cpu", "fp32")
     print(machine())
     n, rounds = (500, 1) if wish.quick else (10_000, 3)
     for name in ("Hopper-v5",) if wish.quick else ("Hopper-v5", "HalfCheetah-v5", "Humanoid-v5"):

@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dcgan import interleaved
-from zeuxis.device import prepare
+from zeuxis.device import setup_device
 from zeuxis.evaluation.record import machine, write_record
 from zeuxis.recipes.policies import curiosity
 from zeuxis.rl.exploration.bayesian_network import BNN, columns
@@ -334,7 +334,7 @@ def main() -> None:
     parser.add_argument("--record", default="results/speed/vime.json", help="where the figures go")
     wish = parser.parse_args()
     began, figures = time.monotonic(), {}
-    prepare("cpu", "fp32", 1)
+    setup_device("cpu", "fp32", 1)
     print(machine())
     few, rounds = (20, 1) if wish.quick else (500, 7)
     for name in SIZES:

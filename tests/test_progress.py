@@ -50,7 +50,7 @@ def test_a_training_that_slept_still_says_how_long_the_rest_takes(
     monkeypatch.setattr(report, "console", Console(file=io.StringIO(), force_terminal=False))
     monkeypatch.setattr(report, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     said = []
-    with report.Report(None, 1000, False).open(100) as shown:
+    with report.MetricsLog(None, 1000, False).open(100) as shown:
         shown.figures({"held-out/bound": 1.0}, 100)
         for images in range(200, 600, 100):
             clock[0] += 3600 if images == 400 else 10

@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise
     finally:
         if "torch" in sys.modules:
-            importlib.import_module("zeuxis.distributed").leave()
+            importlib.import_module("zeuxis.distributed").shutdown()
 
 
 def modules_named(words: list[str]) -> list[str]:

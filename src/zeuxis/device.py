@@ -1,5 +1,5 @@
-"""Where and in which precision to compute; each choice was measured, and a probe confirms it on the
-machine at hand."""
+"""Where and in which precision to compute. Each choice was measured, and a probe confirms it on this
+machine."""
 
 from __future__ import annotations
 
@@ -21,54 +21,46 @@ Precision = Literal["auto", "fp32", "bf16"]
 
 
 @dataclass(frozen=True)
-class Machine:
-    """The device, the precision of its matrix products, and the number of threads."""
+class Device:
+    """A torch device, whether it multiplies in bfloat16, and the number of CPU threads."""
 
     device: torch.device
     bf16: bool
     threads: int
 
     def autocast(self) -> AbstractContextManager:
-        """Convolutions and products in bfloat16 inside; losses and statistics stay float32 in the
-        models."""
+        """Convolutions and matrix products in bfloat16; models keep losses and statistics in
+        float32."""
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
 
     def __str__(self) -> str:
-        cuda = self.device.type == "cuda"
-        where = (
-            torch.cuda.get_device_name(self.device)
-            if cuda
-            else f"{self.device}, {self.threads} threads"
-        )
-        return f"{where}, {'bf16' if self.bf16 else 'fp32'}"
+        if self.device.type == "cuda":
+            name = torch.cuda.get_device_name(self.device)
+        else:
+            name = f"{self.device}, {self.threads} threads"
+        return f"{name}, {'bf16' if self.bf16 else 'fp32'}"
 
 
-def prepare(
+def setup_device(
     device: str = "auto",
     precision: Precision = "auto",
     threads: int = 0,
     world: World | None = None,
-) -> Machine:
-    """Picks the device and the precision and sets the process up for them.
+) -> Device:
+    """Chooses device and precision, and sets the process up for them.
 
     Arguments:
-        device: "auto", "cpu", "cuda", "cuda:1" or "mps"; auto is a GPU if there is one, else the
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps"; auto takes a GPU if there is one, else the
             CPU.
         precision: "auto" takes bfloat16 where the hardware multiplies it faster than float32.
-        threads: CPU threads for this process; 0 shares the cores among the processes.
+        threads: CPU threads of this process; 0 shares the cores among the processes.
         world: This process among the others.
     """
     world = world or World()
     if device == "auto":
         device = f"cuda:{world.local_rank}" if torch.cuda.is_available() else "cpu"
     chosen = device_named(device)
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    threads = threads or (
-        min(int(limit), 4_096) if limit.isdigit() and int(limit) else max(1, cores // world.size)
-    )
+    threads = threads or thread_limit() or max(1, cpu_count() // world.size)
     torch.set_num_threads(threads)
     if chosen.type == "cuda":
         torch.backends.cudnn.deterministic = True  # a resumed run repeats bit for bit
@@ -76,11 +68,24 @@ def prepare(
         enable_onednn_fp32()
         tune_malloc()
     bf16 = precision == "bf16" or (precision == "auto" and has_bf16(chosen))
-    return Machine(chosen, bf16, threads)
+    return Device(chosen, bf16, threads)
+
+
+def cpu_count() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def thread_limit() -> int:
+    """The number of threads in OMP_NUM_THREADS, 0 if it names none."""
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return min(int(limit), 4_096) if limit.isdigit() else 0
 
 
 def device_named(device: str) -> torch.device:
-    """The device of this name, on which numbers can be computed.
+    """The device of this name, after a first computation on it.
 
     Raises:
         UsageError: There is no such device on this machine.
@@ -97,7 +102,7 @@ def device_named(device: str) -> torch.device:
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether the hardware has bfloat16 products: CUDA from Ampere on, CPUs with AVX512-BF16 or
+    """Whether the hardware multiplies in bfloat16: GPUs from Ampere on, CPUs with AVX512-BF16 or
     AMX."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
@@ -107,11 +112,11 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def enable_onednn_fp32() -> bool:
-    """Sends float32 products through oneDNN, twice to three times as fast on AVX-512 processors
-    that are not Intel's.
+    """Sends float32 products through oneDNN: two to three times as fast on AVX-512 processors that
+    are not Intel's.
 
-    The setting permits lower precision, and a processor with AMX makes use of that. So it is kept
-    only where a product of 512x512 matrices agrees with float64 to 1e-5; returns whether it was.
+    The setting allows lower precision, and a processor with AMX uses it. So it is kept only where a
+    product of 512x512 matrices agrees with float64 to 1e-5; returns whether it was.
     """
     setting = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = setting.fp32_precision
@@ -126,12 +131,11 @@ def enable_onednn_fp32() -> bool:
 
 
 def tune_malloc() -> bool:
-    """Lets this process keep memory that it has freed; returns whether the allocator was glibc's
-    and obeyed.
+    """Lets this process keep memory that it has freed; returns whether glibc's allocator did so.
 
-    By default glibc gives large tensors back to the system, which clears their pages anew at the
-    next step: with weights of millions a sixth of a step. Huge pages beside this do not help
-    further, and finding them can cost more than it saves.
+    By default glibc gives large tensors back to the system, which clears their pages again at the
+    next step: a sixth of a step with millions of weights. Huge pages gain nothing beyond this, and
+    looking for them can cost more than it saves.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
@@ -141,7 +145,7 @@ def tune_malloc() -> bool:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Most bytes held so far: on the GPU if there is one, else by this process."""
+    """Largest number of bytes held so far: on the GPU if it is one, else by this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

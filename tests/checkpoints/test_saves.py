@@ -31,7 +31,7 @@ from zeuxis.experiments.train import resume, start
 from zeuxis.registry import models
 from zeuxis.training.interrupts import interrupts
 from zeuxis.training.loop import fit
-from zeuxis.training.metrics_log import Report
+from zeuxis.training.metrics_log import MetricsLog
 from zeuxis.visual.film import write_film
 
 MADE: list[Path] = []
@@ -456,7 +456,7 @@ def test_a_training_whose_reader_has_gone_saves_and_ends(
     def closed(*_: object) -> None:
         raise BrokenPipeError(32, "Broken pipe")
 
-    monkeypatch.setattr(Report, "line", closed)
+    monkeypatch.setattr(MetricsLog, "line", closed)
     run = Run(tmp_path)
     result = fit(
         tiny.model("planar"),

@@ -30,7 +30,7 @@ from zeuxis.model import Batch, Model, Player
 from zeuxis.optim import factory as optimizers
 from zeuxis.training.config import TrainingConfig
 from zeuxis.training.ema import EMA, decay
-from zeuxis.training.loop import begin, fit
+from zeuxis.training.loop import Trainer, fit
 from zeuxis.training.sampler import EpochSampler, ExtraBatches
 
 HELPERS = str(Path(__file__).parents[1] / "helpers")
@@ -207,9 +207,11 @@ def test_the_step_size_follows_its_schedule() -> None:
     ):
         model = pair()
         at, moved = weights_of(model), []
-        fitting = begin(model, tiny.images(), None, tiny.training(images=64, **changes), quiet=True)
+        trainer = Trainer(
+            model, tiny.images(), None, tiny.training(images=64, **changes), quiet=True
+        )
         for _ in range(4):
-            fitting.one_step()
+            trainer.one_step()
             moved.append((at - weights_of(model))[0].item())
             at = weights_of(model)
         assert moved == pytest.approx([0.1 * 3 * f for f in factors], abs=1e-6)
@@ -417,7 +419,7 @@ def test_a_training_begins_from_the_weights_of_another(name: str, tmp_path: Path
     fit(first, data, run, tiny.training(images=32), quiet=True)
     second = tiny.model(name, seed=9)
     training = tiny.training(images=32, start=str(run.folder))
-    begin(second, data, None, training, quiet=True)
+    Trainer(second, data, None, training, quiet=True)
     expected = load(run.folder).state_dict()
     assert second.state_dict().keys() == expected.keys()
     assert all(torch.equal(value, expected[key]) for key, value in second.state_dict().items())
@@ -437,7 +439,7 @@ def test_a_start_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         ("vae", {"latent": 5}, "other layers"),
     ):
         with pytest.raises(UsageError, match=sentence):
-            begin(
+            Trainer(
                 tiny.model(name, **changes),
                 tiny.data_for(name),
                 None,
@@ -445,7 +447,7 @@ def test_a_start_that_does_not_fit_is_refused(tmp_path: Path) -> None:
                 quiet=True,
             )
     with pytest.raises(UsageError, match="neither a folder nor"):
-        begin(
+        Trainer(
             tiny.model("vae"), tiny.data_for("vae"), None, tiny.training(start="absent"), quiet=True
         )
     with pytest.raises(UsageError, match="other layers"):
@@ -504,8 +506,8 @@ def test_the_probe_keeps_products_exact() -> None:
 
 KEEPING = """
 import resource, torch
-from zeuxis.device import keep_memory
-if not keep_memory():
+from zeuxis.device import tune_malloc
+if not tune_malloc():
     raise SystemExit("no glibc")
 faults = []
 for _ in range(32):

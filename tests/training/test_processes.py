@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 import tiny
-from zeuxis.distributed import World, average_gradients, broadcast
+from zeuxis.distributed import World, average_gradients, broadcast_module
 
 HELPERS = str(Path(__file__).parents[1] / "helpers")
 
@@ -22,25 +22,25 @@ SCRIPT = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
 import os, tiny, torch
-from zeuxis.distributed import join, leave
+from zeuxis.distributed import init, shutdown
 from zeuxis.training.loop import fit
 from zeuxis.checkpoints.run_folder import Run
 name, folder, accumulate = sys.argv[2], sys.argv[3], int(sys.argv[4])
 # In float64, since Adam and batch statistics over few images blow the last bits of a float32 sum up to visible differences.
 torch.set_default_dtype(torch.float64)
 torch.Tensor.float = torch.Tensor.double
-world = join()
+world = init()
 torch.manual_seed(world.rank)  # processes that start apart must be brought together
 name, _, change = name.partition(" ")
 model = tiny.model(name, seed=world.rank, **({"minibatch": 4, "follow": 0.2, "history": 0.1, "generator": "saturating"} if change else {}))
-run = Run(folder) if world.writes else None
+run = Run(folder) if world.is_main else None
 data = tiny.data_for(name)
 t = tiny.training(images=48 if "128" in name else 96, batch=16, accumulate=accumulate, average=40, clip=1.0, validate_every=32)
 # Only the first process judges, which must not wait for the others.
 judged = (lambda m: {"mean": m.classify(data.all()).mean().item()}) if hasattr(model, "classify") else None
 fit(model, data, run, t, judged, world=world, quiet=True)
 print("rank", world.rank, sum(p.double().sum().item() for p in model.parameters()), flush=True)
-leave()
+shutdown()
 os._exit(0)  # as the program ends under torchrun
 """
 
@@ -108,5 +108,5 @@ def test_alone_nothing_is_averaged() -> None:
     p = torch.nn.Parameter(torch.ones(3))
     p.grad = torch.full((3,), 2.0)
     average_gradients([p])
-    broadcast(tiny.model("dcgan"))
+    broadcast_module(tiny.model("dcgan"))
     assert torch.equal(p.grad, torch.full((3,), 2.0))

@@ -41,6 +41,7 @@ from ..arguments import public
 from ..errors import DivergenceError, ZeuxisError
 from ..progress import console
 
+STATE = "state.safetensors"
 TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 FOLDERS = ("samples", "frames")
 
@@ -292,7 +293,7 @@ class Run:
     def saved(self) -> dict[str, Any]:
         """What the last save says of itself, nothing without one."""
         try:
-            with safe_open(files.require_regular(self.path("state.safetensors")), "pt") as file:
+            with safe_open(files.require_regular(self.path(STATE)), "pt") as file:
                 return about_of(file)
         except (OSError, SafetensorError, ValueError, ZeuxisError):
             return {}

@@ -23,7 +23,7 @@ from ..data.dataset import Dataset, Spec
 from ..data.images import FORMATS, Files
 from ..data.sources import open_source
 from ..data.text import ENDINGS
-from ..distributed import processes
+from ..distributed import world_size
 from ..errors import UsageError
 from ..model import Model
 from ..recipes import Recipe, recipe_for, recipes
@@ -133,7 +133,7 @@ def fitted(training: TrainingConfig, data: Dataset) -> TrainingConfig:
     passes = EPOCHS * min(1.0, SIDES[0] / max(data.spec.shape[1:]))
     images = min(max(round(passes * n), min(LEAST, EPOCHS * n)), max(MOST, 10 * n))
     batch = min(32 if n < 1_000 else 64 if n < 10_000 else 128, n)
-    batch = max(1, batch // processes()) * processes()
+    batch = max(1, batch // world_size()) * world_size()
     return scaled(
         replace(training, batch=batch, accumulate=1, schedule="linear", decay_from=0.5), images
     )

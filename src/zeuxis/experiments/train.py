@@ -21,7 +21,7 @@ from ..checkpoints.weights import build, describe, digest, rebuild, shipped, sta
 from ..data import few_labels
 from ..data.config import DataConfig, is_built_in
 from ..data.dataset import Dataset
-from ..distributed import World, from_first, join, meet
+from ..distributed import World, barrier, broadcast_text, init
 from ..errors import DataError, UsageError, ZeuxisError
 from ..machine import machine
 from ..model import Model
@@ -29,10 +29,10 @@ from ..progress import console
 from ..ranges import Count, Duration, Pixels, Seed, checked
 from ..recipes import recipes
 from ..registry import model_class, named
-from ..training.budget import in_minutes, in_more_minutes
+from ..training.budget import fit_minutes, fit_more_minutes
 from ..training.config import TrainingConfig
 from ..training.held_out import held_out, kept_held_out, remember, split_off
-from ..training.loop import Result, begin
+from ..training.loop import Result, Trainer
 from ..visual.film import write_film
 from ..visual.grid import grid
 from .defaults import plan
@@ -117,7 +117,7 @@ def start(
     notes: Sequence[str] = (),
 ) -> Result:
     """Trains in a new run folder."""
-    world = join()
+    world = init()
     source = source.absolute()
     data = given if given is not None else source.load()
     data.require_finite()
@@ -127,12 +127,12 @@ def start(
     held = held_out(data, training)
     kept = split_off(data, held)[0]
     if training.minutes:
-        training = in_minutes(built, kept, training, world)
-    if world.writes:
+        training = fit_minutes(built, kept, training, world)
+    if world.is_main:
         for note in (*notes, *length(model, kept, training, source, recipe)):
             console.print(note, markup=False, soft_wrap=True)
     run = None
-    if world.writes:
+    if world.is_main:
         run = Run.create(out, f"{model}-{data.spec.name}-seed{training.seed}")
         about = describe(built) | {
             "training": to_json(training),
@@ -175,7 +175,7 @@ def length(
 
 def hold(run: Run | None, world: World) -> contextlib.AbstractContextManager[None]:
     """The lock of a run's folder, for the process that writes."""
-    return run.held() if run is not None and world.writes else contextlib.nullcontext()
+    return run.held() if run is not None and world.is_main else contextlib.nullcontext()
 
 
 @public
@@ -205,11 +205,11 @@ def resume(
     """
     if images is not None and minutes:
         raise UsageError("Give either images or minutes, since both say where the training ends.")
-    world = join()
+    world = init()
     run = Run.open(folder)
     with hold(run, world):
         about, where = (
-            json.loads(from_first(json.dumps(run.read_json("config.json")))),
+            json.loads(broadcast_text(json.dumps(run.read_json("config.json")))),
             str(run.path("config.json")),
         )
         if "training" not in about:
@@ -270,7 +270,7 @@ def resume(
             "seed": training.seed,
         }
         if minutes:
-            training = in_more_minutes(
+            training = fit_more_minutes(
                 built, split_off(found, held)[0], training, minutes, run, world
             )
         changed = about | {"training": to_json(training), "data": to_json(source)}
@@ -334,7 +334,7 @@ def carry_out(
                 "--training.hold-out."
             )
             raise DataError(str(error).replace("ask for fewer labels a class.", more)) from error
-    if run is not None and world.writes:
+    if run is not None and world.is_main:
         weights = sum(p.numel() for p in model.parameters())
         known = len(data) if data.labels is None else int((data.labels >= 0).sum())
         labeled = f", {known:,} of them labeled" if known < len(data) else ""
@@ -348,13 +348,13 @@ def carry_out(
             markup=False,
             soft_wrap=True,
         )
-    fitting = begin(model, data, run, training, validate, world)
+    trainer = Trainer(model, data, run, training, validate, world)
     if (
-        run is not None and world.writes and changed is not None
+        run is not None and world.is_main and changed is not None
     ):  # only now, as whatever may be refused has been by here
         run.write_json("config.json", changed)
-    result = fitting.train()
-    if run is not None and world.writes:
+    result = trainer.run()
+    if run is not None and world.is_main:
         result.run = run
         if result.images < training.images and not result.stopped:  # the minutes were over first
             about = run.read_json("config.json")
@@ -362,7 +362,7 @@ def carry_out(
                 "config.json", about | {"training": about["training"] | {"images": result.images}}
             )
         finish(result, run)
-    meet()
+    barrier()
     return result
 
 

@@ -12,7 +12,7 @@ from ..errors import UsageError
 from ..evaluation.features.feature_network import feature_network
 from ..evaluation.metrics import frechet_distance, statistics
 from ..model import Model
-from ..training.loop import Validation
+from ..training.selection import Validation
 
 
 def validation_of(model: Model, held: Dataset) -> Validation:

@@ -32,7 +32,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from ..data.dataset import Spec
-from ..distributed import SumOverProcesses, active, gather_rows
+from ..distributed import SumOverProcesses, gather_rows, is_distributed
 from ..errors import UsageError
 from ..model import Batch, Model, Player
 from ..nn.data_dependent_init import normal_
@@ -151,7 +151,7 @@ class CrossBatchNorm(nn.Module):
         wide = x.float()
         if self.training or self.keep:
             parts = [wide[:real, : self.border], wide[real:, self.border :]]
-            average = over_processes if active() and not self.keep else torch.mean
+            average = over_processes if is_distributed() and not self.keep else torch.mean
             means = [average(part, axes) for part in parts]
             centered = [part - mean.view(shape) for part, mean in zip(parts, means, strict=True)]
             mean, variance = (
@@ -196,7 +196,9 @@ class Closeness(nn.Module):
             found = []
             for start, part in ((0, m[:real]), (real, m[real:])):
                 everyone, own = (
-                    gather_rows(part) if active() and self.training else (part, slice(0, len(part)))
+                    gather_rows(part)
+                    if is_distributed() and self.training
+                    else (part, slice(0, len(part)))
                 )
                 distance = torch.cdist(
                     m.transpose(0, 1).contiguous(), everyone.transpose(0, 1).contiguous(), p=1.0

@@ -35,7 +35,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..distributed import active, gather_rows
+from ..distributed import gather_rows, is_distributed
 
 
 class MinibatchDiscrimination(nn.Module):
@@ -96,7 +96,7 @@ class MinibatchDiscrimination(nn.Module):
         """The batch over all processes while training, and where f stands in it."""
         return (
             gather_rows(f)
-            if active() and self.training and not self.initializing
+            if is_distributed() and self.training and not self.initializing
             else (f, slice(0, len(f)))
         )
 

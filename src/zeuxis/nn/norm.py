@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..distributed import SumOverProcesses, active
+from ..distributed import SumOverProcesses, is_distributed
 
 
 class BatchNorm(nn.Module):
@@ -67,7 +67,7 @@ class BatchNorm(nn.Module):
                 x.numel() == x.shape[1]
             ):  # one number a channel, of which PyTorch takes no statistics
                 return F.batch_norm(x, mean, variance, self.gain, self.bias, eps=self.eps)
-        elif active():
+        elif is_distributed():
             return self.over_processes(x)
         return F.batch_norm(x, None, None, self.gain, self.bias, training=True, eps=self.eps)
 

@@ -93,20 +93,24 @@ class TrainingConfig(BaseConfig, flags="--training."):
         return min(self.average, round(self.average_limit * self.images))
 
 
-def check(t: TrainingConfig, data: Dataset, world: World) -> None:
-    """Refuses settings that cannot work, with the flag to change."""
+def check_config(config: TrainingConfig, data: Dataset, world: World) -> None:
+    """Refuses settings that cannot work with these data and processes.
+
+    Raises:
+        UsageError: The sentence names the flag to change.
+    """
+    c, portions = config, config.accumulate * world.size
     if len(data) < 1:
         raise UsageError(
             f"'{data.spec.name}' has no examples to train on: give a data set with at least one."
         )
-    if t.batch % (t.accumulate * world.size):
+    if c.batch % portions:
         raise UsageError(
-            f"A batch of {t.batch} cannot be split into {t.accumulate} portions for "
-            f"{world.size} processes: "
-            f"choose a --training.batch that is a multiple of {t.accumulate * world.size}."
+            f"A batch of {c.batch} cannot be split into {c.accumulate} portions for {world.size} "
+            f"processes: choose a --training.batch that is a multiple of {portions}."
         )
-    if t.select and (t.select[:4] not in ("min:", "max:") or not t.select[4:]):
+    if c.select and (c.select[:4] not in ("min:", "max:") or not c.select[4:]):
         raise UsageError(
-            f"--training.select is '{t.select}', expected min:FIGURE or max:FIGURE, as "
+            f"--training.select is '{c.select}', expected min:FIGURE or max:FIGURE, as "
             "in min:frechet."
         )

@@ -1,5 +1,5 @@
-"""What a training says while it runs: a bar on a terminal, plain lines elsewhere, one JSON line
-each time, and a tracker."""
+"""Figures of a training while it runs: a progress bar on a terminal and plain lines elsewhere, one
+JSON line per report in the run folder, and a tracking service."""
 
 from __future__ import annotations
 
@@ -19,18 +19,29 @@ from ..errors import MissingExtra, UsageError
 from ..progress import bar, clock, console
 
 Track = Literal["", "tensorboard", "wandb", "trackio"]
+HIDDEN = {"images/s", "steps/s", "seconds", "step", "lr", "memory"}
+"""Figures that are written and not printed beside the losses."""
 
 
 @runtime_checkable
 class Tracker(Protocol):
-    """Takes figures at a time counted in images (or steps)."""
+    """Takes figures at a time counted in images or steps."""
 
-    def __call__(self, figures: dict[str, float], images: int) -> None: ...
+    def __call__(self, figures: dict[str, float], done: int) -> None: ...
 
 
 def tracker(name: Track, run: Run, config: dict[str, Any]) -> Tracker | None:
-    """A function that passes figures on to TensorBoard, Weights & Biases or trackio; None for no
-    tracker."""
+    """A function that sends figures to a tracking service; None without a name.
+
+    Arguments:
+        name: The service.
+        run: The run folder: the name of the run, and the place of the service's files.
+        config: Settings that the service shows.
+
+    Raises:
+        MissingExtra: The service's package is not installed.
+        UsageError: There is no such service.
+    """
     if not name:
         return None
     try:
@@ -39,9 +50,9 @@ def tracker(name: Track, run: Run, config: dict[str, Any]) -> Tracker | None:
 
             writer = SummaryWriter(run.subfolder("tensorboard"))
 
-            def to_tensorboard(figures: dict[str, float], images: int) -> None:
+            def to_tensorboard(figures: dict[str, float], done: int) -> None:
                 for key, value in figures.items():
-                    writer.add_scalar(key, value, images)
+                    writer.add_scalar(key, value, done)
                 writer.flush()
 
             return to_tensorboard
@@ -49,21 +60,24 @@ def tracker(name: Track, run: Run, config: dict[str, Any]) -> Tracker | None:
             service = importlib.import_module(name)
             where = {"dir": str(run.subfolder("wandb").parent)} if name == "wandb" else {}
             service.init(project="zeuxis", name=run.folder.name, config=config, **where)
-            return lambda figures, images: service.log({**figures, "images": images})
+            return lambda figures, done: service.log({**figures, "images": done})
     except ImportError as error:
         raise MissingExtra(name, "track", f"Tracking with {name}") from error
     raise UsageError(f"There is no tracker '{name}': choose tensorboard, wandb or trackio.")
 
 
-class Report:
+class MetricsLog:
     """Shows progress and writes figures.
 
     Arguments:
         run: Where metrics.jsonl is, or None to write nothing.
-        total: Images of the whole training.
-        quiet: Whether to print nothing (processes other than the first).
-        also: A tracker.
+        total: Length of the whole training, in `unit`.
+        quiet: Whether to print nothing (processes other than the main one).
+        tracked: A tracking service.
         unit: What time is counted in: "images", or "steps" of an environment.
+
+    Attributes:
+        unread: Whether the reader of the output has gone: a closed terminal or pipe.
     """
 
     def __init__(
@@ -71,47 +85,46 @@ class Report:
         run: Run | None,
         total: int,
         quiet: bool,
-        also: Tracker | None = None,
+        tracked: Tracker | None = None,
         unit: str = "images",
     ) -> None:
-        self.run, self.total, self.quiet, self.also, self.unit = run, total, quiet, also, unit
+        self.run, self.total, self.quiet, self.tracked, self.unit = run, total, quiet, tracked, unit
         self.shown: Progress | None = None
-        self.unread = False  # whether nobody can read what is said any more
-        self.at, self.images = time.monotonic(), 0
-        self.paces: deque[float] = deque(maxlen=9)  # seconds an image took in the last reports
+        self.unread = False
+        self.at, self.done = time.monotonic(), 0
+        self.paces: deque[float] = deque(maxlen=9)  # seconds per image or step in the last reports
 
     @contextlib.contextmanager
-    def open(self, images: int) -> Iterator[Report]:
-        """Shows the bar while the training goes on from `images`."""
-        self.at, self.images = time.monotonic(), images
+    def open(self, done: int) -> Iterator[MetricsLog]:
+        """Shows the bar while the training goes on from `done`."""
+        self.at, self.done = time.monotonic(), done
         self.paces.clear()
         if self.quiet or not console.is_terminal:
             yield self
             return
         with bar(self.unit, "{task.fields[note]}") as self.shown:
-            self.task = self.shown.add_task("training", total=self.total, completed=images, note="")
+            self.task = self.shown.add_task("training", total=self.total, completed=done, note="")
             yield self
         self.shown = None
 
-    def advance(self, images: int) -> None:
+    def advance(self, done: int) -> None:
+        """Moves the bar."""
         if self.shown is not None:
-            self.shown.update(self.task, completed=min(images, self.total))
+            self.shown.update(self.task, completed=min(done, self.total))
 
-    def figures(self, figures: dict[str, float], images: int) -> None:
+    def figures(self, figures: dict[str, float], done: int) -> None:
         """One report: to the file, the tracker and the reader."""
         if self.run is not None:
-            self.run.log({self.unit: images, **figures})
-        if self.also is not None:
-            self.also(figures, images)
-        if self.quiet:
-            return
-        with self.speaking():
-            self.line(figures, images)
+            self.run.log({self.unit: done, **figures})
+        if self.tracked is not None:
+            self.tracked(figures, done)
+        if not self.quiet:
+            with self.printing():
+                self.line(figures, done)
 
     @contextlib.contextmanager
-    def speaking(self) -> Iterator[None]:
-        """What is said inside may be lost: a closed terminal or pipe is no reason to lose the work
-        as well."""
+    def printing(self) -> Iterator[None]:
+        """Goes on without output once the terminal or pipe is closed: no work is lost for that."""
         try:
             yield
         except OSError as error:
@@ -119,37 +132,28 @@ class Report:
                 raise
             self.quiet = self.unread = True
 
-    def line(self, figures: dict[str, float], images: int) -> None:
-        """One report for the reader."""
+    def line(self, figures: dict[str, float], done: int) -> None:
+        """Prints one report, with the time left."""
         note = "  ".join(
             f"{name} {value:.4g}" for name, value in figures.items() if name not in HIDDEN
         )
+        speed = figures.get(f"{self.unit}/s")
         if self.shown is not None:
-            self.shown.update(
-                self.task,
-                completed=min(images, self.total),
-                note=f"{figures.get(f'{self.unit}/s', 0):,.0f}/s  {note}",
-            )
+            note = f"{speed or 0:,.0f}/s  {note}"
+            self.shown.update(self.task, completed=min(done, self.total), note=note)
             return
-        if images > self.images:
+        if done > self.done:
             now = time.monotonic()
-            self.paces.append((now - self.at) / (images - self.images))
-            self.at, self.images = now, images
-        # The median, so that a machine that slept between two reports does not make the rest look
-        # long.
-        left = (
-            f"  {clock(max(0.0, (self.total - images) * median(self.paces)))} left"
-            if self.paces
-            else ""
-        )
-        rate = f"{figures[f'{self.unit}/s']:,.0f}/s  " if f"{self.unit}/s" in figures else ""
-        print(f"{images:>12,} of {self.total:,} {self.unit}  {rate}{note}{left}", flush=True)
+            self.paces.append((now - self.at) / (done - self.done))
+            self.at, self.done = now, done
+        left = ""
+        if self.paces:  # by the median, since a machine may sleep between two reports
+            left = f"  {clock(max(0.0, (self.total - done) * median(self.paces)))} left"
+        rate = "" if speed is None else f"{speed:,.0f}/s  "
+        print(f"{done:>12,} of {self.total:,} {self.unit}  {rate}{note}{left}", flush=True)
 
     def say(self, sentence: str) -> None:
-        """A line of its own."""
+        """Prints a sentence on a line by itself."""
         if not self.quiet:
-            with self.speaking():
+            with self.printing():
                 console.print(sentence, markup=False, soft_wrap=True)
-
-
-HIDDEN = {"images/s", "steps/s", "seconds", "step", "lr", "memory"}

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from ...checkpoints.run_folder import Run
-from ...device import prepare
+from ...device import setup_device
 from ...errors import DivergenceError, UsageError, ZeuxisError
 from ...optim import factory as optimizers
 from ...ranges import (
@@ -39,8 +39,8 @@ from ...ranges import (
     Size,
     Threads,
 )
-from ...training.loop import interrupts
-from ...training.metrics_log import Report
+from ...training.interrupts import interrupts
+from ...training.metrics_log import MetricsLog
 from ..environments.environment import task_of
 from ..optimization.saves import (
     DAMAGED,
@@ -114,7 +114,7 @@ class BC:
     ) -> None:
         self.config, self.run, self.quiet = config or CloningConfig(), run, quiet
         c = self.config
-        prepare("cpu", "fp32", c.threads)
+        setup_device("cpu", "fp32", c.threads)
         self.task = task_of(env, c.horizon)
         observations, actions = demos.fit(self.task).pairs(c.trajectories, c.every)
         if len(observations) < 2:
@@ -148,7 +148,7 @@ class BC:
             self.policy.load_state_dict(self.newest)
         total = c.steps if steps is None else self.steps + steps
         report, began = (
-            Report(self.run, total, self.quiet, unit="steps"),
+            MetricsLog(self.run, total, self.quiet, unit="steps"),
             time.monotonic() - self.seconds,
         )
         with interrupts() as stop, report.open(self.steps):
@@ -186,7 +186,7 @@ class BC:
         )
 
     @torch.no_grad()
-    def validate(self, loss: float, report: Report) -> None:
+    def validate(self, loss: float, report: MetricsLog) -> None:
         """Scores the held-out pairs and keeps the best snapshot."""
         outputs, a = self.policy(self.x[self.held]), self.a[self.held]
         likely = self.policy.log_prob(outputs, a).mean().item()

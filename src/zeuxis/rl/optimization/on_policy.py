@@ -34,7 +34,7 @@ import torch
 from torch import Tensor, nn
 
 from ...checkpoints.run_folder import Run
-from ...device import prepare
+from ...device import setup_device
 from ...errors import DivergenceError, ZeuxisError
 from ...optim import factory as optimizers
 from ...ranges import (
@@ -52,8 +52,8 @@ from ...ranges import (
     Weight,
     Workers,
 )
-from ...training.loop import interrupts
-from ...training.metrics_log import Report, Track, tracker
+from ...training.interrupts import interrupts
+from ...training.metrics_log import MetricsLog, Track, tracker
 from ..policies.mlp import Activation
 from ..policies.policy import policy_for
 from ..rollouts.collector import Engine, Rollouts
@@ -175,7 +175,7 @@ class Learner:
             env, cores if t.workers < 0 else t.workers, t.seed, t.horizon
         )
         self.task = self.engine.task
-        self.machine = prepare(t.device, "fp32", t.threads)
+        self.machine = setup_device(t.device, "fp32", t.threads)
         self.policy = policy_for(self.task, t.hidden, t.activation, t.seed)
         self.policy.seen.frozen = not t.normalize
         size = self.task.observation
@@ -226,7 +226,7 @@ class Learner:
         if self.run is not None and self.iteration == 0:
             resume_or_rewind(self.run, self.restore)
         total = t.steps if steps is None else self.steps + steps
-        report = Report(
+        report = MetricsLog(
             self.run,
             total,
             self.quiet,
