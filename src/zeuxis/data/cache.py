@@ -17,13 +17,14 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
+from platformdirs import user_cache_path
 from torch import Tensor
 
 from ..errors import DataError, UsageError
@@ -133,18 +134,13 @@ def memory() -> int:
 
 
 def cache_folder() -> Path:
-    """ZEUXIS_CACHE, else zeuxis in the user's cache folder."""
-    given = os.environ.get("ZEUXIS_CACHE")
-    try:
-        return (
-            Path(given)
-            if given
-            else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zeuxis"
-        )
-    except RuntimeError as error:  # a user without a home folder
-        raise DataError(
-            "There is no home folder to keep a cache in: set ZEUXIS_CACHE to a folder."
-        ) from error
+    """ZEUXIS_CACHE, else the folder `zeuxis` in the user's cache folder."""
+    if folder := os.environ.get("ZEUXIS_CACHE"):
+        return Path(folder)
+    path = user_cache_path("zeuxis", appauthor=False)
+    if path.parts[0] == "~":  # a user without a home folder
+        raise DataError("There is no home folder to keep a cache in: set ZEUXIS_CACHE to a folder.")
+    return path
 
 
 def build(
@@ -162,7 +158,7 @@ def build(
     about = path.with_suffix(".json")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with locked(path.with_suffix(".lock")):
+        with FileLock(path.with_suffix(".lock")):  # ends with its process
             if about.exists() and path.exists():
                 if (kept := opened(path, about, (n, *shape), fits)) is not None:
                     return kept
@@ -317,17 +313,3 @@ def verify(path: Path) -> bool:
         return facts is not None and digests(mapped, facts["rows"]) == facts["blocks"]
     except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError):
         return False
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Holds a lock file; a second process waits until the first is done. The lock ends with its
-    process."""
-    import fcntl
-
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(file, fcntl.LOCK_UN)
