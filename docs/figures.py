@@ -32,7 +32,7 @@ from references import ROOT, Problem, Records, evaluate, written
 
 NUMBER = re.compile(r"(?<![\w.,])(?<!\w-)[-+]?\d(?:[\d,]*\d)?(?:\.\d+)?(?![\w])")
 MARKER = re.compile(r"<!--=\s*([\w.-]+)\s*-->")
-RECORD_LINK = re.compile(r"\]\((?P<link>[^)\s]*?results/(?P<record>[^)\s]+)\.json)\)")
+RECORD_LINK = re.compile(r"\](?:\(|: )(?P<link>[^)\s]*?results/(?P<record>[^)\s]+)\.json)")
 HIDDEN = re.compile(
     r"<!--.*?-->|!?\]\([^)]*\)|``.*?``|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|https?://\S+", re.S
 )
