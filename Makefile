@@ -27,8 +27,10 @@ smoke: $(VENV)/.core ## a demo of about a minute, in a temporary folder
 	@out=$$(mktemp -d) && $(BIN)/zeuxis demo --minutes 0.7 --n 1000 --out $$out && ls $$out/*/film.webp $$out/*/samples/final.png \
 		&& rm -rf $$out
 
-lint: $(VENV)/.dev ## ruff
+lint: $(VENV)/.dev ## ruff and codespell
 	@$(BIN)/ruff check src tests benchmarks docs
+	@$(BIN)/ruff format --check src tests benchmarks docs
+	@$(BIN)/codespell
 
 types: $(VENV)/.dev ## mypy
 	@$(BIN)/mypy
@@ -36,7 +38,7 @@ types: $(VENV)/.dev ## mypy
 docs: $(VENV)/.dev ## the documentation, warnings as errors, into docs/_build/html
 	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
-figures: $(VENV)/.dev ## every number of README.md and docs/ anew from its record
+figures: $(VENV)/.dev ## copy every number of README.md and docs/ from its record
 	@$(BIN)/python docs/figures.py --write
 
 doctest: $(VENV)/.dev ## every example in the documentation and the docstrings

@@ -17,20 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("dist")
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "build",
-            "--wheel",
-            "--no-isolation",
-            "--outdir",
-            str(out),
-            str(ROOT),
-        ],
-        capture_output=True,
-        text=True,
-    )
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out)]
+    done = subprocess.run([*command, str(ROOT)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return next(out.glob("*.whl"))
 
@@ -72,12 +60,47 @@ def test_every_version_is_pinned_exactly() -> None:
     extras = project["optional-dependencies"]
     needed = [
         *project["dependencies"],
-        *(d for e in ("data", "track", "metrics", "docs", "dev") for d in extras[e]),
+        *(d for e in ("data", "track", "sklearn", "docs", "dev") for d in extras[e]),
     ]
     for requirement in needed:
         name = re.split(r"[\[<>=!~; ]", requirement)[0].lower()
         assert name in pinned | {"zeuxis"}, f"{name} is not pinned for make demo and make test"
         assert name == "zeuxis" or ">=" in requirement, "the package itself declares ranges"
+
+
+def test_every_extra_is_used() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    source = "\n".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    modules = {"scikit-learn": "sklearn"}
+    for extra, requirements in project["optional-dependencies"].items():
+        if extra in ("docs", "dev"):
+            continue
+        for requirement in requirements:
+            name = re.split(r"[\[<>=!~; ]", requirement)[0]
+            module = modules.get(name, name.replace("-", "_"))
+            assert re.search(rf"\b{module}\b", source), f"nothing uses '{name}' of '{extra}'"
+
+
+def test_forms_and_workflows_are_valid_yaml() -> None:
+    yaml = pytest.importorskip("yaml")
+    files = [*(ROOT / ".github").rglob("*.yml"), ROOT / ".pre-commit-config.yaml"]
+    for path in [*files, ROOT / "CITATION.cff"]:
+        assert isinstance(yaml.safe_load(path.read_text()), dict), path
+
+
+def test_the_versions_agree() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert f"version: {project['version']}" in (ROOT / "CITATION.cff").read_text()
+    assert f"## {project['version']}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_hosted_checks_cover_the_range_of_versions() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    oldest, newest = re.fullmatch(r"torch>=([\d.]+),(<[\d.]+)", project["dependencies"][0]).groups()
+    assert f"torch=={oldest}" in workflow
+    assert f"torch{newest}" in workflow
+    assert all(f'python: "3.{minor}"' in workflow for minor in (11, 12, 13))
 
 
 @pytest.mark.slow
