@@ -26,13 +26,14 @@ extensions = [
 html_theme, html_title = "furo", "zeuxis"
 html_static_path, html_js_files = ["static"], ["sortable.js"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 napoleon_custom_sections = [("Arguments", "params_style")]
 napoleon_use_rtype = False
 autodoc_default_options = {
     "members": True,
     "member-order": "bysource",
-    "exclude-members": "forward, training",
+    "exclude-members": "forward, training, set_fit_request, set_score_request",
 }
 autodoc_typehints = "none"
 suppress_warnings = ["myst.header"]

@@ -1,0 +1,199 @@
+"""The commands of README and documentation do what their pages say.
+
+Commands after `$` in blocks marked `console` are run, and their results checked. Commands in other
+blocks, which take hours or your data, are only parsed: command and options must exist.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageSequence
+
+from zeuxis.cli import COMMANDS, main
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SLOW = re.compile(r"zeuxis (codes|decompress|walk) ")
+
+
+def blocks(kind: str) -> Iterator[tuple[str, list[str]]]:
+    """Page and lines of every fenced block with this info string."""
+    for path in PAGES:
+        for block in re.finditer(rf"(?ms)^```{kind}\n(.*?)^```$", path.read_text()):
+            yield path.name, block[1].splitlines()
+
+
+def console_commands() -> dict[str, list[str]]:
+    """Every command that is run, with the commands before it in its block."""
+    commands: dict[str, list[str]] = {}
+    for _, lines in blocks("console"):
+        block = [line.removeprefix("$ ") for line in lines]
+        for number, command in enumerate(block):
+            commands.setdefault(command, block[:number])
+    return commands
+
+
+def other_commands() -> list[tuple[str, str]]:
+    """Page and command of every `zeuxis` line in plain blocks."""
+    return sorted(
+        {
+            (page, line.split("  #")[0].strip())
+            for page, lines in blocks("")
+            for line in lines
+            if line.startswith("zeuxis ")
+        }
+    )
+
+
+def argv_of(command: str) -> list[str]:
+    program, *argv = shlex.split(command, comments=True)
+    assert program == "zeuxis", command
+    return argv
+
+
+def output_file(command: str, default: str) -> str:
+    """The file that a command writes: the value of --out or -o."""
+    argv = argv_of(command)
+    return next((argv[i + 1] for i, word in enumerate(argv) if word in ("--out", "-o")), default)
+
+
+def check_picture(command: str, out: str) -> None:
+    """The picture is neither empty nor flat, and a film moves."""
+    path = Path(output_file(command, f"{argv_of(command)[0]}.png"))
+    path = path if path.is_file() else next(Path().glob("*.png"))
+    with Image.open(path) as image:
+        frames = [np.asarray(frame.convert("L")) for frame in ImageSequence.Iterator(image)]
+    assert all(frame.std() > 20 for frame in frames)
+    if path.suffix == ".webp":
+        assert len(frames) > 10
+        assert np.abs(frames[0].astype(int) - frames[len(frames) // 2]).mean() > 5
+
+
+def check_classification(command: str, out: str) -> None:
+    errors = re.search(r"([\d,]+) errors", out)
+    assert errors, out
+    assert int(errors[1].replace(",", "")) <= 100
+
+
+def check_likelihood(command: str, out: str) -> None:
+    """Within six nats, three standard errors of 100 images, of the record's figure."""
+    nats = {row: float(x) for row, x in re.findall(r"│ (ELBO|log p\(x\), exact) *│ *(-[\d.]+)", out)}
+    expected = {"mnist/vae": -84.4, "mnist/iaf-vae": -82.5, "mnist/pixelcnn": -89.2}
+    assert abs(next(iter(nats.values())) - expected[argv_of(command)[1]]) < 6
+
+
+def check_scores(command: str, out: str) -> None:
+    """Samples are worse than real images and far better than an untrained network's 191."""
+    row = re.search(r"Fréchet distance[^│]*│ *([\d.]+) *│ *([\d.]+)", out)
+    assert row, out
+    assert float(row[2]) < float(row[1]) < 10
+
+
+def check_reconstruction(command: str, out: str) -> None:
+    variance = re.search(r"([\d.]+)% of the variance", out)
+    assert variance, out
+    assert float(variance[1]) > 85
+    check_picture(command, out)
+
+
+def check_archive(command: str, out: str) -> None:
+    """Smaller than one bit a pixel, and than the images compressed by PNG, WebP and xz."""
+    size = Path(output_file(command, "")).stat().st_size
+    n = int(re.search(r"--n (\d+)", command)[1])  # type: ignore[index]
+    assert size < n * 784 / 8 / 2
+    others = {name: int(x.replace(",", "")) for name, x in re.findall(r"│ (\w+) +│ +([\d,]+)", out)}
+    for name in ("xz", "WebP", "PNG"):
+        assert others.get(name, size + 1) > size
+
+
+def check_decompressed(command: str, out: str) -> None:
+    with np.load(output_file(command, "")) as arrays:
+        images = next(array for array in arrays.values() if array.ndim >= 3)
+    assert set(np.unique(images)) == {0, 255}
+
+
+def check_codes(command: str, out: str) -> None:
+    error = re.search(r"category *│ *([\d.]+)%", out)
+    assert error, out
+    assert float(error[1]) < 8
+
+
+def check_list(command: str, out: str) -> None:
+    assert {"dcgan", "vae", "pixelrnn"} <= set(re.findall(r"[\w-]+", out))
+
+
+def check_dry_run(command: str, out: str) -> None:
+    assert "weights" in out
+    assert not Path("runs").exists()
+
+
+CHECKS: dict[str, Callable[[str, str], None]] = {
+    "sample": check_picture,
+    "walk": check_picture,
+    "traverse": check_picture,
+    "classify": check_classification,
+    "likelihood": check_likelihood,
+    "evaluate": check_scores,
+    "reconstruct": check_reconstruction,
+    "compress": check_archive,
+    "decompress": check_decompressed,
+    "codes": check_codes,
+    "list": check_list,
+    "train": check_dry_run,
+}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(command, marks=[pytest.mark.slow] if SLOW.match(command) else [])
+        for command in console_commands()
+    ],
+)
+def test_commands_of_the_documentation(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    before = console_commands()[command] if command.startswith("zeuxis decompress") else []
+    for each in [*before, command]:
+        capsys.readouterr()
+        assert main(argv_of(each)) == 0
+    CHECKS[argv_of(command)[0]](command, capsys.readouterr().out)
+
+
+@cache
+def options_of(command: str, argument: str) -> str:
+    """The help of a command, and for `train` and `demos` that of their model or action."""
+    text = io.StringIO()
+    for argv in ([command], [command, argument]) if command in ("train", "demos") else ([command],):
+        with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+            main([*argv, "--help"])
+    return text.getvalue()
+
+
+@pytest.mark.parametrize(("page", "command"), other_commands())
+def test_commands_that_are_not_run_have_existing_options(
+    page: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    name, *argv = argv_of(command.replace("…", "2"))
+    assert name in COMMANDS, f"{page}: {command}"
+    text = options_of(name, argv[0] if argv and not argv[0].startswith("-") else "")
+    for word in argv:
+        if word.startswith("--"):
+            option = word.split("=")[0]
+            negated = re.sub(r"\.no-|--no-", lambda m: m[0][:-3] or "--", option)
+            assert option in text or negated in text, f"{page}: {command}: no option {option}"
