@@ -86,7 +86,9 @@ def check_classification(command: str, out: str) -> None:
 
 def check_likelihood(command: str, out: str) -> None:
     """Within six nats, three standard errors of 100 images, of the record's figure."""
-    nats = {row: float(x) for row, x in re.findall(r"│ (ELBO|log p\(x\), exact) *│ *(-[\d.]+)", out)}
+    nats = {
+        row: float(x) for row, x in re.findall(r"│ (ELBO|log p\(x\), exact) *│ *(-[\d.]+)", out)
+    }
     expected = {"mnist/vae": -84.4, "mnist/iaf-vae": -82.5, "mnist/pixelcnn": -89.2}
     assert abs(next(iter(nats.values())) - expected[argv_of(command)[1]]) < 6
 
