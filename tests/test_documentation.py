@@ -63,7 +63,7 @@ def argv_of(command: str) -> list[str]:
 def output_file(command: str, default: str) -> str:
     """The file that a command writes: the value of --out or -o."""
     argv = argv_of(command)
-    return next((argv[i + 1] for i, word in enumerate(argv) if word in ("--out", "-o")), default)
+    return next((argv[i + 1] for i, part in enumerate(argv) if part in ("--out", "-o")), default)
 
 
 def check_picture(command: str, out: str) -> None:
@@ -194,8 +194,8 @@ def test_commands_that_are_not_run_have_existing_options(
     name, *argv = argv_of(command.replace("…", "2"))
     assert name in COMMANDS, f"{page}: {command}"
     text = options_of(name, argv[0] if argv and not argv[0].startswith("-") else "")
-    for word in argv:
-        if word.startswith("--"):
-            option = word.split("=")[0]
+    for part in argv:
+        if part.startswith("--"):
+            option = part.split("=")[0]
             negated = re.sub(r"\.no-|--no-", lambda m: m[0][:-3] or "--", option)
             assert option in text or negated in text, f"{page}: {command}: no option {option}"

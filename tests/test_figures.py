@@ -48,7 +48,7 @@ def place(tmp_path: Path) -> Path:
         '[settings]\nphrases = ["# labels"]\n'
     )
     (tmp_path / "README.md").write_text(
-        "# Title\n\nSince 2016 in 3.14 words.\n\n## Results\n\n"
+        "# Title\n\nSince 2016 in 3.14 lines.\n\n## Results\n\n"
         "| model | errors |\n| --- | --- |\n"
         "| 100 labels | 92, [95](results/vae/mnist/run-seed1.json)<!--=errors-->,"
         " mean 93.5<!--=mean--> |\n"

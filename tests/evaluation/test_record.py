@@ -158,8 +158,11 @@ def test_the_page_of_a_model_shows_seed_time_and_start_of_the_training(
     assert "this command alone does not repeat it" in records.trained(unknown)
 
 
-def test_every_record_has_one_layout() -> None:
-    for path in (Path(__file__).parents[2] / "results").rglob("*.json"):
+def test_every_record_has_its_place_and_one_layout() -> None:
+    results = Path(__file__).parents[2] / "results"
+    for path in results.rglob("*.json"):
+        folders = path.relative_to(results).parts[:-1]
+        assert len(folders) == (1 if folders[0] in ("speed", "studies") else 2), path
         record = json.loads(path.read_text(), parse_constant=pytest.fail)
         assert record.keys() >= {"command", "figures", "seed", "seconds", "machine", "date"}, path
         runs = record.get("training", [])
