@@ -1,4 +1,4 @@
-"""Optimizers of our own, against their formulas."""
+"""Optimizers against their formulas, and Muon against PyTorch's."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def test_newton_and_schulz_bring_singular_values_near_one_and_turn_nothing(
     assert polar(matrices.to(dtype)).dtype == dtype
     inside = u.mT @ polar(matrices.to(dtype)).double() @ v.mT  # diagonal, were nothing turned
     diagonal = inside.diagonal(dim1=1, dim2=2)
-    loud = s > s.amax(1, keepdim=True) / 50
-    assert ((diagonal > 0.6) & (diagonal < 1.3))[loud].all()
+    dominant = s > s.amax(1, keepdim=True) / 50
+    assert ((diagonal > 0.6) & (diagonal < 1.3))[dominant].all()
     assert (inside - torch.diag_embed(diagonal)).abs().max() < (
         0.1 if dtype == torch.bfloat16 else 1e-4
     )
@@ -46,8 +46,8 @@ def test_newton_and_schulz_bring_singular_values_near_one_and_turn_nothing(
 
 @pytest.mark.parametrize("fall", [0, 10])
 def test_steps_by_gram_matrices_are_the_steps(fall: int) -> None:
-    loudness = torch.exp(-fall * torch.linspace(0, 1, 24))[:, None]
-    x = torch.randn(2, 24, 100, generator=torch.Generator().manual_seed(0)) * loudness
+    scale = torch.exp(-fall * torch.linspace(0, 1, 24))[:, None]
+    x = torch.randn(2, 24, 100, generator=torch.Generator().manual_seed(0)) * scale
     a, b, c = COEFFICIENTS
     direct = x.double() / x.double().norm(dim=(1, 2), keepdim=True)
     for _ in range(5):
@@ -100,6 +100,32 @@ def test_a_step_is_that_of_the_formula_for_matrices_and_adams_for_the_rest() -> 
     for p, twin in zip(rest, twins, strict=True):
         torch.testing.assert_close(p, twin, rtol=1e-6, atol=1e-6)
     assert kernel.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_matrices_get_the_steps_of_torchs_muon(
+    single: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Equal to rounding: that of bfloat16 as released, and that of float32 if torch's Muon, which
+    converts every gradient to bfloat16, is made to stay in float32."""
+    if single:
+        monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.float)
+    generator = torch.Generator().manual_seed(0)
+    start = [torch.randn(s, generator=generator) for s in [(8, 24), (24, 8), (16, 16), (3, 50)]]
+    ours, torchs = ([nn.Parameter(p.clone()) for p in start] for _ in range(2))
+    both = [
+        Muon(ours, 0.1, weight_decay=0.1, bf16=not single),
+        torch.optim.Muon(torchs, 0.1, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+    ]
+    for _ in range(5):
+        for p, q in zip(ours, torchs, strict=True):
+            p.grad = torch.randn(p.shape, generator=generator)
+            q.grad = p.grad.clone()
+        for optimizer in both:
+            optimizer.step()
+    for p, q, first in zip(ours, torchs, start, strict=True):
+        step = (q - first).square().mean().sqrt()
+        assert (p - q).square().mean().sqrt() < (1e-5 if single else 2e-2) * step
 
 
 def test_turning_the_problem_turns_the_steps_with_it() -> None:

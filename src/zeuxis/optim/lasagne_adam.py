@@ -1,4 +1,4 @@
-"""Adam with epsilon inside the root, as Lasagne had it."""
+"""Adam with epsilon inside the square root, as in Lasagne."""
 
 from __future__ import annotations
 
@@ -10,12 +10,19 @@ from torch import Tensor
 
 
 class RootAdam(torch.optim.Optimizer):
-    r"""Adam with epsilon inside the root: $\theta \leftarrow \theta - \eta\, \hat m / \sqrt{\hat v
-    + \epsilon}$.
+    r"""Adam with epsilon inside the square root.
 
-    So Lasagne's users had it, the authors of Improved GAN among them. With $\epsilon = 10^{-8}$ it
-    holds steps back wherever gradients are below $10^{-4}$, where Adam as published would take full
-    ones.
+    $$ \theta \leftarrow \theta - \eta\, \hat m / \sqrt{\hat v + \epsilon} $$
+
+    This is Lasagne's form, which the authors of Improved GAN used. With $\epsilon = 10^{-8}$ it
+    shortens steps wherever gradients are below $10^{-4}$, where Adam as published takes full ones.
+
+    Arguments:
+        parameters: The parameters to update.
+        lr: Step size.
+        betas: Decay rates of the two moments.
+        eps: Term inside the root.
+        weight_decay: L2 penalty, added to the gradient.
     """
 
     def __init__(
@@ -33,14 +40,20 @@ class RootAdam(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
-            move(self, [p for p in group["params"] if p.grad is not None], group, group["eps"])
+            adam_step(self, [p for p in group["params"] if p.grad is not None], group, group["eps"])
 
 
-def move(
+def adam_step(
     optimizer: torch.optim.Optimizer, parameters: list[Tensor], group: dict[str, Any], eps: float
 ) -> None:
-    """One step for some of an optimizer's parameters, with the moments kept in its state and the
-    settings of this group."""
+    """Takes one such Adam step for some parameters of an optimizer.
+
+    Arguments:
+        optimizer: Its `state` holds the moments.
+        parameters: The parameters to update; each has a gradient.
+        group: Their hyper-parameters.
+        eps: Term inside the root.
+    """
     if not parameters:
         return
     state = optimizer.state
