@@ -233,10 +233,7 @@ def test_another_source_or_setting_is_another_cache(
         data = load_data(str(folder), **config)
         assert len(files(folder)) == i and json.loads(
             max(files(folder, "*.json"), key=os.path.getmtime).read_text()
-        )["shape"] == [
-            len(data),
-            *data.spec.shape,
-        ]
+        )["shape"] == [len(data), *data.spec.shape]
     monkeypatch.setattr(cache, "FORM", cache.FORM + 1)
     load_data(str(folder))
     assert len(files(folder)) == 6

@@ -94,10 +94,7 @@ def test_names_of_parts(name: str, part: str | None) -> None:
 def test_names_of_arrays() -> None:
     assert [
         role_of(n) for n in ("x_train", "Y", "train_labels", "imgs", "targets_test", "latents")
-    ] == [
-        *("images", "labels", "labels", "images", "labels"),
-        None,
-    ]
+    ] == [*("images", "labels", "labels", "images", "labels"), None]
 
 
 NAMES = [
