@@ -30,12 +30,12 @@ from zeuxis.compression.entropy_coding import (
     ready,
     slots,
 )
-from zeuxis.compression.image_sources import Rows
+from zeuxis.compression.image_sources import DatasetImages
 from zeuxis.compression.range_coding import RangeCoder
 from zeuxis.compression.tiles import cut, join, tile_count
 from zeuxis.data.binarized import binarized
 from zeuxis.data.dataset import Dataset, Spec
-from zeuxis.distributions.elementwise import discretized_logistic, logistic_laws
+from zeuxis.distributions.elementwise import discretized_logistic, logistic_log_probs
 from zeuxis.errors import MissingCapability, UsageError, ZeuxisError
 from zeuxis.registry import models
 from zeuxis.training.loop import fit
@@ -128,7 +128,7 @@ def test_the_coder_takes_exactly_these_integers(levels: int) -> None:
 def test_the_laws_of_all_pixels_at_once_are_those_of_each(open_edges: bool) -> None:
     mean = torch.rand(50, 1, dtype=torch.float64) * 1.4 - 0.2
     log_scale = torch.tensor([-9.0, -6.0, -3.0, 0.0, 2.0], dtype=torch.float64).expand(50, 5)
-    laws = logistic_laws(mean.expand(50, 5), log_scale, open_edges)
+    laws = logistic_log_probs(mean.expand(50, 5), log_scale, open_edges)
     each = discretized_logistic(
         torch.arange(256.0, dtype=torch.float64), mean[..., None], log_scale[..., None], open_edges
     )
@@ -365,7 +365,7 @@ def test_pixels_a_model_does_not_know_are_refused(tmp_path: Path) -> None:
 
 def test_drawn_digits_are_those_that_likelihoods_are_measured_on() -> None:
     x = noise(20, 1, 4, 4)
-    rows = Rows(Dataset(Spec("toy", (1, 4, 4)), x), "toy-", seed=5)
+    rows = DatasetImages(Dataset(Spec("toy", (1, 4, 4)), x), "toy-", seed=5)
     assert torch.equal(
         torch.stack([rows.read(i) for i in range(20)]), binarized(x, torch.arange(20), 5)
     )

@@ -146,7 +146,7 @@ def test_a_folder_of_pictures_there_and_back(
     figures = json.loads((tmp_path / "record.json").read_text())["figures"]
     assert figures["size"] == Path("there.zx").stat().st_size
     assert figures["bits/dim"] == pytest.approx(8 * figures["size"] / figures["numbers"])
-    assert set(figures["rivals"]) == {"PNG", "WebP", "xz"}
+    assert set(figures["baselines"]) == {"PNG", "WebP", "xz"}
     assert main(["decompress", "there.zx"]) == 0
     assert "every pixel as it was" in capsys.readouterr().out
     back = {str(path.relative_to("there")) for path in Path("there").rglob("*") if path.is_file()}

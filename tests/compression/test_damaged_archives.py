@@ -21,7 +21,7 @@ from mutations import BYTES, bytes_mutant, odd_json
 from zeuxis.autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
 from zeuxis.checkpoints.weights import save
 from zeuxis.compression.codec import compress, decompress
-from zeuxis.compression.image_sources import Pictures
+from zeuxis.compression.image_sources import ImageFiles
 from zeuxis.data.dataset import Spec
 
 pytest.importorskip("constriction")
@@ -130,7 +130,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save(model, at / name)
         compress(
             zeuxis.load(at / name),
-            Pictures([str(at / "in")]),
+            ImageFiles([str(at / "in")]),
             at / f"{name}.zx",
             source=str(at / name),
         )

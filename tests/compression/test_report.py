@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from codec import Chain, Given, chain, noise, vae
-from zeuxis.compression.baselines import Rivals
+from zeuxis.compression.baselines import Baselines
 from zeuxis.compression.codec import compress
 from zeuxis.compression.report import Report
 from zeuxis.progress import out
@@ -129,10 +129,10 @@ def test_rivals_are_the_sizes_that_their_own_programs_make() -> None:
         ([gray, gray], 40 * 50),
         ([noise(3, 40, 50)] * 2, 3 * 40 * 50),
     ):
-        rivals = Rivals()
+        baselines = Baselines()
         for x in images:
-            rivals.add(x)
-        found = rivals.sizes()
+            baselines.add(x)
+        found = baselines.sizes()
         bits = [np.packbits(x.numpy() > 0) if bare == 250 else x.numpy() for x in images]
         packed = lzma.compress(b"".join(b.tobytes() for b in bits), preset=9 | lzma.PRESET_EXTREME)
         assert found["xz"] == len(packed)

@@ -265,11 +265,11 @@ def test_a_cache_that_cannot_be_had_is_a_sentence(
 
 
 def test_an_image_that_is_gone_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from zeuxis.data.images import Files
+    from zeuxis.data.images import EncodedFiles
 
     paths = [*sorted(folder.rglob("*.png"))[:3], folder / "gone.png"]
     with pytest.raises(DataError, match="gone.png' cannot be read .*replace or remove it"):
-        cache.build(folder.parent / "x.npy", Files(paths), 4, (3, 6, 5), None, None, "x")
+        cache.build(folder.parent / "x.npy", EncodedFiles(paths), 4, (3, 6, 5), None, None, "x")
 
 
 @pytest.mark.parametrize("fits", [False, True])

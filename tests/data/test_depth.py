@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zeuxis.compression.image_sources import Pictures
+from zeuxis.compression.image_sources import ImageFiles
 from zeuxis.data import load_data
 from zeuxis.data.images import decode
 from zeuxis.errors import DataError
@@ -92,7 +92,7 @@ def test_every_format_is_turned_upright(
     (tmp_path / "a.png").write_bytes(
         content
     )  # the codec must see the same shape before it reads the pixels
-    pictures = Pictures([str(tmp_path / "a.png")])
+    pictures = ImageFiles([str(tmp_path / "a.png")])
     assert (
         tuple(pictures.read(0).shape)
         == pictures.shape(0)

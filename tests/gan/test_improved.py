@@ -15,9 +15,9 @@ from zeuxis.errors import UsageError
 from zeuxis.gan.improved import ImprovedGAN, ImprovedGANConfig
 from zeuxis.gan.improved_nets import ConvDiscriminator, ConvGenerator, DenseDiscriminator, Jitter
 from zeuxis.model import Batch
-from zeuxis.nn.augmentation import move
-from zeuxis.nn.data_dependent_init import first_pass
-from zeuxis.nn.historical_averaging import History
+from zeuxis.nn.augmentation import random_elastic
+from zeuxis.nn.data_dependent_init import data_dependent_init
+from zeuxis.nn.historical_averaging import HistoricalAverage
 from zeuxis.nn.minibatch_discrimination import MinibatchDiscrimination
 from zeuxis.nn.virtual_batch_norm import VirtualBatchNorm
 from zeuxis.nn.weight_norm import WeightNorm
@@ -165,7 +165,7 @@ def test_the_first_pass_gives_mean_zero_and_the_wished_deviation(kind: nn.Module
             if isinstance(kind, nn.Linear)
             else torch.randn(40, 6, 8, 8) * 5 + 2
         )
-        with first_pass(layer):
+        with data_dependent_init(layer):
             layer(x)
         y = layer(x)
         std, mean = torch.std_mean(y, [0, *range(2, y.ndim)], correction=0)
@@ -188,7 +188,7 @@ def test_normalized_weights_have_the_length_of_their_gain() -> None:
 
 def test_a_unit_without_variance_keeps_its_length() -> None:
     layer = WeightNorm(nn.Linear(3, 2))
-    with first_pass(layer):
+    with data_dependent_init(layer):
         layer(torch.ones(10, 3))
     assert torch.isfinite(layer(torch.randn(4, 3))).all()
     assert torch.equal(layer.length, torch.ones(2))
@@ -259,7 +259,7 @@ def test_minibatch_discrimination_has_the_gradient_of_its_formula() -> None:
 def test_minibatch_discrimination_starts_from_data() -> None:
     layer, f = MinibatchDiscrimination(6, kernels=4, dimensions=3), torch.randn(50, 6) * 100
     assert layer(f)[:, 6:].abs().max() < 1e-3  # far apart: no neighbor counts
-    with first_pass(layer):
+    with data_dependent_init(layer):
         layer(f)
     distance = layer.distances(f)
     torch.testing.assert_close(
@@ -270,13 +270,13 @@ def test_minibatch_discrimination_starts_from_data() -> None:
 
 def test_minibatch_discrimination_that_follows_real_examples_does_not_go_blind() -> None:
     layer, f = MinibatchDiscrimination(6, kernels=4, dimensions=3, follow=0.5), torch.randn(50, 6)
-    with first_pass(layer):
+    with data_dependent_init(layer):
         layer(f)
     far = f.mul(1000).requires_grad_()
     once = layer(far)[:, 6:]
     assert not torch.autograd.grad(once.sum(), far)[0].any()  # every closeness is 0 to the last bit
     for _ in range(40):
-        layer.apart(torch.cat([far, far * 3]), [50, 50])
+        layer.per_sub_batch(torch.cat([far, far * 3]), [50, 50])
     distance = layer.distances(far) / layer.unit[:, None, None]
     torch.testing.assert_close(
         distance.sort(2).values[:, :, 1].mean(1), torch.full((4,), 2.0), rtol=1e-4, atol=1e-4
@@ -293,8 +293,8 @@ def test_minibatch_discrimination_that_follows_real_examples_does_not_go_blind()
 def test_shrinking_its_features_brings_a_layer_that_follows_nothing() -> None:
     layer = MinibatchDiscrimination(6, kernels=4, dimensions=3, follow=0.5)
     f = torch.randn(40, 6).requires_grad_()
-    close = layer.apart(f, [20, 20])[:, 6:]
-    torch.testing.assert_close(layer.apart(f / 100, [20, 20])[:, 6:], close)
+    close = layer.per_sub_batch(f, [20, 20])[:, 6:]
+    torch.testing.assert_close(layer.per_sub_batch(f / 100, [20, 20])[:, 6:], close)
     slope = torch.autograd.grad((close * torch.randn_like(close)).sum(), [f, layer.scale])
     assert slope[0].abs().max() > 1e-3
     assert (slope[0] * f).sum().abs() < 1e-5 and slope[1].sum(1).abs().max() < 1e-5
@@ -370,7 +370,7 @@ def orbit(weight: float, steps: int = 2000) -> float:
     players = {name: nn.Linear(1, 1, bias=False) for name in "xy"}
     players["x"].weight.data.fill_(1.5)
     players["y"].weight.data.fill_(1.5)
-    histories = {name: History(player) for name, player in players.items()}
+    histories = {name: HistoricalAverage(player) for name, player in players.items()}
     for step in range(steps):
         x, y = players["x"].weight.squeeze(), players["y"].weight.squeeze()
         value = (torch.where(x < 0, x, x.square()) - 1) * (y - 1)
@@ -391,7 +391,7 @@ def test_historical_averaging_ends_the_orbit() -> None:
 
 def test_the_history_is_the_mean_of_the_past() -> None:
     player = nn.Linear(3, 2)
-    history, seen = History(player), []
+    history, seen = HistoricalAverage(player), []
     for step in range(5):
         nn.init.normal_(player.weight)
         seen.append(player.weight.detach().clone())
@@ -512,10 +512,10 @@ def test_real_images_alone_are_moved_each_time_they_are_seen(
 
     def watched(x: torch.Tensor, strength: float, noise: Noise) -> torch.Tensor:
         assert strength == 0.5
-        seen.append((x, move(x, strength, noise)))
+        seen.append((x, random_elastic(x, strength, noise)))
         return seen[-1][1]
 
-    monkeypatch.setattr("zeuxis.gan.improved.move", watched)
+    monkeypatch.setattr("zeuxis.gan.improved.random_elastic", watched)
     data = tiny.few(64, labeled=8)
     config = ImprovedGANConfig(
         **tiny.config("improved-gan"), moved=0.5, unlabeled=unlabeled, reuse=reuse

@@ -12,7 +12,7 @@ from zeuxis.checkpoints.weights import build
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import UsageError
 from zeuxis.gan.infogan import InfoGAN, InfoGANConfig, factorized
-from zeuxis.nn.augmentation import move
+from zeuxis.nn.augmentation import random_elastic
 from zeuxis.noise import Noise
 from zeuxis.training.loop import fit
 
@@ -123,8 +123,8 @@ def test_the_control_leaves_the_generator_uninformed() -> None:
 def test_moving_by_nothing_leaves_an_image_and_moving_keeps_its_ink_about_the_middle() -> None:
     x = torch.zeros(64, 1, 28, 28)
     x[:, :, 10:18, 12:16] = 1
-    assert torch.allclose(move(x, 0.0, Noise(0, 0, slice(0, 64), 64)), x, atol=1e-5)
-    moved = move(x, 1.0, Noise(0, 0, slice(0, 64), 64))
+    assert torch.allclose(random_elastic(x, 0.0, Noise(0, 0, slice(0, 64), 64)), x, atol=1e-5)
+    moved = random_elastic(x, 1.0, Noise(0, 0, slice(0, 64), 64))
     assert (moved - x).abs().flatten(1).amax(1).min() > 0.2, "each of them moved"
     assert moved.flatten(1).std(0).sum() > 1, "each by numbers of its own"
     assert moved.mean().item() == pytest.approx(x.mean().item(), rel=0.25), (
@@ -142,7 +142,9 @@ def test_categories_alone_are_read_from_moved_images() -> None:
     assert torch.equal(plain[1][:, 10:], moved[1][:, 10:])
     assert torch.equal(
         moved[1][:, :10],
-        moving.discriminator.both(move(fake, 1.0, tiny.batch("infogan").noise))[1][:, :10],
+        moving.discriminator.both(random_elastic(fake, 1.0, tiny.batch("infogan").noise))[1][
+            :, :10
+        ],
     )
     assert not torch.allclose(plain[1][:, :10], moved[1][:, :10], rtol=1e-3, atol=0)
 

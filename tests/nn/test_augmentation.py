@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zeuxis.nn.augmentation import mirror, move
+from zeuxis.nn.augmentation import random_elastic, random_flip
 from zeuxis.noise import Noise
 
 SIDE = 28
@@ -24,7 +24,7 @@ def sources(n: int, strength: float = 1.0) -> tuple[Tensor, Tensor]:
     inside, (n, side, side)."""
     down, across = torch.meshgrid(CENTERS, CENTERS, indexing="ij")
     places = torch.stack([across, down]).expand(n, -1, -1, -1)
-    found = move(places, strength, noise(n))
+    found = random_elastic(places, strength, noise(n))
     return found, (found.abs() < 0.95).all(1)
 
 
@@ -85,25 +85,27 @@ def test_a_bend_is_smooth() -> None:
 
 def test_a_movement_follows_its_noise_and_splits_over_processes() -> None:
     x = torch.rand(6, 1, SIDE, SIDE)
-    whole = move(x, 1.0, noise(6))
-    assert torch.equal(whole, move(x, 1.0, noise(6)))
-    assert not torch.allclose(whole, move(x, 1.0, noise(6, step=6)))
-    halves = [move(x[rows], 1.0, noise(6, rows=rows)) for rows in (slice(0, 3), slice(3, 6))]
+    whole = random_elastic(x, 1.0, noise(6))
+    assert torch.equal(whole, random_elastic(x, 1.0, noise(6)))
+    assert not torch.allclose(whole, random_elastic(x, 1.0, noise(6, step=6)))
+    halves = [
+        random_elastic(x[rows], 1.0, noise(6, rows=rows)) for rows in (slice(0, 3), slice(3, 6))
+    ]
     torch.testing.assert_close(torch.cat(halves), whole)
 
 
 def test_beyond_its_edge_an_images_rim_goes_on() -> None:
     torch.testing.assert_close(
-        move(torch.ones(20, 1, SIDE, SIDE), 1.0, noise(20)), torch.ones(20, 1, SIDE, SIDE)
+        random_elastic(torch.ones(20, 1, SIDE, SIDE), 1.0, noise(20)), torch.ones(20, 1, SIDE, SIDE)
     )
 
 
 def test_a_movement_is_differentiable() -> None:
     x = torch.rand(2, 1, 6, 6, dtype=torch.float64, requires_grad=True)
     weight = torch.rand(2, 1, 6, 6, dtype=torch.float64)
-    slope = torch.autograd.grad((move(x, 1.0, noise(2)) * weight).sum(), x)[0]
+    slope = torch.autograd.grad((random_elastic(x, 1.0, noise(2)) * weight).sum(), x)[0]
     direction = torch.rand_like(x)
-    ahead, behind = (move(x + sign * 1e-4 * direction, 1.0, noise(2)) for sign in (1, -1))
+    ahead, behind = (random_elastic(x + sign * 1e-4 * direction, 1.0, noise(2)) for sign in (1, -1))
     assert (((ahead - behind) * weight).sum() / 2e-4).item() == pytest.approx(
         (slope * direction).sum().item(), rel=1e-6
     )
@@ -111,6 +113,6 @@ def test_a_movement_is_differentiable() -> None:
 
 def test_whole_images_are_mirrored_left_to_right_with_even_chances() -> None:
     x = torch.rand(400, 3, 5, 6)
-    y = mirror(x, noise(400))
+    y = random_flip(x, noise(400))
     turned = (y == x.flip(3)).flatten(1).all(1)
     assert torch.equal(y[~turned], x[~turned]) and 150 < int(turned.sum()) < 250

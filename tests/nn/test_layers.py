@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from zeuxis.nn.elu import elu
-from zeuxis.nn.image_conv import ImageConv, suits
+from zeuxis.nn.image_conv import ImageConv, is_faster
 from zeuxis.nn.transposed_conv import TransposedConv
 from zeuxis.nn.weight_norm import WeightNorm
 
@@ -69,7 +69,7 @@ def test_a_convolution_of_an_image_and_its_adjoint(
         .contiguous(memory_format=layout)
         .requires_grad_()
     )
-    assert suits(conv, x, 3)
+    assert is_faster(conv, x, 3)
     leaves = (x, conv.weight, conv.bias)
     ours, plain = conv(x), nn.Conv2d.forward(conv, x)
     torch.testing.assert_close(ours, plain)

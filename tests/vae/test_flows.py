@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zeuxis.nn.data_dependent_init import first_pass
+from zeuxis.nn.data_dependent_init import data_dependent_init
 from zeuxis.vae.flows import (
     ConvStep,
     DenseStep,
@@ -199,7 +199,7 @@ def test_a_triangular_matrix_reaches_a_correlated_gaussian_and_a_diagonal_one_st
 
 def test_a_new_step_nearly_keeps_its_code() -> None:
     step, z, h = DenseStep(8, 16, 1, 4), torch.randn(500, 8), torch.randn(500, 4)
-    with first_pass(step):
+    with data_dependent_init(step):
         step(z, h)
     moved, log_scale = gated(z, *step(z, h), 1.5)
     assert torch.sigmoid(torch.tensor(1.5)).item() == pytest.approx(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import tiny
 from zeuxis.data.dataset import Spec
 from zeuxis.errors import UsageError
-from zeuxis.nn.data_dependent_init import first_pass
+from zeuxis.nn.data_dependent_init import data_dependent_init
 from zeuxis.nn.weight_norm import WeightNorm
 from zeuxis.training.loop import fit
 from zeuxis.vae.iaf import IAFVAE, IAFConfig
@@ -224,7 +224,7 @@ def test_layers_start_with_the_deviation_they_are_meant_to() -> None:
     x = torch.randint(
         0, 256, (32, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
-    with first_pass(model):
+    with data_dependent_init(model):
         model.terms(x, model.upward(x), model.parts(model.prior(32)), expected=False)
     for handle in handles:
         handle.remove()

@@ -14,7 +14,7 @@ from zeuxis.capabilities import CanDecode, CanEncode, HasELBO
 from zeuxis.data.dataset import Spec
 from zeuxis.errors import UsageError
 from zeuxis.model import Batch
-from zeuxis.nn.data_dependent_init import first_pass
+from zeuxis.nn.data_dependent_init import data_dependent_init
 from zeuxis.nn.weight_norm import WeightNorm
 from zeuxis.noise import Noise
 from zeuxis.vae.networks import Residual
@@ -179,7 +179,7 @@ def test_every_layer_starts_from_data(network: str) -> None:
         part.register_forward_hook(lambda module, _, out: seen.append((module.start, out)))
     x = tiny.images(64).all()
     noise = Noise(0, 0, slice(0, 64), 64)
-    with first_pass(model):
+    with data_dependent_init(model):
         model.terms(model.observed(x, noise), noise.normal(1, 3), expected=True)
     for start, out in seen:
         assert torch.allclose(
@@ -209,7 +209,7 @@ def test_every_layer_but_the_first_reads_elu_units(network: str) -> None:
             part.register_forward_hook(
                 lambda _, given, out, name=name: seen.update({name: given[0]})
             )
-    with first_pass(model):
+    with data_dependent_init(model):
         x = model.observed(tiny.images(64).all(), Noise(0, 0, slice(0, 64), 64))
         model.terms(x, torch.randn(64, 1, 3), expected=True)
     firsts = {

@@ -31,7 +31,7 @@ from ..data.dataset import Dataset, Spec
 from ..distributions.logistic_mixture import Mixture, numbers
 from ..errors import UsageError
 from ..model import Player
-from ..nn.data_dependent_init import first_pass
+from ..nn.data_dependent_init import data_dependent_init
 from ..nn.masked import At
 from ..noise import Noise
 from ..ranges import BaseConfig, Depth, Part, Range, Rate, Size
@@ -96,7 +96,7 @@ class PixelCNNPP(PixelModel):
         rows = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:16]
         x, y = data.batch(rows)
         v = self.observed(x.to(self.device), Noise(seed, -1, slice(0, len(x)), len(x), self.device))
-        with first_pass(self):
+        with data_dependent_init(self):
             self.network(self.scaled(v), self.classes(y, len(x)))
 
     def mixture(self, v: Tensor, y: Tensor | None, noise: Noise | None = None) -> Mixture:

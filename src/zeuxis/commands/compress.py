@@ -13,7 +13,7 @@ import tyro
 from ..checkpoints.weights import load
 from ..compression.codec import compress
 from ..compression.entropy_coding import Precision
-from ..compression.image_sources import Originals, Pictures, Rows
+from ..compression.image_sources import DatasetImages, ImageFiles, ImageSource
 from ..data.config import DataConfig, is_built_in
 from ..data.dataset import Dataset
 from ..errors import DataError, UsageError
@@ -82,15 +82,15 @@ def main(words: Sequence[str]) -> None:
         )
     began = time.monotonic()
     model = load(name, wish.weights)
-    originals: Originals
+    originals: ImageSource
     about: dict[str, Any] = {}
     if wish.data:
         data, about = chosen(name, wish)
-        originals = Rows(
+        originals = DatasetImages(
             data, f"{data.spec.name}-{wish.split}-", wish.seed if wish.binarize else None
         )
     else:
-        originals = Pictures(files, wish.binarize)
+        originals = ImageFiles(files, wish.binarize)
     report = compress(
         model,
         originals,

@@ -20,14 +20,14 @@ from ..visual.grid import to_image
 WEBP_SIDE = 16_383  # pixels that a side of a WebP image can have
 
 
-class Rivals:
+class Baselines:
     """Sums up the sizes of images given one after the other.
 
     Example:
         >>> import torch
-        >>> rivals = Rivals()
-        >>> rivals.add(torch.zeros(1, 28, 28, dtype=torch.uint8))
-        >>> sorted(rivals.sizes())
+        >>> baselines = Baselines()
+        >>> baselines.add(torch.zeros(1, 28, 28, dtype=torch.uint8))
+        >>> sorted(baselines.sizes())
         ['PNG', 'WebP', 'xz']
     """
 

@@ -34,7 +34,7 @@ from ..files import write
 from ..model import Model
 from ..progress import meter
 from ..registry import models
-from .baselines import Rivals
+from .baselines import Baselines
 from .bits_back import BitsBack
 from .container import BLOCK, DIGEST, MAGIC, Block, Done, Header, Writer, sections
 from .entropy_coding import (
@@ -47,7 +47,7 @@ from .entropy_coding import (
     machine,
     pinned,
 )
-from .image_sources import Originals, numbered
+from .image_sources import ImageSource, numbered
 from .names import clash, fault
 from .range_coding import RangeCoder
 from .report import Report
@@ -91,7 +91,7 @@ def coder_for(model: Model, precision: Precision) -> Coder:
 
 def compress(
     model: Model,
-    originals: Originals,
+    originals: ImageSource,
     path: str | Path,
     *,
     precision: Precision = "double",
@@ -121,17 +121,17 @@ def compress(
 
     Example:
         >>> import tempfile, zeuxis
-        >>> from zeuxis.compression.image_sources import Rows
+        >>> from zeuxis.compression.image_sources import DatasetImages
         >>> from zeuxis.autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
         >>> data = zeuxis.Dataset(zeuxis.Spec("tiny", (3, 5, 7)), torch.randint(0, 256, (2, 3, 5, 7), dtype=torch.uint8))
         >>> model = PixelCNN(PixelCNNConfig(maps=6, layers=1, head=6), zeuxis.Spec("tiny", (3, 4, 4))).eval()
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     report = compress(model, Rows(data, "tiny-"), f"{folder}/tiny.zx")
+        ...     report = compress(model, DatasetImages(data, "tiny-"), f"{folder}/tiny.zx")
         ...     images = dict(decompress(f"{folder}/tiny.zx", model))
         >>> report.chains, sorted(images), torch.equal(images["tiny-1.png"], data.all()[1])
         ([8], ['tiny-0.png', 'tiny-1.png'], True)
     """
-    shape, rivals = model.spec.shape, Rivals()
+    shape, baselines = model.spec.shape, Baselines()
     with pinned():
         coder = coder_for(model, precision)
         report = Report(coder.kind)
@@ -184,12 +184,12 @@ def compress(
                 )
                 report.add(images, x, coded)
                 for one in images if compare else []:
-                    rivals.add(one)
+                    baselines.add(one)
             file.section(Done(report.images, len(report.chains)))
 
         write(path, fill)
     report.size = Path(path).stat().st_size
-    report.rivals = rivals.sizes() if compare else {}
+    report.baselines = baselines.sizes() if compare else {}
     return report
 
 
@@ -338,7 +338,7 @@ def survey(path: str | Path, *, numbers: bool = False, large: bool = False) -> C
 INSTEAD = "Add --numbers (numbers=True) to have its images numbered instead of named"
 
 
-def require_names(originals: Originals) -> None:
+def require_names(originals: ImageSource) -> None:
     """Refuses names that `decompress` would not take."""
     total = len(originals)
     names = (
@@ -383,7 +383,7 @@ def require_levels(x: UInt8[Tensor, "channels height width"], levels: int, where
     )
 
 
-def blocks(originals: Originals, shape: tuple[int, ...], tiles: int) -> Iterator[tuple[int, int]]:
+def blocks(originals: ImageSource, shape: tuple[int, ...], tiles: int) -> Iterator[tuple[int, int]]:
     """First and last + 1 of the images of each block: as many as make `tiles` tiles, at least
     one."""
     first = count = 0

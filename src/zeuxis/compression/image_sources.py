@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..data.binarized import binarized
 from ..data.dataset import Dataset
-from ..data.images import FORMATS, Files, decode, spread, upright_size
+from ..data.images import FORMATS, EncodedFiles, decode, spread, upright_size
 from ..data.reading import first_line
 from ..errors import DataError, UsageError
 from .names import clash, folded, portable
@@ -31,7 +31,7 @@ MODES = {"1": 1, "L": 1, "P": 3, "RGB": 3}
 
 
 @runtime_checkable
-class Originals(Protocol):
+class ImageSource(Protocol):
     """Images to be coded.
 
     Attributes:
@@ -57,7 +57,7 @@ class Originals(Protocol):
     def read(self, i: int) -> UInt8[Tensor, "channels height width"]: ...
 
 
-class Pictures:
+class ImageFiles:
     """Image files, and all images of folders.
 
     Arguments:
@@ -71,7 +71,7 @@ class Pictures:
     prefix = ""
 
     def __init__(self, words: Sequence[str], binarize: bool = False) -> None:
-        self.files = Files(spread(words))
+        self.files = EncodedFiles(spread(words))
         if not len(self.files):
             raise UsageError(
                 "There are no images to compress: give image files, folders of them, or --data."
@@ -101,7 +101,7 @@ class Pictures:
         return 255 * (x >= 128).byte() if self.binarize else x
 
 
-class Rows:
+class DatasetImages:
     """The images of a data set, numbered.
 
     Arguments:

@@ -31,7 +31,7 @@ class Report:
         chains: Tiles of each block, in order.
         lanes: Most tiles side by side.
         seconds: Time that coding took, without reading and writing.
-        rivals: Bytes that other codecs need.
+        baselines: Bytes that other codecs need.
     """
 
     coder: str
@@ -45,7 +45,7 @@ class Report:
     chains: list[int] = field(default_factory=list)
     lanes: int = 0
     seconds: float = 0.0
-    rivals: dict[str, int] = field(default_factory=dict)
+    baselines: dict[str, int] = field(default_factory=dict)
 
     def add(self, images: Sequence[Tensor], x: Tensor, coded: Coded) -> None:
         """Counts a block: its images, their tiles, and what they were coded as."""
@@ -75,7 +75,7 @@ class Report:
             **{
                 key: value
                 for key, value in dataclasses.asdict(self).items()
-                if key not in ("rivals", "nats", "seconds")
+                if key not in ("baselines", "nats", "seconds")
             },
             "bits/dim": self.bits(self.size),
             "bits/dim of the payload": self.bits(self.payload),
@@ -83,9 +83,9 @@ class Report:
             "overhead of the payload": self.payload / ideal - 1 if ideal else math.inf,
             "overhead of the file": self.size / ideal - 1 if ideal else math.inf,
             "megabytes of pixels a second": self.numbers / 1e6 / max(self.seconds, 1e-9),
-            "rivals": {
+            "baselines": {
                 name: {"bytes": size, "bits/dim": self.bits(size)}
-                for name, size in self.rivals.items()
+                for name, size in self.baselines.items()
             },
         }
 
@@ -98,7 +98,7 @@ class Report:
             Column("of the pixels", justify="right"),
         )
         own = "the model itself" if self.coder == "range" else "the model's bound"
-        rows = {own: self.ideal, "this file": self.size, **self.rivals, "bare pixels": self.numbers}
+        rows = {own: self.ideal, "this file": self.size, **self.baselines, "bare pixels": self.numbers}
         for name, size in sorted(rows.items(), key=lambda row: row[1]):
             sheet.add_row(
                 name, f"{size:,.0f}", f"{self.bits(size):.4f}", f"{size / self.numbers:.2%}"

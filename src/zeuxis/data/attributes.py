@@ -23,7 +23,7 @@ from torch import Tensor
 from ..errors import DataError, UsageError
 from .dataset import Dataset
 from .faces import factors
-from .images import Files
+from .images import EncodedFiles
 from .reading import as_text, contents, first_line
 from .sources import MADE, open_source
 
@@ -114,7 +114,7 @@ def image_names(data: Dataset, source: str, split: str, limit: int | None = None
         limit: How many of its first images it has, None for all.
     """
     if source not in MADE and isinstance(
-        images := open_source(source, "test" if split == "test" else "train").images, Files
+        images := open_source(source, "test" if split == "test" else "train").images, EncodedFiles
     ):
         return [path.as_posix() for path in images.paths[:limit]]
     return [str(i) for i in range(len(data))]

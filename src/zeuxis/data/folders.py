@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from .images import Files, Raw
+from .images import EncodedFiles, Raw
 from .parts import ALL, PARTS, TRAIN, VALIDATION, Split, chosen, part_name, part_of, words
 from .reading import shown
 from .scan import Found, Scan, scan
@@ -156,7 +156,7 @@ def image_folder(folder: Path, split: Split, name: str, labels: Path | None = No
     names = different([shown(c) for c in classes]) if numbers is not None else ()
     notes = [*found.sentences, *notes]
     return Raw(
-        name, Files(paths), numbers, names, fingerprint(paths), part_name(part, parts), notes
+        name, EncodedFiles(paths), numbers, names, fingerprint(paths), part_name(part, parts), notes
     )
 
 

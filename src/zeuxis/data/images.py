@@ -67,7 +67,7 @@ class Raw:
 
 
 @dataclass(frozen=True)
-class Files:
+class EncodedFiles:
     """Encoded images that are files."""
 
     paths: Sequence[Path]
@@ -115,7 +115,7 @@ def read(paths: Sequence[Path], shape: tuple[int, ...], invert: bool = False) ->
             f"The model knows examples of shape {shape}, which are no square images: "
             "give data of its kind with --data."
         )
-    files = Files(paths)
+    files = EncodedFiles(paths)
     x = torch.from_numpy(
         np.stack(
             [decode(files.read(i), files.where(i), shape[-1], shape[0]) for i in range(len(files))]

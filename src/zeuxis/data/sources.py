@@ -23,7 +23,7 @@ from .dataset import Dataset, Spec
 from .faces import heads
 from .folders import image_folder
 from .idx import idx_folder
-from .images import Files, Raw, converted
+from .images import EncodedFiles, Raw, converted
 from .npz import npz
 from .parquet import parquet, parquet_parts
 from .parts import ALL, Split, chosen, part_name, part_of
@@ -171,7 +171,7 @@ def rendered_heads(
 def open_source(source: str, split: Split, labels: Path | None = None) -> Raw:
     """What the source holds, before images are decoded."""
     raw = found(source, split, labels)
-    if labels is not None and not isinstance(raw.images, Files):
+    if labels is not None and not isinstance(raw.images, EncodedFiles):
         raise UsageError(
             f"--labels {labels} is for a folder of images, and '{source}' is none: leave it out."
         )
@@ -248,14 +248,14 @@ def there(path: Path) -> bool:
 
 def named(raw: Raw, name: str, split: Split) -> Raw:
     """A built-in set's own name and classes; it has both parts, whatever a copy lacks."""
-    if raw.part == ALL and split == "test" and not isinstance(raw.images, Files):
+    if raw.part == ALL and split == "test" and not isinstance(raw.images, EncodedFiles):
         raise DataError(
             f"The copy of '{name}' holds no test images: add them, or give a whole copy "
             f"as --data {name}=FOLDER."
         )
     raw.name = name
     if not isinstance(
-        raw.images, Files
+        raw.images, EncodedFiles
     ):  # a folder's labels number its own sub-folders, in alphabetical order
         raw.class_names = BUILT_IN[name][0] if raw.labels is not None else ()
     return raw

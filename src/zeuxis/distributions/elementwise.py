@@ -103,7 +103,7 @@ def discretized_logistic(
     )
 
 
-def logistic_laws(mean: Tensor, log_scale: Tensor, open_edges: bool = True) -> Tensor:
+def logistic_log_probs(mean: Tensor, log_scale: Tensor, open_edges: bool = True) -> Tensor:
     r"""log P of all 256 pixels, (*shape, 256): what `discretized_logistic` gives, several times as
     fast.
 
@@ -116,7 +116,7 @@ def logistic_laws(mean: Tensor, log_scale: Tensor, open_edges: bool = True) -> T
         open_edges: As there.
 
     Example:
-        >>> logistic_laws(torch.tensor([0.5, 0.7]), torch.tensor(-3.0)).exp().sum(1)
+        >>> logistic_log_probs(torch.tensor([0.5, 0.7]), torch.tensor(-3.0)).exp().sum(1)
         tensor([1.0000, 1.0000])
     """
     if not open_edges:

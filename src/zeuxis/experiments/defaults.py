@@ -20,7 +20,7 @@ from PIL import Image
 from ..checkpoints.weights import build
 from ..data.config import DataConfig, is_built_in
 from ..data.dataset import Dataset, Spec
-from ..data.images import FORMATS, Files
+from ..data.images import FORMATS, EncodedFiles
 from ..data.sources import open_source
 from ..data.text import ENDINGS
 from ..distributed import world_size
@@ -189,7 +189,7 @@ def looks(source: DataConfig) -> tuple[list[tuple[int, int]], set[int]]:
     ).tolist():
         try:
             with Image.open(
-                images.paths[i] if isinstance(images, Files) else io.BytesIO(images.read(i)),
+                images.paths[i] if isinstance(images, EncodedFiles) else io.BytesIO(images.read(i)),
                 formats=FORMATS,
             ) as picture:
                 sizes.append(picture.size)

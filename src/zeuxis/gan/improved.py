@@ -44,9 +44,9 @@ from ..data.dataset import Dataset, Spec
 from ..distributed import mean_over_batch
 from ..errors import UsageError
 from ..model import Batch, Model, Player
-from ..nn.augmentation import mirror, move
-from ..nn.data_dependent_init import first_pass
-from ..nn.historical_averaging import History
+from ..nn.augmentation import random_elastic, random_flip
+from ..nn.data_dependent_init import data_dependent_init
+from ..nn.historical_averaging import HistoricalAverage
 from ..nn.norm import BatchNorm, estimate_batch_statistics
 from ..noise import Noise
 from ..ranges import (
@@ -193,7 +193,10 @@ class ImprovedGAN(Model):
         self.unit = dense
         self.register_buffer("reference", torch.rand(c.virtual, c.code))
         self.histories = nn.ModuleDict(
-            {name: History(getattr(self, name)) for name in ("discriminator", "generator")}
+            {
+                name: HistoricalAverage(getattr(self, name))
+                for name in ("discriminator", "generator")
+            }
             if c.history
             else {}
         )
@@ -221,7 +224,7 @@ class ImprovedGAN(Model):
         rows = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:500]
         x = self.scale(data.batch(rows)[0].to(self.device))
         noise = Noise(seed, -1, slice(0, len(x)), len(x), x.device)
-        with first_pass(self):
+        with data_dependent_init(self):
             self.discriminator(x, Jitter(noise))
             self.generator(
                 noise.of(128).uniform(self.config.code)
@@ -335,7 +338,7 @@ class ImprovedGAN(Model):
         if not self.config.history:
             return torch.zeros((), device=batch.x.device)
         history = self.histories[player]
-        assert isinstance(history, History)
+        assert isinstance(history, HistoricalAverage)
         return self.config.history * history.distance(getattr(self, player), batch.images)
 
     def generate(self, z: Tensor) -> Tensor:
@@ -353,8 +356,8 @@ class ImprovedGAN(Model):
 
     def seen(self, x: Tensor, noise: Noise) -> Tensor:
         """Scaled real images, moved if the settings say so."""
-        x = mirror(self.scale(x), noise) if self.config.mirror else self.scale(x)
-        return move(x, self.config.moved, noise) if self.config.moved else x
+        x = random_flip(self.scale(x), noise) if self.config.mirror else self.scale(x)
+        return random_elastic(x, self.config.moved, noise) if self.config.moved else x
 
     @torch.no_grad()
     def update_statistics(self, x: Tensor | None = None) -> None:

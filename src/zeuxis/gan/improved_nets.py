@@ -183,7 +183,7 @@ class DenseDiscriminator(nn.Module):
         if jitter:
             h = jitter.add(h, self.noise[1])
         if self.minibatch is not None:
-            h = self.minibatch.apart(h, parts)
+            h = self.minibatch.per_sub_batch(h, parts)
         return features.float(), self.last(h, w[-1]).float()
 
 
@@ -288,5 +288,5 @@ class ConvDiscriminator(nn.Module):
                 h = jitter.drop(h, 0.5)
         features = h = h.mean([2, 3], dtype=torch.promote_types(h.dtype, torch.float32))
         if self.minibatch is not None:
-            h = self.minibatch.apart(h, parts)
+            h = self.minibatch.per_sub_batch(h, parts)
         return features, self.last(h, w[-1]).float()

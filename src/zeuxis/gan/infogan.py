@@ -40,7 +40,7 @@ from ..capabilities import Code
 from ..data.dataset import Spec
 from ..errors import UsageError
 from ..model import Batch, Model, Player
-from ..nn.augmentation import move
+from ..nn.augmentation import random_elastic
 from ..nn.data_dependent_init import normal_
 from ..nn.norm import estimate_batch_statistics
 from ..ranges import BaseConfig, Decay, Range, Rate, Share, SizeOrNone, Weight
@@ -159,7 +159,7 @@ class InfoGAN(Model):
         on_fake, reading = self.discriminator.both(fake)
         if c.invariant and c.categorical:
             classes = sum(c.categorical)
-            moved = self.discriminator.both(move(fake, c.invariant, batch.noise))[1]
+            moved = self.discriminator.both(random_elastic(fake, c.invariant, batch.noise))[1]
             reading = torch.cat([moved[:, :classes], reading[:, classes:]], 1)
         return on_fake, reading
 

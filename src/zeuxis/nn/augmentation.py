@@ -1,9 +1,9 @@
-"""Images moved at random, and differentiably: the same thing seen a little otherwise.
+"""Random, differentiable augmentations of images: elastic distortions and flips.
 
-An affine map of each image's own (turned, slanted, scaled about the middle), to whose places a
-coarse grid of random shifts is added, interpolated to every pixel: the elastic distortions of
-Simard, Steinkraus and Platt, "Best Practices for Convolutional Neural Networks Applied to Visual
-Document Analysis", 2003, in few numbers.
+An elastic distortion is an affine map (rotation, shear, scale about the center) plus a coarse grid
+of random shifts, interpolated to every pixel. This is the distortion of Simard, Steinkraus and
+Platt, "Best Practices for Convolutional Neural Networks Applied to Visual Document Analysis", 2003,
+with fewer random numbers.
 """
 
 from __future__ import annotations
@@ -17,63 +17,62 @@ from torch import Tensor
 
 from ..noise import Noise
 
-BENDS = 4  # shifts across and down the grid that bends an image: of 28 pixels one in nine
+GRID = 4  # side of the grid of shifts: one shift for about 9 pixels of a side of 28
 
 
 @lru_cache
-def bumps(high: int, wide: int) -> Float[Tensor, "bends pixels"]:
-    """What each shift of the coarse grid adds to every pixel's: bicubic interpolation as a matrix,
-    a twentieth of its time."""
-    one = torch.eye(BENDS * BENDS).view(-1, 1, BENDS, BENDS)
-    return F.interpolate(one, (high, wide), mode="bicubic", align_corners=True).flatten(1)
+def bicubic_matrix(height: int, width: int) -> Float[Tensor, "shifts pixels"]:
+    """Bicubic interpolation of the grid as a matrix, which is 20 times as fast."""
+    one_hot = torch.eye(GRID * GRID).view(-1, 1, GRID, GRID)
+    return F.interpolate(one_hot, (height, width), mode="bicubic", align_corners=True).flatten(1)
 
 
-def move(
+def random_elastic(
     x: Float[Tensor, "n channels height width"], strength: float, noise: Noise
 ) -> Float[Tensor, "n channels height width"]:
-    """Each image turned, slanted, scaled and bent by numbers of its own; beyond its edge its rim
-    goes on.
+    """Distorts each image at random; pixels from outside repeat the border.
 
     Arguments:
         x: Images.
-        strength: How much; at 1 up to 20 degrees, a slant of 0.4, a fifth larger or smaller each
-            way, shifts by 0.075 of a side.
-        noise: Where the numbers come from.
+        strength: 1 means up to 20 degrees, a shear of 0.4, a scale of a fifth along each axis, and
+            shifts by 0.075 of a side. 0 changes nothing.
+        noise: Source of the random numbers.
 
     Example:
         >>> x = torch.rand(3, 1, 28, 28)
-        >>> torch.allclose(move(x, 0.0, Noise(0, 0, slice(0, 3), 3)), x, atol=1e-5)
+        >>> torch.allclose(random_elastic(x, 0.0, Noise(0, 0, slice(0, 3), 3)), x, atol=1e-5)
         True
     """
-    angle, slant, wide, high = (
-        noise.uniform(4, low=-strength, high=strength) * x.new_tensor([0.35, 0.4, 0.2, 0.2])
+    limits = x.new_tensor([0.35, 0.4, 0.2, 0.2])
+    angle, shear, log_width, log_height = (
+        noise.uniform(4, low=-strength, high=strength) * limits
     ).unbind(1)
     cos, sin = angle.cos(), angle.sin()
     zero = torch.zeros_like(angle)
-    across = torch.stack([cos * wide.exp(), slant * cos - sin, zero], 1)
-    down = torch.stack([sin * wide.exp(), (slant * sin + cos) * high.exp(), zero], 1)
+    across = torch.stack([cos * log_width.exp(), shear * cos - sin, zero], 1)
+    down = torch.stack([sin * log_width.exp(), (shear * sin + cos) * log_height.exp(), zero], 1)
     grid = F.affine_grid(torch.stack([across, down], 1), list(x.shape), align_corners=False)
-    bend = noise.uniform(2 * BENDS * BENDS, low=-0.15 * strength, high=0.15 * strength).view(
-        -1, 2, BENDS, BENDS
-    )
+    limit = 0.15 * strength
+    shifts = noise.uniform(2 * GRID * GRID, low=-limit, high=limit).view(-1, 2, GRID * GRID)
     with torch.autocast(x.device.type, enabled=False):
-        bend = bend.flatten(2) @ bumps(*x.shape[-2:]).to(x.device)
-    grid = grid + bend.view(-1, 2, *x.shape[-2:]).permute(0, 2, 3, 1)
+        shifts = shifts @ bicubic_matrix(*x.shape[-2:]).to(x.device)
+    grid = grid + shifts.view(-1, 2, *x.shape[-2:]).permute(0, 2, 3, 1)
     return F.grid_sample(x, grid.to(x.dtype), padding_mode="border", align_corners=False)
 
 
-def mirror(
+def random_flip(
     x: Float[Tensor, "n channels height width"], noise: Noise
 ) -> Float[Tensor, "n channels height width"]:
-    """Each image, or its mirror image, left to right, with even chances.
+    """Flips each image from left to right with probability 1/2.
 
     Arguments:
         x: Images.
-        noise: Where the choices come from.
+        noise: Source of the random numbers.
 
     Example:
         >>> x = torch.rand(3, 1, 28, 28)
-        >>> bool((mirror(x, Noise(0, 0, slice(0, 3), 3)).sum((1, 2, 3)) - x.sum((1, 2, 3))).abs().max() < 1e-2)
+        >>> y = random_flip(x, Noise(0, 0, slice(0, 3), 3))
+        >>> torch.allclose(y.sum((1, 2, 3)), x.sum((1, 2, 3)), rtol=1e-4)
         True
     """
     return torch.where(noise.uniform(1, 1, 1) < 0.5, x.flip(3), x)

@@ -1,4 +1,4 @@
-"""How weights start, where several models share it."""
+"""Initial weights: DCGAN's normal weights, and values that layers take from a first batch."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from torch import nn
 
 
 def normal_(module: nn.Module, std: float = 0.02) -> None:
-    """Draws every convolution and dense weight from N(0, std) and sets biases to 0 (DCGAN, section
-    4)."""
+    """Draws convolution and dense weights from N(0, std) and sets biases to 0.
+
+    Source: Radford et al., "Unsupervised Representation Learning with Deep Convolutional Generative
+    Adversarial Networks", 2016, section 4.
+    """
     for part in module.modules():
         if isinstance(part, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(part.weight, 0.0, std)
@@ -21,9 +24,11 @@ def normal_(module: nn.Module, std: float = 0.02) -> None:
 
 
 @contextmanager
-def first_pass(module: nn.Module) -> Iterator[None]:
-    """One batch run inside sets, layer by layer, what layers take from data at the start (those
-    with `initializing`)."""
+def data_dependent_init(module: nn.Module) -> Iterator[None]:
+    """Lets layers initialize themselves, one after the other, from a batch that runs inside.
+
+    Such layers, `WeightNorm` among them, have an attribute `initializing`. No gradients are kept.
+    """
     layers: list[Any] = [part for part in module.modules() if hasattr(part, "initializing")]
     for layer in layers:
         layer.initializing = True

@@ -1,11 +1,10 @@
-r"""Historical averaging: a player pays for moving away from the mean of its own past.
+r"""Historical averaging: a penalty on the distance of parameters from their past mean.
 
 $$ L + w \, \Big\lVert \theta - \tfrac{1}{t} \sum_{i=1}^{t} \theta_i \Big\rVert^2 $$
 
-Gradient descent by two players can orbit an equilibrium for ever; the term, inspired by fictitious
-play, draws both to the center of the orbit. The mean is kept as the training goes, so that long
-histories cost one copy of the weights. The paper does not give the weight w, and no released code
-has the term.
+Gradient descent by two players can orbit an equilibrium for ever. The term, inspired by fictitious
+play, pulls both to the center of the orbit. The mean is a running mean, so a long history costs one
+copy of the weights. The paper does not give the weight w, and no released code has the term.
 
 Source: Salimans et al., "Improved Techniques for Training GANs", 2016, section 3.3.
 """
@@ -16,16 +15,16 @@ import torch
 from torch import Tensor, nn
 
 
-class History(nn.Module):
+class HistoricalAverage(nn.Module):
     """The running mean of a player's parameters, saved with the model.
 
     Arguments:
-        player: The module whose parameters are remembered.
+        player: The module whose parameters are averaged.
 
     Example:
         >>> import torch
         >>> point = nn.Linear(1, 1, bias=False)
-        >>> history = History(point)
+        >>> history = HistoricalAverage(point)
         >>> for value in (0.0, 1.0):
         ...     _ = point.weight.data.fill_(value)
         ...     distance = history.distance(point, step=int(value))
@@ -44,8 +43,12 @@ class History(nn.Module):
         self.register_buffer("last", torch.full((1,), -1, dtype=torch.int64))
 
     def distance(self, player: nn.Module, step: int) -> Tensor:
-        """Squared distance of the parameters from their mean so far; a new `step` enters the mean
-        first."""
+        """Squared distance of the parameters from their mean so far.
+
+        Arguments:
+            player: The module.
+            step: Number of the training step; the first call of a step updates the mean first.
+        """
         parameters = [p for p in player.parameters() if p.requires_grad]
         means = [self.get_buffer(f"mean{i}") for i in range(len(parameters))]
         if step != int(self.last):

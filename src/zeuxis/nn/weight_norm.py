@@ -40,9 +40,9 @@ class WeightNorm(nn.Module):
 
     Example:
         >>> import torch
-        >>> from zeuxis.nn.data_dependent_init import first_pass
+        >>> from zeuxis.nn.data_dependent_init import data_dependent_init
         >>> layer = WeightNorm(nn.Linear(5, 3))
-        >>> with first_pass(layer):
+        >>> with data_dependent_init(layer):
         ...     _ = layer(torch.randn(200, 5) * 7 + 4)
         >>> y = layer(torch.randn(2000, 5) * 7 + 4)
         >>> bool((y.mean(0).abs() < 0.3).all()), bool(((y.std(0) - 1).abs() < 0.3).all())

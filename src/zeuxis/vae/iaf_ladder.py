@@ -42,7 +42,7 @@ from ..distributed import mean_over_batch
 from ..distributions.elementwise import discretized_logistic, normal, normal_kl
 from ..errors import UsageError
 from ..model import Batch, Model, Player
-from ..nn.data_dependent_init import first_pass
+from ..nn.data_dependent_init import data_dependent_init
 from ..nn.elu import elu
 from ..nn.weight_norm import WeightNorm
 from ..noise import Noise
@@ -218,7 +218,7 @@ class Ladder(Model):
         rows = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:100]
         x = data.batch(rows)[0].to(self.device)
         noise = Noise(seed, -1, slice(0, len(x)), len(x), x.device)
-        with first_pass(self):
+        with data_dependent_init(self):
             self.terms(
                 x, self.upward(x), [noise.normal(*shape) for shape in self.shapes], expected=False
             )

@@ -39,13 +39,13 @@ from ..distributed import mean_over_batch
 from ..distributions.elementwise import (
     bernoulli,
     discretized_logistic,
-    logistic_laws,
+    logistic_log_probs,
     normal,
     normal_kl,
 )
 from ..errors import UsageError
 from ..model import Batch, Model, Player
-from ..nn.data_dependent_init import first_pass
+from ..nn.data_dependent_init import data_dependent_init
 from ..noise import Noise
 from ..ranges import BaseConfig, CountOrNone, Range, Rate, Size, Weight
 from .networks import ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder, dense, wide
@@ -132,7 +132,7 @@ class VAE(Model):
         rows = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:500]
         x = data.batch(rows)[0].to(self.device)
         noise = Noise(seed, -1, slice(0, len(x)), len(x), x.device)
-        with first_pass(self):
+        with data_dependent_init(self):
             self.terms(self.observed(x, noise), noise.normal(1, self.config.latent), expected=True)
 
     def play(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
@@ -272,7 +272,7 @@ class VAE(Model):
             return bernoulli(
                 torch.tensor([0.0, 1.0], dtype=out.dtype, device=out.device), out[..., None]
             )
-        return logistic_laws(centered(out), self.log_scale, self.config.open_edges)
+        return logistic_log_probs(centered(out), self.log_scale, self.config.open_edges)
 
     def drawn(self, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
         """Standard normal numbers on the model's device."""
