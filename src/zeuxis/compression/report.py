@@ -98,7 +98,12 @@ class Report:
             Column("of the pixels", justify="right"),
         )
         own = "the model itself" if self.coder == "range" else "the model's bound"
-        rows = {own: self.ideal, "this file": self.size, **self.baselines, "bare pixels": self.numbers}
+        rows = {
+            own: self.ideal,
+            "this file": self.size,
+            **self.baselines,
+            "bare pixels": self.numbers,
+        }
         for name, size in sorted(rows.items(), key=lambda row: row[1]):
             sheet.add_row(
                 name, f"{size:,.0f}", f"{self.bits(size):.4f}", f"{size / self.numbers:.2%}"
