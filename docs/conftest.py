@@ -1,3 +1,3 @@
-"""Keeps pytest from importing Sphinx's settings and what makes pages as tests."""
+"""Keeps pytest from collecting the programs that make the documentation."""
 
 collect_ignore = ["conf.py", "figures.py", "records.py", "references.py", "_build"]
