@@ -167,10 +167,10 @@ def with_record_folder(argv: Sequence[str]) -> list[str]:
         >>> with_record_folder(["RUN", "--record", "--seed", "1"])
         ['RUN', '--record', 'results', '--seed', '1']
     """
-    values = [*argv[1:], "--"]
+    following = [*argv[1:], "--"]
     return [
         part
-        for word, value in zip(argv, values, strict=True)
+        for word, value in zip(argv, following, strict=False)
         for part in ([word, "results"] if word == "--record" and value[:2] == "--" else [word])
     ]
 

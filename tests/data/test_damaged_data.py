@@ -77,7 +77,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def read(path: Path, **more: object) -> tuple[object, ...]:
     data = load_data(str(path), cache=path.parent / "cache", **more)
-    return data.fingerprint(), data.spec.classes, data.facts["part"]
+    return data.fingerprint(), data.spec.classes, data.facts.part
 
 
 def target(home: Path, name: str) -> Target:

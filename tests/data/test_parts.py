@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from zeuxis.data import Dataset, Spec, load_data
+from zeuxis.data.facts import Facts
 from zeuxis.data.parts import part_of, role_of
 from zeuxis.errors import DataError
 
@@ -126,12 +127,12 @@ def test_folders(tmp_path: Path, first: str, second: str, form: str) -> None:
         data = load_data(root, split=split)
         assert (
             levels(data) == {expected}
-            and data.facts["part"] == split
+            and data.facts.part == split
             and data.spec.class_names == ("a", "b")
         )
         assert data.labels is not None and data.labels.tolist() == [0, 0, 1, 1]
-        assert (len(level) < 3) == (not data.facts["notes"]) and all(
-            note.startswith("Left out: 4 pictures") for note in data.facts["notes"]
+        assert (len(level) < 3) == (not data.facts.notes) and all(
+            note.startswith("Left out: 4 pictures") for note in data.facts.notes
         )
 
 
@@ -142,7 +143,7 @@ def test_classes_are_numbered_alike_in_both_parts(tmp_path: Path) -> None:
     )
     data = load_data(root, split="test")
     assert data.labels is not None and data.labels.tolist() == [1, 1, 2, 2, -1, -1]
-    assert data.spec.class_names == ("a", "b", "c") and "zebra" in data.facts["notes"][0]
+    assert data.spec.class_names == ("a", "b", "c") and "zebra" in data.facts.notes[0]
 
 
 def test_a_set_without_a_test_part_has_one_part(tmp_path: Path) -> None:
@@ -153,7 +154,7 @@ def test_a_set_without_a_test_part_has_one_part(tmp_path: Path) -> None:
     for root in (one, two):
         train, test = (load_data(root, split=split) for split in ("train", "test"))
         assert (
-            train.facts["part"] == test.facts["part"] == "all"
+            train.facts.part == test.facts.part == "all"
             and train.fingerprint() == test.fingerprint()
             and levels(test) == {1, 2}
         )
@@ -183,7 +184,7 @@ def test_a_folder_beside_a_test_part_is_for_training_and_a_train_may_be_a_vehicl
     vehicles = load_data(
         tree(tmp_path / "3", {f"{p}/{k}": 1 for p in ("train", "test") for k in ("bus", "train")})
     )
-    assert vehicles.spec.class_names == ("bus", "train") and vehicles.facts["part"] == "train"
+    assert vehicles.spec.class_names == ("bus", "train") and vehicles.facts.part == "train"
 
 
 KERAS = {
@@ -225,13 +226,13 @@ def test_arrays(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
     np.savez(tmp_path / "a.npz", **arrays)
     for split, level, n in (("train", 1, 10), ("test", 9, 4)):
         data = load_data(str(tmp_path / "a.npz"), split=split)
-        assert levels(data) == {level} and len(data) == n and data.facts["part"] == split
+        assert levels(data) == {level} and len(data) == n and data.facts.part == split
         assert (
             data.labels is not None
             and data.labels.tolist() == [i % 2 for i in range(n)]
             and data.spec.classes == 2
         )
-        assert bool(data.facts["notes"]) == ("val_images" in arrays)
+        assert bool(data.facts.notes) == ("val_images" in arrays)
 
 
 def test_labels_from_one_make_no_class_more(tmp_path: Path) -> None:
@@ -250,7 +251,7 @@ def test_labels_from_one_make_no_class_more(tmp_path: Path) -> None:
     assert (
         test.labels is not None
         and test.labels.tolist() == [2, 1]
-        and "go from 1 to 3" in test.facts["notes"][0]
+        and "go from 1 to 3" in test.facts.notes[0]
     )
     np.savez(
         tmp_path / "b.npz",
@@ -268,7 +269,7 @@ def test_files_of_arrays_by_part(tmp_path: Path) -> None:
     np.savez(tmp_path / "test.npz", images=gray(2, 9), labels=np.arange(2))
     assert levels(load_data(str(tmp_path))) == {1}
     data = load_data(str(tmp_path), split="test")
-    assert levels(data) == {9} and data.labels is not None and data.facts["part"] == "test"
+    assert levels(data) == {9} and data.labels is not None and data.facts.part == "test"
 
 
 def write_idx(path: Path, x: np.ndarray) -> None:
@@ -286,7 +287,7 @@ def test_idx(tmp_path: Path, names: tuple[str, str]) -> None:
         write_idx(tmp_path / f"{prefix}labels-idx1-ubyte", (np.arange(n) % 3 + 1).astype(np.uint8))
     for split, level in (("train", 1), ("test", 9)):
         data = load_data(str(tmp_path), split=split)
-        assert levels(data) == {level} and data.facts["part"] == split and data.spec.classes == 3
+        assert levels(data) == {level} and data.facts.part == split and data.spec.classes == 3
     write_idx(tmp_path / "other-train-images-idx3-ubyte", gray(2, 5))
     with pytest.raises(DataError, match="holds the data sets .*other"):
         load_data(str(tmp_path))
@@ -319,11 +320,11 @@ def test_parquet(tmp_path: Path, form: str, first: str, second: str) -> None:
         assert (
             levels(data) == {level}
             and len(data) == 3
-            and data.facts["part"] == split
-            and "validation" in data.facts["notes"][0]
+            and data.facts.part == split
+            and "validation" in data.facts.notes[0]
         )
     one = load_data(str(tmp_path / form.format(second)))
-    assert levels(one) == {9} and one.facts["part"] == "all"
+    assert levels(one) == {9} and one.facts.part == "all"
 
 
 def test_mat(tmp_path: Path) -> None:
@@ -335,16 +336,15 @@ def test_mat(tmp_path: Path) -> None:
         )
     for split, level in (("train", 1), ("test", 9)):
         data = load_data(str(tmp_path), split=split)
-        assert levels(data) == {level} and data.facts == {
-            "part": split,
-            "notes": ("Left out: extra_32x32.mat.",),
-        }
+        assert levels(data) == {level} and data.facts == Facts(
+            part=split, notes=("Left out: extra_32x32.mat.",)
+        )
 
 
 def test_built_in_sets_say_their_part() -> None:
     for name in ("mnist", "heads", "mnist-static"):
         for split in ("train", "test"):
-            assert load_data(name, split=split, limit=3).facts["part"] == split
+            assert load_data(name, split=split, limit=3).facts.part == split
 
 
 def test_a_part_of_the_hub_by_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -530,4 +530,4 @@ def test_labels_of_the_hub_without_names(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(datasets, "load_dataset", lambda *_, rows=rows, **__: rows)
         data = load_data("someone/pets")
         assert (None if data.labels is None else data.labels.tolist()) == expected
-        assert bool(data.facts["notes"]) == (expected is None)
+        assert bool(data.facts.notes) == (expected is None)

@@ -282,9 +282,9 @@ def test_parquet_rows_recovered_from_a_lossy_copy_are_known(tmp_path: Path) -> N
             tmp_path / f"train-{part}.parquet",
             {"img": [{"bytes": image, "path": path} for path in paths]},
         )
-    assert load_data(str(tmp_path)).facts["inexact"] == [0, 3]
+    assert load_data(str(tmp_path)).facts.inexact == (0, 3)
     table(tmp_path / "plain.parquet", {"img": [{"bytes": image, "path": "a.png"}]})
-    assert "inexact" not in load_data(str(tmp_path / "plain.parquet")).facts
+    assert load_data(str(tmp_path / "plain.parquet")).facts.inexact == ()
 
 
 def test_parquet_that_cannot_be_taken(tmp_path: Path) -> None:

@@ -49,11 +49,11 @@ def taken(folder: Path) -> tuple[list[int], tuple[str, ...]]:
     data, report = load_data(str(folder)), check(str(folder))
     assert (
         report.images == len(data)
-        and tuple(report.notes) == data.facts["notes"]
+        and tuple(report.notes) == data.facts.notes
         and report.fatal is None
     )
     assert all(note in str(report) for note in report.notes)
-    return labels(data), data.facts["notes"]
+    return labels(data), data.facts.notes
 
 
 SIX = [0, 0, 0, 1, 1, 1]
@@ -302,7 +302,7 @@ def test_trailing_separators_and_the_table_itself_are_no_matter(four: Path) -> N
     path = table(four, "file;label;\n0.png;cat;\n1.png;dog;\n")
     path = path.rename(four / "labels.csv")
     data = load_data(str(four), labels=path)
-    assert labels(data) == [0, 1, -1, -1] and data.facts["notes"] == ()
+    assert labels(data) == [0, 1, -1, -1] and data.facts.notes == ()
 
 
 def test_one_table_for_both_parts(tmp_path: Path) -> None:
@@ -316,7 +316,7 @@ def test_one_table_for_both_parts(tmp_path: Path) -> None:
     path.write_text(text)
     for split in ("train", "test"):
         data = load_data(str(tmp_path / "set"), split=split, labels=path)
-        assert labels(data) == [0, 1] and data.facts["part"] == split
+        assert labels(data) == [0, 1] and data.facts.part == split
 
 
 def test_a_byte_order_mark_is_no_letter(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from zeuxis.capabilities import Code
 from zeuxis.checkpoints.weights import save
 from zeuxis.cli import main
 from zeuxis.data.dataset import Dataset, Spec
+from zeuxis.data.facts import Facts
 from zeuxis.errors import DataError, MissingCapability, UsageError
 from zeuxis.evaluation import (
     cluster_matching as clusters,
@@ -364,10 +366,10 @@ class Bars:
         )
 
 
-def drawn_data(model: Bars, n: int = 400, **facts: object) -> tuple[Dataset, Tensor]:
+def drawn_data(model: Bars, n: int = 400, **facts: Any) -> tuple[Dataset, Tensor]:
     z = model.prior(n, generator=generator(7))
     return Dataset(
-        model.spec, model.decode(z), z[:, 1].long(), facts=dict(facts)
+        model.spec, model.decode(z), z[:, 1].long(), facts=Facts(**facts)
     ), z  # labels are the other way round
 
 
@@ -439,7 +441,7 @@ def test_the_report_takes_the_factors_that_a_data_set_knows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model = Bars()
-    data, z = drawn_data(model, **{"factors": True, "factor names": ("slant", "size")})
+    data, z = drawn_data(model, factors=torch.zeros(0), factor_names=("slant", "size"))
     monkeypatch.setattr(code_report, "factors_of", lambda data: z[:, 3:5])
     assert list(code_report.describe_codes(model, data).correlations["lean"]) == ["slant", "size"]
     with pytest.raises(DataError, match="400 images and 3 rows"):

@@ -20,6 +20,7 @@ from zeuxis.checkpoints.weights import save
 from zeuxis.cli import main
 from zeuxis.data import load_data
 from zeuxis.data.dataset import Dataset, Spec
+from zeuxis.data.facts import Facts
 from zeuxis.data.inexact import listed
 from zeuxis.distributions.elementwise import normal
 from zeuxis.errors import DataError, DivergenceError, MissingCapability, UsageError
@@ -489,7 +490,7 @@ def test_wrong_input_to_the_command_gets_one_sentence(
 
 
 def test_images_that_the_data_mark_as_inexact_are_left_out() -> None:
-    data = Dataset(SPEC, small(10).all(), facts={"inexact": [2, 7]})
+    data = Dataset(SPEC, small(10).all(), facts=Facts(inexact=(2, 7)))
     told = torch.arange(10.0)
     model = Exact(
         lambda x: -told[(x[:, None] == data.all()[None]).flatten(2).all(2).int().argmax(1)]

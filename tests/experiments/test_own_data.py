@@ -20,6 +20,7 @@ from zeuxis.checkpoints.run_folder import Run
 from zeuxis.cli import main
 from zeuxis.data import Dataset, hold_out, load_data
 from zeuxis.data.config import DataConfig
+from zeuxis.data.facts import Facts
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.experiments.defaults import plan
 from zeuxis.experiments.train import length
@@ -376,7 +377,7 @@ def test_a_size_is_chosen_by_the_median(
 @pytest.mark.parametrize("n", [3, 60, 700])
 def test_length_and_batch_follow_from_the_set(n: int) -> None:
     for name in ("dcgan", "vae", "improved-gan", "pixelcnn", "classifier"):
-        data = replace(tiny.images(n, 32, 3, classes=2), facts={"part": "all"})
+        data = replace(tiny.images(n, 32, 3, classes=2), facts=Facts(part="all"))
         found = plan(model_class(name), DataConfig("mine"), given=data)
         t = found.training
         assert t.batch <= n and t.images <= 300 * n and t.half_life <= t.images / 20

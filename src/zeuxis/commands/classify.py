@@ -109,7 +109,7 @@ def main(words: Sequence[str]) -> None:
             )
         else:
             data = DataConfig(wish.data, labels=wish.labels, limit=wish.n or None).load(wish.split)
-            used = Images(str(data.facts.get("part", wish.split)), len(data), len(data))
+            used = Images(data.facts.part or wish.split, len(data), len(data))
         classes = named((models[0] if models else data).spec)
         found, chances = score(
             models, data, split=used.split, told=[told(table, classes) for table in tables]

@@ -88,8 +88,8 @@ def attributes_of(data: Dataset) -> Attributes:
         >>> attributes_of(load_data("heads", limit=5)).names, attributes_of(load_data("mnist", limit=5)).names[:3]
         (('azimuth', 'elevation', 'lighting', 'width'), ('0', '1', '2'))
     """
-    if "factors" in data.facts:
-        names = tuple(data.facts["factor names"])
+    if data.facts.factors is not None:
+        names = data.facts.factor_names
         return Attributes(names, tuple(NUMBER for _ in names), factors(data).double())
     if data.labels is None:
         raise UsageError(

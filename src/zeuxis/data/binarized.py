@@ -92,5 +92,5 @@ def static(gray: Dataset, split: str) -> Dataset:
         replace(gray.spec, name=f"{gray.spec.name}-static"),
         x,
         gray.labels,
-        facts={**gray.facts, "binarization": "static"},
+        facts=replace(gray.facts, binarization="static"),
     )

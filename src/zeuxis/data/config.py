@@ -37,9 +37,8 @@ class DataConfig(BaseConfig, flags="--"):
         """The data set; the test split of points in the plane is drawn with another seed."""
         if self.data in DENSITIES:
             data = points(self.data, self.limit or 262_144, 0 if split == "train" else 1)
-            return dataclasses.replace(
-                data, facts={**data.facts, "part": "test" if split == "test" else "train"}
-            )
+            part = "test" if split == "test" else "train"
+            return dataclasses.replace(data, facts=dataclasses.replace(data.facts, part=part))
         return load_data(
             self.data,
             split="test" if split == "test" else "train",

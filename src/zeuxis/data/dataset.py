@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..errors import DataError, UsageError
 from ..ranges import BaseConfig, Range, shown
+from .facts import Facts
 from .fingerprint import fingerprint
 
 LONGEST_SIDE = 16_384  # pixels
@@ -81,9 +82,7 @@ class Dataset:
         x: Examples, (N, *shape): a tensor, a memory-mapped array, or examples made when read.
         y: Labels (N,), int64, -1 where an example is unlabeled; None without labels.
         rows: The rows of `x` that this data set consists of, None for all. Splits share one array.
-        facts: What else is known. `part` is "train" or "test", or "all" where the source has no
-            test part beside it; `notes` are sentences on what was left out or changed when it was
-            read.
+        facts: What else is known, such as the part and notes from reading.
 
     Example:
         >>> import torch
@@ -96,7 +95,7 @@ class Dataset:
     x: Tensor | np.ndarray | Rows
     y: Tensor | None = None
     rows: Tensor | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: Facts = field(default_factory=Facts)
 
     def __post_init__(self) -> None:
         if not isinstance(self.spec, Spec):

@@ -21,7 +21,6 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +29,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from .dataset import Dataset, Spec
+from .facts import Facts
 
 
 @dataclass(frozen=True, eq=False)
@@ -330,7 +330,7 @@ def points(name: str, n: int = 100_000, seed: int = 0, **config: float) -> Datas
         raise UsageError(f"A data set needs at least one point, got {n}: give a number above 0.")
     law = density(name, **config)
     x, y = law.draw(n, torch.Generator().manual_seed(seed))
-    facts: dict[str, Any] = {"density": {"name": name, **config}, "seed": seed}
+    facts = Facts(density={"name": name, **config}, seed=seed)
     return Dataset(
         Spec(name, (2,), law.modes, tuple(f"part {k}" for k in range(law.modes))), x, y, facts=facts
     )
@@ -343,4 +343,5 @@ def density_of(data: Dataset) -> Density | None:
         >>> density_of(points("grid", 10, std=0.1)).std
         0.1
     """
-    return density(**data.facts["density"]) if "density" in data.facts else None
+    facts = data.facts.density
+    return None if facts is None else density(**facts)  # type: ignore[arg-type]

@@ -32,6 +32,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from .dataset import Dataset, Spec
+from .facts import Facts
 
 FACTORS = ("azimuth", "elevation", "lighting", "width")
 IDENTITY = (
@@ -264,15 +265,14 @@ def heads(n: int = 200_000, seed: int = 0, side: int = 32) -> Dataset:
             "Heads need a number of at least 1 and a side of at least 16 pixels, got "
             f"{n} and {side}."
         )
-    facts = {"factors": factors_of(np.arange(n), seed), "factor names": FACTORS}
+    facts = Facts(factors=factors_of(np.arange(n), seed), factor_names=FACTORS)
     return Dataset(Spec("heads", (1, side, side)), Heads(n, seed, side), facts=facts)
 
 
 def factors(data: Dataset) -> Tensor:
     """The factors of a data set's own rows, (len(data), factors)."""
-    if "factors" not in data.facts:
+    if data.facts.factors is None:
         raise UsageError(
             f"Nothing is known of the factors behind '{data.spec.name}': give --data heads."
         )
-    known: Tensor = data.facts["factors"]
-    return known if data.rows is None else known[data.rows]
+    return data.facts.factors if data.rows is None else data.facts.factors[data.rows]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -53,7 +53,7 @@ class Raw:
         fingerprint: Changes when the source changes; names its cache.
         part: "train" or "test", or "all" where the source has no test part.
         notes: Sentences on what was left out or changed.
-        facts: What else the data set is to know.
+        inexact: Rows whose pixels were decoded from another, lossy copy.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Raw:
     fingerprint: str = ""
     part: str = "all"
     notes: Sequence[str] = ()
-    facts: dict[str, object] = field(default_factory=dict)
+    inexact: Sequence[int] = ()
 
 
 @dataclass(frozen=True)

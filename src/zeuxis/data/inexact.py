@@ -94,15 +94,16 @@ def exact_positions(data: Dataset, exclude: list[int] | None = None) -> Tensor:
     ones.
 
     Arguments:
-        data: Images, perhaps with `facts["inexact"]`, row numbers of `data.x`.
+        data: Images, perhaps with `facts.inexact`, row numbers of `data.x`.
         exclude: Further rows of `data.x` to leave out.
 
     Example:
         >>> from zeuxis import Spec
+        >>> from zeuxis.data.facts import Facts
         >>> x = torch.zeros(5, 1, 2, 2, dtype=torch.uint8)
-        >>> exact_positions(Dataset(Spec("five", (1, 2, 2)), x, facts={"inexact": [3]}), [0]).tolist()
+        >>> exact_positions(Dataset(Spec("five", (1, 2, 2)), x, facts=Facts(inexact=(3,))), [0]).tolist()
         [1, 2, 4]
     """
-    left_out = [*data.facts.get("inexact", []), *(exclude or [])]
+    left_out = [*data.facts.inexact, *(exclude or [])]
     rows = torch.arange(len(data)) if data.rows is None else data.rows.cpu()
     return (~torch.isin(rows, torch.tensor(left_out, dtype=torch.int64))).nonzero()[:, 0]

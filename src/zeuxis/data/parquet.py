@@ -194,7 +194,7 @@ def parquet(
         fingerprint(paths),
         part_name(part, files),
         notes,
-        {"inexact": inexact} if inexact else {},
+        inexact,
     )
 
 

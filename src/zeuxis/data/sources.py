@@ -21,6 +21,7 @@ from .cache import decoded, memory
 from .classes import class_numbers
 from .dataset import Dataset, Spec
 from .faces import heads
+from .facts import Facts
 from .folders import image_folder
 from .idx import idx_folder
 from .images import EncodedFiles, Raw, converted
@@ -76,7 +77,7 @@ def load_data(
             others come from ZEUXIS_DATA/NAME or the Hub), NAME=PATH for a built-in set that lies
             somewhere, a folder or file, or a Hub id `owner/name`.
         split: The training or the test part. A source without a test part has one part only, and
-            `facts["part"]` says "all".
+            `facts.part` is "all".
         size: Side to which images are resized and center-cropped (pixels); of a text the characters
             in a piece.
         channels: 1 for gray, 3 for RGB.
@@ -152,7 +153,7 @@ def load_data(
         Spec(raw.name, tuple(x.shape[1:]), classes, names),
         x,
         y,
-        facts={**raw.facts, "part": raw.part, "notes": tuple(raw.notes)},
+        facts=Facts(part=raw.part, notes=tuple(raw.notes), inexact=tuple(raw.inexact)),
     )
 
 
@@ -165,7 +166,7 @@ def rendered_heads(
         raise UsageError("--data heads is gray: leave out --channels 3.")
     full, seed = (200_000, 0) if split == "train" else (10_000, 1)
     data = heads(min(full, limit or full), seed, size or 32)
-    return replace(data, facts={**data.facts, "part": split})
+    return replace(data, facts=replace(data.facts, part=split))
 
 
 def open_source(source: str, split: Split, labels: Path | None = None) -> Raw:

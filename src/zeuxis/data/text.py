@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ..errors import DataError, UsageError
 from .dataset import Dataset, Spec
+from .facts import Facts
 from .reading import as_text, contents, first_line, shown
 
 LENGTH = 128
@@ -78,7 +79,9 @@ def text(
             f"{short}, and a piece takes {length}: give a longer text, or a smaller --size."
         )
     x = part[: pieces * length].view(pieces, length)[:limit]
-    return Dataset(Spec(shown(path.stem), (length,), 0, tuple(alphabet)), x, facts={"part": split})
+    return Dataset(
+        Spec(shown(path.stem), (length,), 0, tuple(alphabet)), x, facts=Facts(part=split)
+    )
 
 
 def codes(written: str, alphabet: Sequence[str]) -> UInt8[Tensor, " characters"]:

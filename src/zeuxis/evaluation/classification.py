@@ -245,7 +245,7 @@ def score(
     table = confusion(labels[known], mean.argmax(1)[known], spec.classes, spec.classes).tolist()
     names = spec.class_names or tuple(str(k) for k in range(spec.classes))
     rows = tuple(tuple(row) for row in table)
-    split = split or str(data.facts.get("split", ""))
+    split = split or data.facts.split
     return Classification(
         data.spec.name, split, int(known.sum()), names, tuple(wrong[:-1]), wrong[-1], rows
     ), mean

@@ -249,8 +249,8 @@ def describe_codes(
         )
     if not len(data):
         raise DataError(f"'{data.spec.name}' holds no images: give some to read codes from.")
-    if factors is None and "factors" in data.facts:
-        factors, names = factors_of(data), data.facts["factor names"]
+    if factors is None and data.facts.factors is not None:
+        factors, names = factors_of(data), data.facts.factor_names
     if factors is not None and len(factors) != len(data):
         raise DataError(
             f"'{data.spec.name}' has {len(data)} images and {len(factors)} rows of "
@@ -308,7 +308,7 @@ def describe_codes(
             else {}
         )
     count, information = (drawn, chosen.information) if chosen else (0, {})
-    split = split or str(data.facts.get("split", ""))
+    split = split or data.facts.split
     return CodeReport(
         data.spec.name,
         split,

@@ -285,7 +285,7 @@ def likelihood(
         raise UsageError(
             f"'{data.spec.name}' has {len(data)} images: a mean and its error need at least 2."
         )
-    split = split or str(data.facts.get("split", ""))
+    split = split or data.facts.split
     kind, drawn = protocol(model, data, binarize, seed, split)
     order = exact_positions(data, exclude)
     excluded = len(data) - len(order)
@@ -367,7 +367,7 @@ def protocol(
 ) -> tuple[str, int | None]:
     """What the pixels will be, and the seed to draw them with, None if they are taken as they
     are."""
-    before = str(data.facts.get("binarization", "none"))
+    before = data.facts.binarization
     if binarize == "none" or before != "none" or (binarize == "auto" and model.levels != 2):
         return before, None
     if model.levels != 2:

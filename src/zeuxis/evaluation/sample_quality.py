@@ -143,7 +143,7 @@ def evaluate(
         raise UsageError(
             f"Scores of fewer than 20 samples mean nothing, got n = {n}: ask for thousands."
         )
-    split = split or str(data.facts.get("split", ""))
+    split = split or data.facts.split
     require(model, CanSample, "draw samples")
     assert isinstance(model, CanSample)
     if len(data.spec.shape) != 3:

@@ -343,7 +343,7 @@ def carry_out(
             f"{model.name}: {weights:,} weights ({weights * 4 / 1e6:.1f} MB) learn from "
             f"{len(data):,} examples{labeled}{apart} "
             f"({data.nbytes / 1e6:.1f} MB) in {run}",
-            *data.facts.get("notes", ()),
+            *data.facts.notes,
             sep="\n",
             markup=False,
             soft_wrap=True,

@@ -57,7 +57,7 @@ def evaluation_data(
     source = source_of(folders[0], data if isinstance(data, str) else "", labels, limit)
     part = "test" if split == "test" else "train"
     found = data if isinstance(data, Dataset) else source.load(part)
-    kind = str(found.facts.get("part", "" if isinstance(data, Dataset) else part))
+    kind = found.facts.part or ("" if isinstance(data, Dataset) else part)
     masks = [mask for run in folders if (mask := trained_rows(run, data, found, kind)) is not None]
     seen = torch.stack(masks).any(0) if masks else torch.zeros(len(found), dtype=torch.bool)
     if kind == "test" and split == "test" and 2 * int(seen.sum()) <= len(found):
@@ -93,7 +93,7 @@ def evaluation_data(
 
 def marked(data: Dataset, images: Images) -> tuple[Dataset, Images]:
     """The data set with a note of what its images are called."""
-    return replace(data, facts=data.facts | {"split": images.split}), images
+    return replace(data, facts=replace(data.facts, split=images.split)), images
 
 
 def source_of(

@@ -14,7 +14,7 @@ singular values near 1 (0.7 to 1.2) fast rather than exactly.
 
 `torch.optim.Muon` takes the same steps on matrices, and a test compares the two. This class stays
 since PyTorch's computes in bfloat16 only and takes no convolutions. On a processor without bfloat16
-products PyTorch's step takes 28 times as long for the parameters of DCGAN and 18 times as long for
+products PyTorch's step takes 27 times as long for the parameters of DCGAN and 20 times as long for
 those of a VAE (`results/speed/muon-avx2.json`). With such products both take about as long: ours
 1.15 times as long for DCGAN and 0.84 times for a VAE, whose matrices of equal shape are one batch
 (`results/speed/muon.json`).

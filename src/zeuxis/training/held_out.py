@@ -32,7 +32,7 @@ def held_out(data: Dataset, training: TrainingConfig) -> dict[str, int]:
     `config.json` keeps them."""
     if training.hold_out >= 0:
         return {"images": training.hold_out, "of": len(data), "seed": training.seed}
-    one_part = data.facts.get("part") == "all" and data.rows is None and len(data.spec.shape) == 3
+    one_part = data.facts.part == "all" and data.rows is None and len(data.spec.shape) == 3
     return {"images": len(data) // 10 if one_part else 0, "of": len(data), "seed": SEED}
 
 

@@ -1,0 +1,36 @@
+"""What is known of a data set beyond its examples and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a data set beyond its examples and labels.
+
+    Arguments:
+        part: "train" or "test", or "all" for a source without a test part; empty if unknown.
+        split: What an evaluation calls the images: "test", "trained on" or "held-out".
+        notes: Sentences on what was left out or changed when the data were read.
+        binarization: "static" if the pixels were drawn once as 0 and 255, else "none".
+        inexact: Rows whose pixels were decoded from another, lossy copy (`data.inexact`).
+        factors: Factors of variation behind all rows, (N, factors), or None if unknown.
+        factor_names: One name for each factor.
+        density: Name and parameters of the density that points were drawn from (`data.densities`).
+        seed: The seed that they were drawn with.
+    """
+
+    part: str = ""
+    split: str = ""
+    notes: tuple[str, ...] = ()
+    binarization: Literal["none", "static"] = "none"
+    inexact: tuple[int, ...] = ()
+    factors: Tensor | None = field(default=None, compare=False)
+    factor_names: tuple[str, ...] = ()
+    density: Mapping[str, str | float] | None = None
+    seed: int | None = None
