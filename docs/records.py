@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def trained(training: dict[str, Any]) -> str:
 
 
 def section(name: str, record: dict[str, Any]) -> str:
-    """One record as Markdown."""
+    """One record as Markdown, under its name."""
     runs = training_runs(record)
     seeds = record["seed"] if isinstance(record["seed"], list) else [record["seed"]]
     lines = [
@@ -107,6 +108,21 @@ def cell(text: str) -> str:
     return text.replace("|", r"\|")
 
 
+def title(path: str) -> str:
+    """The heading of a record: its path below the model's folder."""
+    return path.partition("/")[2]
+
+
+def anchor(path: str) -> str:
+    """The address of a record on its model's page.
+
+    Example:
+        >>> anchor("vae/mnist/diagonal-seed0")
+        'mnistdiagonal-seed0'
+    """
+    return re.sub(r"[^\w-]", "", title(path).lower())
+
+
 def row(path: str, record: dict[str, Any]) -> str:
     """One record as a row: data, name, seed, headline figure, length and date."""
     folder, _, name = path.rpartition("/")
@@ -114,7 +130,7 @@ def row(path: str, record: dict[str, Any]) -> str:
     seeds = sorted({run["seed"] for run in runs if run.get("seed") is not None})
     length = next((run[unit] for run in runs for unit in ("images", "steps") if run.get(unit)), "")
     return (
-        f"| {folder.rpartition('/')[2]} | {name} | {', '.join(map(str, seeds))} "
+        f"| {folder.partition('/')[2]} | [{name}](#{anchor(path)}) | {', '.join(map(str, seeds))} "
         f"| {cell(headline(record))} | {f'{length:,}' if length else ''} | {record['date']} |"
     )
 
@@ -137,8 +153,7 @@ def model_page(model: str, records: dict[str, dict[str, Any]]) -> str:
         if folder != data:
             data = folder
             parts.append(f"## {folder}")
-        name = path.rpartition("/")[2]
-        text = section(name, record)
+        text = section(title(path), record)
         parts.append(text if folder else text.replace("###", "##", 1))
     return "\n\n".join(parts) + "\n"
 

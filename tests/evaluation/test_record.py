@@ -144,7 +144,7 @@ def test_the_page_of_a_model_shows_seed_time_and_start_of_the_training(
     pages = records.pages(tmp_path)
     assert "| [vae](vae.md) | mnist | 1 |" in pages["index"]
     page = pages["vae"]
-    assert "| mnist | bound-seed5 | 5 | nats -80 | 1,000 |" in page
+    assert "| mnist | [bound-seed5](#mnistbound-seed5) | 5 | nats -80 | 1,000 |" in page
     assert "Measured by `zeuxis likelihood`: seed 1, time 2 s" in page
     assert (
         "Trained by `zeuxis train vae`: seed 5, images 1,000, time 3,601 s, machine not recorded."
