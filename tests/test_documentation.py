@@ -6,7 +6,9 @@ blocks, which take hours or your data, are only parsed: command and options must
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import importlib
 import io
 import re
 import shlex
@@ -18,6 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
+import zeuxis
 from zeuxis.cli import COMMANDS, main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -199,3 +202,19 @@ def test_commands_that_are_not_run_have_existing_options(
             option = part.split("=")[0]
             negated = re.sub(r"\.no-|--no-", lambda m: m[0][:-3] or "--", option)
             assert option in text or negated in text, f"{page}: {command}: no option {option}"
+
+
+@pytest.mark.parametrize(
+    ("page", "code"),
+    [(page, "\n".join(lines)) for page, lines in blocks("python") if lines[0][:3] != ">>>"],
+)
+def test_examples_in_python_import_what_exists(page: str, code: str) -> None:
+    """Examples that need data or hours are only compiled, and their imports from zeuxis done."""
+    tree = ast.parse(code)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("zeuxis"):
+            module = importlib.import_module(node.module or "")
+            for name in node.names:
+                assert hasattr(module, name.name), f"{page}: {node.module} has no {name.name}"
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "zeuxis":
+            assert hasattr(zeuxis, node.attr), f"{page}: zeuxis has no {node.attr}"
