@@ -84,7 +84,7 @@ def main() -> None:
         (
             "VAE, dense",
             "vae",
-            VAEConfig(network="dense", hidden=200, latent=20),
+            VAEConfig(architecture="dense", hidden_dim=200, latent_dim=20),
             digits.spec,
             binary,
             8,
@@ -93,7 +93,7 @@ def main() -> None:
         (
             "PixelCNN, 7 blocks of 16 maps",
             "pixelcnn",
-            PixelCNNConfig(maps=16, layers=7),
+            PixelCNNConfig(channels=16, layers=7),
             digits.spec,
             binary[:256],
             256,
@@ -101,7 +101,7 @@ def main() -> None:
         (
             "VAE, 256 levels of color",
             "vae",
-            VAEConfig(maps=(32, 64), latent=64),
+            VAEConfig(channels=(32, 64), latent_dim=64),
             Spec("noise", (3, 32, 32)),
             color,
             4,
@@ -109,7 +109,7 @@ def main() -> None:
         (
             "PixelCNN, 256 levels of color",
             "pixelcnn",
-            PixelCNNConfig(maps=24, layers=4, head=64),
+            PixelCNNConfig(channels=24, layers=4, head_channels=64),
             Spec("noise", (3, 32, 32)),
             color,
             32,

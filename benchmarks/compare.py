@@ -265,7 +265,7 @@ TINY = (
     "--out",
     "runs",
 )
-DENSE = ("--model.network", "dense", "--model.hidden", "50", "--model.latent", "5")
+DENSE = ("--model.architecture", "dense", "--model.hidden-dim", "50", "--model.latent-dim", "5")
 GRAY, RGB = (1, 28, 28), (3, 32, 32)
 CASES: dict[str, Callable[[bool, int, Any], None]] = {
     "step dcgan 28x28": steps("dcgan", GRAY, 128, 4, layout="strided", channels=64),

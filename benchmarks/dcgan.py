@@ -193,7 +193,7 @@ def main() -> None:
         ("dcgan 28x28x1", load_data("mnist"), 7, 64, 2),
         ("dcgan 32x32x3", color(), 4, 64, 3),
     ):
-        model = build("dcgan", DCGANConfig(layout="strided", channels=channels), source.spec)
+        model = build("dcgan", DCGANConfig(architecture="strided", channels=channels), source.spec)
         contestant = partial(script, source, side, channels, halvings)
         found = contest(name, contestant, partial(ours, model, source), n, rounds)
         rate = product_rate(has_bf16(torch.device("cpu")), 5)

@@ -108,10 +108,13 @@ class PlainDiagonal(nn.Module):
 def network(channels: int, config: PixelCNNConfig | PixelRNNConfig) -> nn.Sequential:
     """Its network: mask A, the layers, a head; masks without colors (with which it would be no
     faster)."""
-    h, (outputs, head) = config.maps, (1, 32) if channels == 1 else (256 * channels, config.head)
+    h, (outputs, head) = (
+        config.channels,
+        (1, 32) if channels == 1 else (256 * channels, config.head_channels),
+    )
     layer = PlainBlock if isinstance(config, PixelCNNConfig) else PlainDiagonal
     body = [
-        PlainMasked(channels, 2 * h, config.first, False),
+        PlainMasked(channels, 2 * h, config.first_kernel, False),
         *(layer(h) for _ in range(config.layers)),
     ]
     ends = [
@@ -322,7 +325,7 @@ def sampling(
         about |= {"rows so far s": rows, "ratio to rows so far": rows / cached}
         if (
             isinstance(config, PixelCNNConfig)
-            and config.network == "plain"
+            and config.architecture == "plain"
             and data.spec.shape[0] == 1
         ):
             kept = kept_seconds(config, n, data.spec.shape[1])
@@ -368,15 +371,17 @@ def main() -> None:
     quick, began, figures = wish.quick, time.monotonic(), {}
     gray, rgb = load_data("mnist"), color()
     print(machine())
-    digits = PixelCNNConfig(maps=16, layers=3) if quick else PixelCNNConfig(maps=32, layers=7)
-    photographs = (
-        PixelCNNConfig(maps=16, layers=2, head=32)
-        if quick
-        else PixelCNNConfig(maps=48, layers=8, head=128)
+    digits = (
+        PixelCNNConfig(channels=16, layers=3) if quick else PixelCNNConfig(channels=32, layers=7)
     )
-    gated = PixelCNNConfig(network="gated", maps=digits.maps, layers=digits.layers)
-    plus = PixelCNNPPConfig(maps=8 if quick else 32, blocks=1 if quick else 2, mixtures=5)
-    recurrent = PixelRNNConfig(maps=16, layers=1 if quick else 3)
+    photographs = (
+        PixelCNNConfig(channels=16, layers=2, head_channels=32)
+        if quick
+        else PixelCNNConfig(channels=48, layers=8, head_channels=128)
+    )
+    gated = PixelCNNConfig(architecture="gated", channels=digits.maps, layers=digits.layers)
+    plus = PixelCNNPPConfig(channels=8 if quick else 32, blocks=1 if quick else 2, mixtures=5)
+    recurrent = PixelRNNConfig(channels=16, layers=1 if quick else 3)
     rounds, n = (2, 2) if quick else (7, 6)
     with torch.enable_grad():
         cases: list[tuple[str, str, PixelCNNConfig | PixelRNNConfig, Dataset, int, int]] = [
@@ -384,7 +389,7 @@ def main() -> None:
             (
                 "pixelcnn 28x28x1, first kernel 55x55",
                 "pixelcnn",
-                replace(digits, first=55),
+                replace(digits, first_kernel=55),
                 gray,
                 32,
                 n,
@@ -396,7 +401,12 @@ def main() -> None:
     every: list[tuple[str, str, object, Dataset]] = [
         ("pixelcnn 28x28x1", "pixelcnn", digits, gray),
         ("gated 28x28x1", "pixelcnn", gated, gray),
-        ("pixelcnn 28x28x1, first kernel 55x55", "pixelcnn", replace(digits, first=55), gray),
+        (
+            "pixelcnn 28x28x1, first kernel 55x55",
+            "pixelcnn",
+            replace(digits, first_kernel=55),
+            gray,
+        ),
         ("pixelrnn 28x28x1", "pixelrnn", recurrent, gray),
         ("pixelcnn 32x32x3", "pixelcnn", photographs, rgb),
         ("pixelcnnpp 32x32x3", "pixelcnnpp", plus, rgb),

@@ -312,7 +312,9 @@ def test_settings_larger_than_the_weights_are_refused(
 def test_networks_larger_than_the_weights_are_refused(key: str, value: int, tmp_path: Path) -> None:
     save(
         build(
-            "dcgan", DCGANConfig(layout="strided", channels=4, code=8), Spec("tiny", (1, 28, 28))
+            "dcgan",
+            DCGANConfig(architecture="strided", channels=4, latent_dim=8),
+            Spec("tiny", (1, 28, 28)),
         ),
         tmp_path / "dcgan",
     )

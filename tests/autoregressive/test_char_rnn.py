@@ -27,7 +27,7 @@ ABC = Spec("abc", (7,), 0, ("a", "b", "c"))
 
 def make(seed: int = 0, **changes: object) -> CharRNN:
     torch.manual_seed(seed)
-    model = CharRNN(CharRNNConfig(**{"hidden": 6, "layers": 2, **changes}), ABC)
+    model = CharRNN(CharRNNConfig(**{"hidden_dim": 6, "layers": 2, **changes}), ABC)
     for p in model.parameters():
         torch.nn.init.normal_(p, 0, 0.6)
     return model.double().eval().requires_grad_(False)
@@ -101,7 +101,7 @@ def test_a_language_of_known_entropy_is_learned() -> None:
     first = torch.randint(2, (256, 12), generator=torch.Generator().manual_seed(0))
     x = torch.stack([first, 1 - first], 2).flatten(1).byte()
     data = Dataset(Spec("pairs", (24,), 0, ("a", "b")), x)
-    model = build("char-rnn", CharRNNConfig(hidden=16, layers=1, lr=2e-2), data.spec)
+    model = build("char-rnn", CharRNNConfig(hidden_dim=16, layers=1, lr=2e-2), data.spec)
     model = fit(
         model, data, training=tiny.training(images=6400, batch=32, average=200), quiet=True
     ).model
@@ -152,9 +152,7 @@ def test_a_text_is_learned_and_continued(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(place)
-    small = (
-        "--model.hidden 8 --size 24 --training.images 200 --training.film 3 --training.threads 1"
-    )
+    small = "--model.hidden-dim 8 --size 24 --training.images 200 --training.film 3 --training.threads 1"
     assert main(f"train char-rnn --data book.txt {small}".split()) == 0
     folder = "runs/0001-char-rnn-book-seed0"
     capsys.readouterr()
@@ -202,7 +200,7 @@ def test_bad_input_gets_one_sentence(
 
     monkeypatch.chdir(tmp_path)
     if not (place / "model").exists():
-        save(CharRNN(CharRNNConfig(hidden=4), ABC), place / "model")
+        save(CharRNN(CharRNNConfig(hidden_dim=4), ABC), place / "model")
         save(tiny.model("dcgan"), place / "gan")
     assert main(words.format(place).split()) == code
     said = capsys.readouterr().err

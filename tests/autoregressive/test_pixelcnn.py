@@ -22,8 +22,12 @@ from zeuxis.recipes import recipes
 from zeuxis.registry import models
 from zeuxis.training.loop import fit
 
-SMALL = {"maps": 7, "layers": 2, "head": 8}
-BROAD = {"maps": 17, "layers": 2, "head": 16}  # enough units that no color's are all off
+SMALL = {"channels": 7, "layers": 2, "head_channels": 8}
+BROAD = {
+    "channels": 17,
+    "layers": 2,
+    "head_channels": 16,
+}  # enough units that no color's are all off
 
 
 def paper_sees(shape: tuple[int, int, int], first: int, kernel: int, layers: int) -> Tensor:
@@ -63,7 +67,7 @@ def test_masks_are_the_papers(kind: str) -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_plain_network_sees_what_the_papers_masks_let_it_see(channels: int) -> None:
-    model = causal.make("pixelcnn", (channels, 5, 6), first=5, levels=4, **BROAD)
+    model = causal.make("pixelcnn", (channels, 5, 6), first_kernel=5, levels=4, **BROAD)
     expected = paper_sees((channels, 5, 6), 5, 3, 2)
     assert torch.equal(causal.influence(model.network, (channels, 5, 6), channels), expected)
     assert not (expected & ~causal.earlier(len(expected))).any()
@@ -74,7 +78,7 @@ def test_the_plain_network_sees_what_the_papers_masks_let_it_see(channels: int) 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_first_kernel_as_large_as_the_image_leaves_no_blind_spot(channels: int) -> None:
-    model = causal.make("pixelcnn", (channels, 4, 6), first=11, levels=4, **BROAD)
+    model = causal.make("pixelcnn", (channels, 4, 6), first_kernel=11, levels=4, **BROAD)
     seen = causal.influence(model.network, (channels, 4, 6), channels)
     assert torch.equal(seen, causal.earlier(len(seen)))
 
@@ -121,7 +125,7 @@ def test_the_gated_network_sees_everything_before_and_nothing_after(
     channels: int, kernel: int
 ) -> None:
     model = causal.make(
-        "pixelcnn", (channels, 5, 5), network="gated", kernel=kernel, levels=4, **BROAD
+        "pixelcnn", (channels, 5, 5), architecture="gated", kernel=kernel, levels=4, **BROAD
     )
     seen = causal.influence(model.network, (channels, 5, 5), channels)
     assert torch.equal(seen, causal.earlier(len(seen)))
@@ -130,9 +134,9 @@ def test_the_gated_network_sees_everything_before_and_nothing_after(
 VARIANTS = [
     ((1, 5, 6), 0, {}),
     ((3, 4, 5), 0, {"levels": 5}),
-    ((1, 5, 4), 0, {"network": "gated"}),
-    ((3, 4, 3), 0, {"network": "gated", "kernel": 5, "levels": 4}),
-    ((2, 4, 4), 3, {"network": "gated", "conditional": True, "levels": 3}),
+    ((1, 5, 4), 0, {"architecture": "gated"}),
+    ((3, 4, 3), 0, {"architecture": "gated", "kernel": 5, "levels": 4}),
+    ((2, 4, 4), 3, {"architecture": "gated", "conditional": True, "levels": 3}),
 ]
 
 
@@ -151,7 +155,9 @@ def test_the_cached_sampler_gives_the_naive_ones_images(
 
 
 def test_the_cached_sampler_gives_the_naive_ones_digits_in_float32() -> None:
-    model = build("pixelcnn", PixelCNNConfig(maps=16, layers=3), Spec("tiny", (1, 12, 12))).eval()
+    model = build(
+        "pixelcnn", PixelCNNConfig(channels=16, layers=3), Spec("tiny", (1, 12, 12))
+    ).eval()
     assert isinstance(model, PixelCNN)
     causal.check_sampler(model, n=8)
 
@@ -163,7 +169,7 @@ def test_the_cached_sampler_gives_the_naive_ones_digits_in_float32() -> None:
 def test_probabilities_of_a_tiny_space_add_up_to_one(
     network: str, shape: tuple, levels: int
 ) -> None:
-    model = causal.make("pixelcnn", shape, network=network, levels=levels, **SMALL)
+    model = causal.make("pixelcnn", shape, architecture=network, levels=levels, **SMALL)
     p = model.log_prob(causal.all_images(shape, levels)).nats.exp()
     assert p.sum().item() == pytest.approx(1, abs=1e-10)
     assert p.std() > 0.01 * p.mean(), "a uniform law shows little"
@@ -175,7 +181,7 @@ def test_a_scan_costs_the_operations_of_one_pass(network: str, channels: int) ->
     """More only by the mask's zeros within a row, and by a first kernel that reaches outside the
     image."""
     model = causal.make(
-        "pixelcnn", (channels, 7, 7), network=network, maps=24, layers=2, head=24, levels=2
+        "pixelcnn", (channels, 7, 7), architecture=network, channels=24, layers=2, head_channels=24, levels=2
     )
     x = causal.random_images(model, 4)
     once = causal.operations(lambda: model.log_prob(x))
@@ -183,7 +189,7 @@ def test_a_scan_costs_the_operations_of_one_pass(network: str, channels: int) ->
 
 
 def test_a_mixture_of_classes_is_the_likelihood_without_a_class() -> None:
-    model = causal.make("pixelcnn", (1, 2, 2), 3, network="gated", conditional=True, **SMALL)
+    model = causal.make("pixelcnn", (1, 2, 2), 3, architecture="gated", conditional=True, **SMALL)
     x = causal.all_images((1, 2, 2), 2)
     each = torch.stack([model.log_prob(x, torch.full((16,), k)).nats.exp() for k in range(3)])
     assert torch.allclose(each.sum(1), torch.ones(3, dtype=torch.float64))
@@ -194,7 +200,9 @@ def test_a_mixture_of_classes_is_the_likelihood_without_a_class() -> None:
 def test_unlabeled_images_train_a_conditional_model_too() -> None:
     x = torch.randint(0, 2, (64, 1, 6, 6), dtype=torch.uint8) * 255
     data = Dataset(Spec("some", (1, 6, 6), 2), x, torch.arange(64) % 3 - 1)
-    model = build("pixelcnn", PixelCNNConfig(network="gated", conditional=True, **SMALL), data.spec)
+    model = build(
+        "pixelcnn", PixelCNNConfig(architecture="gated", conditional=True, **SMALL), data.spec
+    )
     fit(model, data, training=tiny.training(images=32), quiet=True)
     assert model.sample(4).shape == (4, 1, 6, 6)
 
@@ -266,7 +274,7 @@ def test_it_learns_a_law_of_known_entropy() -> None:
     for network in ("plain", "gated"):
         model = build(
             "pixelcnn",
-            PixelCNNConfig(network=network, maps=8, layers=1, head=8, lr=1e-2),
+            PixelCNNConfig(architecture=network, channels=8, layers=1, head_channels=8, lr=1e-2),
             data.spec,
         )
         model = fit(
@@ -301,12 +309,12 @@ def test_capabilities() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"first": 4}, "odd"),
+        ({"first_kernel": 4}, "odd"),
         ({"kernel": 1}, "must be from 3"),
         ({"levels": 1}, "from 2 to 256"),
-        ({"maps": 0}, "--model.maps must be at least 1"),
-        ({"conditional": True}, "add --model.network gated"),
-        ({"conditional": True, "network": "gated"}, "has none"),
+        ({"channels": 0}, "--model.channels must be at least 1"),
+        ({"conditional": True}, "add --model.architecture gated"),
+        ({"conditional": True, "architecture": "gated"}, "has none"),
     ],
 )
 def test_settings_that_cannot_work(changes: dict, sentence: str) -> None:
@@ -329,7 +337,9 @@ def test_images_that_do_not_fit() -> None:
         model.complete(x * 0, torch.ones(4, 4), tries=0)
     with pytest.raises(UsageError, match="shape \\(2,\\)"):
         PixelCNN(PixelCNNConfig(), Spec("ring", (2,)))
-    conditional = causal.make("pixelcnn", (1, 4, 4), 3, network="gated", conditional=True, **SMALL)
+    conditional = causal.make(
+        "pixelcnn", (1, 4, 4), 3, architecture="gated", conditional=True, **SMALL
+    )
     with pytest.raises(UsageError, match="give y"):
         next(conditional.scan(2))
     with pytest.raises(UsageError, match="from 0 to 2"):

@@ -21,7 +21,7 @@ from zeuxis.errors import UsageError
 from zeuxis.noise import Noise
 from zeuxis.training.loop import fit
 
-SMALL = {"maps": 5, "blocks": 1, "scales": 2, "mixtures": 3, "levels": 4}
+SMALL = {"channels": 5, "blocks": 1, "scales": 2, "mixtures": 3, "levels": 4}
 
 
 def random_mixture(
@@ -134,7 +134,7 @@ def by_pixel(seen: Tensor, channels: int) -> Tensor:
 @pytest.mark.parametrize(("channels", "scales"), [(1, 3), (3, 2), (2, 1)])
 def test_every_pixel_before_is_seen_and_none_after(channels: int, scales: int) -> None:
     shape = (channels, 4, 8)
-    model = causal.make("pixelcnnpp", shape, maps=6, blocks=2, scales=scales, mixtures=2)
+    model = causal.make("pixelcnnpp", shape, channels=6, blocks=2, scales=scales, mixtures=2)
     size = 32
     x_to_out = causal.influence(model.network, shape, channels) if channels == 1 else None
     if (
@@ -158,7 +158,7 @@ def test_the_law_of_a_color_sees_the_colors_before_it(channels: int) -> None:
     """Through network and mixture together: change one number, and only laws behind it may change,
     and each of them must."""
     model = causal.make(
-        "pixelcnnpp", (channels, 2, 4), maps=6, blocks=1, scales=2, mixtures=3, levels=8
+        "pixelcnnpp", (channels, 2, 4), channels=6, blocks=1, scales=2, mixtures=3, levels=8
     )
     x = causal.random_images(model, 4)
     base, size = model.conditionals(x).permute(0, 2, 3, 1, 4).flatten(1, 3), 8 * channels
@@ -204,7 +204,7 @@ def test_probabilities_of_a_tiny_space_add_up_to_one(
     shape: tuple, scales: int, levels: int
 ) -> None:
     model = causal.make(
-        "pixelcnnpp", shape, maps=5, blocks=1, scales=scales, mixtures=3, levels=levels
+        "pixelcnnpp", shape, channels=5, blocks=1, scales=scales, mixtures=3, levels=levels
     )
     p = model.log_prob(causal.all_images(shape, levels)).nats.exp()
     assert p.sum().item() == pytest.approx(1, abs=1e-9)
@@ -213,7 +213,9 @@ def test_probabilities_of_a_tiny_space_add_up_to_one(
 
 def test_a_scan_costs_the_operations_of_one_pass() -> None:
     """Strided streams included: coarse places are computed once for all the finer ones."""
-    model = causal.make("pixelcnnpp", (1, 8, 8), maps=16, blocks=1, scales=3, mixtures=2, levels=4)
+    model = causal.make(
+        "pixelcnnpp", (1, 8, 8), channels=16, blocks=1, scales=3, mixtures=2, levels=4
+    )
     x = causal.random_images(model, 4)
     once = causal.operations(lambda: model.log_prob(x))
     assert 0.5 < causal.operations(lambda: causal.walk(model, 4)) / once < 1.1
@@ -234,7 +236,7 @@ def test_dropout_is_drawn_from_the_steps_noise_and_only_while_training() -> None
 def test_normalized_weights_start_from_data() -> None:
     x = torch.randint(0, 256, (32, 3, 8, 8), dtype=torch.uint8)
     data = Dataset(Spec("some", (3, 8, 8)), x)
-    model = build("pixelcnnpp", PixelCNNPPConfig(maps=8, blocks=1, scales=2), data.spec)
+    model = build("pixelcnnpp", PixelCNNPPConfig(channels=8, blocks=1, scales=2), data.spec)
     assert isinstance(model, PixelCNNPP)
     model.initialize_from_data(data, 0)
     out = model.network(model.scaled(x.long()))
@@ -258,7 +260,7 @@ def learned(images: int, scales: int, lr: float, average: int = 200) -> tuple[fl
     """Nats an image after a training on flat images."""
     data = flat_images()
     config = PixelCNNPPConfig(
-        maps=12, blocks=1, scales=scales, mixtures=5, levels=4, dropout=0.0, lr=lr
+        channels=12, blocks=1, scales=scales, mixtures=5, levels=4, dropout=0.0, lr=lr
     )
     training = tiny.training(images=images, batch=32, average=average, schedule="linear", clip=10.0)
     model = fit(build("pixelcnnpp", config, data.spec), data, training=training, quiet=True).model

@@ -18,7 +18,7 @@ from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import UsageError
 from zeuxis.training.loop import fit
 
-SMALL = {"maps": 5, "layers": 2, "head": 6, "first": 3}
+SMALL = {"channels": 5, "layers": 2, "head_channels": 6, "first_kernel": 3}
 
 
 def test_diagonals_hold_every_place_once_and_rows_their_own() -> None:
@@ -161,7 +161,9 @@ def test_diagonal_layers_see_everything_before_but_the_last_number_above(
 ) -> None:
     """Which the first convolution, of one pixel to the right, shows to the last two columns."""
     shape = (channels, 4, 5)
-    model = causal.make("pixelrnn", shape, maps=9, layers=layers, head=12, first=3, levels=4)
+    model = causal.make(
+        "pixelrnn", shape, channels=9, layers=layers, head_channels=12, first_kernel=3, levels=4
+    )
     seen = causal.influence(model.network, shape, channels)
     expected = causal.earlier(len(seen)).view(4, 5, channels, 4, 5, channels).clone()
     for r in range(1, 4):
@@ -193,7 +195,7 @@ def row_sees(shape: tuple[int, int, int], layers: int) -> Tensor:
 def test_row_layers_see_their_triangles_and_nothing_after(channels: int, layers: int) -> None:
     shape = (channels, 4, 6)
     model = causal.make(
-        "pixelrnn", shape, layer="row", maps=9, layers=layers, head=12, first=3, levels=4
+        "pixelrnn", shape, architecture="row", channels=9, layers=layers, head_channels=12, first_kernel=3, levels=4
     )
     seen, expected = causal.influence(model.network, shape, channels), row_sees(shape, layers)
     assert torch.equal(seen, expected)
@@ -201,11 +203,11 @@ def test_row_layers_see_their_triangles_and_nothing_after(channels: int, layers:
 
 
 VARIANTS = [
-    ((1, 4, 6), {"layer": "diagonal"}),
-    ((1, 6, 3), {"layer": "diagonal"}),
-    ((3, 3, 4), {"layer": "diagonal", "levels": 5}),
-    ((1, 5, 4), {"layer": "row"}),
-    ((3, 4, 3), {"layer": "row", "levels": 4}),
+    ((1, 4, 6), {"architecture": "diagonal"}),
+    ((1, 6, 3), {"architecture": "diagonal"}),
+    ((3, 3, 4), {"architecture": "diagonal", "levels": 5}),
+    ((1, 5, 4), {"architecture": "row"}),
+    ((3, 4, 3), {"architecture": "row", "levels": 4}),
 ]
 
 
@@ -226,7 +228,7 @@ def test_the_cached_sampler_gives_the_naive_ones_images(shape: tuple, changes: d
     ("shape", "levels"), [((1, 2, 2), 2), ((1, 2, 2), 3), ((3, 1, 2), 3), ((2, 2, 2), 2)]
 )
 def test_probabilities_of_a_tiny_space_add_up_to_one(layer: str, shape: tuple, levels: int) -> None:
-    model = causal.make("pixelrnn", shape, layer=layer, levels=levels, **SMALL)
+    model = causal.make("pixelrnn", shape, architecture=layer, levels=levels, **SMALL)
     p = model.log_prob(causal.all_images(shape, levels)).nats.exp()
     assert p.sum().item() == pytest.approx(1, abs=1e-10)
     assert p.std() > 0.01 * p.mean(), "a uniform law shows little"
@@ -234,7 +236,15 @@ def test_probabilities_of_a_tiny_space_add_up_to_one(layer: str, shape: tuple, l
 
 @pytest.mark.parametrize("layer", ["row", "diagonal"])
 def test_a_scan_costs_no_more_than_one_pass(layer: str) -> None:
-    model = causal.make("pixelrnn", (1, 7, 7), layer=layer, maps=16, layers=2, head=16, first=3)
+    model = causal.make(
+        "pixelrnn",
+        (1, 7, 7),
+        architecture=layer,
+        channels=16,
+        layers=2,
+        head_channels=16,
+        first_kernel=3,
+    )
     x = causal.random_images(model, 4)
     once = causal.operations(lambda: model.log_prob(x))
     assert 0.3 < causal.operations(lambda: causal.walk(model, 4)) / once < 1.1
@@ -248,7 +258,9 @@ def test_it_learns_a_law_of_known_entropy(layer: str) -> None:
     x = torch.stack([stripes, 1 - stripes] * 32)[:, None].to(torch.uint8) * 255
     data = Dataset(Spec("boards", (1, 6, 6)), x)
     model = build(
-        "pixelrnn", PixelRNNConfig(layer=layer, maps=8, layers=1, head=8, lr=2e-2), data.spec
+        "pixelrnn",
+        PixelRNNConfig(architecture=layer, channels=8, layers=1, head_channels=8, lr=2e-2),
+        data.spec,
     )
     model = fit(
         model, data, training=tiny.training(images=4480, batch=32, average=100), quiet=True
@@ -276,9 +288,9 @@ def test_full_sizes() -> None:
         2 * 8 * h * h + 2 * 8 * h * h + 2 * h * h + 8 * h + 4 * h + 2 * h
     )
     h = 16
-    assert weights((1, 28, 28), maps=16, layers=7) == 7 * (34 * h * h + 14 * h)
+    assert weights((1, 28, 28), channels=16, layers=7) == 7 * (34 * h * h + 14 * h)
     # Row LSTM: two of three columns are left by the mask.
-    assert weights((1, 28, 28), layer="row", maps=16, layers=7) == 7 * (
+    assert weights((1, 28, 28), architecture="row", channels=16, layers=7) == 7 * (
         2 * 8 * h * h + 3 * 4 * h * h + 2 * h * h + 8 * h
     )
 
@@ -295,7 +307,7 @@ def test_capabilities_and_completion() -> None:
 
 def test_rmsprop_is_adam_without_a_first_moment() -> None:
     player = PixelRNN(
-        PixelRNNConfig(optimizer="rmsprop", maps=4, layers=1), Spec("x", (1, 4, 4))
+        PixelRNNConfig(optimizer="rmsprop", channels=4, layers=1), Spec("x", (1, 4, 4))
     ).players()["model"]
     assert player.betas == (0.0, 0.95)
 
@@ -303,10 +315,10 @@ def test_rmsprop_is_adam_without_a_first_moment() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"first": 4}, "odd"),
-        ({"first": 2}, "first must be from 3"),
+        ({"first_kernel": 4}, "odd"),
+        ({"first_kernel": 2}, "first-kernel must be from 3"),
         ({"layers": 0}, "layers must be from 1"),
-        ({"maps": 2}, "at least 3 maps"),
+        ({"channels": 2}, "at least 3 maps"),
     ],
 )
 def test_settings_that_cannot_work(changes: dict, sentence: str) -> None:

@@ -123,7 +123,7 @@ BAD = [
     ("train improved-gan --labels-per-class 7000", 1, "ask for fewer labels a class"),
     ("train improved-gan --labels-per-class 0", 2, "--labels-per-class must be at least 1, got 0"),
     ("train improved-gan --limit 64 --model.smoothing 0.3", 2, "--model.smoothing"),
-    ("train improved-gan --limit 64 --model.layout conv --size 30", 2, "--size 32"),
+    ("train improved-gan --limit 64 --model.architecture conv --size 30", 2, "--size 32"),
     ("train improved-gan-128 --data mnist --limit 64", 2, "--size 128"),
     (
         "train infogan --limit 64 --model.categorical 1",

@@ -171,17 +171,19 @@ MODELS = {
     "binary chain": lambda: chain(levels=2, sharpness=8.0),
     "four levels": lambda: chain(levels=4),
     "pixelcnn": lambda: PixelCNN(
-        PixelCNNConfig(maps=6, layers=1, first=3, head=6), Spec("toy", (3, 4, 4))
+        PixelCNNConfig(channels=6, layers=1, first_kernel=3, head_channels=6),
+        Spec("toy", (3, 4, 4)),
     ).eval(),
     "gated pixelcnn": lambda: PixelCNN(
-        PixelCNNConfig(network="gated", maps=4, layers=1, first=3), Spec("toy", (1, 5, 4))
+        PixelCNNConfig(architecture="gated", channels=4, layers=1, first_kernel=3),
+        Spec("toy", (1, 5, 4)),
     ).eval(),
     "vae": lambda: vae(),
     "gray vae": lambda: vae(binary=False),
     "color vae": lambda: vae((3, 4, 4), binary=False, open_edges=False),
     "convolutional vae": lambda: vae((1, 8, 8), network="conv", maps=(4,)),
     "diagonal iaf": lambda: IAFVAE(
-        IAFConfig(maps=(4,), hidden=8, latent=2, width=4, posterior="diagonal"),
+        IAFConfig(channels=(4,), hidden_dim=8, latent_dim=2, width=4, posterior="diagonal"),
         Spec("toy", (1, 8, 8)),
     ).eval(),
 }
@@ -249,7 +251,7 @@ def trained() -> tuple[VAE, Tensor]:
         x[i, 0, :, columns[i] : columns[i] + 2] = True
     data = Dataset(Spec("bars", (1, 8, 8)), 255 * x.byte())
     torch.manual_seed(0)
-    model = VAE(VAEConfig(network="dense", hidden=64, latent=6, lr=4e-3), data.spec)
+    model = VAE(VAEConfig(architecture="dense", hidden_dim=64, latent_dim=6, lr=4e-3), data.spec)
     result = fit(model, data, training=tiny.training(images=10_000, batch=100), quiet=True)
     assert isinstance(result.model, VAE)
     return result.model.eval(), 255 * x[:200].byte()
@@ -341,13 +343,15 @@ def test_every_model_with_the_capability_is_a_codec(name: str) -> None:
 
 
 def test_the_posterior_of_a_flow_and_other_models_are_refused() -> None:
-    flow = IAFVAE(IAFConfig(maps=(4,), hidden=8, latent=2, width=4), Spec("toy", (1, 8, 8))).eval()
+    flow = IAFVAE(
+        IAFConfig(channels=(4,), hidden_dim=8, latent_dim=2, width=4), Spec("toy", (1, 8, 8))
+    ).eval()
     with pytest.raises(MissingCapability, match="--model.posterior diagonal"):
         coder_for(flow, "double")
     with pytest.raises(MissingCapability, match="cannot compress; models that can: .*vae"):
         coder_for(tiny.model("dcgan").eval(), "double")
     knowing = PixelCNN(
-        PixelCNNConfig(network="gated", maps=4, layers=1, conditional=True),
+        PixelCNNConfig(architecture="gated", channels=4, layers=1, conditional=True),
         Spec("toy", (1, 5, 5), 10),
     ).eval()
     with pytest.raises(UsageError, match="conditional"):
@@ -399,7 +403,7 @@ from zeuxis.data.dataset import Spec
 from zeuxis.vae.vae import VAE, VAEConfig
 torch.manual_seed(0)
 spec = Spec("toy", (1, 28, 28))
-models = [VAE(VAEConfig(network="dense", hidden=300, latent=24), spec), PixelCNN(PixelCNNConfig(maps=16, layers=1), Spec("toy", (1, 8, 8)))]
+models = [VAE(VAEConfig(architecture="dense", hidden_dim=300, latent_dim=24), spec), PixelCNN(PixelCNNConfig(channels=16, layers=1), Spec("toy", (1, 8, 8)))]
 free = models[0].double().decoder(torch.randn(8, 24, dtype=torch.float64)).detach()
 print(torch.get_num_threads(), hashlib.sha1(free.numpy().tobytes()).hexdigest())
 models[0].float()

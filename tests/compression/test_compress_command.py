@@ -62,7 +62,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save(vae((1, 6, 6), binary=False), at / "gray")
     save(tiny.model("dcgan"), at / "gan")
     save(
-        IAFVAE(IAFConfig(maps=(4,), hidden=8, latent=2, width=4), Spec("toy", (1, 8, 8))),
+        IAFVAE(
+            IAFConfig(channels=(4,), hidden_dim=8, latent_dim=2, width=4), Spec("toy", (1, 8, 8))
+        ),
         at / "flow",
     )
     for folder in ("photos/inner", "bad", "empty"):
@@ -204,7 +206,9 @@ def test_another_process_with_other_kernels_decodes_double_precision_and_gets_no
 ) -> None:
     torch.manual_seed(0)
     save(
-        VAE(VAEConfig(network="dense", hidden=100, latent=10), Spec("toy", (1, 28, 28))).eval(),
+        VAE(
+            VAEConfig(architecture="dense", hidden_dim=100, latent_dim=10), Spec("toy", (1, 28, 28))
+        ).eval(),
         tmp_path / "model",
     )
     for precision in ("double", "single"):

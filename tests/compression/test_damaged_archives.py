@@ -124,7 +124,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for i in range(3):
         Image.fromarray(noise(1, 9 + i, 11, seed=i)[0].numpy()).save(at / "in" / f"{i}.png")
     pixelcnn = PixelCNN(
-        PixelCNNConfig(maps=4, layers=1, head=4, levels=256), Spec("tiny", (1, 8, 8))
+        PixelCNNConfig(channels=4, layers=1, head_channels=4, levels=256), Spec("tiny", (1, 8, 8))
     )
     for name, model in (("pixelcnn", pixelcnn), ("vae", toy_vae((1, 8, 8), binary=False))):
         save(model, at / name)

@@ -169,7 +169,7 @@ def test_a_training_says_the_same_numbers(
         save(pets / "cat" / f"more{i}.png")
     assert main(["data", "check", str(pets)]) == 0
     checked = capsys.readouterr().out
-    small = VAEConfig(maps=(4, 4), hidden=8, latent=2)
+    small = VAEConfig(channels=(4, 4), hidden_dim=8, latent_dim=2)
     start(
         "vae",
         small,

@@ -25,7 +25,7 @@ TINY = {"recipe": "mnist-small", "images": 64, "batch": 32, "film": 0, "log_ever
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    small = PixelCNNConfig(maps=4, layers=1, head=4)
+    small = PixelCNNConfig(channels=4, layers=1, head_channels=4)
     return zeuxis.train(
         "pixelcnn", "mnist", config=small, out=tmp_path_factory.mktemp("runs"), seed=3, **TINY
     ).run.folder

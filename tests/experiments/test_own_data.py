@@ -32,14 +32,14 @@ from zeuxis.training.config import TrainingConfig
 from zeuxis.training.held_out import FILE
 
 VAE = [
-    "--model.maps",
+    "--model.channels",
     "4",
     "4",
-    "--model.hidden",
+    "--model.hidden-dim",
     "16",
-    "--model.latent",
+    "--model.latent-dim",
     "3",
-    "--model.network",
+    "--model.architecture",
     "conv",
 ]
 SHORT = [
@@ -341,7 +341,7 @@ def test_python_does_as_the_command_line(own: tuple[Path, Path], tmp_path: Path)
     data, run = own
     config = replace(
         plan(model_class("vae"), DataConfig(str(data))).config,
-        **{**tiny.config("vae"), "network": "conv"},
+        **{**tiny.config("vae"), "architecture": "conv"},
     )
     result = zeuxis.train(
         "vae", str(data), out=tmp_path, config=config, images=64, batch=16, film=0, threads=1

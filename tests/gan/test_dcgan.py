@@ -24,7 +24,7 @@ from zeuxis.recipes import recipes
 # Weights in millions of generator and discriminator, counted from the sizes of the released files.
 NETWORKS = [
     (DCGANConfig(), (3, 64, 64), 18.89, 17.23),
-    (DCGANConfig(layout="alternating", kernel=3, code=256), (3, 32, 32), 6.69, 4.59),
+    (DCGANConfig(architecture="alternating", kernel=3, latent_dim=256), (3, 32, 32), 6.69, 4.59),
     (DCGANConfig(channels=64), (3, 32, 32), 1.45, 1.03),
     (DCGANConfig(conditional=True), (1, 28, 28), 6.82, 6.69),
 ]
@@ -60,7 +60,8 @@ def test_every_layer_of_the_faces_network() -> None:
 
 def test_every_layer_of_the_alternating_network() -> None:
     model = DCGAN(
-        DCGANConfig(layout="alternating", kernel=3, code=256), Spec("objects", (3, 32, 32))
+        DCGANConfig(architecture="alternating", kernel=3, latent_dim=256),
+        Spec("objects", (3, 32, 32)),
     )
     shapes = []
     for layer in [*model.generator.deconv, *model.discriminator.conv]:
@@ -139,7 +140,9 @@ def with_weight(layer: nn.Module, weight: Tensor) -> nn.Module:
 
 def settled() -> tuple[DCGAN, Tensor]:
     """A strided network for 32 pixels with statistics, and images."""
-    model = DCGAN(DCGANConfig(layout="strided", channels=3, code=7), Spec("x", (3, 32, 32))).eval()
+    model = DCGAN(
+        DCGANConfig(architecture="strided", channels=3, latent_dim=7), Spec("x", (3, 32, 32))
+    ).eval()
     x = torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8)
     model.update_statistics(x)
     return model, x
@@ -182,7 +185,7 @@ def test_the_discriminator_and_its_features_are_those_of_pytorchs_layers() -> No
 
 
 def test_codes_are_uniform_and_scaling_is_undone() -> None:
-    model = tiny.model("dcgan", code=100)
+    model = tiny.model("dcgan", latent_dim=100)
     z = model.prior(200, generator=torch.Generator().manual_seed(0))
     assert z.min() >= -1
     assert z.max() < 1
@@ -242,8 +245,8 @@ def test_settled_statistics_are_the_mean_over_batches() -> None:
         ({}, Spec("odd", (3, 45, 45)), "cannot make images of 45 pixels"),
         ({"kernel": 4}, Spec("x", (3, 32, 32)), "odd"),
         ({"conditional": True}, Spec("x", (3, 32, 32)), "has none"),
-        ({"layout": "mnist"}, Spec("x", (3, 64, 64)), "28 pixels"),
-        ({"code": 0}, Spec("x", (3, 32, 32)), "code must be at least 1"),
+        ({"architecture": "mnist"}, Spec("x", (3, 64, 64)), "28 pixels"),
+        ({"latent_dim": 0}, Spec("x", (3, 32, 32)), "latent-dim must be at least 1"),
     ],
 )
 def test_settings_that_cannot_work_say_what_can(changes, spec, sentence) -> None:

@@ -76,7 +76,7 @@ def loss_by_hand(model: ImprovedGAN, batch: Batch) -> torch.Tensor:
     def whole(h):
         return torch.cat([model.discriminator(h)[1], torch.zeros(len(h), 1)], 1).log_softmax(1)
 
-    z = Noise(0, 0, slice(0, 16), 16).uniform(model.config.code)
+    z = Noise(0, 0, slice(0, 16), 16).uniform(model.config.latent_dim)
     labeled, real, fake = (
         whole(model.scale(x)),
         whole(model.scale(batch.x)),
@@ -118,7 +118,7 @@ def test_the_generators_adversarial_losses_are_those_of_its_images_probabilities
 def test_agreement_enters_with_its_weight() -> None:
     losses = []
     for weight in (0.0, 1.0, 3.0):
-        model = tiny.model("improved-gan", moved=0.5, agree=weight).train()
+        model = tiny.model("improved-gan", elastic=0.5, consistency=weight).train()
         model.discriminator.last.length.data.mul_(80)
         losses.append(next(model.play(tiny.batch("improved-gan")))[1].item())
     assert losses[1] > losses[0] + 0.01
@@ -312,7 +312,7 @@ def test_the_first_of_several_parts_is_followed() -> None:
 
 def test_averaged_weights_have_a_unit_of_their_own(tmp_path) -> None:
     model, data = (
-        tiny.model("improved-gan", generator="non-saturating", minibatch=5, follow=0.1),
+        tiny.model("improved-gan", generator="non-saturating", minibatch=5, distance_momentum=0.1),
         tiny.data_for("improved-gan"),
     )
     result = fit(
@@ -488,7 +488,7 @@ def test_more_draws_labeled_examples_only() -> None:
 
 
 def test_only_images_whose_class_is_sure_pull_what_is_seen_of_them() -> None:
-    model = tiny.model("improved-gan", moved=0.5, agree=1.0).train()
+    model = tiny.model("improved-gan", elastic=0.5, consistency=1.0).train()
     batch = tiny.batch("improved-gan")
     model.discriminator.last.length.data.mul_(80)
     p = model.discriminator(model.scale(batch.x))[1].softmax(1)
@@ -518,7 +518,7 @@ def test_real_images_alone_are_moved_each_time_they_are_seen(
     monkeypatch.setattr("zeuxis.gan.improved.random_elastic", watched)
     data = tiny.few(64, labeled=8)
     config = ImprovedGANConfig(
-        **tiny.config("improved-gan"), moved=0.5, unlabeled=unlabeled, reuse=reuse
+        **tiny.config("improved-gan"), elastic=0.5, unlabeled=unlabeled, reuse=reuse
     )
     model = build("improved-gan", config, data.spec)
     real = model.scale(data.all()).flatten(1)
@@ -533,7 +533,7 @@ def test_real_images_alone_are_moved_each_time_they_are_seen(
 
 
 def test_about_half_of_the_images_are_mirrored_and_the_others_left() -> None:
-    model = tiny.model("improved-gan", mirror=True)
+    model = tiny.model("improved-gan", flip=True)
     x = torch.randint(256, (400, 1, 28, 28), dtype=torch.uint8)
     plain = model.scale(x)
     seen = model.seen(x, Noise(0, 0, slice(0, 400), 400))
@@ -552,18 +552,18 @@ def test_about_half_of_the_images_are_mirrored_and_the_others_left() -> None:
         {"entropy": 0.1, "labeled": 4, "eps_in_root": False},
         {"generated": 8, "reuse": True},
         {"reuse": True, "generator": "saturating", "generator_steps": 2},
-        {"moved": 0.5, "agree": 1.0, "reuse": True},
-        {"mirror": True, "optimizer": "muon"},
-        {"layout": "conv", "width": 4, "generator_width": 8},
+        {"elastic": 0.5, "consistency": 1.0, "reuse": True},
+        {"flip": True, "optimizer": "muon"},
+        {"architecture": "conv", "width": 4, "generator_width": 8},
         {
-            "layout": "conv",
+            "architecture": "conv",
             "width": 4,
             "generator_width": 8,
             "virtual": 4,
             "minibatch": 3,
             "generator": "saturating",
         },
-        {"generator": "non-saturating", "minibatch": 5, "follow": 0.1},
+        {"generator": "non-saturating", "minibatch": 5, "distance_momentum": 0.1},
     ],
     ids=lambda changes: " ".join(changes),
 )
@@ -609,7 +609,9 @@ def test_without_the_unlabeled_only_the_classifier_learns(tmp_path) -> None:
 def test_full_sizes_are_the_papers() -> None:
     def weights(layout: str, shape: tuple[int, ...], **changes: object) -> dict[str, int]:
         with torch.device("meta"):
-            model = ImprovedGAN(ImprovedGANConfig(layout=layout, **changes), Spec("x", shape, 10))
+            model = ImprovedGAN(
+                ImprovedGANConfig(architecture=layout, **changes), Spec("x", shape, 10)
+            )
         return {
             name: sum(p.numel() for p in player.module.parameters())
             for name, player in model.players().items()
@@ -664,23 +666,27 @@ def test_flat_examples_can_be_classified() -> None:
 @pytest.mark.parametrize(
     ("changes", "spec", "sentence"),
     [
-        ({"layout": "conv"}, Spec("x", (1, 20, 20), 10), "28 or 32 pixels"),
+        ({"architecture": "conv"}, Spec("x", (1, 20, 20), 10), "28 or 32 pixels"),
         ({}, Spec("x", (1, 28, 28)), "no labels"),
         ({"smoothing": 0.3}, Spec("x", (1, 28, 28), 10), "above 0.5"),
-        ({"code": 0}, Spec("x", (1, 28, 28), 10), "code must be at least 1"),
+        ({"latent_dim": 0}, Spec("x", (1, 28, 28), 10), "latent-dim must be at least 1"),
         ({"width": 2}, Spec("x", (1, 28, 28), 10), "at least 4"),
-        ({"agree": 1.0, "moved": 0.5, "unlabeled": 0.0}, Spec("x", (1, 28, 28), 10), "unlabeled 0"),
         (
-            {"agree": 1.0, "moved": 0.5, "supervised": False},
+            {"consistency": 1.0, "elastic": 0.5, "unlabeled": 0.0},
+            Spec("x", (1, 28, 28), 10),
+            "unlabeled 0",
+        ),
+        (
+            {"consistency": 1.0, "elastic": 0.5, "supervised": False},
             Spec("x", (1, 28, 28), 10),
             "no labels",
         ),
-        ({"agree": 1.0}, Spec("x", (1, 28, 28), 10), "model.moved too"),
-        ({"moved": -1.0}, Spec("x", (1, 28, 28), 10), "moved must be from 0 to 10"),
-        ({"moved": 1.0}, Spec("x", (784,), 10), "for images alone"),
-        ({"mirror": True}, Spec("x", (784,), 10), "for images alone"),
-        ({"follow": 0.1}, Spec("x", (1, 28, 28), 10), "minibatch too"),
-        ({"follow": 1.0, "minibatch": 5}, Spec("x", (1, 28, 28), 10), "below 1"),
+        ({"consistency": 1.0}, Spec("x", (1, 28, 28), 10), "model.elastic too"),
+        ({"elastic": -1.0}, Spec("x", (1, 28, 28), 10), "elastic must be from 0 to 10"),
+        ({"elastic": 1.0}, Spec("x", (784,), 10), "for images alone"),
+        ({"flip": True}, Spec("x", (784,), 10), "for images alone"),
+        ({"distance_momentum": 0.1}, Spec("x", (1, 28, 28), 10), "minibatch too"),
+        ({"distance_momentum": 1.0, "minibatch": 5}, Spec("x", (1, 28, 28), 10), "below 1"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(changes: dict, spec: Spec, sentence: str) -> None:

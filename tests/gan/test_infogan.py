@@ -191,19 +191,19 @@ def sizes(shape: tuple[int, ...], **changes: object) -> dict[str, float]:
 
 def test_full_sizes_are_the_papers() -> None:
     assert sizes((1, 28, 28)) == {"generator": 6.65, "discriminator": 6.69}
-    assert sizes((3, 32, 32), noise=124, categorical=(10,) * 4, continuous=4) == {
+    assert sizes((3, 32, 32), noise_dim=124, categorical=(10,) * 4, continuous=4) == {
         "generator": 2.8,
         "discriminator": 1.19,
     }
-    assert sizes((3, 32, 32), noise=128, categorical=(10,) * 10, continuous=0) == {
+    assert sizes((3, 32, 32), noise_dim=128, categorical=(10,) * 10, continuous=0) == {
         "generator": 2.91,
         "discriminator": 1.2,
     }
-    assert sizes((1, 32, 32), noise=128, categorical=(), continuous=5) == {
+    assert sizes((1, 32, 32), noise_dim=128, categorical=(), continuous=5) == {
         "generator": 8.68,
         "discriminator": 8.54,
     }
-    chairs = sizes((3, 64, 64), noise=128, categorical=(20,) * 3, continuous=1)
+    chairs = sizes((3, 64, 64), noise_dim=128, categorical=(20,) * 3, continuous=1)
     assert chairs["generator"] == pytest.approx(19.8, abs=0.2)
     assert chairs["discriminator"] == pytest.approx(19.6, abs=0.2)
 
@@ -212,10 +212,10 @@ def test_full_sizes_are_the_papers() -> None:
     ("changes", "inputs", "outputs"),
     [
         ({}, 74, 14),
-        ({"noise": 124, "categorical": (10,) * 4, "continuous": 4}, 168, 48),
-        ({"noise": 128, "categorical": (10,) * 10, "continuous": 0}, 228, 100),
-        ({"noise": 128, "categorical": (), "continuous": 5}, 133, 10),
-        ({"noise": 128, "categorical": (20,) * 3, "continuous": 1}, 189, 62),
+        ({"noise_dim": 124, "categorical": (10,) * 4, "continuous": 4}, 168, 48),
+        ({"noise_dim": 128, "categorical": (10,) * 10, "continuous": 0}, 228, 100),
+        ({"noise_dim": 128, "categorical": (), "continuous": 5}, 133, 10),
+        ({"noise_dim": 128, "categorical": (20,) * 3, "continuous": 1}, 189, 62),
     ],
 )
 def test_codes_have_the_papers_length(changes: dict, inputs: int, outputs: int) -> None:
@@ -231,7 +231,7 @@ def test_every_layout_trains_and_samples(shape: tuple[int, ...]) -> None:
     data = Dataset(Spec("tiny", shape), x)
     model = build(
         "infogan",
-        InfoGANConfig(width=0.03, noise=4, categorical=(3,), continuous=1, std="learned"),
+        InfoGANConfig(width=0.03, noise_dim=4, categorical=(3,), continuous=1, std="learned"),
         data.spec,
     )
     fit(model, data, training=tiny.training(images=32), quiet=True)
@@ -254,7 +254,7 @@ def test_it_learns_a_code_for_what_images_differ_in() -> None:
     model = build(
         "infogan",
         InfoGANConfig(
-            width=0.1, noise=4, categorical=(2,), continuous=0, generator_lr=2e-3, lr=1e-3
+            width=0.1, noise_dim=4, categorical=(2,), continuous=0, generator_lr=2e-3, lr=1e-3
         ),
         data.spec,
     )
@@ -270,7 +270,7 @@ def test_it_learns_a_code_for_what_images_differ_in() -> None:
     ("changes", "shape", "sentence"),
     [
         ({}, (1, 20, 20), "choose --size"),
-        ({"layout": "chairs"}, (1, 28, 28), "choose --size"),
+        ({"architecture": "chairs"}, (1, 28, 28), "choose --size"),
         ({"categorical": (1,)}, (1, 28, 28), "each at least 2"),
         ({"categorical": (), "continuous": 0}, (1, 28, 28), "needs a code"),
         ({"width": 0.0}, (1, 28, 28), "above 0"),

@@ -113,7 +113,7 @@ def test_begins_as_the_identity() -> None:
     z = torch.randn(5000, 2)
     z = z[z.norm(dim=1) < 2]
     assert (model.decode(z) - z).norm(dim=1).mean() < 0.15
-    wide = build("planar", PlanarConfig(code=16), SPEC, 0)
+    wide = build("planar", PlanarConfig(latent_dim=16), SPEC, 0)
     assert isinstance(wide, CanSample) and 0.5 < wide.sample(2000).std().item() < 1.5
 
 
@@ -256,5 +256,5 @@ def test_points_without_a_law_are_drawn_from_themselves() -> None:
     draw = DensityPicture(data, 10, samples=2000)
     assert draw.law is None and draw.p.sum() == pytest.approx(1)
     assert draw.square.center[0] == pytest.approx(40, abs=3)
-    draw(build("planar", PlanarConfig(code=3), data.spec, 0), 0)
+    draw(build("planar", PlanarConfig(latent_dim=3), data.spec, 0), 0)
     assert math.isfinite(draw.curve[0][1]) and draw.curve[0][2] > 0.5

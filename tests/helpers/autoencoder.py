@@ -49,7 +49,7 @@ def digits() -> tuple[Model, Dataset]:
     """A small VAE that has seen digits, and digits that it has not seen."""
     data = load_data("mnist", limit=4000)
     config = models()["vae"].Config(
-        network="dense", hidden=100, latent=8, lr=5e-3, optimizer="adam", warmup=16_000
+        architecture="dense", hidden_dim=100, latent_dim=8, lr=5e-3, optimizer="adam", warmup=16_000
     )
     model = build("vae", config, data.spec, 0)
     fit(model, data, training=tiny.training(images=16_000, batch=50), quiet=True)

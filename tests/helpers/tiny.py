@@ -24,17 +24,23 @@ def images(n: int = 64, side: int = 28, channels: int = 1, classes: int = 10) ->
 def config(name: str) -> dict:
     """Settings that make a model of this name small."""
     small: dict[str, dict] = {
-        "dcgan": {"layout": "strided", "channels": 4, "code": 8},
-        "improved-gan": {"width": 16, "generator_width": 16, "code": 8},
-        "improved-gan-128": {"width": 0.03, "code": 8, "virtual": 4, "kernels": 3, "dimensions": 2},
-        "infogan": {"width": 0.05, "noise": 6},
-        "char-rnn": {"hidden": 8},
-        "pixelcnn": {"maps": 4, "layers": 1, "head": 4},
-        "pixelcnnpp": {"maps": 4, "blocks": 1, "scales": 2, "mixtures": 2},
-        "pixelrnn": {"maps": 4, "layers": 1, "head": 4},
-        "vae": {"maps": (4, 4), "hidden": 16, "latent": 3},
-        "iaf-vae": {"maps": (4, 4), "hidden": 16, "latent": 3, "width": 6},
-        "iaf-ladder": {"blocks": (1, 1), "maps": 8, "latent": 2},
+        "dcgan": {"architecture": "strided", "channels": 4, "latent_dim": 8},
+        "improved-gan": {"width": 16, "generator_width": 16, "latent_dim": 8},
+        "improved-gan-128": {
+            "width": 0.03,
+            "latent_dim": 8,
+            "virtual": 4,
+            "kernels": 3,
+            "dimensions": 2,
+        },
+        "infogan": {"width": 0.05, "noise_dim": 6},
+        "char-rnn": {"hidden_dim": 8},
+        "pixelcnn": {"channels": 4, "layers": 1, "head_channels": 4},
+        "pixelcnnpp": {"channels": 4, "blocks": 1, "scales": 2, "mixtures": 2},
+        "pixelrnn": {"channels": 4, "layers": 1, "head_channels": 4},
+        "vae": {"channels": (4, 4), "hidden_dim": 16, "latent_dim": 3},
+        "iaf-vae": {"channels": (4, 4), "hidden_dim": 16, "latent_dim": 3, "width": 6},
+        "iaf-ladder": {"blocks": (1, 1), "channels": 8, "latent_dim": 2},
     }
     return small.get(name, {})
 

@@ -455,7 +455,7 @@ def test_a_start_that_does_not_fit_is_refused(tmp_path: Path) -> None:
             "vae",
             tiny.data_for("vae"),
             out=tmp_path / "runs",
-            config=tiny.model("vae", latent=5).config,
+            config=tiny.model("vae", latent_dim=5).config,
             images=16,
             start=start,
         )

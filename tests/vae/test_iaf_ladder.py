@@ -35,7 +35,7 @@ VARIANTS = [
 def small(side: int = 8, **changes: object) -> Ladder:
     """A ladder of two layers in float64 with nothing at zero."""
     torch.manual_seed(0)
-    config = {"blocks": (1, 1), "maps": 4, "latent": 2, "layers": 1, **changes}
+    config = {"blocks": (1, 1), "channels": 4, "latent_dim": 2, "layers": 1, **changes}
     model = Ladder(LadderConfig(**config), Spec("tiny", (3, side, side))).double().eval()  # type: ignore[arg-type]
     for p in model.parameters():
         p.data += 0.3 * torch.randn_like(p)
@@ -103,7 +103,7 @@ def test_statistics_of_the_downward_direction_count_in_bidirectional_inference_a
     inference: str,
 ) -> None:
     model = small(inference=inference)
-    layer, z = model.column()[-1], model.config.latent
+    layer, z = model.column()[-1], model.config.latent_dim
     x, eps = (
         torch.randint(0, 256, (1, 3, 8, 8), dtype=torch.uint8),
         torch.randn(1, *model.shapes[0]).double(),
@@ -137,7 +137,13 @@ def test_residual_branches_are_a_tenth_of_what_their_last_convolution_gives() ->
 def test_the_digits_rate_is_the_change_of_density(posterior: str, layers: int) -> None:
     torch.manual_seed(0)
     config = IAFConfig(
-        maps=(4,), hidden=9, latent=5, width=12, depth=3, layers=layers, posterior=posterior
+        channels=(4,),
+        hidden_dim=9,
+        latent_dim=5,
+        width=12,
+        depth=3,
+        layers=layers,
+        posterior=posterior,
     )  # type: ignore[arg-type]
     model = IAFVAE(config, Spec("tiny", (1, 8, 8))).double()
     h, eps = torch.randn(1, 9).double(), torch.randn(5).double()
@@ -213,7 +219,7 @@ def test_free_bits_are_counted_on_the_mean_over_the_batch(monkeypatch: pytest.Mo
 
 
 def test_layers_start_with_the_deviation_they_are_meant_to() -> None:
-    model = Ladder(LadderConfig(blocks=(2,), maps=8, latent=2), Spec("tiny", (3, 16, 16)))
+    model = Ladder(LadderConfig(blocks=(2,), channels=8, latent_dim=2), Spec("tiny", (3, 16, 16)))
     seen: dict[str, Tensor] = {}
     names = {id(m): name for name, m in model.named_modules()}
 
@@ -258,7 +264,7 @@ def test_a_few_steps_raise_the_bound(name: str) -> None:
     ("changes", "shape", "sentence"),
     [
         ({"blocks": (1, 1, 1, 1)}, (1, 28, 28), "whose side 16 divides"),
-        ({"maps": 5, "latent": 2}, (1, 28, 28), "multiple of --model.latent"),
+        ({"channels": 5, "latent_dim": 2}, (1, 28, 28), "multiple of --model.latent-dim"),
         ({"blocks": ()}, (1, 28, 28), "at least one number"),
         ({"steps": 0}, (1, 28, 28), "--model.steps must be from 1"),
         ({}, (2,), "square images"),

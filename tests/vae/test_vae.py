@@ -26,7 +26,7 @@ SPEC = Spec("tiny", (1, 8, 8))
 def small(channels: int = 1, **changes: object) -> VAE:
     """A dense VAE of a few units."""
     torch.manual_seed(0)
-    config = {"network": "dense", "hidden": 12, "latent": 3, **changes}
+    config = {"architecture": "dense", "hidden_dim": 12, "latent_dim": 3, **changes}
     return VAE(VAEConfig(**config), Spec("tiny", (channels, 8, 8))).eval()  # type: ignore[arg-type]
 
 
@@ -106,7 +106,9 @@ def test_free_bits_are_counted_on_the_mean_over_the_batch() -> None:
 def test_the_start_is_from_500_images() -> None:
     seen: list[int] = []
     for n in (600, 40):
-        model = VAE(VAEConfig(maps=(4, 4), hidden=12, latent=3), Spec("tiny", (1, 28, 28)))
+        model = VAE(
+            VAEConfig(channels=(4, 4), hidden_dim=12, latent_dim=3), Spec("tiny", (1, 28, 28))
+        )
         model.encoder.register_forward_hook(lambda _, given, out: seen.append(len(given[0])))
         model.initialize_from_data(tiny.images(n), 0)
     assert seen == [500, 40]
@@ -172,7 +174,8 @@ def test_color_images_have_a_logistic_and_means_among_the_pixels() -> None:
 def test_every_layer_starts_from_data(network: str) -> None:
     torch.manual_seed(0)
     model = VAE(
-        VAEConfig(network=network, maps=(4, 4), hidden=12, latent=3), Spec("tiny", (1, 28, 28))
+        VAEConfig(architecture=network, channels=(4, 4), hidden_dim=12, latent_dim=3),
+        Spec("tiny", (1, 28, 28)),
     )  # type: ignore[arg-type]
     seen = []
     for part in (model.mean, model.encoder.last if network != "dense" else model.encoder.layers[1]):
@@ -201,7 +204,8 @@ def test_a_residual_block_is_its_formula(out: int, change: int) -> None:
 def test_every_layer_but_the_first_reads_elu_units(network: str) -> None:
     """ELU units lie above -1, and some of them below 0."""
     model = VAE(
-        VAEConfig(network=network, maps=(4, 4), hidden=12, latent=3), Spec("tiny", (1, 28, 28))
+        VAEConfig(architecture=network, channels=(4, 4), hidden_dim=12, latent_dim=3),
+        Spec("tiny", (1, 28, 28)),
     )  # type: ignore[arg-type]
     seen: dict[str, Tensor] = {}
     for name, part in model.named_modules():
@@ -227,9 +231,9 @@ def test_every_layer_but_the_first_reads_elu_units(network: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "shape", "sentence"),
     [
-        ({"network": "conv", "maps": (4, 4, 4, 4)}, (1, 8, 8), "fewer"),
-        ({"network": "conv", "maps": ()}, (1, 8, 8), "at least one"),
-        ({"latent": 0}, (1, 8, 8), "--model.latent must be at least 1"),
+        ({"architecture": "conv", "channels": (4, 4, 4, 4)}, (1, 8, 8), "fewer"),
+        ({"architecture": "conv", "channels": ()}, (1, 8, 8), "at least one"),
+        ({"latent_dim": 0}, (1, 8, 8), "--model.latent-dim must be at least 1"),
         ({"free_bits": -1.0}, (1, 8, 8), "at least 0"),
         ({"free_bits": 0.1, "importance": 5}, (1, 8, 8), "leave out"),
         ({}, (2,), "square images"),

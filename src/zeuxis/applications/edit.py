@@ -57,7 +57,7 @@ def edit(
         >>> import torch
         >>> from zeuxis.data.dataset import Spec
         >>> from zeuxis.vae.vae import VAE, VAEConfig
-        >>> model = VAE(VAEConfig(maps=(4, 4), hidden=16, latent=3), Spec("tiny", (1, 28, 28))).eval()
+        >>> model = VAE(VAEConfig(channels=(4, 4), hidden_dim=16, latent_dim=3), Spec("tiny", (1, 28, 28))).eval()
         >>> found = Directions(("smiling",), ("binary",), torch.ones(1, 3), (1.0,), ((2, 2),), (0.5,))
         >>> x = torch.full((2, 1, 28, 28), 7, dtype=torch.uint8)
         >>> torch.equal(edit(model, x, found, {"smiling": 0.0}, keep_detail=True).edited, x)

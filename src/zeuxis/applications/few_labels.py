@@ -132,7 +132,7 @@ class FewLabelClassifier(ClassifierMixin, BaseEstimator):
         batch = min(self.batch, len(X))
         steps = self.steps or min(max(100 * len(X) // batch, 2_000), 30_000)
         config = self.config or replace(
-            FAST, layout="auto" if self.shape else "dense", labeled=min(FAST.labeled, batch)
+            FAST, architecture="auto" if self.shape else "dense", labeled=min(FAST.labeled, batch)
         )
         if self.width:
             config = replace(config, width=self.width, generator_width=max(4, self.width // 2))

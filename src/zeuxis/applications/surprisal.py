@@ -49,7 +49,7 @@ def surprise(
     Example:
         >>> from zeuxis.autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
         >>> from zeuxis.data.dataset import Spec
-        >>> model = PixelCNN(PixelCNNConfig(maps=4, layers=1), Spec("tiny", (1, 5, 5))).eval()
+        >>> model = PixelCNN(PixelCNNConfig(channels=4, layers=1), Spec("tiny", (1, 5, 5))).eval()
         >>> bits = surprise(model, x := model.sample(2))
         >>> torch.allclose(bits.sum((1, 2)) * math.log(2), -model.log_prob(x).nats, atol=1e-4)
         True

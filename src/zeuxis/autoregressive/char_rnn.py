@@ -40,7 +40,7 @@ from .sampling import Scan, follow, uniform, warm
 class CharRNNConfig(BaseConfig):
     """Settings of a char-rnn; the defaults are those of the original."""
 
-    hidden: Size = 128
+    hidden_dim: Size = 128
     """Units of each layer."""
     layers: Depth = 2
     """LSTM layers."""
@@ -57,7 +57,7 @@ class CharRNN(Model):
 
     Example:
         >>> from zeuxis.data.dataset import Spec
-        >>> model = CharRNN(CharRNNConfig(hidden=8), Spec("abc", (16,), 0, ("a", "b", "c"))).eval()
+        >>> model = CharRNN(CharRNNConfig(hidden_dim=8), Spec("abc", (16,), 0, ("a", "b", "c"))).eval()
         >>> model.write(2, start="ab", length=10, generator=torch.Generator().manual_seed(0))[0][:2]
         'ab'
         >>> model.log_prob(model.sample(4)).nats.shape
@@ -80,14 +80,16 @@ class CharRNN(Model):
                 f"{spec.shape}: give --data BOOK.txt."
             )
         self.alphabet, self.levels = spec.class_names, len(spec.class_names)
-        sizes = [self.levels] + [c.hidden] * c.layers
-        self.layers = nn.ModuleList([nn.LSTM(a, c.hidden, batch_first=True) for a in sizes[:-1]])
+        sizes = [self.levels] + [c.hidden_dim] * c.layers
+        self.layers = nn.ModuleList(
+            [nn.LSTM(a, c.hidden_dim, batch_first=True) for a in sizes[:-1]]
+        )
         for layer in self.layers:
             with (
                 torch.no_grad()
             ):  # gates lie in the order input, forget, cell, output, and two biases are added up
-                layer.bias_ih_l0[c.hidden : 2 * c.hidden] = 1.0  # type: ignore[operator]
-        self.out = nn.Linear(c.hidden, self.levels)
+                layer.bias_ih_l0[c.hidden_dim : 2 * c.hidden_dim] = 1.0  # type: ignore[operator]
+        self.out = nn.Linear(c.hidden_dim, self.levels)
 
     def players(self) -> dict[str, Player]:
         c = self.config

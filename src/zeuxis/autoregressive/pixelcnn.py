@@ -9,7 +9,7 @@ $$ x \leftarrow x + W_3 * \mathrm{ReLU}(W_2 * \mathrm{ReLU}(W_1 * \mathrm{ReLU}(
 
 with kernels of sides 1, 3, 1 and 2h, h, h, 2h maps between them.
 
-Resolution is kept throughout. `--model.network gated` is the gated PixelCNN of the same year,
+Resolution is kept throughout. `--model.architecture gated` is the gated PixelCNN of the same year,
 without the blind spot (see `gated`).
 
 Sources: van den Oord, Kalchbrenner and Kavukcuoglu, "Pixel Recurrent Neural Networks", 2016,
@@ -41,18 +41,18 @@ from .pixel_model import Head, PixelModel, Put, Read
 class PixelCNNConfig(BaseConfig):
     """Settings of a PixelCNN; the defaults are the paper's for color images."""
 
-    network: Literal["plain", "gated"] = "plain"
+    architecture: Literal["plain", "gated"] = "plain"
     """Residual blocks of masked convolutions, or the gated stacks without a blind spot."""
-    maps: Size = 128
+    channels: Size = 128
     """Maps h inside a block; between plain blocks there are twice as many."""
     layers: DepthOrNone = 15
     """Blocks, or gated layers after the first."""
-    first: Annotated[int, Range(3, 999)] = 7
+    first_kernel: Annotated[int, Range(3, 999)] = 7
     """Side of the first kernel; twice the image's less one, 55 for digits, reaches all of it, which
     is not the paper's and leaves no blind spot."""
     kernel: Annotated[int, Range(3, 999)] = 3
     """Side of the other kernels."""
-    head: SizeOrNone = 0
+    head_channels: SizeOrNone = 0
     """Maps of the two hidden layers of the head; 0 takes 32 for binary images and 1,024 for
     others."""
     levels: Annotated[int, Range(0, 256)] = 0
@@ -139,7 +139,7 @@ class PixelCNN(PixelModel):
     Example:
         >>> import torch
         >>> from zeuxis.data.dataset import Spec
-        >>> model = PixelCNN(PixelCNNConfig(maps=4, layers=1), Spec("tiny", (1, 5, 5))).eval()
+        >>> model = PixelCNN(PixelCNNConfig(channels=4, layers=1), Spec("tiny", (1, 5, 5))).eval()
         >>> x = model.sample(2, generator=torch.Generator().manual_seed(0))
         >>> x.shape, model.log_prob(x).nats.shape, model.conditionals(x).shape
         (torch.Size([2, 1, 5, 5]), torch.Size([2]), torch.Size([2, 1, 5, 5, 2]))
@@ -156,33 +156,35 @@ class PixelCNN(PixelModel):
         c, colors = config, spec.shape[0]
         check(c, colors)
         head, outputs = (
-            c.head or (32 if self.levels == 2 else 1024),
+            c.head_channels or (32 if self.levels == 2 else 1024),
             1 if self.levels == 2 else self.levels,
         )
         self.network: PlainNetwork | GatedNetwork
-        if c.network == "gated":
+        if c.architecture == "gated":
             classes = spec.classes if c.conditional else 0
             self.network = GatedNetwork(
-                colors, c.maps, c.layers, c.first, c.kernel, head, outputs, classes
+                colors, c.channels, c.layers, c.first_kernel, c.kernel, head, outputs, classes
             )
         else:
-            self.network = PlainNetwork(colors, c.maps, c.layers, c.first, c.kernel, head, outputs)
+            self.network = PlainNetwork(
+                colors, c.channels, c.layers, c.first_kernel, c.kernel, head, outputs
+            )
 
 
 def check(c: PixelCNNConfig, colors: int) -> None:
     """Refuses settings that cannot work."""
-    for name in ("first", "kernel"):
+    for name in ("first_kernel", "kernel"):
         if getattr(c, name) % 2 == 0:
             raise UsageError(
-                f"--model.{name} is the side of a kernel and must be odd, got {getattr(c, name)}."
+                f"--model.{name.replace('_', '-')} is the side of a kernel and must be odd, got {getattr(c, name)}."
             )
-    if c.maps < colors or (c.head and c.head < colors):
+    if c.channels < colors or (c.head_channels and c.head_channels < colors):
         raise UsageError(
             f"Images of {colors} channels need at least {colors} maps in every layer: "
-            "raise --model.maps or --model.head."
+            "raise --model.channels or --model.head-channels."
         )
-    if c.conditional and c.network != "gated":
+    if c.conditional and c.architecture != "gated":
         raise UsageError(
-            "Only the gated network can be conditional: add --model.network gated, or "
+            "Only the gated network can be conditional: add --model.architecture gated, or "
             "leave out --model.conditional."
         )

@@ -44,7 +44,7 @@ from .sampling import Scan
 class PixelCNNPPConfig(BaseConfig):
     """Settings of a PixelCNN++; the defaults are the paper's for CIFAR-10."""
 
-    maps: Size = 160
+    channels: Size = 160
     """Maps of each stream."""
     blocks: Depth = 5
     """Residual blocks a scale on the way down."""
@@ -67,7 +67,7 @@ class PixelCNNPP(PixelModel):
 
     Example:
         >>> from zeuxis.data.dataset import Spec
-        >>> model = PixelCNNPP(PixelCNNPPConfig(maps=4, blocks=1, scales=2, mixtures=2), Spec("tiny", (3, 4, 4))).eval()
+        >>> model = PixelCNNPP(PixelCNNPPConfig(channels=4, blocks=1, scales=2, mixtures=2), Spec("tiny", (3, 4, 4))).eval()
         >>> x = model.sample(2, generator=torch.Generator().manual_seed(0))
         >>> x.shape, model.log_prob(x).nats.shape, model.conditionals(x).shape
         (torch.Size([2, 3, 4, 4]), torch.Size([2]), torch.Size([2, 3, 4, 4, 256]))
@@ -84,7 +84,7 @@ class PixelCNNPP(PixelModel):
         check(c, spec)
         outputs, classes = numbers(c.mixtures, spec.shape[0]), spec.classes if c.conditional else 0
         self.network = Network(
-            spec.shape[0], c.maps, c.blocks, c.scales, outputs, c.dropout, classes
+            spec.shape[0], c.channels, c.blocks, c.scales, outputs, c.dropout, classes
         )
 
     def players(self) -> dict[str, Player]:

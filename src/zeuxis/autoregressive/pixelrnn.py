@@ -59,15 +59,15 @@ from .pixel_model import Head, PixelModel, Put, Read
 class PixelRNNConfig(BaseConfig):
     """Settings of a PixelRNN; the defaults are the paper's for color images."""
 
-    layer: Literal["row", "diagonal"] = "diagonal"
+    architecture: Literal["row", "diagonal"] = "diagonal"
     """Row LSTM or Diagonal BiLSTM."""
-    maps: Size = 128
+    channels: Size = 128
     """Maps h of each LSTM; between layers there are twice as many."""
     layers: Depth = 12
     """LSTM layers."""
-    first: Annotated[int, Range(3, 999)] = 7
+    first_kernel: Annotated[int, Range(3, 999)] = 7
     """Side of the first kernel."""
-    head: SizeOrNone = 0
+    head_channels: SizeOrNone = 0
     """Maps of the two hidden layers of the head; 0 takes 32 for binary images and 1,024 for
     others."""
     levels: Annotated[int, Range(0, 256)] = 0
@@ -288,9 +288,9 @@ class Network(nn.Module):
         outputs: int,
     ) -> None:
         super().__init__()
-        self.first = masked(channels, 2 * c.maps, c.first, "A", channels)
-        self.layers = nn.ModuleList([layer(c.maps, channels) for _ in range(c.layers)])
-        self.head = Head(2 * c.maps, head, outputs, channels)
+        self.first = masked(channels, 2 * c.channels, c.first_kernel, "A", channels)
+        self.layers = nn.ModuleList([layer(c.channels, channels) for _ in range(c.layers)])
+        self.head = Head(2 * c.channels, head, outputs, channels)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         h = (
@@ -318,7 +318,7 @@ class PixelRNN(PixelModel):
 
     Example:
         >>> from zeuxis.data.dataset import Spec
-        >>> model = PixelRNN(PixelRNNConfig(maps=4, layers=1), Spec("tiny", (1, 5, 5))).eval()
+        >>> model = PixelRNN(PixelRNNConfig(channels=4, layers=1), Spec("tiny", (1, 5, 5))).eval()
         >>> x = model.sample(2, generator=torch.Generator().manual_seed(0))
         >>> x.shape, model.log_prob(x).nats.shape, model.conditionals(x).shape
         (torch.Size([2, 1, 5, 5]), torch.Size([2]), torch.Size([2, 1, 5, 5, 2]))
@@ -333,19 +333,19 @@ class PixelRNN(PixelModel):
     def __init__(self, config: PixelRNNConfig, spec: Spec) -> None:
         super().__init__(config, spec)
         c, colors = config, spec.shape[0]
-        if c.first % 2 == 0:
+        if c.first_kernel % 2 == 0:
             raise UsageError(
-                f"--model.first is the side of a kernel and must be odd, got {c.first}."
+                f"--model.first-kernel is the side of a kernel and must be odd, got {c.first_kernel}."
             )
-        if c.maps < colors or (c.head and c.head < colors):
+        if c.channels < colors or (c.head_channels and c.head_channels < colors):
             raise UsageError(
                 f"Images of {colors} channels need at least {colors} maps in every "
-                "layer: raise --model.maps or --model.head."
+                "layer: raise --model.channels or --model.head-channels."
             )
         head, outputs = (
-            c.head or (32 if self.levels == 2 else 1024),
+            c.head_channels or (32 if self.levels == 2 else 1024),
             1 if self.levels == 2 else self.levels,
         )
         self.network = Network(
-            RowLSTM if c.layer == "row" else DiagonalBiLSTM, colors, c, head, outputs
+            RowLSTM if c.architecture == "row" else DiagonalBiLSTM, colors, c, head, outputs
         )

@@ -124,7 +124,7 @@ def compress(
         >>> from zeuxis.compression.image_sources import DatasetImages
         >>> from zeuxis.autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
         >>> data = zeuxis.Dataset(zeuxis.Spec("tiny", (3, 5, 7)), torch.randint(0, 256, (2, 3, 5, 7), dtype=torch.uint8))
-        >>> model = PixelCNN(PixelCNNConfig(maps=6, layers=1, head=6), zeuxis.Spec("tiny", (3, 4, 4))).eval()
+        >>> model = PixelCNN(PixelCNNConfig(channels=6, layers=1, head_channels=6), zeuxis.Spec("tiny", (3, 4, 4))).eval()
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     report = compress(model, DatasetImages(data, "tiny-"), f"{folder}/tiny.zx")
         ...     images = dict(decompress(f"{folder}/tiny.zx", model))

@@ -259,7 +259,7 @@ def likelihood(
         >>> import zeuxis
         >>> from zeuxis.vae.vae import VAE, VAEConfig
         >>> digits = zeuxis.load_data("mnist", split="test")
-        >>> found = likelihood(VAE(VAEConfig(maps=(4, 4), hidden=16, latent=3), digits.spec), digits, n=20, k=50, split="test")
+        >>> found = likelihood(VAE(VAEConfig(channels=(4, 4), hidden_dim=16, latent_dim=3), digits.spec), digits, n=20, k=50, split="test")
         >>> found.binarization, found.exact, found.weighted.mean > found.nats.mean
         ('dynamic', False, True)
     """

@@ -48,11 +48,11 @@ from .losses import discriminator_loss, frozen, generator_loss
 class DCGANConfig(BaseConfig):
     """Settings of a DCGAN; the defaults are the paper's."""
 
-    layout: Literal["auto", "strided", "alternating", "mnist"] = "auto"
+    architecture: Literal["auto", "strided", "alternating", "mnist"] = "auto"
     """Which of the authors' networks: `strided` halves the side in every layer (faces, bedrooms,
     SVHN), `alternating` is the 3x3 network behind their CIFAR-10 figures, `mnist` the one with a
     hidden dense layer; `auto` is `mnist` at 28 pixels, else `strided`."""
-    code: Size = 100
+    latent_dim: Size = 100
     """Numbers in a code."""
     prior: Literal["uniform", "normal"] = "uniform"
     """Law of the code: uniform on (-1, 1), or standard normal."""
@@ -112,7 +112,11 @@ def layout(config: DCGANConfig, spec: Spec) -> Layout:
             "64 or 4 to 7 times 2^k."
         )
     kind = (
-        config.layout if config.layout != "auto" else "mnist" if spec.shape[1] == 28 else "strided"
+        config.architecture
+        if config.architecture != "auto"
+        else "mnist"
+        if spec.shape[1] == 28
+        else "strided"
     )
     widths = [c * 2**i for i in range(halvings)]
     if kind == "strided":
@@ -123,7 +127,7 @@ def layout(config: DCGANConfig, spec: Spec) -> Layout:
     if halvings != 2:
         raise UsageError(
             f"The layout 'mnist' is for images of 28 pixels, not {spec.shape[1]}: choose "
-            "--model.layout strided."
+            "--model.architecture strided."
         )
     return Layout(
         (8 * c,), side, ((c, 2), (c // 2, 2)), ((c // 2, 2), (c, 2)), unit=True, affine=False
@@ -238,13 +242,13 @@ class DCGAN(Model):
             )
         if config.kernel % 2 == 0:
             raise UsageError(f"The kernel must be odd, got {config.kernel}: choose 3 or 5.")
-        if config.layout in ("auto", "mnist") and config.channels < 2:
+        if config.architecture in ("auto", "mnist") and config.channels < 2:
             raise UsageError(
-                f"--model.channels must be at least 2 for the layout {config.layout}, "
+                f"--model.channels must be at least 2 for the layout {config.architecture}, "
                 f"got {config.channels}."
             )
         table, classes = layout(config, spec), spec.classes if config.conditional else 0
-        self.generator = Generator(table, config.code, config.kernel, spec.shape[0], classes)
+        self.generator = Generator(table, config.latent_dim, config.kernel, spec.shape[0], classes)
         self.discriminator = Discriminator(table, config.kernel, spec.shape, classes)
         self.unit = table.unit
         normal_(self)
@@ -276,7 +280,7 @@ class DCGAN(Model):
 
     def draw(self, batch: Batch) -> Tensor:
         """Codes for one turn, (local batch, code)."""
-        n = self.config.code
+        n = self.config.latent_dim
         return (
             batch.noise.uniform(n, low=-1, high=1)
             if self.config.prior == "uniform"
@@ -323,7 +327,7 @@ class DCGAN(Model):
         """n codes drawn from the prior."""
         draw = torch.rand if self.config.prior == "uniform" else torch.randn
         device = generator.device if generator is not None else self.device
-        z = draw(n, self.config.code, generator=generator, device=device).to(self.device)
+        z = draw(n, self.config.latent_dim, generator=generator, device=device).to(self.device)
         return z * 2 - 1 if self.config.prior == "uniform" else z
 
     @torch.no_grad()

@@ -76,7 +76,7 @@ from .losses import frozen
 class ImprovedGANConfig(BaseConfig):
     """Settings of an Improved GAN; the defaults are the paper's for digits."""
 
-    layout: Literal["auto", "dense", "conv"] = "auto"
+    architecture: Literal["auto", "dense", "conv"] = "auto"
     """Networks: `dense` (any examples; the digits of table 1), `conv` (images of 28 or 32 pixels:
     the nine-layer classifier); `auto` takes conv for color images of 32 pixels, else dense."""
     supervised: bool = True
@@ -91,7 +91,7 @@ class ImprovedGANConfig(BaseConfig):
     minibatch: SizeOrNone = 0
     """Kernels of minibatch discrimination, each of 5 dimensions (100 in the paper's code); 0 is
     none."""
-    follow: Part = 0.0
+    distance_momentum: Part = 0.0
     """Share of each real batch in minibatch discrimination's unit of distance, which the authors
     set once, from the first images."""
     history: Weight = 0.0
@@ -109,13 +109,13 @@ class ImprovedGANConfig(BaseConfig):
     entropy: Weight = 0.0
     """Weight of the entropy of the classes given to unlabeled images, pushed down (0 in the
     paper)."""
-    moved: Annotated[float, Range(0, 10)] = 0.0
+    elastic: Annotated[float, Range(0, 10)] = 0.0
     """How much real images are turned, slanted, scaled and bent at random: 1 by up to 20 degrees,
     0.4, a fifth and 2 pixels of 28; 0 in the paper, whose digits are rows of numbers without a
     place."""
-    mirror: bool = False
+    flip: bool = False
     """Show half of the real images mirrored left to right: for photographs. Not the paper's."""
-    agree: Weight = 0.0
+    consistency: Weight = 0.0
     """Weight of the cross-entropy of an unlabeled image's classes, moved and noisy, against the
     class of the same image left as it is, where that has a probability of 0.95 or more (FixMatch,
     Sohn et al. 2020); 0 in the paper. Goes with `moved`."""
@@ -126,7 +126,7 @@ class ImprovedGANConfig(BaseConfig):
     reuse: bool = False
     """Match the features that the discriminator's turn gave, with the images generated there,
     instead of drawing both anew: one pass of each network less."""
-    code: Size = 100
+    latent_dim: Size = 100
     """Numbers in a code, uniform on (0, 1)."""
     width: SizeOrNone = 0
     """The discriminator's units of the first hidden layer (dense, 1000) or channels of the first
@@ -176,22 +176,26 @@ class ImprovedGAN(Model):
         self.generator: DenseGenerator | ConvGenerator
         if dense:
             w = c.width or 1000
-            self.generator = DenseGenerator(c.code, c.generator_width or 500, spec.shape, c.virtual)
+            self.generator = DenseGenerator(
+                c.latent_dim, c.generator_width or 500, spec.shape, c.virtual
+            )
             self.discriminator = DenseDiscriminator(
                 spec.size,
                 (w, w // 2, w // 4, w // 4, w // 4),
                 classes,
                 c.minibatch,
-                follow=c.follow,
+                follow=c.distance_momentum,
             )
         else:
             w = c.width or 96
-            self.generator = ConvGenerator(c.code, c.generator_width or 512, spec.shape, c.virtual)
+            self.generator = ConvGenerator(
+                c.latent_dim, c.generator_width or 512, spec.shape, c.virtual
+            )
             self.discriminator = ConvDiscriminator(
-                spec.shape, (w, 2 * w), classes, c.minibatch, self.matches, c.follow
+                spec.shape, (w, 2 * w), classes, c.minibatch, self.matches, c.distance_momentum
             )
         self.unit = dense
-        self.register_buffer("reference", torch.rand(c.virtual, c.code))
+        self.register_buffer("reference", torch.rand(c.virtual, c.latent_dim))
         self.histories = nn.ModuleDict(
             {
                 name: HistoricalAverage(getattr(self, name))
@@ -227,7 +231,7 @@ class ImprovedGAN(Model):
         with data_dependent_init(self):
             self.discriminator(x, Jitter(noise))
             self.generator(
-                noise.of(128).uniform(self.config.code)
+                noise.of(128).uniform(self.config.latent_dim)
                 if not self.config.virtual
                 else self.reference
             )
@@ -242,7 +246,7 @@ class ImprovedGAN(Model):
 
         x, draws = self.seen(batch.x, noise), noise.of(c.generated or noise.total)
         with torch.set_grad_enabled(c.reuse):
-            fake = self.generate(draws.uniform(c.code))
+            fake = self.generate(draws.uniform(c.latent_dim))
         # One pass over all parts: no layer but minibatch discrimination, which is told the parts,
         # lets one example see another.
         parts, sources = [x, fake.detach()], [noise, draws]
@@ -268,14 +272,14 @@ class ImprovedGAN(Model):
                 loss = (
                     loss - c.entropy * (on_real.softmax(1) * on_real.log_softmax(1)).sum(1).mean()
                 )
-            if c.agree:
-                loss = loss + c.agree * self.disagreement(batch, on_real)
+            if c.consistency:
+                loss = loss + c.consistency * self.disagreement(batch, on_real)
         yield "discriminator", loss + self.past("discriminator", batch)
 
         wanted = mean_over_batch(features[: len(x)].detach()) if c.reuse and self.matches else None
         for step in range(c.generator_steps):
             with frozen(self.discriminator):
-                fake = fake if c.reuse and not step else self.generate(draws.uniform(c.code))
+                fake = fake if c.reuse and not step else self.generate(draws.uniform(c.latent_dim))
                 loss = self.generator_loss(fake, draws, batch, wanted)
             yield "generator", loss + self.past("generator", batch)
 
@@ -356,8 +360,8 @@ class ImprovedGAN(Model):
 
     def seen(self, x: Tensor, noise: Noise) -> Tensor:
         """Scaled real images, moved if the settings say so."""
-        x = random_flip(self.scale(x), noise) if self.config.mirror else self.scale(x)
-        return random_elastic(x, self.config.moved, noise) if self.config.moved else x
+        x = random_flip(self.scale(x), noise) if self.config.flip else self.scale(x)
+        return random_elastic(x, self.config.elastic, noise) if self.config.elastic else x
 
     @torch.no_grad()
     def update_statistics(self, x: Tensor | None = None) -> None:
@@ -378,7 +382,9 @@ class ImprovedGAN(Model):
     def prior(self, n: int, *, generator: torch.Generator | None = None) -> Float[Tensor, "n code"]:
         """n codes, uniform on (0, 1)."""
         device = generator.device if generator is not None else self.device
-        return torch.rand(n, self.config.code, generator=generator, device=device).to(self.device)
+        return torch.rand(n, self.config.latent_dim, generator=generator, device=device).to(
+            self.device
+        )
 
     @torch.no_grad()
     def decode(self, z: Float[Tensor, "n code"]) -> UInt8[Tensor, "n *shape"]:
@@ -437,7 +443,7 @@ class ImprovedGAN(Model):
 
 def check(c: ImprovedGANConfig, spec: Spec) -> bool:
     """Refuses settings that cannot work; returns whether the networks are dense."""
-    dense = c.layout == "dense" or (c.layout == "auto" and spec.shape != (3, 32, 32))
+    dense = c.architecture == "dense" or (c.architecture == "auto" and spec.shape != (3, 32, 32))
     if not dense and (
         len(spec.shape) != 3 or spec.shape[1] != spec.shape[2] or spec.shape[1] not in (28, 32)
     ):
@@ -450,22 +456,22 @@ def check(c: ImprovedGANConfig, spec: Spec) -> bool:
             f"'{spec.name}' has no labels of two or more classes: give some with "
             "--labels, or add --model.no-supervised."
         )
-    if c.follow and not c.minibatch:
+    if c.distance_momentum and not c.minibatch:
         raise UsageError(
-            "--model.follow is for minibatch discrimination: give --model.minibatch "
-            f"too; got {c.follow}."
+            "--model.distance-momentum is for minibatch discrimination: give --model.minibatch "
+            f"too; got {c.distance_momentum}."
         )
-    if c.agree and not (c.moved and c.supervised and c.unlabeled):
-        given = f"got {c.agree}, moved {c.moved}, unlabeled {c.unlabeled}" + (
+    if c.consistency and not (c.elastic and c.supervised and c.unlabeled):
+        given = f"got {c.consistency}, moved {c.elastic}, unlabeled {c.unlabeled}" + (
             "" if c.supervised else " and no labels"
         )
         raise UsageError(
-            "--model.agree compares the classes of unlabeled images moved: give "
-            f"--model.moved too; {given}."
+            "--model.consistency compares the classes of unlabeled images moved: give "
+            f"--model.elastic too; {given}."
         )
-    if (c.moved or c.mirror) and len(spec.shape) != 3:
-        given = f"got {c.moved} and {c.mirror} for examples of shape {spec.shape}"
-        raise UsageError(f"--model.moved and --model.mirror are for images alone; {given}.")
+    if (c.elastic or c.flip) and len(spec.shape) != 3:
+        given = f"got {c.elastic} and {c.flip} for examples of shape {spec.shape}"
+        raise UsageError(f"--model.elastic and --model.flip are for images alone; {given}.")
     if min(c.width or 4, c.generator_width or 4) < 4:
         raise UsageError(
             "--model.width and --model.generator-width must be 0 or at least 4, got "

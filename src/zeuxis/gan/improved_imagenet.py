@@ -65,7 +65,7 @@ Fresh = Callable[[int, int, int], Tensor]
 class ImprovedGAN128Config(BaseConfig):
     """Settings of an Improved GAN at 128 pixels; the defaults are those of the released code."""
 
-    code: Size = 8192
+    latent_dim: Size = 8192
     """Numbers in a code, uniform on (-1, 1)."""
     virtual: Size = 16
     """Codes in the reference batch of virtual batch normalization."""
@@ -100,7 +100,7 @@ class Generator128(nn.Module):
         super().__init__()
         maps = [(wide(a), wide(b)) for a, b in UP]
         self.noises = [b for _, b in maps]
-        self.dense = nn.Linear(config.code, maps[0][0] * 16, bias=False)
+        self.dense = nn.Linear(config.latent_dim, maps[0][0] * 16, bias=False)
         self.up = nn.ModuleList(
             nn.ConvTranspose2d(sum(a), b[0], 5, 2, 2, 1, bias=False) for a, b in pairwise(maps)
         )
@@ -245,7 +245,7 @@ class ImprovedGAN128(Model):
 
     Example:
         >>> from zeuxis.data.dataset import Spec
-        >>> small = ImprovedGAN128Config(width=0.05, code=8, virtual=4, kernels=3, dimensions=2)
+        >>> small = ImprovedGAN128Config(width=0.05, latent_dim=8, virtual=4, kernels=3, dimensions=2)
         >>> ImprovedGAN128(small, Spec("photographs", (3, 128, 128), 1000)).eval().sample(2).shape
         torch.Size([2, 3, 128, 128])
     """
@@ -262,7 +262,7 @@ class ImprovedGAN128(Model):
         wide = lambda n: max(2, 2 * round(n * config.width / 2))  # noqa: E731
         self.generator = Generator128(config, wide, spec.shape[0])
         self.discriminator = Discriminator128(config, wide, spec.shape[0], max(1, spec.classes))
-        self.register_buffer("reference", torch.rand(config.virtual, config.code) * 2 - 1)
+        self.register_buffer("reference", torch.rand(config.virtual, config.latent_dim) * 2 - 1)
 
     def players(self) -> dict[str, Player]:
         c = self.config
@@ -309,7 +309,7 @@ class ImprovedGAN128(Model):
     def drawn(self, noise: Noise) -> Tensor:
         """Scaled images from fresh codes."""
         return self.generate(
-            noise.uniform(self.config.code, low=-1, high=1),
+            noise.uniform(self.config.latent_dim, low=-1, high=1),
             lambda *shape: noise.uniform(*shape, low=-1, high=1),
         )
 
@@ -350,9 +350,9 @@ class ImprovedGAN128(Model):
     def prior(self, n: int, *, generator: torch.Generator | None = None) -> Float[Tensor, "n code"]:
         """n codes, uniform on (-1, 1)."""
         device = generator.device if generator is not None else self.device
-        return (torch.rand(n, self.config.code, generator=generator, device=device) * 2 - 1).to(
-            self.device
-        )
+        return (
+            torch.rand(n, self.config.latent_dim, generator=generator, device=device) * 2 - 1
+        ).to(self.device)
 
     @torch.no_grad()
     def decode(self, z: Float[Tensor, "n code"]) -> UInt8[Tensor, "n channels height width"]:

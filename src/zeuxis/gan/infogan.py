@@ -52,10 +52,10 @@ from .losses import discriminator_loss, frozen, generator_loss
 class InfoGANConfig(BaseConfig):
     """Settings of an InfoGAN; the defaults are the paper's for MNIST."""
 
-    layout: Literal["auto", "mnist", "color", "faces", "chairs"] = "auto"
+    architecture: Literal["auto", "mnist", "color", "faces", "chairs"] = "auto"
     """Networks of the paper's appendix C: `mnist` (28 pixels), `color` (SVHN, CelebA, 32 pixels),
     `faces` (32 pixels, gray), `chairs` (64 pixels); `auto` takes the one of that image size."""
-    noise: SizeOrNone = 62
+    noise_dim: SizeOrNone = 62
     """Incompressible numbers of a code, uniform on (-1, 1)."""
     categorical: tuple[Annotated[int, Range(2, 10000)], ...] = (10,)
     """Classes of each categorical code."""
@@ -115,7 +115,7 @@ class InfoGAN(Model):
         c, table = config, layout(config, spec)
         outputs = sum(c.categorical) + 2 * c.continuous
         self.generator = Generator(
-            table, c.noise + sum(c.categorical) + c.continuous, spec.shape[0], c.width, c.rank
+            table, c.noise_dim + sum(c.categorical) + c.continuous, spec.shape[0], c.width, c.rank
         )
         self.discriminator = Discriminator(table, spec.shape, outputs, c.width, c.rank, c.slope)
         self.signed = table.signed
@@ -198,7 +198,7 @@ class InfoGAN(Model):
 
     def codes(self) -> tuple[Code, ...]:
         """The structured part of z, after the noise."""
-        c, start, found = self.config, self.config.noise, []
+        c, start, found = self.config, self.config.noise_dim, []
         for i, size in enumerate(c.categorical, 1):
             found.append(
                 Code(
@@ -217,7 +217,7 @@ class InfoGAN(Model):
     def draw(self, batch: Batch) -> Tensor:
         """Codes for one turn, (local batch, code)."""
         c, noise = self.config, batch.noise
-        parts = [noise.uniform(c.noise, low=-1, high=1)]
+        parts = [noise.uniform(c.noise_dim, low=-1, high=1)]
         parts += [F.one_hot(noise.integers(size), size).float() for size in c.categorical]
         return torch.cat([*parts, noise.uniform(c.continuous, low=-1, high=1)], 1)
 
@@ -226,7 +226,7 @@ class InfoGAN(Model):
         c = self.config
         device = generator.device if generator is not None else self.device
         uniform = lambda k: torch.rand(n, k, generator=generator, device=device) * 2 - 1  # noqa: E731
-        parts = [uniform(c.noise)]
+        parts = [uniform(c.noise_dim)]
         for size in c.categorical:
             parts.append(
                 F.one_hot(
@@ -327,7 +327,7 @@ def factorized(model: InfoGAN, rank: int, x: Tensor) -> InfoGAN:
 
 def layout(config: InfoGANConfig, spec: Spec) -> Layout:
     """The table for these settings and this image size."""
-    kind = config.layout
+    kind = config.architecture
     if kind == "auto":
         side, channels = spec.shape[-1], spec.shape[0]
         kind = {28: "mnist", 32: "faces" if channels == 1 else "color", 64: "chairs"}.get(

@@ -54,7 +54,7 @@ class PlanarConfig(BaseConfig):
     """Settings of a GAN of the plane; the defaults are for mixtures of narrow modes, such as the
     ring."""
 
-    code: Size = 2
+    latent_dim: Size = 2
     """Numbers in a code, standard normal; with 2 the film shows the code space's own grid,
     warped."""
     width: Size = 64
@@ -142,9 +142,9 @@ class PlanarGAN(Model):
                 f"{spec.shape}: give it data such as ring."
             )
         hidden = [config.width] * config.depth
-        self.generator = network([config.code, *hidden, spec.size], config)
+        self.generator = network([config.latent_dim, *hidden, spec.size], config)
         if config.identity:
-            begin_as_identity(self.generator, config.code)
+            begin_as_identity(self.generator, config.latent_dim)
         self.discriminator = network([spec.size, *hidden, 1], config)
 
     def players(self) -> dict[str, Player]:
@@ -162,7 +162,7 @@ class PlanarGAN(Model):
 
         with precise:
             with torch.no_grad():
-                fake = self.generator(batch.noise.normal(c.code))
+                fake = self.generator(batch.noise.normal(c.latent_dim))
             both = torch.cat([x, fake]).requires_grad_(c.r1 > 0 or c.r2 > 0)
             logits = self.discriminator(both).squeeze(1)
             on_real, on_fake = logits.chunk(2)
@@ -183,7 +183,9 @@ class PlanarGAN(Model):
         yield "discriminator", loss
 
         with precise, frozen(self.discriminator):
-            on_fake = self.discriminator(self.generator(batch.noise.normal(c.code))).squeeze(1)
+            on_fake = self.discriminator(self.generator(batch.noise.normal(c.latent_dim))).squeeze(
+                1
+            )
             if c.game == "relativistic":
                 with torch.no_grad():
                     on_real = self.discriminator(x).squeeze(1)
@@ -199,7 +201,9 @@ class PlanarGAN(Model):
     def prior(self, n: int, *, generator: torch.Generator | None = None) -> Float[Tensor, "n code"]:
         """n codes drawn from the unit Gaussian."""
         device = generator.device if generator is not None else self.device
-        return torch.randn(n, self.config.code, generator=generator, device=device).to(self.device)
+        return torch.randn(n, self.config.latent_dim, generator=generator, device=device).to(
+            self.device
+        )
 
     @torch.no_grad()
     def decode(self, z: Float[Tensor, "n code"]) -> Float[Tensor, "n point"]:

@@ -41,7 +41,7 @@ RECIPES = {
     "dcgan/cifar10": Recipe(
         model="dcgan",
         data="cifar10",
-        config=DCGANConfig(layout="alternating", kernel=3, code=256),
+        config=DCGANConfig(architecture="alternating", kernel=3, latent_dim=256),
         training=TrainingConfig(
             images=12_800_000, schedule="linear", decay_from=0.0, average=50_000
         ),

@@ -34,11 +34,11 @@ def training(
     )
 
 
-DIGITS = ImprovedGANConfig(layout="dense")
-OBJECTS = ImprovedGANConfig(layout="conv", generator="absolute", lr=3e-4)
+DIGITS = ImprovedGANConfig(architecture="dense")
+OBJECTS = ImprovedGANConfig(architecture="conv", generator="absolute", lr=3e-4)
 NUMBERS = replace(OBJECTS, width=64)
 PICTURES = ImprovedGANConfig(
-    layout="conv", generator="saturating", generator_steps=3, minibatch=100, lr=3e-4
+    architecture="conv", generator="saturating", generator_steps=3, minibatch=100, lr=3e-4
 )
 MNIST_ERRORS = {
     20: ("1677 +- 452", "1134 +- 445"),
@@ -147,7 +147,7 @@ RECIPES = {
     "improved-gan/mnist-moved": Recipe(
         model="improved-gan",
         data="mnist",
-        config=replace(FAST, moved=0.5, agree=1.0),
+        config=replace(FAST, elastic=0.5, consistency=1.0),
         training=replace(QUICK, images=4_000_000),
         labels_per_class=10,
         source=(
@@ -191,7 +191,7 @@ RECIPES = {
             PICTURES,
             generator="non-saturating",
             generator_steps=1,
-            follow=0.05,
+            distance_momentum=0.05,
             width=32,
             generator_width=128,
             generator_lr=1e-3,
@@ -221,7 +221,7 @@ RECIPES = {
             generator_width=128,
             labeled=50,
             reuse=True,
-            mirror=True,
+            flip=True,
             optimizer="muon",
             lr=3e-3,
             generator_lr=1e-3,

@@ -13,8 +13,10 @@ MNIST = TrainingConfig(
     images=640_000, batch=128, average=10_000
 )  # 5,000 updates of both players, the length of the released code
 LONG = TrainingConfig(images=3_000_000, batch=128, average=20_000)
-FACES = InfoGANConfig(noise=128, categorical=(), continuous=5, std="learned", info_continuous=0.1)
-CHAIRS = InfoGANConfig(noise=128, categorical=(20, 20, 20), continuous=1, std="learned")
+FACES = InfoGANConfig(
+    noise_dim=128, categorical=(), continuous=5, std="learned", info_continuous=0.1
+)
+CHAIRS = InfoGANConfig(noise_dim=128, categorical=(20, 20, 20), continuous=1, std="learned")
 AZIMUTH = replace(FACES, lr=2e-4, generator_lr=5e-4, info_continuous=0.2)
 ELEVATION = replace(FACES, lr=4e-4, generator_lr=3e-4, info_continuous=0.1)
 LIGHTING = replace(FACES, lr=8e-4, generator_lr=3e-4, info_continuous=0.1)
@@ -60,7 +62,7 @@ RECIPES = {
     "infogan/svhn": Recipe(
         model="infogan",
         data="svhn",
-        config=InfoGANConfig(noise=124, categorical=(10, 10, 10, 10), continuous=4),
+        config=InfoGANConfig(noise_dim=124, categorical=(10, 10, 10, 10), continuous=4),
         training=LONG,
         size=32,
         source=f"{PAPER}, appendix C.2 (the text of section 7.2 has two continuous codes)",
@@ -71,7 +73,7 @@ RECIPES = {
     "infogan/celeba": Recipe(
         model="infogan",
         data="celeba",
-        config=InfoGANConfig(noise=128, categorical=(10,) * 10, continuous=0),
+        config=InfoGANConfig(noise_dim=128, categorical=(10,) * 10, continuous=0),
         training=LONG,
         size=32,
         source=f"{PAPER}, appendix C.3",

@@ -17,7 +17,7 @@ LONG = TrainingConfig(
 SHORT = TrainingConfig(
     images=850_000, batch=32, average=22_000, schedule="linear", log_every=10_000
 )
-SMALL = LadderConfig(blocks=(4,), maps=48, latent=12, layers=1, optimizer="muon", lr=4e-3)
+SMALL = LadderConfig(blocks=(4,), channels=48, latent_dim=12, layers=1, optimizer="muon", lr=4e-3)
 # settings: bits a dimension for 4, 8 and 12 layers
 TABLE: dict[str, tuple[dict[str, Any], tuple[str, str, str]]] = {
     "bottom-up-factorized": (

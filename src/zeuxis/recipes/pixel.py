@@ -33,7 +33,7 @@ DIGITS = TrainingConfig(
     log_every=60_000,
     film=40,
 )
-FAST = PixelRNNConfig(maps=16, layers=7, lr=5e-3, optimizer="muon")
+FAST = PixelRNNConfig(channels=16, layers=7, lr=5e-3, optimizer="muon")
 STATIC = replace(DIGITS, images=1_500_000, batch=64, decay_from=0.5)
 COLOR = TrainingConfig(
     images=10_000_000,
@@ -96,14 +96,14 @@ RECIPES = {
     "pixelcnn/mnist-gated": Recipe(
         model="pixelcnn",
         data="mnist",
-        config=PixelCNNConfig(network="gated", maps=64, layers=10),
+        config=PixelCNNConfig(architecture="gated", channels=64, layers=10),
         training=replace(DIGITS, images=27_000_000, batch=256),
         note="another implementation of the gated network reaches 81.50 nats; for GPUs",
     ),
     "pixelcnn/mnist-static-whole": Recipe(
         model="pixelcnn",
         data="mnist-static",
-        config=PixelCNNConfig(maps=48, layers=7, first=55, lr=5e-3, optimizer="muon"),
+        config=PixelCNNConfig(channels=48, layers=7, first_kernel=55, lr=5e-3, optimizer="muon"),
         training=WHOLE,
         note=(
             "not the paper's: a first kernel that reaches the whole image, by which "
@@ -114,7 +114,7 @@ RECIPES = {
         model="pixelcnn",
         data="mnist-static",
         config=PixelCNNConfig(
-            network="gated", maps=32, layers=7, first=55, lr=5e-3, optimizer="muon"
+            architecture="gated", channels=32, layers=7, first_kernel=55, lr=5e-3, optimizer="muon"
         ),
         training=WHOLE,
         note="the same for the gated network",
@@ -122,14 +122,14 @@ RECIPES = {
     "pixelcnn/mnist-small": Recipe(
         model="pixelcnn",
         data="mnist",
-        config=PixelCNNConfig(maps=32, layers=7),
+        config=PixelCNNConfig(channels=32, layers=7),
         training=LAPTOP,
         note="78,000 weights, for machines without a GPU",
     ),
     "pixelcnn/mnist-conditional-small": Recipe(
         model="pixelcnn",
         data="mnist",
-        config=PixelCNNConfig(network="gated", conditional=True, maps=24, layers=6),
+        config=PixelCNNConfig(architecture="gated", conditional=True, channels=24, layers=6),
         training=LAPTOP,
         note="knows the digit it draws, for machines without a GPU",
     ),
@@ -146,7 +146,7 @@ RECIPES = {
     "pixelcnn/cifar10-gated": Recipe(
         model="pixelcnn",
         data="cifar10",
-        config=PixelCNNConfig(network="gated", layers=20, kernel=5),
+        config=PixelCNNConfig(architecture="gated", layers=20, kernel=5),
         training=COLOR,
         size=32,
         source=(
@@ -159,7 +159,7 @@ RECIPES = {
     "pixelcnn/cifar10-small": Recipe(
         model="pixelcnn",
         data="cifar10",
-        config=PixelCNNConfig(maps=48, layers=8, head=128),
+        config=PixelCNNConfig(channels=48, layers=8, head_channels=128),
         training=replace(LAPTOP, images=500_000, film=5),
         size=32,
         note="322,000 weights, for machines without a GPU",
@@ -192,7 +192,7 @@ RECIPES = {
     "pixelcnnpp/cifar10-small": Recipe(
         model="pixelcnnpp",
         data="cifar10",
-        config=PixelCNNPPConfig(maps=32, blocks=2, mixtures=5, dropout=0.0),
+        config=PixelCNNPPConfig(channels=32, blocks=2, mixtures=5, dropout=0.0),
         training=replace(LAPTOP, images=300_000, film=5),
         size=32,
         note="a million weights, too few for dropout to pay",
@@ -200,7 +200,7 @@ RECIPES = {
     "pixelcnnpp/mnist-small": Recipe(
         model="pixelcnnpp",
         data="mnist",
-        config=PixelCNNPPConfig(maps=24, blocks=1, mixtures=5, dropout=0.0),
+        config=PixelCNNPPConfig(channels=24, blocks=1, mixtures=5, dropout=0.0),
         training=LAPTOP,
         note="the digits in all their 256 grays, for machines without a GPU",
     ),
@@ -216,7 +216,7 @@ RECIPES = {
     "pixelrnn/mnist-static-wide": Recipe(
         model="pixelrnn",
         data="mnist-static",
-        config=replace(FAST, maps=32, layers=1),
+        config=replace(FAST, channels=32, layers=1),
         training=STATIC,
         source=f"{RNN}, section 5.5: Diagonal BiLSTM, one layer of 32 units",
         target="80.75 nats",
@@ -225,7 +225,7 @@ RECIPES = {
     "pixelrnn/mnist-static-row": Recipe(
         model="pixelrnn",
         data="mnist-static",
-        config=replace(FAST, layer="row"),
+        config=replace(FAST, architecture="row"),
         training=STATIC,
         source=f"{RNN}, section 5.5: Row LSTM; the size is that of the Diagonal BiLSTM",
         target="80.54 nats",
@@ -234,7 +234,7 @@ RECIPES = {
     "pixelrnn/mnist-small": Recipe(
         model="pixelrnn",
         data="mnist",
-        config=PixelRNNConfig(maps=16, layers=3),
+        config=PixelRNNConfig(channels=16, layers=3),
         training=LAPTOP,
         note="30,000 weights, for machines without a GPU",
     ),
@@ -251,7 +251,7 @@ RECIPES = {
     "pixelrnn/cifar10-row": Recipe(
         model="pixelrnn",
         data="cifar10",
-        config=PixelRNNConfig(layer="row"),
+        config=PixelRNNConfig(architecture="row"),
         training=COLOR,
         size=32,
         source=f"{RNN}, section 5.6: Row LSTM, 12 layers of 128 units",

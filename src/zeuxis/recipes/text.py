@@ -30,7 +30,7 @@ RECIPES = {
     "char-rnn/text-large": Recipe(
         model="char-rnn",
         data="book.txt",
-        config=CharRNNConfig(hidden=512, layers=3, dropout=0.5),
+        config=CharRNNConfig(hidden_dim=512, layers=3, dropout=0.5),
         training=TrainingConfig(
             images=800_000,
             batch=50,

@@ -54,7 +54,7 @@ RECIPES = {
     "vae/mnist-2013": Recipe(
         model="vae",
         data="mnist",
-        config=VAEConfig(network="dense", hidden=500, latent=20, optimizer="adam"),
+        config=VAEConfig(architecture="dense", hidden_dim=500, latent_dim=20, optimizer="adam"),
         training=replace(LAPTOP, images=6_000_000, batch=100),
         source=(
             "Kingma and Welling 2013, section 5: 500 hidden units; here two layers of "
@@ -75,7 +75,7 @@ RECIPES = {
     "vae/cifar10": Recipe(
         model="vae",
         data="cifar10",
-        config=VAEConfig(maps=(64, 128, 128), hidden=512, latent=128, free_bits=0.05),
+        config=VAEConfig(channels=(64, 128, 128), hidden_dim=512, latent_dim=128, free_bits=0.05),
         training=TrainingConfig(images=10_000_000, batch=100, average=100_000),
         size=32,
         note="one layer of codes; far from iaf-ladder's likelihood",

@@ -59,9 +59,9 @@ class LadderConfig(BaseConfig):
 
     blocks: tuple[Depth, ...] = (20,)
     """Layers of codes at half the image's side, then at a quarter, and so on."""
-    maps: Size = 160
+    channels: Size = 160
     """Maps of the residual column and of the flow's hidden layers, a multiple of `latent`."""
-    latent: Size = 32
+    latent_dim: Size = 32
     """Maps of codes a layer."""
     inference: Literal["bidirectional", "bottom-up"] = "bidirectional"
     """Whether the posterior joins both directions or takes the upward one alone."""
@@ -109,7 +109,7 @@ class Layer(nn.Module):
 
     def __init__(self, c: LadderConfig, halve: bool) -> None:
         super().__init__()
-        h, z = c.maps, c.latent
+        h, z = c.channels, c.latent_dim
         self.c, self.halve = c, halve
         self.up_first, self.up_last = conv(h, 2 * z + 2 * h, stride=2 if halve else 1), conv(h, h)
         self.down_first = conv(h, 4 * z + 2 * h)
@@ -123,7 +123,7 @@ class Layer(nn.Module):
     def upward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
         """The next state of the upward column, and the mean, log deviation and context it leaves
         for the posterior."""
-        z, h = self.c.latent, self.c.maps
+        z, h = self.c.latent_dim, self.c.channels
         mean, log_std, context, out = self.up_first(elu(x)).split([z, z, h, h], 1)
         skip = F.avg_pool2d(x, 2) if self.halve else x
         return skip + 0.1 * self.up_last(elu(out)), (wide(mean), wide(log_std), context)
@@ -145,7 +145,7 @@ class Layer(nn.Module):
                 costs nothing.
             expected: Take the divergence where it is known in closed form.
         """
-        z, h = self.c.latent, self.c.maps
+        z, h = self.c.latent_dim, self.c.channels
         parts = self.down_first(elu(x)).split([z, z, z, z, h, h], 1)
         prior_mean, prior_std, mean, log_std = map(wide, parts[:4])
         context, out = parts[4:]
@@ -178,7 +178,7 @@ class Ladder(Model):
     `decode` turns into the layers' codes by their priors, and that `encode` finds for an image.
 
     Example:
-        >>> model = Ladder(LadderConfig(blocks=(1, 1), maps=8, latent=2), Spec("tiny", (3, 16, 16))).eval()
+        >>> model = Ladder(LadderConfig(blocks=(1, 1), channels=8, latent_dim=2), Spec("tiny", (3, 16, 16))).eval()
         >>> x = model.sample(2)
         >>> model.encode(x).shape, model.elbo(x).rate.shape
         (torch.Size([2, 160]), torch.Size([2, 4]))
@@ -196,17 +196,17 @@ class Ladder(Model):
         c = config
         check(c, spec)
         channels, side = spec.shape[0], spec.shape[1] // 2
-        self.first, self.last = conv(channels, c.maps, 5, 2), grow(c.maps, channels, 5)
+        self.first, self.last = conv(channels, c.channels, 5, 2), grow(c.channels, channels, 5)
         self.layers = nn.ModuleList(
             Layer(c, level > 0 and i == 0) for level, n in enumerate(c.blocks) for i in range(n)
         )
         self.layers[-1].up_last.requires_grad_(
             False
         )  # leads nowhere, here as in the released code, whose count of weights has it
-        self.top = nn.Parameter(torch.zeros(c.maps))
+        self.top = nn.Parameter(torch.zeros(c.channels))
         self.top_side = side // 2 ** (len(c.blocks) - 1)
         sides = [side // 2**level for level, n in enumerate(c.blocks) for _ in range(n)]
-        self.shapes = [(c.latent, s, s) for s in reversed(sides)]
+        self.shapes = [(c.latent_dim, s, s) for s in reversed(sides)]
         self.log_scale = nn.Parameter(torch.zeros(channels if c.scale_per_channel else 1, 1, 1))
 
     def players(self) -> dict[str, Player]:
@@ -380,7 +380,7 @@ def check(c: LadderConfig, spec: Spec) -> None:
         )
     if not c.blocks:
         raise UsageError("--model.blocks is empty: give at least one number of layers.")
-    if c.maps % c.latent:
+    if c.channels % c.latent_dim:
         raise UsageError(
-            f"--model.maps must be a multiple of --model.latent, got {c.maps} and {c.latent}."
+            f"--model.channels must be a multiple of --model.latent-dim, got {c.channels} and {c.latent_dim}."
         )

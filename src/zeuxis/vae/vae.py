@@ -56,13 +56,13 @@ class VAEConfig(BaseConfig):
     """Settings of a VAE; the defaults are the networks of the IAF paper's digits with a diagonal
     posterior."""
 
-    network: Literal["residual", "conv", "dense"] = "residual"
+    architecture: Literal["residual", "conv", "dense"] = "residual"
     """Residual blocks, plain convolutions, or dense layers."""
-    maps: tuple[Size, ...] = (16, 32, 32)
+    channels: tuple[Size, ...] = (16, 32, 32)
     """Maps after each halving of the side."""
-    hidden: Size = 450
+    hidden_dim: Size = 450
     """Units of the dense layers."""
-    latent: Size = 32
+    latent_dim: Size = 32
     """Numbers in a code."""
     likelihood: Literal["auto", "bernoulli", "logistic"] = "auto"
     """Distribution of a pixel: Bernoulli for binary images (auto for gray ones) or discretized
@@ -88,7 +88,7 @@ class VAE(Model):
 
     Example:
         >>> from zeuxis.data.dataset import Spec
-        >>> model = VAE(VAEConfig(maps=(4, 4), hidden=16, latent=3), Spec("tiny", (1, 28, 28))).eval()
+        >>> model = VAE(VAEConfig(channels=(4, 4), hidden_dim=16, latent_dim=3), Spec("tiny", (1, 28, 28))).eval()
         >>> x = model.sample(2)
         >>> model.encode(x).shape, model.elbo(255 * (x > 127).byte()).rate.shape
         (torch.Size([2, 3]), torch.Size([2, 3]))
@@ -108,18 +108,20 @@ class VAE(Model):
         outputs = spec.shape[0]
         self.encoder: DenseEncoder | ConvEncoder
         self.decoder: DenseDecoder | ConvDecoder
-        if c.network == "dense":
+        if c.architecture == "dense":
             self.encoder, self.decoder = (
-                DenseEncoder(spec.shape, c.hidden),
-                DenseDecoder(spec.shape, c.hidden, c.latent),
+                DenseEncoder(spec.shape, c.hidden_dim),
+                DenseDecoder(spec.shape, c.hidden_dim, c.latent_dim),
             )
         else:
-            residual = c.network == "residual"
-            self.encoder = ConvEncoder(spec.shape, c.maps, c.hidden, residual)
-            self.decoder = ConvDecoder(spec.shape, c.maps, c.hidden, c.latent, residual, outputs)
+            residual = c.architecture == "residual"
+            self.encoder = ConvEncoder(spec.shape, c.channels, c.hidden_dim, residual)
+            self.decoder = ConvDecoder(
+                spec.shape, c.channels, c.hidden_dim, c.latent_dim, residual, outputs
+            )
         self.mean, self.log_std = (
-            dense(self.encoder.features, c.latent),
-            dense(self.encoder.features, c.latent, start=0.1),
+            dense(self.encoder.features, c.latent_dim),
+            dense(self.encoder.features, c.latent_dim, start=0.1),
         )
         self.log_scale = None if self.binary else nn.Parameter(torch.full((outputs, 1, 1), -2.0))
 
@@ -133,12 +135,14 @@ class VAE(Model):
         x = data.batch(rows)[0].to(self.device)
         noise = Noise(seed, -1, slice(0, len(x)), len(x), x.device)
         with data_dependent_init(self):
-            self.terms(self.observed(x, noise), noise.normal(1, self.config.latent), expected=True)
+            self.terms(
+                self.observed(x, noise), noise.normal(1, self.config.latent_dim), expected=True
+            )
 
     def play(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
         c, x = self.config, self.observed(batch.x, batch.noise)
         distortion, rate = self.terms(
-            x, batch.noise.normal(c.importance, c.latent), expected=c.importance == 1
+            x, batch.noise.normal(c.importance, c.latent_dim), expected=c.importance == 1
         )
         per_image = distortion.mean(1) + rate.sum(2).mean(1)
         batch.logs |= {
@@ -228,7 +232,7 @@ class VAE(Model):
         """One-sample estimates of distortion and rate of each image (binary ones as 0 and 255)."""
         pixels = self.observed(x.to(self.device))
         distortion, rate = self.terms(
-            pixels, self.drawn((len(x), 1, self.config.latent), generator), expected=True
+            pixels, self.drawn((len(x), 1, self.config.latent_dim), generator), expected=True
         )
         return ELBO(distortion[:, 0], rate[:, 0])
 
@@ -243,7 +247,7 @@ class VAE(Model):
         """log p(x, z) - log q(z | x) for k codes of each image."""
         pixels = self.observed(x.to(self.device))
         distortion, rate = self.terms(
-            pixels, self.drawn((len(x), k, self.config.latent), generator), expected=False
+            pixels, self.drawn((len(x), k, self.config.latent_dim), generator), expected=False
         )
         return -(distortion + rate.sum(2))
 
@@ -283,7 +287,7 @@ class VAE(Model):
         self, n: int, *, generator: torch.Generator | None = None
     ) -> Float[Tensor, "n latent"]:
         """n codes from N(0, I)."""
-        return self.drawn((n, self.config.latent), generator)
+        return self.drawn((n, self.config.latent_dim), generator)
 
     @torch.no_grad()
     def decode(self, z: Float[Tensor, "n latent"]) -> UInt8[Tensor, "n channels height width"]:
@@ -314,9 +318,13 @@ class VAE(Model):
         for part in x.split(500):
             pixels = part.to(self.device).float()
             h = self.encoder(self.scaled(pixels / 255 if self.binary else pixels))
-            center = torch.zeros(len(part), 1, self.config.latent, device=self.device)
+            center = torch.zeros(len(part), 1, self.config.latent_dim, device=self.device)
             codes.append(self.infer(h, center, expected=False)[0][:, 0])
-        return torch.cat(codes) if codes else torch.empty(0, self.config.latent, device=self.device)
+        return (
+            torch.cat(codes)
+            if codes
+            else torch.empty(0, self.config.latent_dim, device=self.device)
+        )
 
 
 def centered(out: Tensor) -> Tensor:
@@ -327,14 +335,14 @@ def centered(out: Tensor) -> Tensor:
 
 def check(c: VAEConfig, spec: Spec) -> bool:
     """Refuses settings that cannot work; returns whether pixels are binary."""
-    if len(spec.shape) != 3 or (c.network != "dense" and spec.shape[1] != spec.shape[2]):
+    if len(spec.shape) != 3 or (c.architecture != "dense" and spec.shape[1] != spec.shape[2]):
         raise UsageError(
             f"A VAE is for square images, and '{spec.name}' has examples of shape "
             f"{spec.shape}: add --size 32."
         )
-    if c.network != "dense" and (not c.maps or 2 ** len(c.maps) > spec.shape[1]):
+    if c.architecture != "dense" and (not c.channels or 2 ** len(c.channels) > spec.shape[1]):
         raise UsageError(
-            f"--model.maps {c.maps} halve images of {spec.shape[1]} pixels {len(c.maps)} "
+            f"--model.channels {c.channels} halve images of {spec.shape[1]} pixels {len(c.channels)} "
             "times: give fewer, at least one."
         )
     if c.importance > 1 and c.free_bits:
