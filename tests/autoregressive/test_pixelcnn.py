@@ -320,7 +320,7 @@ def test_capabilities() -> None:
 def test_settings_that_cannot_work(changes: dict, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         PixelCNN(
-            PixelCNNConfig(**changes), Spec("tiny", (1, 5, 5), 0 if "network" in changes else 3)
+            PixelCNNConfig(**changes), Spec("tiny", (1, 5, 5), 0 if "architecture" in changes else 3)
         )
 
 
