@@ -181,7 +181,13 @@ def test_a_scan_costs_the_operations_of_one_pass(network: str, channels: int) ->
     """More only by the mask's zeros within a row, and by a first kernel that reaches outside the
     image."""
     model = causal.make(
-        "pixelcnn", (channels, 7, 7), architecture=network, channels=24, layers=2, head_channels=24, levels=2
+        "pixelcnn",
+        (channels, 7, 7),
+        architecture=network,
+        channels=24,
+        layers=2,
+        head_channels=24,
+        levels=2,
     )
     x = causal.random_images(model, 4)
     once = causal.operations(lambda: model.log_prob(x))
@@ -320,7 +326,8 @@ def test_capabilities() -> None:
 def test_settings_that_cannot_work(changes: dict, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         PixelCNN(
-            PixelCNNConfig(**changes), Spec("tiny", (1, 5, 5), 0 if "architecture" in changes else 3)
+            PixelCNNConfig(**changes),
+            Spec("tiny", (1, 5, 5), 0 if "architecture" in changes else 3),
         )
 
 

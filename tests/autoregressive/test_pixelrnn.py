@@ -195,7 +195,14 @@ def row_sees(shape: tuple[int, int, int], layers: int) -> Tensor:
 def test_row_layers_see_their_triangles_and_nothing_after(channels: int, layers: int) -> None:
     shape = (channels, 4, 6)
     model = causal.make(
-        "pixelrnn", shape, architecture="row", channels=9, layers=layers, head_channels=12, first_kernel=3, levels=4
+        "pixelrnn",
+        shape,
+        architecture="row",
+        channels=9,
+        layers=layers,
+        head_channels=12,
+        first_kernel=3,
+        levels=4,
     )
     seen, expected = causal.influence(model.network, shape, channels), row_sees(shape, layers)
     assert torch.equal(seen, expected)
