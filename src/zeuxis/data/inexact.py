@@ -1,10 +1,8 @@
-"""Images whose pixels are not the originals', for measures in which every pixel counts, such as
-likelihoods.
+"""Images with inexact pixels, which likelihoods leave out.
 
-A set tells of them by itself: in a parquet file an image's `path` that begins with
-`recovered-from-`, as in `recovered-from-jpeg`, says that its pixels were decoded from another,
-lossy copy. For any other set a text file lists them: the number of an image on each line, counted
-from 0; lines that begin with # are comments.
+The pixels of such an image were decoded from another, lossy copy. A parquet file marks it by a
+`path` that begins with `recovered-from-`, as in `recovered-from-jpeg`. For any other set a text
+file lists such images: one number a line, counted from 0; lines that begin with # are comments.
 """
 
 from __future__ import annotations
@@ -22,16 +20,16 @@ MARK = "recovered-from-"
 
 
 def marked(paths: list[Path], column: str) -> list[int]:
-    """Rows of parquet files whose image says that it was recovered from a lossy copy.
+    """Rows of parquet files whose image is marked as recovered from a lossy copy.
 
     Arguments:
-        paths: The files, whose rows are counted on from one to the next.
+        paths: The files; rows are counted over all of them.
         column: The column of images.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    found, before = [], 0
+    rows, before = [], 0
     for path in paths:
         file = pq.ParquetFile(path)
         kind = file.schema_arrow.field(column).type
@@ -44,20 +42,20 @@ def marked(paths: list[Path], column: str) -> list[int]:
             names = (
                 name for batch in batches for name in batch.column(0).field("path").to_pylist()
             )
-            found += [
+            rows += [
                 before + row
                 for row, name in enumerate(names)
                 if name is not None and name.startswith(MARK)
             ]
         before += file.metadata.num_rows
-    return found
+    return rows
 
 
 def listed(path: str | Path, count: int) -> list[int]:
-    """The image numbers of a text file.
+    """Reads image numbers from a text file.
 
     Arguments:
-        path: The file, a number a line.
+        path: The file, one number a line.
         count: Images in the set.
 
     Raises:
@@ -75,23 +73,22 @@ def listed(path: str | Path, count: int) -> list[int]:
             f"The list '{path}' cannot be read ({reason}): give a text file with an "
             "image number a line."
         ) from error
-    found = []
+    rows = []
     for number, line in enumerate(lines, 1):
-        word = line.strip()
-        if not word or word.startswith("#"):
+        text = line.strip()
+        if not text or text.startswith("#"):
             continue
-        if not (word.isascii() and word.isdigit() and len(word) < 16 and int(word) < count):
+        if not (text.isascii() and text.isdigit() and len(text) < 16 and int(text) < count):
             raise DataError(
-                f"Line {number} of '{path}' is '{word[:40]}', expected the number of one "
+                f"Line {number} of '{path}' is '{text[:40]}', expected the number of one "
                 f"of the {count:,} images, from 0 to {count - 1}."
             )
-        found.append(int(word))
-    return found
+        rows.append(int(text))
+    return rows
 
 
 def exact_positions(data: Dataset, exclude: list[int] | None = None) -> Tensor:
-    """Positions of a data set's images without those that it marks as inexact, and without further
-    ones.
+    """Positions of a data set's images that are not marked as inexact, nor excluded.
 
     Arguments:
         data: Images, perhaps with `facts.inexact`, row numbers of `data.x`.

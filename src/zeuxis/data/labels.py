@@ -1,5 +1,4 @@
-"""Splits: a few labels a class, and images held out for validation. Both are functions of a
-seed."""
+"""Splits by a seed: a few labels for each class, and images held out for validation."""
 
 from __future__ import annotations
 
@@ -16,17 +15,17 @@ from .dataset import Dataset
 
 @public
 def few_labels(data: Dataset, per_class: Count, seed: Seed) -> Dataset:
-    """The same examples with exactly `per_class` labels left in each class and -1 for all others.
+    """The same examples with exactly `per_class` labels in each class, and -1 for all others.
 
     Arguments:
         data: A labeled data set.
-        per_class: Labels a class.
-        seed: Fixes which ones.
+        per_class: Labels to keep in each class.
+        seed: Seed of the choice.
 
     Example:
         >>> from zeuxis.data import load_data
-        >>> few = few_labels(load_data("mnist", split="test"), per_class=10, seed=0)
-        >>> int((few.labels >= 0).sum())
+        >>> data = few_labels(load_data("mnist", split="test"), per_class=10, seed=0)
+        >>> int((data.labels >= 0).sum())
         100
     """
     labels = labels_of(data, "A few labels a class")
@@ -41,20 +40,29 @@ def few_labels(data: Dataset, per_class: Count, seed: Seed) -> Dataset:
             raise DataError(f"{have} and {per_class} are asked for: ask for fewer labels a class.")
         chosen = rows[torch.randperm(len(rows), generator=generator)[:per_class]]
         kept[chosen] = c
-    everywhere = torch.full((len(data.x),), -1, dtype=torch.int64)
-    everywhere[torch.arange(len(data.x)) if data.rows is None else data.rows] = kept
-    return replace(data, y=everywhere)
+    y = torch.full((len(data.x),), -1, dtype=torch.int64)
+    y[torch.arange(len(data.x)) if data.rows is None else data.rows] = kept
+    return replace(data, y=y)
 
 
 @public
 def hold_out(data: Dataset, n: Count, seed: Seed) -> tuple[Dataset, Dataset]:
-    """Splits into (training, held out) with n examples held out, each class in its proportion where
-    labels exist.
+    """Splits a data set into training and held-out examples.
+
+    With labels, each class has the same proportion in both.
+
+    Arguments:
+        data: The data set.
+        n: Examples to hold out.
+        seed: Seed of the choice.
+
+    Returns:
+        The training examples and the held-out ones, both in their original order.
 
     Example:
         >>> from zeuxis.data import load_data
-        >>> train, held = hold_out(load_data("mnist", split="test"), 500, seed=0)
-        >>> len(train), len(held)
+        >>> train, held_out = hold_out(load_data("mnist", split="test"), 500, seed=0)
+        >>> len(train), len(held_out)
         (9500, 500)
     """
     if not 1 <= n < len(data):
@@ -66,13 +74,15 @@ def hold_out(data: Dataset, n: Count, seed: Seed) -> tuple[Dataset, Dataset]:
     order = torch.randperm(len(data), generator=generator)
     if data.labels is not None:
         order = stratified(data.labels[order], order, n)
-    held, kept = order[:n], order[n:]
-    return data.take(kept.sort().values), data.take(held.sort().values)
+    held_out, kept = order[:n], order[n:]
+    return data.take(kept.sort().values), data.take(held_out.sort().values)
 
 
 def stratified(labels: Tensor, order: Tensor, n: int) -> Tensor:
-    """Positions reordered so that the first n have each class within one of its proportion, by
-    largest remainders."""
+    """Reorders positions so that classes have their proportions among the first n.
+
+    Counts are within one of the exact proportion, by the method of largest remainders.
+    """
     classes, counts = labels.unique(return_counts=True)
     quota, remainder = counts * n // len(labels), counts * n % len(labels)
     quota[remainder.argsort(descending=True, stable=True)[: n - int(quota.sum())]] += 1
@@ -83,7 +93,11 @@ def stratified(labels: Tensor, order: Tensor, n: int) -> Tensor:
 
 
 def labels_of(data: Dataset, purpose: str) -> Tensor:
-    """The labels, or a sentence that they are needed."""
+    """The labels of a data set.
+
+    Raises:
+        DataError: It has none; the sentence begins with the purpose.
+    """
     if data.labels is None:
         raise DataError(
             f"{purpose} needs labels, and '{data.spec.name}' has none: give a labeled "

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, MissingExtra
-from .classes import CLASSES, class_numbers
+from .classes import MAX_CLASSES, class_numbers
 from .images import Raw, pixels_of
 from .inexact import marked
 from .parts import ALL, Split, chosen, part_name, part_of
@@ -221,6 +221,8 @@ def class_names(metadata: dict[bytes, bytes] | None, column: str) -> tuple[str, 
     except (KeyError, TypeError, ValueError, RecursionError):
         return ()
     whole = (
-        isinstance(names, list) and len(names) < CLASSES and all(isinstance(n, str) for n in names)
+        isinstance(names, list)
+        and len(names) < MAX_CLASSES
+        and all(isinstance(n, str) for n in names)
     )
     return tuple(names) if whole else ()

@@ -1,5 +1,8 @@
-"""Files of strangers: opened only if they are regular files, and shown by names that any terminal
-can print."""
+"""Opens files that may be hostile, and makes their names printable.
+
+Only regular files are opened, holes and promised sizes are limited, and control characters in names
+are escaped.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,7 @@ RATIO = 200  # beyond that, how many bytes each stored byte may become
 
 
 def opened(path: str | Path) -> IO[bytes]:
-    """A regular file, open for reading; a pipe, device, socket or folder is an `OSError` at once
-    and never waits.
+    """Opens a regular file; anything else is an `OSError` at once, since a pipe could wait.
 
     Example:
         >>> opened("/dev/zero")
@@ -35,25 +37,22 @@ def opened(path: str | Path) -> IO[bytes]:
 
 
 def contents(path: str | Path) -> bytes:
-    """The bytes of a regular file, unless nearly all of it is a hole."""
+    """Reads a regular file, unless nearly all of it is a hole."""
     with opened(path) as file:
         affordable(os.fstat(file.fileno()).st_size, stored(path))
         return file.read()
 
 
 def stored(path: str | Path) -> int:
-    """Bytes that a file takes on the disk where that is known, at most its length: holes in it cost
-    nothing to send."""
-    about = os.stat(path)
-    blocks: int = getattr(
-        about, "st_blocks", 0
-    )  # of 512 bytes; 0 where a file system does not count them
-    return min(about.st_size, blocks * 512) if blocks else about.st_size
+    """Bytes that a file takes on the disk, at most its length: holes cost nothing to send."""
+    status = os.stat(path)
+    # Blocks of 512 bytes; 0 or missing on file systems that do not count them.
+    blocks: int = getattr(status, "st_blocks", 0)
+    return min(status.st_size, blocks * 512) if blocks else status.st_size
 
 
 def as_text(data: bytes) -> str:
-    """UTF-8, or UTF-16 where the bytes begin with its mark, with lines that end in a newline; a
-    byte order mark is no letter.
+    """Decodes UTF-8, or UTF-16 with a byte order mark; lines end in a newline.
 
     Example:
         >>> as_text("\\ufeffa\\r\\nb".encode())
@@ -64,12 +63,12 @@ def as_text(data: bytes) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """An exception's message, short."""
+    """The first line of an exception's message, shortened."""
     return shown((str(error).strip().splitlines() or [type(error).__name__])[0][:120])
 
 
 def kind_of(mode: int) -> str:
-    """What a file's mode says it is."""
+    """The kind of file that a mode means: file, folder, pipe, socket or device."""
     kinds = {
         stat.S_ISREG: "file",
         stat.S_ISDIR: "folder",
@@ -80,14 +79,14 @@ def kind_of(mode: int) -> str:
 
 
 def affordable(promised: int, stored: int) -> None:
-    """Refuses a file that says it unfolds to more than 512 MB and to over 200 times its own size.
+    """Refuses a file that would unpack to more than 512 MB and to over 200 times its size.
 
     Arguments:
         promised: Bytes that its headers announce.
         stored: Bytes of the file.
 
     Raises:
-        OSError: It does.
+        OSError: The file is refused.
     """
     if promised > max(SMALL, RATIO * stored):
         raise OSError(
@@ -97,8 +96,9 @@ def affordable(promised: int, stored: int) -> None:
 
 
 def shown(path: str | Path) -> str:
-    """A path as it can be printed anywhere: Latin-1 names are read as such, control characters
-    become escapes.
+    """A path that any terminal can print.
+
+    Names that are not UTF-8 are read as Latin-1, and control characters become escapes.
 
     Example:
         >>> shown("caf\\udce9.png"), shown("a\\nb")
