@@ -1,5 +1,4 @@
-"""Damaged files of every form that data come in: taken, or refused in a sentence, in seconds and
-little memory."""
+"""Damaged files of every format: read, or refused with a sentence, fast and in little memory."""
 
 from __future__ import annotations
 
@@ -54,10 +53,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "X": chance.integers(0, 256, (32, 32, 3, 6), np.uint8),
         "y": (np.arange(6) % 10 + 1)[:, None].astype(np.uint8),
     }
-    (
-        scipy.savemat(home / "plain.mat", svhn),
-        scipy.savemat(home / "deflated.mat", svhn, do_compression=True),
-    )
+    scipy.savemat(home / "plain.mat", svhn)
+    scipy.savemat(home / "deflated.mat", svhn, do_compression=True)
     cells = []
     for x in digits[:12, 0]:
         Image.fromarray(x).save(out := io.BytesIO(), "PNG")

@@ -204,7 +204,7 @@ def test_a_very_deep_folder(tmp_path: Path) -> None:
     deep = tmp_path.joinpath(*["d"] * 100)
     save(deep / "0.png")
     save(tmp_path / "1.png")
-    assert len(scan(tmp_path).images) == 1 and "deep" in scan(tmp_path).left
+    assert len(scan(tmp_path).images) == 1 and "deep" in scan(tmp_path).left_out
 
 
 # Tables of labels.

@@ -1,9 +1,8 @@
-"""A data set as every part of zeuxis sees it: one array of examples, optional labels, and a `Spec`
-known beforehand.
+"""A data set: one array of examples, optional labels, and a `Spec` of name, shape and classes.
 
-Images are uint8 in NCHW order (binary data: 0 and 255); scaling is each model's own business. The
-array is a tensor in memory, or a memory-mapped NumPy array for data larger than memory: `batch`
-reads only the rows it is asked for. Points in the plane are float32 of shape (N, 2).
+Images are uint8 in NCHW order (binary data: 0 and 255); each model scales them itself. The array is
+a tensor in memory, or a memory-mapped NumPy array for data larger than memory, of which `batch`
+reads the rows of the batch only. Points in the plane are float32 of shape (N, 2).
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from ..ranges import BaseConfig, Range, shown
 from .facts import Facts
 from .fingerprint import fingerprint
 
-LONGEST_SIDE = 16_384  # pixels
+MAX_SIDE = 16_384  # pixels
 
 
 @dataclass(frozen=True)
@@ -41,11 +40,11 @@ class Spec(BaseConfig, flags="Spec."):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        # The shape is a matter of the file alone where layers do not depend on it: a pixel by pixel
-        # sampler would go on for hours.
-        if len(self.shape) == 3 and max(self.shape[1:]) > LONGEST_SIDE:
+        # A saved model may have any shape where its layers do not depend on it. A sampler that
+        # goes pixel by pixel would then run for hours.
+        if len(self.shape) == 3 and max(self.shape[1:]) > MAX_SIDE:
             raise UsageError(
-                f"Spec.shape is {self.shape}: images have at most {LONGEST_SIDE:,} pixels a side."
+                f"Spec.shape is {self.shape}: images have at most {MAX_SIDE:,} pixels a side."
             )
 
     @property
@@ -59,8 +58,8 @@ class Spec(BaseConfig, flags="Spec."):
 
 
 @runtime_checkable
-class Rows(Protocol):
-    """What can stand in an array's place: examples that are made when their rows are read."""
+class LazyArray(Protocol):
+    """Examples that are generated when their rows are read, in place of an array."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -75,24 +74,25 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class Dataset:
-    """Examples and, if there are any, labels.
+    """Examples, and labels if there are any.
 
     Arguments:
         spec: Name, shape and classes.
-        x: Examples, (N, *shape): a tensor, a memory-mapped array, or examples made when read.
+        x: Examples, (N, *shape): a tensor, a memory-mapped array, or a `LazyArray`.
         y: Labels (N,), int64, -1 where an example is unlabeled; None without labels.
-        rows: The rows of `x` that this data set consists of, None for all. Splits share one array.
+        rows: The rows of `x` in this data set, None for all. Splits share one array.
         facts: What else is known, such as the part and notes from reading.
 
     Example:
         >>> import torch
-        >>> data = Dataset(Spec("tiny", (1, 2, 2), 2), torch.zeros(4, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 1, 0, 1]))
+        >>> x, y = torch.zeros(4, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 1, 0, 1])
+        >>> data = Dataset(Spec("tiny", (1, 2, 2), 2), x, y)
         >>> len(data), data.batch(torch.tensor([1, 3]))[1].tolist()
         (4, [1, 1])
     """
 
     spec: Spec
-    x: Tensor | np.ndarray | Rows
+    x: Tensor | np.ndarray | LazyArray
     y: Tensor | None = None
     rows: Tensor | None = None
     facts: Facts = field(default_factory=Facts)
@@ -103,10 +103,10 @@ class Dataset:
                 f"A data set begins with its Spec, got {shown(self.spec)}: give "
                 "Spec(name, shape, classes)."
             )
-        if not isinstance(self.x, Tensor | Rows) or not (
+        if not isinstance(self.x, Tensor | LazyArray) or not (
             self.y is None or isinstance(self.y, Tensor)
         ):
-            wrong = self.x if not isinstance(self.x, Tensor | Rows) else self.y
+            wrong = self.x if not isinstance(self.x, Tensor | LazyArray) else self.y
             raise DataError(
                 f"'{self.spec.name}' is made of tensors or arrays, got {shown(wrong)}: "
                 "give torch.as_tensor(...) of it."
@@ -118,10 +118,9 @@ class Dataset:
                 "255: scale and round them first."
             )
         if tuple(self.x.shape[1:]) != self.spec.shape:
-            given = tuple(self.x.shape[1:])
             raise DataError(
-                f"The examples of '{self.spec.name}' have shape {given}, expected "
-                f"{self.spec.shape}."
+                f"The examples of '{self.spec.name}' have shape {tuple(self.x.shape[1:])}, "
+                f"expected {self.spec.shape}."
             )
         if self.y is not None and len(self.y) != len(self.x):
             raise DataError(
@@ -153,7 +152,7 @@ class Dataset:
 
     @property
     def labels(self) -> Tensor | None:
-        """Labels of this data set's own rows, (len(self),)."""
+        """Labels of the rows in this data set, (len(self),)."""
         return self.y if self.y is None or self.rows is None else self.y[self.rows]
 
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -177,33 +176,29 @@ class Dataset:
         return self.batch(torch.arange(min(n, len(self))))[0]
 
     def require_finite(self) -> None:
-        """Refuses points that are not finite numbers, from which nothing can be learned.
+        """Refuses points that are not finite.
 
         Raises:
-            DataError: There are some.
+            DataError: At least one is NaN or infinite.
         """
-        if (
-            isinstance(self.x, Tensor)
-            and self.x.is_floating_point()
-            and not self.x.isfinite().all()
-        ):
-            wrong = int((~self.x.isfinite()).flatten(1).any(1).sum())
+        if not isinstance(self.x, Tensor) or not self.x.is_floating_point():
+            return
+        if wrong := int((~self.x.isfinite()).flatten(1).any(1).sum()):
             raise DataError(
                 f"{wrong:,} of the {len(self.x):,} examples of '{self.spec.name}' hold "
                 "NaN or infinity: remove them."
             )
 
     def fingerprint(self) -> str:
-        """A hash of pixels, labels and classes, the same wherever the data lie; see
-        `zeuxis.data.fingerprint`."""
+        """A hash of pixels, labels and classes (`zeuxis.data.fingerprint`)."""
         return fingerprint(self)
 
     def take(self, positions: Tensor) -> Dataset:
-        """The data set made of these positions, sharing the array."""
+        """The data set of these positions; it shares the array."""
         return replace(self, rows=positions if self.rows is None else self.rows[positions])
 
     def to(self, device: torch.device) -> Dataset:
-        """The data set with its examples on a device; memory-mapped data stays where it is."""
+        """The data set with its examples on a device; only tensors move."""
         if not isinstance(self.x, Tensor) or self.x.device == device:
             return self
         move = [None if t is None else t.to(device) for t in (self.y, self.rows)]

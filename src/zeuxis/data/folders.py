@@ -1,5 +1,4 @@
-"""A folder of images: what is in it, which part and class each image belongs to, and what is left
-out, all of it counted."""
+"""Folders of images: the part and class of each image, and what is left out."""
 
 from __future__ import annotations
 
@@ -13,18 +12,18 @@ from ..errors import DataError
 from .images import EncodedFiles, Raw
 from .parts import ALL, PARTS, TRAIN, VALIDATION, Split, chosen, part_name, part_of, words
 from .reading import shown
-from .scan import Found, Scan, scan
+from .scan import ImagePath, Scan, scan
 from .tables import fingerprint, from_csv
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Which folders name parts.
+    """The folders that are parts of a data set.
 
     Arguments:
-        level: Their depth below the folder that all images lie in.
-        parts: What each holds.
-        classes: Those that are classes as well.
+        level: Their depth below the folder that contains all images.
+        parts: Part by folder name.
+        classes: Folders that are classes of the training part as well.
     """
 
     level: int
@@ -33,19 +32,18 @@ class Layout:
 
 
 def layout(folders: Sequence[tuple[str, ...]]) -> Layout | None:
-    """The folders that name parts, above the classes (train/cat) or below them (cat/train); None if
-    there are none.
+    """Finds the folders that are parts, above the classes (train/cat) or below them (cat/train).
 
-    A folder beside parts that names none is left out. Beside test or validation folders alone, the
-    others are for training. A lone `train` that holds no folders, beside others, is a class (of
-    vehicles).
+    Other folders beside parts are left out. If all parts are test or validation folders, the other
+    folders are for training. A folder `train` without folders in it, beside others, is a class (of
+    vehicles). None means that there are no parts.
     """
     for level in (0, 1):
         names = {f[level] for f in folders if len(f) > level}
         parts: dict[str, str] = {
             name: part for name in names if (part := part_of(name, strict=True))
         }
-        if not parts:  # names like seg_train and seg_test, which differ in nothing but the part
+        if not parts:  # names like seg_train and seg_test, which differ in the part only
             loose = {name: part for name in names if (part := part_of(name))}
             alike = {tuple(word for word in words(name) if word not in PARTS) for name in loose}
             parts = dict(loose) if len(set(loose.values())) > 1 and len(alike) == 1 else {}
@@ -68,43 +66,39 @@ def layout(folders: Sequence[tuple[str, ...]]) -> Layout | None:
     return None
 
 
-def divided(found: Scan) -> dict[str, list[Found]]:
-    """The images of each part, with their folders but that of the part; {"all": images} if there
-    are no parts."""
+def by_part(found: Scan) -> dict[str, list[ImagePath]]:
+    """Images by part, without the part's folder in their paths; {"all": images} without parts."""
     inside = [image.folders for image in found.images if image.folders]
     shared, level = shared_by(inside), 0
     while level < len(shared) and not layout([f[level:] for f in inside]):
-        level += 1  # an archive often unfolds to a folder that holds all others
+        level += 1  # an archive often unpacks to one folder that contains all others
     parts = layout([f[level:] for f in inside if len(f) > level])
     if parts is None:
         return {ALL: found.images}
-    images: dict[str, list[Found]] = {}
+    images: dict[str, list[ImagePath]] = {}
     at = level + parts.level
     for image in found.images:
         name = image.folders[at] if len(image.folders) > at else ""
         if name not in parts.parts:
-            found.leave("aside", image.name)
+            found.leave_out("aside", image.name)
             continue
         rest = (
             image.folders if name in parts.classes else image.folders[:at] + image.folders[at + 1 :]
         )
-        images.setdefault(parts.parts[name], []).append(Found(image.path, rest[level:]))
+        images.setdefault(parts.parts[name], []).append(ImagePath(image.path, rest[level:]))
     return images
 
 
 def shared_by(folders: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """The first folders that all of these have."""
+    """The leading folders that all paths share."""
     first, last = min(folders, default=()), max(folders, default=())
-    same = next(
-        (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b),
-        min(len(first), len(last)),
-    )
-    return first[:same]
+    pairs = zip(first, last, strict=False)
+    count = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(first), len(last)))
+    return first[:count]
 
 
-def classes_of(images: Sequence[Found]) -> tuple[int, list[str]]:
-    """The level at which folders are classes, and their names; none if all images lie in one
-    folder."""
+def classes_of(images: Sequence[ImagePath]) -> tuple[int, list[str]]:
+    """The depth of the class folders, and their names; no names if there is one folder only."""
     inside = [image.folders for image in images if image.folders]
     level = len(shared_by(inside))
     names = sorted({f[level] for f in inside if len(f) > level})
@@ -112,12 +106,13 @@ def classes_of(images: Sequence[Found]) -> tuple[int, list[str]]:
 
 
 def image_folder(folder: Path, split: Split, name: str, labels: Path | None = None) -> Raw | None:
-    """A folder of images: one sub-folder a class, or labels from a CSV, or none; parts in folders
-    called train, test and the like.
+    """Reads a folder of images, with a sub-folder for each class, labels from a CSV, or no labels.
+
+    Parts are folders with names such as train and test.
 
     Arguments:
-        folder: Where the images are.
-        split: The part wanted.
+        folder: The folder.
+        split: The part to read.
         name: The data set's name.
         labels: A CSV of file and label.
 
@@ -127,7 +122,7 @@ def image_folder(folder: Path, split: Split, name: str, labels: Path | None = No
     found = scan(folder, [] if labels is None else [labels])
     if not found.images:
         return None
-    parts = divided(found)
+    parts = by_part(found)
     if ALL in parts:
         part = ALL
     elif split in parts or TRAIN in parts:
@@ -139,7 +134,7 @@ def image_folder(folder: Path, split: Split, name: str, labels: Path | None = No
             f"it, or give the folder of {held} images itself."
         )
     images = parts[part]
-    found.leave("validation", *(image.name for image in parts.get(VALIDATION, ())))
+    found.leave_out("validation", *(image.name for image in parts.get(VALIDATION, ())))
     notes: list[str] = []
     numbers: np.ndarray | None = None
     classes: list[str] = []
@@ -161,20 +156,21 @@ def image_folder(folder: Path, split: Split, name: str, labels: Path | None = No
 
 
 def numbered(
-    images: Sequence[Found], classes: Sequence[str], level: int | None, found: Scan
-) -> tuple[list[Found], np.ndarray | None, list[str]]:
-    """The images that lie in a class, or in a folder that is none (-1), their numbers, and what is
-    to be said of them.
+    images: Sequence[ImagePath], classes: Sequence[str], level: int | None, found: Scan
+) -> tuple[list[ImagePath], np.ndarray | None, list[str]]:
+    """Numbers images by their class folder; -1 for a folder that is no class.
 
     Arguments:
-        images: Those of one part.
+        images: The images of one part.
         classes: The folders that are classes.
-        level: Where these folders are, None for a part that need not have the folders of the
-            training part.
-        found: Gets what is left out.
+        level: Depth of these folders, None for a part that may lack the training part's folders.
+        found: Receives what is left out.
+
+    Returns:
+        The images in folders, their class numbers or None, and sentences on both.
     """
     place = {name: i for i, name in enumerate(classes)}
-    kept: list[Found] = []
+    kept: list[ImagePath] = []
     numbers: list[int] = []
     unknown, nested = [], 0
     for image in images:
@@ -184,7 +180,7 @@ def numbered(
             else next((i for i, f in enumerate(image.folders) if f in place), 0)
         )
         if len(image.folders) <= at:
-            found.leave("stray", image.name)
+            found.leave_out("stray", image.name)
             continue
         kept.append(image)
         numbers.append(place.get(image.folders[at], -1))
@@ -192,31 +188,27 @@ def numbered(
         if numbers[-1] < 0:
             unknown.append(shown(image.folders[at]))
     if not kept or max(numbers) < 0:  # a test part without the classes of the training part
-        found.left.pop("stray", None)
+        found.left_out.pop("stray", None)
+        first = ", ".join(map(shown, classes[:3]))
         return (
             list(images),
             None,
-            [
-                (
-                    "The folders of this part are none of the classes "
-                    f"{', '.join(map(shown, classes[:3]))}: no labels."
-                )
-            ],
+            [f"The folders of this part are none of the classes {first}: no labels."],
         )
     notes = []
     if nested:
         notes.append(f"Pictures in folders within class folders count to their class: {nested:,}.")
     if unknown:
-        some = ", ".join(sorted(set(unknown))[:3])
+        first = ", ".join(sorted(set(unknown))[:3])
         notes.append(
-            f"Pictures of classes that the training part does not have ({some}) are "
+            f"Pictures of classes that the training part does not have ({first}) are "
             f"unlabeled: {len(unknown):,}."
         )
     return kept, np.array(numbers, np.int64), notes
 
 
 def different(names: Sequence[str]) -> list[str]:
-    """Names of classes, the second of two equal ones with a number."""
+    """Class names made unique: the second of two equal names gets a number."""
     kept: list[str] = []
     for name in names:
         kept.append(name if name not in kept else f"{name} ({len(kept)})")

@@ -1,5 +1,4 @@
-"""IDX files, in which MNIST and the sets made like it come: a header of dimensions and then
-bytes."""
+"""IDX files, the format of MNIST and its successors: a header of dimensions, and then bytes."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ NAME = re.compile(r"(?P<set>.*)(?P<kind>images|labels)[-.]idx\d-ubyte(\.gz)?", r
 
 
 def idx(path: Path) -> np.ndarray:
-    """An IDX file, plain or gzipped: uint8 of up to four dimensions."""
+    """Reads an IDX file, plain or gzipped: uint8 of up to four dimensions."""
     again = "fetch the file again"
     try:
         with opened(path) as plain, gzip.GzipFile(fileobj=plain, mode="rb") as unzipped:
@@ -44,9 +43,8 @@ def idx(path: Path) -> np.ndarray:
                 raise DataError(f"'{shown(path)}' ends within its header: {again}.")
             shape = struct.unpack(f">{head[3]}I", sizes)
             size = math.prod(shape)
-            if (
-                zipped or size <= os.fstat(plain.fileno()).st_size
-            ):  # else there is less to read than that
+            # A plain file that is shorter than its header promises costs no memory.
+            if zipped or size <= os.fstat(plain.fileno()).st_size:
                 affordable(size, stored(path))
             body = data.read(size + 1 if zipped else -1)
     except (OSError, EOFError, zlib.error, ValueError) as error:
@@ -63,26 +61,26 @@ def idx(path: Path) -> np.ndarray:
 
 
 def idx_folder(folder: Path, split: Split, name: str, classes: Sequence[str] = ()) -> Raw | None:
-    """MNIST's four files, or those of any set named alike; None if there are none."""
-    found: dict[tuple[str, str], dict[str, Path]] = {}
+    """Reads MNIST's four files, or files named alike; None if there are none."""
+    files: dict[tuple[str, str], dict[str, Path]] = {}  # by set and part
     for path in sorted(folder.iterdir(), key=lambda p: (p.suffix != ".gz", p.name)):
         if (match := NAME.fullmatch(path.name)) and path.is_file():
-            apart = "-".join(word for word in words(match["set"]) if word not in PARTS)
-            key = (apart, part_of(match["set"]) or ALL)
-            found.setdefault(key, {}).setdefault(match["kind"].lower(), path)
-    images = {key: kinds["images"] for key, kinds in found.items() if "images" in kinds}
+            set_name = "-".join(word for word in words(match["set"]) if word not in PARTS)
+            key = (set_name, part_of(match["set"]) or ALL)
+            files.setdefault(key, {}).setdefault(match["kind"].lower(), path)
+    images = {key: kinds["images"] for key, kinds in files.items() if "images" in kinds}
     if not images:
         return None
-    if len(sets := sorted({apart for apart, _ in images})) > 1:
+    if len(sets := sorted({set_name for set_name, _ in images})) > 1:
         raise DataError(
             f"'{shown(folder)}' holds the data sets {', '.join(sets)}: give a folder "
             "that holds one of them."
         )
     parts = {part: path for (_, part), path in images.items()}
     part = chosen(parts, split, f"'{shown(folder)}'") if ALL not in parts else ALL
-    labels = {p: idx(kinds["labels"]) for (_, p), kinds in found.items() if "labels" in kinds}
+    labels = {p: idx(kinds["labels"]) for (_, p), kinds in files.items() if "labels" in kinds}
     if part in labels and labels[part].ndim != 1:
-        wrong = found[sets[0], part]["labels"]
+        wrong = files[sets[0], part]["labels"]
         raise DataError(
             f"The labels '{shown(wrong)}' have shape {labels[part].shape}, expected "
             "(N,): fetch the file again."

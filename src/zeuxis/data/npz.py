@@ -1,5 +1,4 @@
-"""NumPy's .npz archives: images and labels found by the names and shapes of the arrays, before any
-of them is read."""
+"""NumPy's .npz archives: finds images and labels by name and shape before it reads an array."""
 
 from __future__ import annotations
 
@@ -20,44 +19,52 @@ from .readers import IMAGE_NAMES, LABEL_NAMES, left_out, nchw
 from .reading import affordable, first_line, opened, shown, stored
 from .tables import fingerprint
 
-MOST = 1_000  # arrays of an archive
+MAX_ARRAYS = 1_000  # in an archive
 
 
 @dataclass(frozen=True)
 class Array:
-    """An array of an archive, as its header describes it."""
+    """An array of an archive, as its header describes it.
+
+    Arguments:
+        path: The archive.
+        key: The array's name.
+        member: Its file in the archive.
+        shape: Its shape.
+        dtype: Its type.
+        file_part: The part that the name of the archive says, or None.
+    """
 
     path: Path
     key: str
     member: str
     shape: tuple[int, ...]
     dtype: np.dtype
-    stated: str | None
+    file_part: str | None
 
     @property
     def part(self) -> str | None:
-        """Its part, from its own name or that of its file."""
-        return part_of(self.key) or self.stated
+        """Its part, by its name or by that of its archive."""
+        return part_of(self.key) or self.file_part
 
 
 def headers(path: Path, part: str | None) -> list[Array]:
-    """What the archive holds."""
-    found = []
+    """The headers of the arrays in an archive."""
+    arrays = []
     with opened(path) as file, zipfile.ZipFile(file) as archive:
         members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
-        if len(members) > MOST:
+        if len(members) > MAX_ARRAYS:
             raise ValueError(f"it holds {len(members):,} arrays")
         for info in members:
             with archive.open(info) as member:
                 shape, _, dtype = header(member)
-            found.append(
-                Array(path, info.filename.removesuffix(".npy"), info.filename, shape, dtype, part)
-            )
-    return found
+            key = info.filename.removesuffix(".npy")
+            arrays.append(Array(path, key, info.filename, shape, dtype, part))
+    return arrays
 
 
 def header(member: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, order and type of the array that an open .npy file holds."""
+    """Shape, order and type of the array in an open .npy file."""
     version = np.lib.format.read_magic(member)
     read = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -69,7 +76,7 @@ def header(member: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 
 def values(array: Array) -> np.ndarray:
-    """The array itself, if its archive holds as many bytes as its header promises."""
+    """Reads an array if its archive holds as many bytes as the header promises."""
     with opened(array.path) as file, zipfile.ZipFile(file) as archive:
         info = archive.getinfo(array.member)
         if array.dtype.hasobject:
@@ -92,21 +99,20 @@ def values(array: Array) -> np.ndarray:
 def npz(
     files: Mapping[str | None, Path] | Path, split: Split, name: str, classes: Sequence[str] = ()
 ) -> Raw:
-    """Arrays of images (NHW, NHWC or NCHW, uint8) and perhaps labels, of one part or of several.
+    """Reads images (NHW, NHWC or NCHW, uint8), and labels if there are any.
 
     Arguments:
         files: An archive, or one for each part.
-        split: The part wanted.
+        split: The part to read.
         name: The data set's name.
-        classes: What labels stand for, where that is known.
+        classes: Names of the classes, if known.
     """
     paths: Mapping[str | None, Path] = {None: files} if isinstance(files, Path) else files
     path = next(iter(paths.values()))
     try:
         arrays = [array for part, path in paths.items() for array in headers(path, part)]
-        images, labels = (
-            parted(arrays) if any(pictures(a) and a.part for a in arrays) else alone(arrays)
-        )
+        has_parts = any(may_be_images(a) and a.part for a in arrays)
+        images, labels = with_parts(arrays) if has_parts else without_parts(arrays)
         if not images:
             held = ", ".join(a.key for a in arrays)
             raise DataError(
@@ -119,9 +125,7 @@ def npz(
         y = {k: values(array) for k, array in labels.items()}
     except DataError:
         raise
-    except (
-        Exception
-    ) as error:  # zipfile and its decompressors raise many types for damaged or locked archives
+    except Exception as error:  # zipfile and its decompressors raise many types
         raise DataError(
             f"'{shown(path)}' cannot be read as plain arrays ({first_line(error)}): "
             "write it with numpy.savez."
@@ -130,62 +134,46 @@ def npz(
     used = {array.key for array in (*images.values(), *labels.values())}
     others = [array.key for array in arrays if array.key not in used and array.part in (None, part)]
     if others:
-        some = ", ".join(others[:3]) + ", ..." * (len(others) > 3)
-        notes.insert(0, f"Left out: {len(others):,} other array{'s' * (len(others) > 1)} ({some}).")
+        first = ", ".join(others[:3]) + ", ..." * (len(others) > 3)
+        plural = "s" * (len(others) > 1)
+        notes.insert(0, f"Left out: {len(others):,} other array{plural} ({first}).")
     counts = {k: array.shape[0] for k, array in images.items() if array.shape}
     notes = [*left_out(counts, part), *notes]
-    return Raw(
-        name,
-        nchw(x, shown(path)),
-        numbers,
-        names,
-        fingerprint([path]),
-        part_name(part, images),
-        notes,
-    )
+    x = nchw(x, shown(path))
+    return Raw(name, x, numbers, names, fingerprint([path]), part_name(part, images), notes)
 
 
-def pictures(array: Array) -> bool:
-    """Whether an array may hold images: its name says nothing else, and it has their dimensions."""
+def may_be_images(array: Array) -> bool:
+    """Whether an array has the dimensions of images and no name of labels."""
     return len(array.shape) in (3, 4) and role_of(array.key) != "labels"
 
 
-def parted(arrays: list[Array]) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Images and labels of each part; those whose name tells no part are for training if no others
-    are."""
+def with_parts(arrays: list[Array]) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Images and labels by part.
+
+    Arrays whose name has no part are the training part if no others are.
+    """
     images: dict[str, Array] = {}
     labels: dict[str, Array] = {}
     for array in sorted(arrays, key=lambda a: (a.part is None, role_of(a.key) is None)):
         part = array.part or TRAIN
-        if pictures(array):
+        if may_be_images(array):
             images.setdefault(part, array)
         elif role_of(array.key) == "labels":
             labels.setdefault(part, array)
-    if (
-        TRAIN in images
-        and images[TRAIN].part is None
-        and TRAIN in labels
-        and labels[TRAIN].part is not None
-    ):
-        del labels[TRAIN]
-    if (
-        TRAIN in images
-        and images[TRAIN].part is not None
-        and TRAIN in labels
-        and labels[TRAIN].part is None
-    ):
+    # Labels with a part in their name belong to images with one, and labels without to those without.
+    x, y = images.get(TRAIN), labels.get(TRAIN)
+    if x is not None and y is not None and (x.part is None) != (y.part is None):
         del labels[TRAIN]
     return images, labels
 
 
-def alone(arrays: list[Array]) -> tuple[dict[str, Array], dict[str, Array]]:
+def without_parts(arrays: list[Array]) -> tuple[dict[str, Array], dict[str, Array]]:
     """Images and labels of an archive with one part."""
-    named = {array.key: array for array in arrays}
-    image = next(
-        (named[k] for k in IMAGE_NAMES if k in named),
-        next((a for a in arrays if len(a.shape) >= 3), None),
-    )
-    if image is None:
+    by_name = {array.key: array for array in arrays}
+    images = next((by_name[k] for k in IMAGE_NAMES if k in by_name), None)
+    images = images or next((a for a in arrays if len(a.shape) >= 3), None)
+    if images is None:
         return {}, {}
-    label = next((named[k] for k in LABEL_NAMES if k in named and k != image.key), None)
-    return {ALL: image}, {} if label is None else {ALL: label}
+    labels = next((by_name[k] for k in LABEL_NAMES if k in by_name and k != images.key), None)
+    return {ALL: images}, {} if labels is None else {ALL: labels}

@@ -19,20 +19,18 @@ from .readers import IMAGE_NAMES, LABEL_NAMES, left_out
 from .reading import affordable, first_line, opened, shown, stored
 from .tables import fingerprint
 
-BATCH = 8  # rows that are unpacked at a time
-FREE_ROWS = 20_000  # rows of a file of any length
-ROW = 16  # bytes that each further row takes at least
-PIXEL = 4  # bytes that decoding a pixel counts as
-# times that a cell may be larger than its row's share of the file before its pixels are counted
-THIN = 4
+BATCH = 8  # rows unpacked at a time
+FREE_ROWS = 20_000  # rows that a file of any length may have
+ROW_BYTES = 16  # bytes of the file for each further row
+PIXEL_BYTES = 4  # what decoding one pixel counts as
+MAX_SHARE = 4  # cells above this multiple of their row's share of the file are counted
 
 
-class Rows:
-    """Encoded images in the rows of parquet files, read a few at a time.
+class ParquetImages:
+    """Encoded images in the rows of parquet files, read in small batches.
 
-    A column may repeat one value in a million rows of a file of some hundred bytes. So rows are
-    counted against the size of the file, and where cells are larger than their share of it, bytes
-    and pixels are.
+    A file of a few hundred bytes may repeat one value in a million rows. So the number of rows is
+    limited by the size of the file, and so are bytes and pixels of cells larger than their share.
     """
 
     def __init__(self, paths: list[Path], column: str) -> None:
@@ -41,7 +39,7 @@ class Rows:
         sizes = [f.metadata.row_group(g).num_rows for f, g in self.groups]
         self.starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).tolist()
         self.stored = sum(map(stored, paths))
-        if len(self) > max(FREE_ROWS, self.stored // ROW) or min(sizes, default=0) < 0:
+        if len(self) > max(FREE_ROWS, self.stored // ROW_BYTES) or min(sizes, default=0) < 0:
             raise ValueError(
                 f"{self.stored:,} bytes that hold {len(self):,} rows of images are not safe to read"
             )
@@ -74,16 +72,16 @@ class Rows:
             raise DataError(
                 f"The image {self.where(i)} holds no bytes of an encoded image: leave the row out."
             )
-        if len(data) * len(self) > THIN * self.stored:
+        if len(data) * len(self) > MAX_SHARE * self.stored:
             self.count(data, i)
         return data
 
     def count(self, data: bytes, i: int) -> None:
-        """Adds up what repeated cells cost."""
+        """Adds the cost of a cell, and refuses files whose cells cost too much."""
         self.bytes += len(data)
         self.pixels += pixels_of(data)
         try:
-            affordable(max(self.bytes, PIXEL * self.pixels), self.stored)
+            affordable(max(self.bytes, PIXEL_BYTES * self.pixels), self.stored)
         except OSError as error:
             raise DataError(
                 f"The rows up to the image {self.where(i)} are {first_line(error)}: "
@@ -98,22 +96,23 @@ class Rows:
 
 
 def parquet_file(path: Path) -> Any:
-    """A parquet file that does not promise to unfold to more than is safe."""
+    """Opens a parquet file that does not unpack to more than is safe."""
     import pyarrow.parquet as pq
 
     with opened(path):
-        pass  # a pipe would be waited for
+        pass  # refuses a pipe, for which pyarrow would wait
     file = pq.ParquetFile(path)
-    sizes = [
-        file.metadata.row_group(g).total_byte_size for g in range(file.num_row_groups)
-    ]  # asking a damaged column aborts
+    # Sizes of row groups only: asking for those of a damaged column aborts the process.
+    sizes = [file.metadata.row_group(g).total_byte_size for g in range(file.num_row_groups)]
     affordable(max(sizes, default=0), stored(path))
     return file
 
 
 def parquet_parts(folder: Path) -> dict[str, list[Path]]:
-    """The parquet files of each part below a folder, by the names of files (train-00000-of-00002)
-    and of folders (train/0000)."""
+    """The parquet files below a folder by part.
+
+    The names of files (train-00000-of-00002) or of folders (train/0000) say the part.
+    """
     found: dict[str, dict[tuple[str, ...], list[Path]]] = {}
     for path in sorted(folder.rglob("*.parquet")):
         inner = path.relative_to(folder)
@@ -138,15 +137,16 @@ def parquet_parts(folder: Path) -> dict[str, list[Path]]:
 def parquet(
     files: dict[str, list[Path]], split: Split, name: str, where: Path, classes: Sequence[str] = ()
 ) -> Raw:
-    """Parquet files with a column of encoded images (bytes, or a struct with `bytes`) and perhaps
-    one of labels.
+    """Reads parquet files with a column of encoded images, and one of labels if there is any.
+
+    Cells hold the bytes of an image, or a struct with a field `bytes`.
 
     Arguments:
-        files: Those of each part, or {"all": files}.
-        split: The part wanted.
+        files: The files of each part, or {"all": files}.
+        split: The part to read.
         name: The data set's name.
-        where: The file or folder that was given.
-        classes: What labels stand for, where that is known.
+        where: Their file or folder, for error sentences.
+        classes: Names of the classes, if known.
     """
     try:
         import pyarrow as pa
@@ -156,26 +156,18 @@ def parquet(
     paths = files[part]
     try:
         schema = parquet_file(paths[0]).schema_arrow
-        binary = lambda kind: pa.types.is_binary(kind) or pa.types.is_large_binary(kind)  # noqa: E731
-        fits = [
-            f.name
-            for f in schema
-            if binary(f.type)
-            or (pa.types.is_struct(f.type) and f.type.get_field_index("bytes") >= 0)
-        ]
-        column = next((n for n in IMAGE_NAMES if n in fits), fits[0] if fits else None)
+        columns = [field.name for field in schema if holds_bytes(field.type)]
+        column = next((n for n in IMAGE_NAMES if n in columns), columns[0] if columns else None)
         if column is None:
             raise DataError(
                 f"'{shown(paths[0])}' has the columns {', '.join(schema.names)} and none "
                 "of them holds encoded images."
             )
         labeled = next((n for n in LABEL_NAMES if n in schema.names and n != column), None)
-        rows, inexact = Rows(paths, column), marked(paths, column)
+        rows, inexact = ParquetImages(paths, column), marked(paths, column)
         labels = {part: label_column(paths, labeled)} if labeled else {}
         names = classes or class_names(schema.metadata, labeled) if labeled else ()
-        if (
-            labeled and not names
-        ):  # numbers from 1 are seen as such only with those of the other parts
+        if labeled and not names:  # the other parts show whether numbers begin at 0 or at 1
             labels |= {
                 other: label_column(more, labeled) for other, more in files.items() if other != part
             }
@@ -198,24 +190,33 @@ def parquet(
     )
 
 
+def holds_bytes(kind: Any) -> bool:
+    """Whether a column of this Arrow type may hold encoded images."""
+    import pyarrow.types as types
+
+    if types.is_struct(kind):
+        return kind.get_field_index("bytes") >= 0
+    return types.is_binary(kind) or types.is_large_binary(kind)
+
+
 def label_column(paths: list[Path], name: str) -> np.ndarray | None:
     """The labels of all rows; None if a file has none."""
-    found = []
+    labels = []
     for path in paths:
         file = parquet_file(path)
         if name not in file.schema_arrow.names:
             return None
-        if file.metadata.num_rows > max(FREE_ROWS, stored(path) // ROW):
+        if file.metadata.num_rows > max(FREE_ROWS, stored(path) // ROW_BYTES):
             raise ValueError(
                 f"{stored(path):,} bytes that hold {file.metadata.num_rows:,} rows are "
                 "not safe to read"
             )
-        found.append(file.read(columns=[name]).column(0).to_numpy())
-    return np.concatenate(found)
+        labels.append(file.read(columns=[name]).column(0).to_numpy())
+    return np.concatenate(labels)
 
 
 def class_names(metadata: dict[bytes, bytes] | None, column: str) -> tuple[str, ...]:
-    """The names of classes that parquet files of the Hub carry along, or none."""
+    """The class names in the metadata of the Hub's parquet files, or none."""
     try:
         names = json.loads((metadata or {})[b"huggingface"])["info"]["features"][column]["names"]
     except (KeyError, TypeError, ValueError, RecursionError):

@@ -1,9 +1,7 @@
-"""What the parts of a data set are called, for folders, files and arrays alike: training, test and
-validation.
+"""Parts of a data set by name: training, test and validation, for folders, files and arrays.
 
-A name is taken apart into words (`trainImages`, `X_TRAIN`, `test-00000-of-00002`, `t10k-labels`),
-and the words decide. Validation is never mixed into the training or the test part: what is not
-asked for is left out, and that is said.
+A name is split into words (`trainImages`, `X_TRAIN`, `test-00000-of-00002`, `t10k-labels`), and the
+words decide. The validation part is never mixed into another; what is left out is reported.
 """
 
 from __future__ import annotations
@@ -16,67 +14,44 @@ from ..errors import DataError
 
 Split = Literal["train", "test"]
 TRAIN, TEST, VALIDATION = "train", "test", "validation"
-ALL = "all"  # a source with one part only, which is training and test set alike
+ALL = "all"  # the part of a source that has one part only
 
+# fmt: off
 PARTS: dict[str, str] = {
     **dict.fromkeys(("train", "training", "trn"), TRAIN),
     **dict.fromkeys(("test", "testing", "tst"), TEST),
-    **dict.fromkeys(
-        ("val", "valid", "validation", "validate", "dev", "eval", "evaluation"), VALIDATION
-    ),
+    **dict.fromkeys(("val", "valid", "validation", "validate"), VALIDATION),
+    **dict.fromkeys(("dev", "eval", "evaluation"), VALIDATION),
 }
 Role = Literal["images", "labels"]
 ROLES: dict[str, Role] = {
-    **dict.fromkeys(
-        (
-            "x",
-            "images",
-            "image",
-            "imgs",
-            "img",
-            "pictures",
-            "photos",
-            "pixels",
-            "data",
-            "inputs",
-            "features",
-        ),
-        "images",
-    ),
-    **dict.fromkeys(
-        ("y", "labels", "label", "targets", "target", "classes", "class", "subject"), "labels"
-    ),
+    **dict.fromkeys(("x", "images", "image", "imgs", "img", "pictures", "photos"), "images"),
+    **dict.fromkeys(("pixels", "data", "inputs", "features"), "images"),
+    **dict.fromkeys(("y", "labels", "label", "targets", "target", "subject"), "labels"),
+    **dict.fromkeys(("classes", "class"), "labels"),
 }
-PLAIN = (
-    "set",
-    "sets",
-    "dataset",
-    "split",
-    "part",
-    "folder",
-    "dir",
-    "files",
-    "subset",
-    "samples",
+NEUTRAL = (
+    "set", "sets", "dataset", "split", "part", "folder", "dir", "files", "subset", "samples",
     "examples",
 )
-KNOWN = {*PARTS, *ROLES, *PLAIN}
+# fmt: on
+KNOWN = {*PARTS, *ROLES, *NEUTRAL}
 
 
 def words(name: str) -> list[str]:
-    """The words of a name in lower case, without numbers.
+    """Splits a name into words in lower case, without numbers.
 
     Example:
         >>> words("XTrain"), words("trainset_2017"), words("t10k-images")
         (['x', 'train'], ['train', 'set'], ['test', 'images'])
     """
     name = re.sub("t10k", "test", name, flags=re.IGNORECASE)
-    found = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_]+", name)]
-    return [part for word in found for part in joined(word)]
+    matches = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_]+", name)
+    return [part for word in matches for part in split_compound(word.lower())]
 
 
-def joined(word: str) -> list[str]:
-    """A word, or the two known ones that it is made of."""
+def split_compound(word: str) -> list[str]:
+    """A word, or the two known words that it consists of."""
     if word not in KNOWN:
         for i in range(1, len(word)):
             if word[:i] in KNOWN and word[i:] in KNOWN:
@@ -85,11 +60,11 @@ def joined(word: str) -> list[str]:
 
 
 def part_of(name: str, strict: bool = False) -> str | None:
-    """The part that a name speaks of, or None if it speaks of none or of several.
+    """The part in a name, or None if there is none or more than one.
 
     Arguments:
         name: A folder, a file without its ending, an array or a split.
-        strict: The name may hold no other words, as for folders, which may also be classes.
+        strict: Refuse names with other words, as for folders, which may also be classes.
 
     Example:
         >>> part_of("Training"), part_of("x_test"), part_of("val-00000-of-00001"), part_of("contest")
@@ -97,17 +72,17 @@ def part_of(name: str, strict: bool = False) -> str | None:
         >>> part_of("train_station"), part_of("train_station", strict=True)
         ('train', None)
     """
-    found = words(name)
-    if strict and not KNOWN.issuperset(found):
+    parts = words(name)
+    if strict and not KNOWN.issuperset(parts):
         return None
-    kinds = {PARTS[word] for word in found if word in PARTS}
+    kinds = {PARTS[word] for word in parts if word in PARTS}
     if kinds == {TRAIN, VALIDATION}:  # "trainval"
         return TRAIN
     return kinds.pop() if len(kinds) == 1 else None
 
 
 def role_of(name: str) -> Role | None:
-    """Whether an array's name speaks of images or of labels.
+    """Whether an array holds images or labels, by its name; None if unclear.
 
     Example:
         >>> role_of("y_train"), role_of("test_images"), role_of("weights")
@@ -118,13 +93,12 @@ def role_of(name: str) -> Role | None:
 
 
 def chosen(parts: Iterable[str], split: Split, where: str) -> str:
-    """Which of the parts that a source has is meant by a split: a source without a test part has
-    one part only.
+    """The part that a split means: without a test part, both splits are the training part.
 
     Arguments:
-        parts: The parts found, "train", "test" or "validation".
+        parts: The parts of the source, "train", "test" or "validation".
         split: The part asked for.
-        where: What the source is called in a sentence.
+        where: The source, for error sentences.
 
     Raises:
         DataError: There is no training part. A test or validation part is never trained on.
@@ -133,12 +107,12 @@ def chosen(parts: Iterable[str], split: Split, where: str) -> str:
         >>> chosen({"train", "test"}, "test", "'a'"), chosen({"train", "validation"}, "test", "'a'")
         ('test', 'train')
     """
-    found = set(parts)
-    if split in found:
+    present = set(parts)
+    if split in present:
         return split
-    if TRAIN in found:
+    if TRAIN in present:
         return TRAIN
-    held = " and ".join(sorted(found))
+    held = " and ".join(sorted(present))
     raise DataError(
         f"{where} holds {held} images and no {split} images: add them, or give the "
         f"{held.split()[0]} part by itself."
@@ -146,8 +120,7 @@ def chosen(parts: Iterable[str], split: Split, where: str) -> str:
 
 
 def part_name(part: str, parts: Iterable[str]) -> str:
-    """What a data set says of itself: "train" or "test", or "all" where there is no test part
-    beside it.
+    """The part as the data set reports it: "all" if the source has no test part.
 
     Example:
         >>> part_name("train", {"train", "test"}), part_name("train", {"train", "validation"})

@@ -1,5 +1,4 @@
-"""What the readers of array files share, and SVHN's MATLAB files. None of them unpickles
-anything."""
+"""What the readers of array files share, and SVHN's MATLAB files. No reader unpickles anything."""
 
 from __future__ import annotations
 
@@ -10,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from . import matlab
 from .images import Raw
+from .matlab import read_arrays
 from .parts import ALL, TEST, TRAIN, VALIDATION, Split, chosen, part_name, part_of
 from .reading import first_line, shown
 from .tables import fingerprint
@@ -21,17 +20,14 @@ LABEL_NAMES = ("labels", "label", "y", "Y", "subject", "fine_label", "target", "
 
 
 def left_out(parts: Mapping[str, Any], part: str) -> list[str]:
-    """The sentence on a part that is neither for training nor for tests; none where there is no
-    such part."""
-    return (
-        ["Left out: the validation part."]
-        if VALIDATION in parts and part in (TRAIN, TEST, ALL)
-        else []
-    )
+    """The sentence on a validation part that is left out, if there is one."""
+    if VALIDATION in parts and part in (TRAIN, TEST, ALL):
+        return ["Left out: the validation part."]
+    return []
 
 
 def nchw(x: np.ndarray, where: str) -> np.ndarray:
-    """Images as uint8 (N, C, H, W), whichever of the usual orders they came in."""
+    """Brings images to uint8 (N, C, H, W) from any of the usual orders."""
     if x.dtype == bool:
         x = x.astype(np.uint8) * 255
     if x.dtype != np.uint8:
@@ -56,17 +52,17 @@ def nchw(x: np.ndarray, where: str) -> np.ndarray:
 
 
 def mat(path: Path, name: str, part: str = ALL, notes: tuple[str, ...] = ()) -> Raw:
-    """SVHN's cropped digits: X of shape (32, 32, 3, N) and y, in which 10 means the digit 0."""
+    """Reads SVHN's cropped digits: X (32, 32, 3, N), and y with 10 for the digit 0."""
     try:
-        file = matlab.arrays(path, ("X", "y"))
-        if missing := [key for key in ("X", "y") if key not in file]:
+        arrays = read_arrays(path, ("X", "y"))
+        if missing := [key for key in ("X", "y") if key not in arrays]:
             raise ValueError(f"it holds no array '{missing[0]}'")
     except (OSError, ValueError, MemoryError) as error:
         raise DataError(
             f"'{shown(path)}' cannot be read as SVHN's X and y ({first_line(error)}): "
             "fetch the file again."
         ) from error
-    x, y = file["X"], file["y"].reshape(-1)
+    x, y = arrays["X"], arrays["y"].reshape(-1)
     if x.ndim != 4 or x.shape[2:] != (3, len(y)) or x.dtype != np.uint8:
         raise DataError(
             f"'{shown(path)}' has X of shape {x.shape} and {x.dtype}, expected uint8 "
@@ -83,14 +79,14 @@ def mat(path: Path, name: str, part: str = ALL, notes: tuple[str, ...] = ()) -> 
 
 
 def mat_folder(folder: Path, split: Split, name: str, classes: Sequence[str] = ()) -> Raw | None:
-    """SVHN's files, or others whose names tell their part; None if there are none."""
-    found = sorted(path for path in folder.glob("*.mat") if path.is_file())
+    """Reads SVHN's files, or others named after their part; None if there are none."""
+    paths = sorted(path for path in folder.glob("*.mat") if path.is_file())
     parts: dict[str, Path] = {}
-    for path in found:
+    for path in paths:
         parts.setdefault(part_of(path.stem) or path.name, path)
     if not any(part in parts for part in (TRAIN, TEST)):
-        return mat(found[0], name) if len(found) == 1 else None
+        return mat(paths[0], name) if len(paths) == 1 else None
     part = chosen([p for p in parts if p in (TRAIN, TEST, VALIDATION)], split, f"'{shown(folder)}'")
-    others = [path.name for path in found if path not in (parts.get(TRAIN), parts.get(TEST))]
+    others = [path.name for path in paths if path not in (parts.get(TRAIN), parts.get(TEST))]
     notes = (f"Left out: {', '.join(map(shown, others))}.",) if others else ()
     return mat(parts[part], name, part_name(part, parts), notes)

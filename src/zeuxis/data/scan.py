@@ -1,5 +1,4 @@
-"""What lies in a folder of images: each image once, and the names of all that is left out, by the
-reason."""
+"""Lists the images below a folder, each once, and what is left out, by reason."""
 
 from __future__ import annotations
 
@@ -11,40 +10,30 @@ from pathlib import Path
 from ..errors import DataError
 from .reading import kind_of, shown
 
+# fmt: off
 ENDINGS = (
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".jfif",
-    ".jpe",
-    ".webp",
-    ".bmp",
-    ".gif",
-    ".tif",
-    ".tiff",
-    ".pbm",
-    ".pgm",
-    ".ppm",
-    ".pnm",
+    ".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pbm",
+    ".pgm", ".ppm", ".pnm",
 )
+# fmt: on
 HIDDEN = ("__macosx", "$recycle.bin", "thumbs.db", "desktop.ini", "@eadir", "lost+found")
-DEPTH = 64  # folders within folders
+MAX_DEPTH = 64  # folders within folders
 
 
 @dataclass(frozen=True)
-class Found:
-    """An image file and the folders between it and the folder that was given."""
+class ImagePath:
+    """An image file, and the names of the folders between the root folder and it."""
 
     path: Path
     folders: tuple[str, ...]
 
     @property
     def name(self) -> str:
-        """Its path from the folder that was given."""
+        """Its path from the root folder."""
         return shown(os.path.join(*self.folders, self.path.name))
 
 
-REASONS = {  # why something is left out, for one and for many
+REASONS = {  # why something is left out, singular and plural
     "stray": ("picture beside the class folders", "pictures beside the class folders"),
     "validation": ("picture for validation", "pictures for validation"),
     "aside": ("picture beside the parts", "pictures beside the parts"),
@@ -60,51 +49,57 @@ REASONS = {  # why something is left out, for one and for many
 
 @dataclass
 class Scan:
-    """The images of a folder in the order of their paths, and the names of what is left out, by the
-    reason."""
+    """The images below a folder.
 
-    images: list[Found] = field(default_factory=list)
-    left: dict[str, list[str]] = field(default_factory=dict)
+    Arguments:
+        images: Them, in the order of their paths.
+        left_out: Names of what is left out, by the keys of `REASONS`.
+    """
 
-    def leave(self, reason: str, *names: str) -> None:
+    images: list[ImagePath] = field(default_factory=list)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+
+    def leave_out(self, reason: str, *names: str) -> None:
+        """Notes that something is left out."""
         if names:
-            self.left.setdefault(reason, []).extend(names)
+            self.left_out.setdefault(reason, []).extend(names)
 
     @property
     def sentences(self) -> list[str]:
-        """What is left out, counted, in one sentence; nothing if nothing is."""
-        told = []
-        for reason, (one, many) in REASONS.items():
-            if names := self.left.get(reason):
-                some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-                told.append(f"{len(names):,} {one if len(names) == 1 else many} ({some})")
-        return [f"Left out: {', '.join(told)}."] if told else []
+        """A sentence on what is left out, with counts; no sentence if nothing is."""
+        counts = []
+        for reason, (singular, plural) in REASONS.items():
+            if names := self.left_out.get(reason):
+                first = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+                kind = singular if len(names) == 1 else plural
+                counts.append(f"{len(names):,} {kind} ({first})")
+        return [f"Left out: {', '.join(counts)}."] if counts else []
 
 
 def scan(folder: Path, beside: Sequence[Path] = ()) -> Scan:
-    """Every image below a folder; each folder is looked into once, however many links lead to it.
+    """Lists every image below a folder; a folder with several links to it is read once.
 
     Arguments:
-        folder: Where to look.
-        beside: Files that have another purpose, such as a table of labels.
+        folder: The root folder.
+        beside: Files with another purpose, such as a table of labels.
 
     Raises:
         DataError: A folder in it cannot be read.
     """
-    found, known = Scan(), {os.path.realpath(p) for p in beside}
+    result, known = Scan(), {os.path.realpath(p) for p in beside}
     above = {identity(parent) for parent in Path(os.path.realpath(folder)).parents}
     seen: set[tuple[int, int]] = set()
     plain: list[tuple[Path, tuple[str, ...]]] = [(folder, ())]
     linked: list[tuple[Path, tuple[str, ...]]] = []
-    while plain or linked:  # links last, so that a folder goes by its own name
+    while plain or linked:  # links last, so that a folder gets its real name
         place, folders = plain.pop() if plain else linked.pop(0)
         name = shown(os.path.join("", *folders))
         try:
             if (key := identity(place)) in seen or key in above:
-                found.leave("again", name)
+                result.leave_out("again", name)
                 continue
-            if len(folders) > DEPTH:
-                found.leave("deep", name)
+            if len(folders) > MAX_DEPTH:
+                result.leave_out("deep", name)
                 continue
             seen.add(key)
             with os.scandir(place) as listed:
@@ -116,7 +111,7 @@ def scan(folder: Path, beside: Sequence[Path] = ()) -> Scan:
         for entry in entries:
             path, label = place / entry.name, shown(os.path.join(*folders, entry.name))
             if entry.name.startswith(".") or entry.name.lower() in HIDDEN:
-                found.leave("hidden", label)
+                result.leave_out("hidden", label)
                 continue
             kind = kind_at(entry)
             if kind == "folder":
@@ -124,26 +119,26 @@ def scan(folder: Path, beside: Sequence[Path] = ()) -> Scan:
                 (linked if entry.is_symlink() else plain).append((path, (*folders, entry.name)))
             elif not entry.name.lower().endswith(ENDINGS):
                 if not known or os.path.realpath(path) not in known:
-                    found.leave("type", label)
+                    result.leave_out("type", label)
             elif kind == "file":
                 inside += 1
-                found.images.append(Found(path, folders))
+                result.images.append(ImagePath(path, folders))
             else:
-                found.leave(kind, label)
+                result.leave_out(kind, label)
         if folders and not inside:
-            found.leave("empty", name)
-    found.images.sort(key=lambda image: (*image.folders, image.path.name))
-    return found
+            result.leave_out("empty", name)
+    result.images.sort(key=lambda image: (*image.folders, image.path.name))
+    return result
 
 
 def identity(path: Path) -> tuple[int, int]:
-    """The same for all names of a folder."""
-    about = os.stat(path)
-    return about.st_dev, about.st_ino
+    """Device and inode, equal for all names of a folder."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
 
 
 def kind_at(entry: os.DirEntry[str]) -> str:
-    """What an entry is, or what a link leads to: "file", "folder", "dangling" or "special"."""
+    """The kind of an entry or of its link's target: file, folder, dangling or special."""
     try:
         if not entry.is_symlink() and (entry.is_file() or entry.is_dir()):
             return "file" if entry.is_file() else "folder"

@@ -1,4 +1,4 @@
-"""A table of files and labels, as spreadsheets and scripts write it."""
+"""Labels of files from a CSV."""
 
 from __future__ import annotations
 
@@ -14,73 +14,56 @@ import numpy as np
 from ..errors import DataError
 from .reading import as_text, contents, first_line, shown
 
+# fmt: off
 FILES = (
-    "file",
-    "filename",
-    "file_name",
-    "filepath",
-    "file_path",
-    "path",
-    "image",
-    "image_id",
-    "image_name",
-    "img",
-    "id",
+    "file", "filename", "file_name", "filepath", "file_path", "path", "image", "image_id",
+    "image_name", "img", "id",
 )
 LABELS = (
-    "label",
-    "labels",
-    "class",
-    "category",
-    "target",
-    "y",
-    "class_name",
-    "label_name",
-    "class_id",
+    "label", "labels", "class", "category", "target", "y", "class_name", "label_name", "class_id",
 )
-UNKNOWN = ("", "-1", "-1.0", "nan", "na", "n/a", "<na>", "null")  # no label, in any case
+# fmt: on
+UNLABELED = ("", "-1", "-1.0", "nan", "na", "n/a", "<na>", "null")  # in lower case
 SEPARATORS = (",", ";", "\t", "|")
 
 
 def from_csv(
     table: Path, folder: Path, paths: Sequence[Path], others: Iterable[Path] = ()
 ) -> tuple[np.ndarray, list[str]]:
-    """Labels of files; those that the table does not name, or names without a label (empty, -1,
-    NaN), get -1.
+    """Reads labels of files; a file without a line or label (empty, -1, NaN) gets -1.
 
     Arguments:
-        table: A first line with the names of the columns, such as `file,label`, then a line for
-            each image. Cells are separated by commas, semicolons, tabs or bars; of two columns the
-            second may have any name.
-        folder: What paths in the table are relative to.
+        table: A CSV with a first line such as `file,label`, then one line for each image. Commas,
+            semicolons, tabs or bars separate cells; of two columns the second may have any name.
+        folder: The folder that paths in the table are relative to.
         paths: The images.
-        others: Images that the table may name although they are not wanted.
+        others: Images of other parts, which the table may name too.
 
     Returns:
-        Numbers (images,), and the names of classes: numbers in their order, then words in that of
-        the alphabet.
+        Class numbers (images,), and the names of the classes: numbers in ascending order, then
+        strings in alphabetical order.
 
     Raises:
         DataError: The table cannot be read, lacks a column, or contradicts itself; the sentence
             says where.
     """
-    given: dict[str, str] = {}
+    labels: dict[str, str] = {}
     for number, name, label in rows(table):
-        label = "" if label.lower() in UNKNOWN else label
-        if given.setdefault(name, label) != label:
-            other = f"'{given[name]}' and '{label}'"
+        label = "" if label.lower() in UNLABELED else label
+        if labels.setdefault(name, label) != label:
+            other = f"'{labels[name]}' and '{label}'"
             raise DataError(
                 f"The labels '{shown(table)}' give '{name}' two labels, {other}: leave "
                 f"line {number} or the other out."
             )
-    given = whole(given)
-    known = places(folder, paths)
-    elsewhere = places(folder, list(others))
+    labels = without_fractions(labels)
+    known = index_by_name(folder, paths)
+    elsewhere = index_by_name(folder, list(others))
     numbers = np.full(len(paths), -1, np.int64)
-    classes = sorted({label for label in given.values() if label}, key=order)
+    classes = sorted({label for label in labels.values() if label}, key=sort_key)
     place = {label: i for i, label in enumerate(classes)}
     taken: dict[int, str] = {}
-    for name, label in given.items():
+    for name, label in labels.items():
         at = known.get(name, known.get(posixpath.splitext(name)[0]))
         if at is None and name not in elsewhere and posixpath.splitext(name)[0] not in elsewhere:
             raise DataError(
@@ -104,7 +87,7 @@ def from_csv(
 
 
 def rows(table: Path) -> list[tuple[int, str, str]]:
-    """Number of the line, file and label of each row."""
+    """Line number, file and label of each row."""
     try:
         lines = as_text(contents(table)).splitlines()
         first = next((i for i, line in enumerate(lines) if line.strip()), len(lines))
@@ -133,40 +116,38 @@ def rows(table: Path) -> list[tuple[int, str, str]]:
             "each labeled image, "
             f"and their first line is `{separator.join(cells[0][1])[:80] if cells else ''}`."
         )
-    found = []
+    result = []
     for number, row in cells[1:]:
         if len(row) < len(header) or any(row[len(header) :]):
             raise DataError(
                 f"Line {number} of '{shown(table)}' has {len(row)} cells, expected "
                 f"{len(header)} as in its first line."
             )
-        found.append((number, posixpath.normpath(row[file].replace("\\", "/")), row[label]))
-    return found
+        result.append((number, posixpath.normpath(row[file].replace("\\", "/")), row[label]))
+    return result
 
 
-def whole(given: dict[str, str]) -> dict[str, str]:
-    """Labels as they are, or without the fraction where all are whole numbers written as 3.0
-    (columns with gaps are written so)."""
-    numbers = {label for label in given.values() if label}
-    if not numbers or not all(
-        label.removesuffix(".0").isdecimal() and len(label) < 20 for label in numbers
-    ):
-        return given
-    return {
-        name: str(int(label.removesuffix(".0"))) if label else "" for name, label in given.items()
-    }
+def without_fractions(labels: dict[str, str]) -> dict[str, str]:
+    """Writes labels such as 3.0 as 3 if all are integers; pandas writes columns with gaps so."""
+    integers = {name: label.removesuffix(".0") for name, label in labels.items()}
+    used = [(labels[name], text) for name, text in integers.items() if labels[name]]
+    if not used or not all(text.isdecimal() and len(label) < 20 for label, text in used):
+        return labels
+    return {name: str(int(text)) if labels[name] else "" for name, text in integers.items()}
 
 
-def order(label: str) -> tuple[bool, int, str]:
-    """Numbers by their size, then words."""
+def sort_key(label: str) -> tuple[bool, int, str]:
+    """Sorts numbers by value, then strings."""
     number = label.isdecimal() and len(label) < 20
     return not number, int(label) if number else 0, label
 
 
-def places(folder: Path, paths: Sequence[Path]) -> dict[str, int]:
-    """The image that each way to name it stands for: its path from the folder, from the folder
-    above, or without its ending."""
-    found: dict[str, int] = {}
+def index_by_name(folder: Path, paths: Sequence[Path]) -> dict[str, int]:
+    """The image by each of its possible names, -1 for a name of several.
+
+    A name is the path from the folder or from its parent, with or without the ending.
+    """
+    index: dict[str, int] = {}
     for depth, root in enumerate((folder, folder.parent)):
         for i, path in enumerate(paths):
             name = (
@@ -175,23 +156,22 @@ def places(folder: Path, paths: Sequence[Path]) -> dict[str, int]:
                 else path.relative_to(folder).as_posix()
             )
             for key in {name, shown(name), str(path)}:
-                found.setdefault(key, i)
+                index.setdefault(key, i)
     short: dict[str, int] = {}
-    for name, i in found.items():
+    for name, i in index.items():
         stem = posixpath.splitext(name)[0]
         short[stem] = i if short.get(stem, i) == i else -1
-    return {**short, **found}
+    return {**short, **index}
 
 
 def fingerprint(paths: Sequence[Path]) -> str:
-    """Of names, sizes and times of files: changes when one of them does."""
+    """A hash of names, sizes and modification times of files."""
     total = hashlib.sha256()
-    places: dict[Path, str] = {}
+    real_paths: dict[Path, str] = {}
     for path in paths:
-        about, folder = os.stat(path), path.parent
-        if folder not in places:
-            places[folder] = os.path.realpath(folder)
-        total.update(
-            os.fsencode(f"{places[folder]}/{path.name} {about.st_size} {about.st_mtime_ns}\n")
-        )
+        status, folder = os.stat(path), path.parent
+        if folder not in real_paths:
+            real_paths[folder] = os.path.realpath(folder)
+        line = f"{real_paths[folder]}/{path.name} {status.st_size} {status.st_mtime_ns}\n"
+        total.update(os.fsencode(line))
     return total.hexdigest()

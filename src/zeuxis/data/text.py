@@ -1,10 +1,10 @@
-"""A text as a data set: its characters are numbers, and pieces of equal length are the examples.
+"""A text file as a data set: examples are pieces of equal length, characters are numbers.
 
-The alphabet is the set of characters that occur, in the order of their code points; a character's
-number is its place there, so that an example is uint8 of shape (length,) and `class_names` of the
-`Spec` spell it. The last twentieth of the text is the test part.
+The alphabet is the set of characters in the text in the order of their code points, and a character
+is its index there. So an example is uint8 of shape (length,), and `Spec.class_names` is the
+alphabet. The last twentieth of the text is the test part.
 
-Source: Karpathy, char-rnn, 2015, whose split is the same.
+Source: Karpathy, char-rnn, 2015, which has the same split.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ def text(
     length: int | None = None,
     limit: int | None = None,
 ) -> Dataset:
-    """Pieces of a text file in UTF-8.
+    """Reads a text file in UTF-8.
 
     Arguments:
         path: The file.
         split: The first nineteen twentieths of the text, or the rest.
-        length: Characters in a piece, by default 128.
-        limit: Use the first so many pieces.
+        length: Characters of an example, by default 128.
+        limit: Use only the first examples.
 
     Raises:
-        DataError: The file is no text, has more than 256 different characters, or is too short.
+        DataError: The file is not a text, has more than 256 different characters, or is too short.
 
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = (book := Path(folder, "book.txt")).write_text("to be, or not to be; " * 20)
         ...     data = text(book, length=21)
-        >>> data.spec.shape, "".join(data.spec.class_names), "".join(data.spec.class_names[i] for i in data.x[0])
+        >>> data.spec.shape, "".join(data.spec.class_names), spelled(data.x, data.spec.class_names)[0]
         ((21,), ' ,;benort', 'to be, or not to be; ')
     """
     length = LENGTH if length is None else length
@@ -85,7 +85,7 @@ def text(
 
 
 def codes(written: str, alphabet: Sequence[str]) -> UInt8[Tensor, " characters"]:
-    """The numbers of characters.
+    """The number of each character.
 
     Raises:
         UsageError: A character is not in the alphabet.
@@ -94,21 +94,20 @@ def codes(written: str, alphabet: Sequence[str]) -> UInt8[Tensor, " characters"]
         >>> codes("abba", "ab").tolist()
         [0, 1, 1, 0]
     """
-    place = {character: i for i, character in enumerate(alphabet)}
-    unknown = sorted(set(written) - place.keys())
+    index = {character: i for i, character in enumerate(alphabet)}
+    unknown = sorted(set(written) - index.keys())
     if unknown:
         known = "".join(alphabet)
         raise UsageError(
             f"The character {unknown[0]!r} does not occur in the text that was learned, "
             f"whose characters are {known!r}."
         )
-    return torch.from_numpy(
-        np.fromiter((place[character] for character in written), np.uint8, len(written))
-    )
+    numbers = np.fromiter((index[character] for character in written), np.uint8, len(written))
+    return torch.from_numpy(numbers)
 
 
 def spelled(x: UInt8[Tensor, "n characters"], alphabet: Sequence[str]) -> list[str]:
-    """The strings that numbers stand for.
+    """The strings of rows of numbers.
 
     Example:
         >>> spelled(torch.tensor([[0, 1, 1, 0]], dtype=torch.uint8), "ab")

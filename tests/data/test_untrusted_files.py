@@ -1,5 +1,4 @@
-"""Data of strangers: pictures that are programs, photographs on their side, locked archives, tables
-that contradict themselves."""
+"""Untrusted files: PostScript, rotated photographs, locked archives, contradictory tables."""
 
 from __future__ import annotations
 
