@@ -33,16 +33,16 @@ from zeuxis.rl.environments.environment import task_of
 from zeuxis.rl.imitation.demonstrations import Demonstrations
 from zeuxis.rl.imitation.discriminator import GAILConfig
 from zeuxis.rl.imitation.gail import GAIL
-from zeuxis.rl.optimization.on_policy import TRPO, Learner, OnPolicyConfig
+from zeuxis.rl.optimization.on_policy import TRPO, OnPolicyTrainer, OnPolicyConfig
 from zeuxis.rl.optimization.trpo import Fisher
 from zeuxis.rl.optimization.trust_region import TrustRegionConfig
 from zeuxis.rl.policies.mlp import flat
-from zeuxis.rl.policies.numpy_policy import Actor
-from zeuxis.rl.policies.policy import Policy, policy_for
-from zeuxis.rl.rollouts.collector import Engine
+from zeuxis.rl.policies.numpy_policy import NumpyPolicy
+from zeuxis.rl.policies.policy import Policy, make_policy
+from zeuxis.rl.rollouts.collector import Collector
 
 
-def single(name: str) -> Callable[[Actor, int], int]:
+def single(name: str) -> Callable[[NumpyPolicy, int], int]:
     """One environment in a plain loop, with a PyTorch policy, as most scripts have it."""
     env = gymnasium.make(name)
     x, _ = env.reset(seed=0)
@@ -92,7 +92,7 @@ def twice(policy: Policy, x: Tensor) -> Callable[[Tensor], Tensor]:
     """The Fisher product of the textbook: the gradient of the divergence's gradient times a vector,
     built anew each time."""
     with torch.no_grad():
-        law = policy.law(policy.network(x))
+        law = policy.distribution(policy.network(x))
 
     def product(v: Tensor) -> Tensor:
         divergence = policy.kl(law, policy.network(x)).mean()
@@ -114,14 +114,14 @@ def twice(policy: Policy, x: Tensor) -> Callable[[Tensor], Tensor]:
 def rollouts(name: str, n: int, rounds: int) -> dict[str, float]:
     """Steps a second, policy and noise included."""
     cores = len(os.sched_getaffinity(0))
-    policy = policy_for(task_of(name), (100, 100))
+    policy = make_policy(task_of(name), (100, 100))
     one, many = single(name), vector(name, max(2, cores))
     found = {}
-    with Engine(name, 0) as here, Engine(name, cores) as there:
-        actor, taken = policy.actor(), {}
+    with Collector(name, 0) as here, Collector(name, cores) as there:
+        actor, taken = policy.to_numpy(), {}
 
-        def ours(engine: Engine, key: str) -> None:
-            taken[key] = len(engine.collect(actor, steps=n)[0])
+        def ours(engine: Collector, key: str) -> None:
+            taken[key] = len(collector.collect(actor, steps=n)[0])
 
         ours(there, "workers")  # they start
         cases = {
@@ -147,7 +147,7 @@ def rollouts(name: str, n: int, rounds: int) -> dict[str, float]:
 
 def products(name: str, n: int, rounds: int) -> dict[str, float]:
     """Milliseconds of a product with the Fisher matrix over n steps."""
-    policy = policy_for(task_of(name), (100, 100))
+    policy = make_policy(task_of(name), (100, 100))
     x = torch.randn(n, policy.task.observation)
     v = torch.randn(len(flat(policy)))
     textbook, ours = twice(policy, x), Fisher(policy, policy.network.trace(x))
@@ -243,9 +243,9 @@ def against_imitation(name: str, batch: int, iterations: int, rounds: int) -> di
     from imitation.util import logger
     from sb3_contrib import TRPO as PeerTRPO
 
-    with Engine(name, 0) as engine:  # whom it imitates does not matter to the time it takes
+    with Collector(name, 0) as collector:  # whom it imitates does not matter to the time it takes
         demos = Demonstrations(
-            engine.collect(policy_for(task_of(name), (100, 100)).actor(), episodes=20)[0]
+            collector.collect(make_policy(task_of(name), (100, 100)).to_numpy(), episodes=20)[0]
         )
     x, u = demos.pairs()
     pairs = Transitions(
@@ -295,7 +295,7 @@ Peer = tuple[Any, Callable[..., object]]
 
 
 def race(
-    what: str, rival: str, peers: dict[str, Peer], ours: Learner, steps: int, rounds: int
+    what: str, rival: str, peers: dict[str, Peer], ours: OnPolicyTrainer, steps: int, rounds: int
 ) -> dict[str, float]:
     """Steps a second of a peer in each of its settings and of the learner here, in turn, after one
     turn to warm up."""
@@ -325,7 +325,7 @@ def race(
             taken = call()
             if turn:
                 rates[key].append(taken / (time.perf_counter() - began))
-    ours.engine.close()
+    ours.collector.close()
     for peer, _ in peers.values():
         peer.get_env().close()
     found = {f"{key} steps/s": statistics.median(values) for key, values in rates.items()}

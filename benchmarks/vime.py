@@ -83,10 +83,10 @@ class Plain:
         k, total = len(self.mu), 0.0
         for i, rho in enumerate(self.rho):
             sigma, slope = F.softplus(rho), torch.sigmoid(rho)
-            stirred = (gradients[i] * sigma).square() + (
+            fisher_quadratic_form = (gradients[i] * sigma).square() + (
                 gradients[k + i] * sigma / slope
             ).square() / 2
-            total += stirred.sum().item()
+            total += fisher_quadratic_form.sum().item()
         return 0.5e-4 * total
 
     def batched(self, part: int, compiled: bool = False) -> Callable[[Tensor, Tensor], Tensor]:
@@ -185,11 +185,11 @@ def gains(name: str, n: int, few: int, rounds: int) -> dict[str, float]:
     }  # type: ignore[arg-type]
     plain, xs, ys = Plain(inputs, hidden, outputs), torch.from_numpy(x), torch.from_numpy(y)
     calls: dict[str, Callable[[], object]] = {
-        kind: lambda net=net: net.stirred(given, wanted, rng) for kind, net in nets.items()
+        kind: lambda net=net: net.fisher_quadratic_form(given, wanted, rng) for kind, net in nets.items()
     }
     calls["autograd"] = lambda: [plain.bonus(xs[i : i + 1], ys[i : i + 1]) for i in range(few)]
     calls["closed, one by one"] = lambda: [
-        nets["moments"].stirred(given[:, i : i + 1], wanted[:, i : i + 1], rng) for i in range(few)
+        nets["moments"].fisher_quadratic_form(given[:, i : i + 1], wanted[:, i : i + 1], rng) for i in range(few)
     ]
     calls |= rivals(plain, xs, ys)
     times = interleaved(calls, rounds)
@@ -322,7 +322,7 @@ def iterations(task: str, rounds: int, batch: int) -> dict[str, float]:
         f"learning {found['fit share']:.1%}"
     )
     for agent in agents.values():
-        agent.engine.close()
+        agent.collector.close()
     return found
 
 

@@ -14,7 +14,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 
 from zeuxis.rl.environments.environment import Task
 from zeuxis.rl.imitation.demonstrations import Demonstrations
-from zeuxis.rl.policies.numpy_policy import Actor
+from zeuxis.rl.policies.numpy_policy import NumpyPolicy
 from zeuxis.rl.rollouts.collector import Rollouts
 
 
@@ -271,17 +271,17 @@ gymnasium.register("Blind-v0", "tiny_envs:Switch", max_episode_steps=20)
 BOX, CHOICE = Task("x", 3, 2, False, 10, (-1.0, -1.0), (1.0, 1.0)), Task("x", 3, 2, True, 10)
 
 
-def switch_expert(continuous: bool) -> Actor:
+def switch_expert(continuous: bool) -> NumpyPolicy:
     """State s is answered by action s (by -1 or 1)."""
     if continuous:
-        return Actor(
+        return NumpyPolicy(
             [np.array([[-1.0, 1.0]])], [np.zeros(1)], np.zeros(2), np.ones(2), "gaussian_mean"
         )
-    return Actor([9 * np.eye(2)], [np.zeros(2)], np.zeros(2), np.ones(2), "logits")
+    return NumpyPolicy([9 * np.eye(2)], [np.zeros(2)], np.zeros(2), np.ones(2), "logits")
 
 
-def right_expert(length: int = 4) -> Actor:
-    return Actor(
+def right_expert(length: int = 4) -> NumpyPolicy:
+    return NumpyPolicy(
         [np.zeros((2, length + 1))],
         [np.array([0.0, 1.0])],
         np.zeros(length + 1),

@@ -48,7 +48,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "ppo": Wish("ppo", "CartPole-v1", learning=SMALL),
         "gail": Wish("gail", "CartPole-v1", path, gail=GAILConfig(hidden=(8,)), learning=SMALL),
         "vime": Wish(
-            "vime", "CartPole-v1", vime=VIMEConfig(least=50, updates=3, minibatch=8), learning=SMALL
+            "vime", "CartPole-v1", vime=VIMEConfig(learning_starts=50, updates=3, minibatch=8), learning=SMALL
         ),
         "bc": Wish("bc", "CartPole-v1", path, bc=CloningConfig(steps=20, hidden=(8,), threads=1)),
     }

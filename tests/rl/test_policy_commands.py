@@ -20,7 +20,7 @@ pytest.importorskip("gymnasium")
 from tiny_envs import demos_of, right_expert, switch_expert
 from zeuxis.checkpoints.run_folder import Run
 from zeuxis.cli import main
-from zeuxis.rl.policies.numpy_policy import write_actor
+from zeuxis.rl.policies.numpy_policy import write_policy
 from zeuxis.rl.policies.policy import load_policy
 from zeuxis.rl.rollouts.rendering import follow
 
@@ -34,11 +34,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     at = tmp_path_factory.mktemp("place")
     expert = switch_expert(False)
     expert.about = {"env": "tiny_envs:Drawn-v0"}
-    write_actor(expert, at / "expert.safetensors")
+    write_policy(expert, at / "expert.safetensors")
     silent = switch_expert(False)
-    write_actor(silent, at / "silent.safetensors")
-    write_actor(switch_expert(True), at / "continuous.safetensors")
-    write_actor(right_expert(), at / "other.safetensors")
+    write_policy(silent, at / "silent.safetensors")
+    write_policy(switch_expert(True), at / "continuous.safetensors")
+    write_policy(right_expert(), at / "other.safetensors")
     demos_of().save(at / "other.npz")
     (at / "text.npz").write_text("hello")
     (at / "empty").mkdir()
@@ -131,7 +131,7 @@ BAD = [
     ("train trpo", 2, "--env"),
     (f"train trpo {TASK} --training.gamma 2", 2, "--training.gamma must be from 0 to 1"),
     (f"train trpo {TASK} --training.gama 2", 2, "gama"),
-    (f"train trpo {TASK} --region.delta 0", 2, "--region.delta must be above 0"),
+    (f"train trpo {TASK} --trust-region.delta 0", 2, "--trust-region.delta must be above 0"),
     (f"train ppo {TASK} --ppo.epochs 0", 2, "--ppo.epochs must be at least 1"),
     (f"train trpo {TASK} --training.device tpu", 2, "cannot be used here"),
     (f"train trpo {TASK} --out {{0}}/text.npz/runs", 1, "writable folder"),

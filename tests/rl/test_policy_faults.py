@@ -37,9 +37,9 @@ from zeuxis.rl.imitation.discriminator import GAILConfig
 from zeuxis.rl.imitation.gail import GAIL
 from zeuxis.rl.optimization.on_policy import TRPO, OnPolicyConfig
 from zeuxis.rl.policies.mlp import MLP
-from zeuxis.rl.policies.numpy_policy import Actor, write_actor
-from zeuxis.rl.rollouts.collector import Engine
-from zeuxis.rl.rollouts.policy_evaluation import returns_of
+from zeuxis.rl.policies.numpy_policy import NumpyPolicy, write_policy
+from zeuxis.rl.rollouts.collector import Collector
+from zeuxis.rl.rollouts.policy_evaluation import evaluate_policy
 from zeuxis.rl.rollouts.rendering import frames
 
 SMALL = OnPolicyConfig(
@@ -52,7 +52,7 @@ SMALL = OnPolicyConfig(
     save_minutes=0.0,
     value_epochs=1,
 )
-ACTOR = Actor([np.ones((2, 2))], [np.zeros(2)], np.zeros(2), np.ones(2), "logits")
+ACTOR = NumpyPolicy([np.ones((2, 2))], [np.zeros(2)], np.zeros(2), np.ones(2), "logits")
 
 
 def one_sentence(error: BaseException) -> bool:
@@ -88,9 +88,9 @@ def test_an_odd_environment_ends_in_a_sentence_that_names_the_step(how: str) -> 
         "failed at the reset of the episode" if how in RESET else "failed at step 7 of the episode"
     )
     acts: list[Callable[[], Any]] = [
-        lambda: Engine(partial(tiny_envs.Odd, how), horizon=30).collect(ACTOR, steps=60),
-        lambda: TRPO(partial(tiny_envs.Odd, how), SMALL, quiet=True).learn(),
-        lambda: returns_of(ACTOR, partial(tiny_envs.Odd, how), 2, horizon=30),
+        lambda: Collector(partial(tiny_envs.Odd, how), horizon=30).collect(ACTOR, steps=60),
+        lambda: TRPO(partial(tiny_envs.Odd, how), SMALL, quiet=True).train(),
+        lambda: evaluate_policy(ACTOR, partial(tiny_envs.Odd, how), 2, horizon=30),
         lambda: record(ACTOR, partial(tiny_envs.Odd, how), 2, horizon=30),
     ]
     for act in acts:
@@ -104,9 +104,9 @@ def test_the_same_in_a_worker_and_in_a_film(how: str) -> None:
     wanted = "failed at the reset" if how in RESET else "failed at step 7"
     with (
         pytest.raises(ZeuxisError, match=wanted) as error,
-        Engine(partial(tiny_envs.Odd, how), 1, horizon=30) as engine,
+        Collector(partial(tiny_envs.Odd, how), 1, horizon=30) as collector,
     ):
-        engine.collect(ACTOR, steps=60)
+        collector.collect(ACTOR, steps=60)
     assert one_sentence(error.value)
 
     gymnasium.register("Odd-v0", tiny_envs.Odd, max_episode_steps=20, kwargs={"how": how})
@@ -124,8 +124,8 @@ def test_the_same_in_a_worker_and_in_a_film(how: str) -> None:
 def test_a_worker_that_leaves_is_said(
     kind: type, sentence: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ZeuxisError, match=sentence) as error, Engine(kind, 1, horizon=9) as engine:
-        engine.collect(ACTOR, steps=60)
+    with pytest.raises(ZeuxisError, match=sentence) as error, Collector(kind, 1, horizon=9) as collector:
+        collector.collect(ACTOR, steps=60)
     assert one_sentence(error.value)
     assert "Traceback" not in capfd.readouterr().err
 
@@ -135,19 +135,19 @@ def test_an_environment_that_does_not_answer_is_not_waited_for(
 ) -> None:
     monkeypatch.setattr(process, "STEP", 0.5)
     began = time.monotonic()
-    engine = Engine(partial(tiny_envs.Fails, "sleep"), 1, horizon=10)
+    engine = Collector(partial(tiny_envs.Fails, "sleep"), 1, horizon=10)
     with (
         pytest.raises(ZeuxisError, match="has not answered for . s, in its step 3") as error,
         engine,
     ):
-        engine.collect(ACTOR, steps=100)
+        collector.collect(ACTOR, steps=100)
     assert one_sentence(error.value) and time.monotonic() - began < 20
 
 
 def test_a_slow_environment_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "STEP", 0.1)
-    with Engine(partial(tiny_envs.Slow, cut=3), 1, horizon=9) as engine:
-        assert len(engine.collect(ACTOR, episodes=2)[0]) == 6
+    with Collector(partial(tiny_envs.Slow, cut=3), 1, horizon=9) as collector:
+        assert len(collector.collect(ACTOR, episodes=2)[0]) == 6
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.uint8, np.int64])
@@ -165,8 +165,8 @@ def test_observations_of_every_type_and_numpys_flags_are_taken(dtype: Any) -> No
             forms = [reward, np.float32(reward), np.array(reward), np.array([reward])]
             return x, forms[self.t % 4], np.bool_(ended), np.array([cut]), about
 
-    with Engine(Typed, horizon=9) as engine:
-        found, _ = engine.collect(ACTOR, episodes=1)
+    with Collector(Typed, horizon=9) as collector:
+        found, _ = collector.collect(ACTOR, episodes=1)
     assert found.observations[:, 0].tolist() == [0, 1, 2, 3] and found.rewards.tolist() == [
         1,
         2,
@@ -190,8 +190,8 @@ def test_a_class_outside_its_space_is_no_observation() -> None:
 
 
 def test_long_limits_cost_nothing_until_they_are_reached() -> None:
-    with Engine(partial(tiny_envs.Count, cut=1000), horizon=10**15) as engine:
-        found, _ = engine.collect(ACTOR, episodes=1)
+    with Collector(partial(tiny_envs.Count, cut=1000), horizon=10**15) as collector:
+        found, _ = collector.collect(ACTOR, episodes=1)
     assert found.observations[:, 0].tolist() == list(range(1000)) and found.finals[0, 0] == 1000
     assert found.rewards.tolist() == list(range(1, 1001))
 
@@ -229,7 +229,7 @@ WISHES: dict[str, Callable[[str], Wish]] = {
     "value": lambda d: Wish("trpo", "CartPole-v1", learning=SMALL),
     "judge": lambda d: Wish("gail", "CartPole-v1", d, gail=GAILConfig(hidden=(8,)), learning=SMALL),
     "belief": lambda d: Wish(
-        "vime", "CartPole-v1", vime=VIMEConfig(least=50, updates=5, minibatch=8), learning=SMALL
+        "vime", "CartPole-v1", vime=VIMEConfig(learning_starts=50, updates=5, minibatch=8), learning=SMALL
     ),
 }
 
@@ -246,7 +246,7 @@ def test_what_diverges_says_so_and_keeps_the_last_good_save(
     with pytest.raises(
         DivergenceError, match="no longer finite.*the save of .* steps is kept"
     ) as error:
-        agent.learn(1000)
+        agent.train(1000)
     assert one_sentence(error.value) and re.search("iteration|step", str(error.value))
     assert {p.name: p.read_bytes() for p in run.folder.glob("*.safetensors")} == good
     assert resume(run.folder, 300).steps >= 300, "and it goes on from there"
@@ -274,30 +274,30 @@ def test_no_number_of_a_save_may_be_other_than_finite(
 
 def test_a_replay_with_other_than_finite_numbers_is_not_saved(tmp_path: Path) -> None:
     agent = VIME(
-        "CartPole-v1", VIMEConfig(least=50, updates=5, minibatch=8), SMALL, quiet=True
+        "CartPole-v1", VIMEConfig(learning_starts=50, updates=5, minibatch=8), SMALL, quiet=True
     ).learn(200)
-    agent.curiosity.pool.rows[3, 1] = float("inf")
-    with pytest.raises(DivergenceError, match=r"curiosity.pool.rows"):
-        agent.learn(100)
+    agent.curiosity.buffer.rows[3, 1] = float("inf")
+    with pytest.raises(DivergenceError, match=r"curiosity.buffer.rows"):
+        agent.train(100)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_policy_file_takes_and_gives_finite_numbers_only(value: float, tmp_path: Path) -> None:
-    path = write_actor(ACTOR, tmp_path / "policy.safetensors")
+    path = write_policy(ACTOR, tmp_path / "policy.safetensors")
     before = path.read_bytes()
     broken = replace(ACTOR, weights=[np.full((2, 2), value)])
     with pytest.raises(DivergenceError, match=r"layers.0.weight"):
-        write_actor(broken, path)
+        write_policy(broken, path)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
 def test_what_the_policy_chooses_is_not_the_environments_fault() -> None:
     weights = [np.full((2, 2), 1e38), np.array([[1.0, -1.0]])]
-    actor = Actor(
+    actor = NumpyPolicy(
         weights, [np.zeros(2), np.zeros(1)], np.zeros(2), np.full(2, 1e30), "gaussian_mean", "relu"
     )
     with pytest.raises(DivergenceError, match="The policy chose"):
-        returns_of(
+        evaluate_policy(
             actor, partial(tiny_envs.Switch, continuous=True), 2, horizon=20, deterministic=True
         )
 
@@ -431,11 +431,11 @@ def test_a_save_with_missing_or_further_tensors_is_refused(tmp_path: Path) -> No
 def test_a_run_told_by_a_closed_terminal_is_not_lost_in_a_worker(tmp_path: Path) -> None:
     """Workers have a session of their own, so that what ends the terminal's processes does not end
     them first."""
-    with Engine("CartPole-v1", 1) as engine:
-        engine.collect(
-            Actor([np.zeros((2, 4))], [np.zeros(2)], np.zeros(4), np.ones(4), "logits"), steps=10
+    with Collector("CartPole-v1", 1) as collector:
+        collector.collect(
+            NumpyPolicy([np.zeros((2, 4))], [np.zeros(2)], np.zeros(4), np.ones(4), "logits"), steps=10
         )
-        assert os.getsid(engine.workers[0].process.pid) != os.getsid(0)
+        assert os.getsid(collector.workers[0].process.pid) != os.getsid(0)
 
 
 # what a file must not do
@@ -496,9 +496,9 @@ def test_a_worker_looks_for_its_modules_elsewhere(
         "only for what is nowhere else, such as the environment that the user named"
     )
     mark = stranger(tmp_path)
-    with Engine("CartPole-v1", 1, horizon=5) as engine:
-        engine.collect(
-            Actor([np.zeros((2, 4))], [np.zeros(2)], np.zeros(4), np.ones(4), "logits"), steps=10
+    with Collector("CartPole-v1", 1, horizon=5) as collector:
+        collector.collect(
+            NumpyPolicy([np.zeros((2, 4))], [np.zeros(2)], np.zeros(4), np.ones(4), "logits"), steps=10
         )
     assert not mark.exists()
 
@@ -512,7 +512,7 @@ def test_a_file_names_no_module_to_import(
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     mark = stranger(tmp_path)
-    actor = Actor(
+    actor = NumpyPolicy(
         [np.zeros((2, 4))],
         [np.zeros(2)],
         np.zeros(4),
@@ -522,7 +522,7 @@ def test_a_file_names_no_module_to_import(
     )
     run = start(Wish("trpo", "CartPole-v1", learning=SMALL), tmp_path / "runs").run
     run.write_json("config.json", run.read_json("config.json") | {"env": "evil:CartPole-v1"})
-    write_actor(actor, tmp_path / "alone.safetensors")
+    write_policy(actor, tmp_path / "alone.safetensors")
     for words in (
         f"evaluate {run.folder} --episodes 1 --workers 0",
         f"train --resume {run.folder}",

@@ -1,10 +1,9 @@
-"""zeuxis evaluate RUN, for the run of a policy: returns over whole episodes, beside chance and
-expert."""
+"""zeuxis evaluate RUN, for the run of a policy: returns over whole episodes, beside a random policy
+and the expert."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,38 +14,41 @@ import tyro
 from ..checkpoints.run_folder import Run
 from ..errors import UsageError
 from ..evaluation.record import write_record
-from ..experiments.train_policy import Wish, wish_of
+from ..experiments.train_policy import PolicyTraining, training_from
 from ..progress import out
 from ..ranges import BaseConfig, Count, CountOrNone, Seed, Workers
-from ..rl.environments.environment import GREATEST, named_by_file, task_of
-from ..rl.imitation.demonstrations import read_demos
-from ..rl.policies.numpy_policy import Actor
+from ..rl.environments.environment import MAX_REWARD, named_by_file, task_of
+from ..rl.imitation.demonstration_files import read_demos
+from ..rl.optimization.config import cpu_cores
+from ..rl.policies.numpy_policy import NumpyPolicy, random_policy
 from ..rl.policies.policy import load_policy
-from ..rl.rollouts.policy_evaluation import chance, returns_of
+from ..rl.rollouts.policy_evaluation import evaluate_policy
 from .provenance import training_of
+
+RANDOM_EPISODES = 20
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate(BaseConfig, flags="--"):
-    """Returns of a policy over whole episodes that no training saw, and where they lie between
-    chance (0) and the expert (1)."""
+    """Returns of a policy over whole episodes that no training saw, and where they lie between a
+    random policy (0) and the expert (1)."""
 
     policy: tyro.conf.Positional[str]
     """A run folder of a policy, or a policy file."""
     env: str = ""
-    """Another task than the policy's own."""
+    """Another task than the policy's."""
     episodes: Count = 50
-    """Episodes."""
+    """Number of episodes."""
     stochastic: bool = False
-    """Draw actions from the policy's law instead of taking the likeliest."""
+    """Sample actions from the policy's distribution instead of taking its mode."""
     demos: str = ""
     """The expert's trajectories, to compare with; by default the return that the run's had."""
     horizon: CountOrNone = 0
-    """Longest episode (steps); 0 takes the task's own limit."""
+    """Longest episode (steps); 0 takes the task's limit."""
     workers: Workers = -1
-    """Processes that act; -1 takes one for each core."""
+    """Worker processes; -1 takes one for each core."""
     seed: Seed = 0
-    """Fixes the episodes."""
+    """Seed of the episodes."""
     record: str = ""
     """Write the figures with command, seed, machine and time to this JSON file."""
     paper: str = ""
@@ -55,85 +57,79 @@ class Evaluate(BaseConfig, flags="--"):
     """What a reader of the record must know."""
 
 
-def evaluate(words: Sequence[str]) -> None:
+def evaluate(argv: Sequence[str]) -> None:
     """zeuxis evaluate RUN, for the run of a policy."""
-    wish = tyro.cli(Evaluate, args=words, prog="zeuxis evaluate")
+    args = tyro.cli(Evaluate, args=argv, prog="zeuxis evaluate")
     began = time.monotonic()
-    actor, about, run = opened(wish.policy)
-    env = task_named(wish.env, run, actor)
-    own = (run.bc if run.algorithm == "bc" else run.learning).horizon if run else 0
-    horizon = wish.horizon or own
-    workers = (
-        len(os.sched_getaffinity(0))
-        if wish.workers < 0 and hasattr(os, "sched_getaffinity")
-        else max(0, wish.workers)
+    policy, about, training = open_policy(args.policy)
+    env = task_name(args.env, training, policy)
+    horizon = args.horizon or (training.loop.horizon if training else 0)
+    workers = cpu_cores() if args.workers < 0 else args.workers
+    shared: dict[str, Any] = {"seed": args.seed, "workers": workers, "horizon": horizon}
+    returns = evaluate_policy(
+        policy, env, args.episodes, deterministic=not args.stochastic, **shared
     )
-    more = {"seed": wish.seed, "workers": workers, "horizon": horizon}
-    found = returns_of(actor, env, wish.episodes, deterministic=not wish.stochastic, **more)
-    out.print(f"{env}: {found}", markup=False, soft_wrap=True)
-    figures = found.as_dict()
-    expert = (
-        float(read_demos(wish.demos).rollouts.returns.mean()) if wish.demos else expert_of(about)
-    )
+    out.print(f"{env}: {returns}", markup=False, soft_wrap=True)
+    figures = returns.as_dict()
+    expert = expert_return(about)
+    if args.demos:
+        expert = float(read_demos(args.demos).rollouts.returns.mean())
     if expert is not None:
-        low = float(
-            returns_of(
-                chance(task_of(env, horizon)), env, 20, deterministic=False, **more
-            ).returns.mean()
+        random = evaluate_policy(
+            random_policy(task_of(env, horizon)),
+            env,
+            RANDOM_EPISODES,
+            deterministic=False,
+            **shared,
         )
+        low = float(random.returns.mean())
         share = (figures["mean"] - low) / (expert - low) if expert != low else float("nan")
         figures |= {"chance": low, "expert": expert, "share": share}
-        out.print(f"chance {low:.2f}, expert {expert:.2f}: {share:.3f} of the way", markup=False)
-    elif run and run.demos:
+        sentence = f"random policy {low:.2f}, expert {expert:.2f}: {share:.3f} of the way"
+        out.print(sentence, markup=False)
+    elif training and training.demos:
         out.print(
             "To compare with the expert, give its demonstrations with --demos FILE.", markup=False
         )
-    if wish.record:
-        seconds = time.monotonic() - began
-        told = {
-            key: value for key, value in about.items() if key not in ("zeuxis", "model", "machine")
-        }
+    if args.record:
+        notes = {k: v for k, v in about.items() if k not in ("zeuxis", "model", "machine")}
         if about:
-            told |= {"training": training_of(Run(Path(wish.policy)))}
+            notes["training"] = training_of(Run(Path(args.policy)))
         path = write_record(
-            wish.record,
+            args.record,
             figures,
-            seconds=seconds,
-            seed=wish.seed,
-            paper=wish.paper,
-            note=wish.note,
-            **told,
+            seconds=time.monotonic() - began,
+            seed=args.seed,
+            paper=args.paper,
+            note=args.note,
+            **notes,
         )
         out.print(f"Record: {path}", markup=False, soft_wrap=True)
 
 
-def opened(policy: str) -> tuple[Actor, dict[str, Any], Wish | None]:
-    """A policy to act with; for a run folder also what its config.json holds, as it is and
-    checked."""
-    actor, path = load_policy(policy), Path(policy)
+def open_policy(policy: str) -> tuple[NumpyPolicy, dict[str, Any], PolicyTraining | None]:
+    """Loads a policy to act with; of a run folder also its config.json, raw and checked."""
+    loaded, path = load_policy(policy), Path(policy)
     if not path.is_dir():
-        return actor, {}, None
+        return loaded, {}, None
     run = Run.open(path)
     about = run.read_json("config.json")
-    return actor, about, wish_of(about, str(run.path("config.json")))
+    return loaded, about, training_from(about, str(run.path("config.json")))
 
 
-def task_named(given: str, run: Wish | None, actor: Actor) -> str:
-    """The task to act in: as given, else the run's, else the policy file's; a file must not name a
-    module to import."""
-    env = given or named_by_file(
-        run.env if run else actor.about.get("env", ""), "The run" if run else "The policy file"
-    )
+def task_name(env: str, training: PolicyTraining | None, policy: NumpyPolicy) -> str:
+    """The task to act in: the user's, else the run's, else the policy file's."""
+    if not env and training:
+        env = named_by_file(training.env, "The run")
+    elif not env:
+        env = named_by_file(policy.metadata.get("env", ""), "The policy file")
     if not env:
         raise UsageError("The policy does not say which task it is for: give --env.")
     return env
 
 
-def expert_of(about: dict[str, Any]) -> float | None:
-    """The mean return of a run's demonstrations, as it was when the run began."""
+def expert_return(about: dict[str, Any]) -> float | None:
+    """Mean return of a run's demonstrations when the run began, None where it is not known."""
     value = about.get("expert")
-    return (
-        float(value)
-        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < GREATEST
-        else None
-    )
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if number and abs(value) < MAX_REWARD else None  # type: ignore[operator, arg-type]

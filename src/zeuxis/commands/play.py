@@ -1,4 +1,4 @@
-"""zeuxis play: a policy seen in its task, as a film."""
+"""zeuxis play: a policy in its task, as a film."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ import tyro
 from ..errors import UsageError
 from ..progress import out, track
 from ..ranges import BaseConfig, Count, CountOrNone, Duration, Few, Pixels, Seed
-from ..rl.rollouts.rendering import frames
+from ..rl.rollouts.rendering import render_episodes
 from ..visual.film import write_film
-from .evaluate_policy import opened, task_named
+from .evaluate_policy import open_policy, task_name
+
+FRAMES_PER_SECOND = 25
 
 
 @dataclass(frozen=True)
@@ -24,58 +26,56 @@ class Play(BaseConfig, flags="--"):
     policy: tyro.conf.Positional[str]
     """A run folder of a policy, or a policy file."""
     env: str = ""
-    """Another task than the policy's own."""
+    """Another task than the policy's."""
     out: str = ""
     """Where the film goes: .webp, .gif or .mp4; by default policy.webp, in the run folder."""
     episodes: Few = 1
-    """Episodes shown."""
+    """Number of episodes."""
     steps: CountOrNone = 400
-    """Most steps of each; 0 goes on to its end."""
+    """Most steps of each episode; 0 goes on to its end."""
     every: Count = 3
-    """Steps from picture to picture."""
+    """Steps between images."""
     side: Pixels = 320
-    """Longest side of a picture (pixels)."""
+    """Longest side of an image (pixels)."""
     seconds: Duration = 0.0
-    """Length of the film (seconds); 0 takes 25 pictures a second."""
+    """Length of the film (seconds); 0 takes 25 images a second."""
     stochastic: bool = False
-    """Draw actions from the policy's law instead of taking the likeliest."""
+    """Sample actions from the policy's distribution instead of taking its mode."""
     seed: Seed = 0
-    """Fixes the episodes."""
+    """Seed of the episodes."""
 
 
-def main(words: Sequence[str]) -> None:
-    wish = tyro.cli(Play, args=words, prog="zeuxis play")
-    actor, _, run = opened(wish.policy)
-    env, path = task_named(wish.env, run, actor), Path(wish.policy)
-    film = (
-        Path(wish.out)
-        if wish.out
-        else path / "policy.webp"
-        if path.is_dir()
-        else path.with_suffix(".webp")
-    )
+def main(argv: Sequence[str]) -> None:
+    args = tyro.cli(Play, args=argv, prog="zeuxis play")
+    policy, _, training = open_policy(args.policy)
+    env, path = task_name(args.env, training, policy), Path(args.policy)
+    default = path / "policy.webp" if path.is_dir() else path.with_suffix(".webp")
+    film = Path(args.out) if args.out else default
     if film.suffix not in (".webp", ".gif", ".mp4"):
         raise UsageError(
             f"A film is written as .webp, .gif or .mp4, not as '{film.name}': choose one of these."
         )
-    options = {
-        "episodes": wish.episodes,
-        "steps": wish.steps,
-        "every": wish.every,
-        "seed": wish.seed,
-        "side": wish.side,
-    }
-    seen = frames(actor, env, deterministic=not wish.stochastic, **options)
-    expected = wish.episodes * (wish.steps or 1000) // wish.every
-    with tempfile.TemporaryDirectory() as folder:
-        pictures: list[Path] = []
-        returns: list[float] = []
-        for image, total, step in track(seen, expected, "drawing"):
-            returns = [*returns, total] if step == 0 else [*returns[:-1], total]
-            pictures.append(Path(folder) / f"{len(pictures):06}.png")
-            image.save(pictures[-1])
-        write_film(pictures, film, wish.seconds or len(pictures) / 25)
-    earned = ", ".join(f"{total:.1f}" for total in returns)
-    out.print(
-        f"{film}: {len(pictures)} pictures of {env}, return {earned}", markup=False, soft_wrap=True
+    frames = render_episodes(
+        policy,
+        env,
+        episodes=args.episodes,
+        steps=args.steps,
+        every=args.every,
+        deterministic=not args.stochastic,
+        seed=args.seed,
+        side=args.side,
     )
+    expected = args.episodes * (args.steps or 1000) // args.every
+    with tempfile.TemporaryDirectory() as folder:
+        images: list[Path] = []
+        returns: list[float] = []
+        for image, total, step in track(frames, expected, "drawing"):
+            if step == 0:
+                returns.append(total)
+            returns[-1] = total
+            images.append(Path(folder) / f"{len(images):06}.png")
+            image.save(images[-1])
+        write_film(images, film, args.seconds or len(images) / FRAMES_PER_SECOND)
+    shown = ", ".join(f"{total:.1f}" for total in returns)
+    sentence = f"{film}: {len(images)} pictures of {env}, return {shown}"
+    out.print(sentence, markup=False, soft_wrap=True)

@@ -12,114 +12,91 @@ import tyro
 
 from ..checkpoints.serialization import to_json
 from ..errors import UsageError
-from ..experiments.train_policy import ALGORITHMS, IMITATION, Wish, build, demos_of, start
+from ..experiments.train_policy import (
+    ALGORITHMS,
+    IMITATION,
+    OWN_CONFIG,
+    PolicyTraining,
+    build,
+    load_demos,
+    start,
+)
 from ..progress import clock
-from ..recipes.policies import cloning, curiosity, imitation
-from ..rl.exploration.information_gain import VIMEConfig
-from ..rl.imitation.discriminator import GAILConfig
-from ..rl.optimization.on_policy import Learner, OnPolicyConfig
-from ..rl.optimization.ppo import Proximal
-from ..rl.optimization.trust_region import TrustRegionConfig
+from ..recipes.policies import PRESETS, policy_experiment
+from ..rl.optimization.config import PolicyExperiment
+from ..rl.optimization.on_policy import OnPolicyTrainer
 from .options import option, without
-from .policy_provenance import PARTS
 
 ENV = (
     "The task: a Gymnasium id, as in Hopper-v5, or module:Task-v0 for one that a module registers."
 )
 DEMOS = "The expert's trajectories, as zeuxis demos record writes them."
+OUT = "Where the numbered run folder goes."
+DRY_RUN = "Show settings and time, and do not train."
 
 
-def train(words: Sequence[str]) -> None:
+def train(argv: Sequence[str]) -> None:
     """zeuxis train ALGORITHM --env TASK."""
-    algorithm, rest = words[0], list(words[1:])
-    known = ("corrected", "paper") if algorithm == "vime" else ("paper", "modern")
-    env, preset = option(rest, "--env") or "", option(rest, "--preset") or known[0]
-    if preset not in known:
-        raise UsageError(f"--preset is '{preset}', expected {known[0]} or {known[1]}.")
-    wish = tyro.cli(
-        arguments(algorithm, env, preset),
-        args=without(rest, "--preset"),
+    algorithm, rest = argv[0], list(argv[1:])
+    presets = list(PRESETS.get(algorithm, {}))
+    env, preset = option(rest, "--env") or "", option(rest, "--preset") or ""
+    if preset and presets and preset not in presets:
+        raise UsageError(f"--preset is '{preset}', expected {' or '.join(presets)}.")
+    if presets:
+        preset, rest = preset or presets[0], without(rest, "--preset")
+    args = tyro.cli(
+        options(algorithm, env, preset),
+        args=rest,
         prog=f"zeuxis train {algorithm}",
         description=f"Trains a policy with {algorithm}: {ALGORITHMS[algorithm]}.",
     )
-    parts = {name: getattr(wish, given) for given, name in PARTS.items() if hasattr(wish, given)}
-    whole = Wish(algorithm, wish.env, getattr(wish, "demos", ""), **parts)
-    if wish.dry_run:
-        dry_run(whole)
+    own = getattr(args, OWN_CONFIG[algorithm][0]) if algorithm in OWN_CONFIG else None
+    experiment = PolicyExperiment(
+        args.env, getattr(args, "training", None), getattr(args, "trust_region", None), own
+    )
+    training = PolicyTraining(algorithm, experiment, getattr(args, "demos", ""), preset)
+    if args.dry_run:
+        dry_run(training)
     else:
-        start(whole, wish.out)
+        start(training, args.out)
 
 
-def arguments(algorithm: str, env: str, preset: str) -> Any:
-    """The dataclass of the command's options: those of this algorithm, with the defaults of this
-    task."""
-    fixed = lambda kind, value: (kind, dataclasses.field(default_factory=lambda: value))  # noqa: E731
-    fields: list[Any] = [("env", Annotated[str, tyro.conf.arg(help=ENV)])]
+def options(algorithm: str, env: str, preset: str) -> Any:
+    """The dataclass of the command's options, with the defaults of the algorithm and task."""
+
+    def field(name: str, kind: Any, help: str, *default: Any) -> tuple[Any, ...]:
+        return (name, Annotated[kind, tyro.conf.arg(help=help)], *default)
+
+    fields: list[Any] = [field("env", str, ENV)]
     if algorithm in IMITATION:
-        fields.append(("demos", Annotated[str, tyro.conf.arg(help=DEMOS)]))
-    if algorithm in ("gail", "fem", "gtal"):
-        help = (
-            "paper: the settings of Ho and Ermon for this task; modern: gradient "
-            "penalty, several updates, absorbing states."
-        )
-        fields.append(("preset", Annotated[str, tyro.conf.arg(help=help)], preset))
-    if algorithm == "vime":
-        help = (
-            "corrected: the bound as the theory has it; paper: as the code released "
-            "with the paper, its oddities included."
-        )
-        fields.append(("preset", Annotated[str, tyro.conf.arg(help=help)], preset))
-    fields.append(
-        ("out", Annotated[str, tyro.conf.arg(help="Where the numbered run folder goes.")], "runs")
-    )
-    fields.append(
-        (
-            "dry_run",
-            Annotated[bool, tyro.conf.arg(help="Show settings and time, and do not train.")],
-            False,
-        )
-    )
-    if algorithm == "bc":
-        fields.append(("bc", *fixed(type(cloning(env)), cloning(env))))
-    else:
-        config, learning, region = (
-            GAILConfig(),
-            OnPolicyConfig(optimizer="ppo" if algorithm == "ppo" else "trpo"),
-            TrustRegionConfig(),
-        )
-        if algorithm in IMITATION:
-            judge = "discriminator" if algorithm == "gail" else algorithm
-            config, learning, region = imitation(env, judge, preset)  # type: ignore[arg-type]
-            fields.append(("gail", *fixed(GAILConfig, config)))
-        if algorithm == "vime":
-            bonus, learning, region = curiosity(env, preset)
-            fields.append(("vime", *fixed(VIMEConfig, bonus)))
-        fields += [
-            ("training", *fixed(OnPolicyConfig, learning)),
-            ("region", *fixed(TrustRegionConfig, region)),
-            ("ppo", *fixed(Proximal, Proximal())),
-        ]
+        fields.append(field("demos", str, DEMOS))
+    if algorithm in PRESETS:
+        notes = [f"{name}: {note}" for name, note in PRESETS[algorithm].items()]
+        fields.append(field("preset", str, "; ".join(notes) + ".", preset))
+    fields += [field("out", str, OUT, "runs"), field("dry_run", bool, DRY_RUN, False)]
+    configs = PolicyTraining(algorithm, policy_experiment(algorithm, env, preset)).configs()
+    for name, config in reversed(configs.items()):  # the algorithm's own settings first
+        default = dataclasses.field(default_factory=lambda config=config: config)
+        fields.append((name, type(config), default))
     return dataclasses.make_dataclass("Train", fields, frozen=True)
 
 
-def dry_run(wish: Wish) -> None:
-    """Prints the settings, and the time from one small iteration."""
-    few = dataclasses.replace(
-        wish, learning=dataclasses.replace(wish.learning, batch=min(4_000, wish.learning.batch))
-    )
-    agent = build(few, None, demos_of(wish), quiet=True)
-    print(
-        json.dumps({name: to_json(getattr(wish, part)) for name, part in PARTS.items()}, indent=2)
-    )
+def dry_run(training: PolicyTraining) -> None:
+    """Prints the settings, and the time by the speed of one small iteration."""
+    steps, small = training.loop.steps, training
+    if training.algorithm != "bc":
+        small = training.with_loop(batch=min(4_000, training.loop.batch))
+    agent = build(small, None, load_demos(training), quiet=True)
+    configs = {name: to_json(config) for name, config in training.configs().items()}
+    print(json.dumps(configs, indent=2))
     print(f"\n{agent.task}")
-    if isinstance(agent, Learner):
-        with agent.engine:
-            agent.iterate()  # workers start
+    if isinstance(agent, OnPolicyTrainer):
+        with agent.collector:
+            agent.iterate()  # starts the workers
             began, before = time.monotonic(), agent.steps
             agent.iterate()
             speed = (agent.steps - before) / (time.monotonic() - began)
-        steps = wish.learning.steps
         print(
-            f"{steps:,} steps: about {clock(steps / speed)} at {speed:,.0f} steps/s "
-            "here, as fast as the first iterations"
+            f"{steps:,} steps: about {clock(steps / speed)} at {speed:,.0f} steps/s here, as fast "
+            "as the first iterations"
         )

@@ -1,5 +1,4 @@
-"""From a wish to a policy: task, demonstrations, run folder, learning, and the card that goes with
-it."""
+"""Trains a policy in a run folder: task, demonstrations, settings, training, and the card."""
 
 from __future__ import annotations
 
@@ -7,8 +6,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,21 +17,24 @@ from ..checkpoints.serialization import from_json, to_json
 from ..errors import DataError, UsageError, ZeuxisError
 from ..machine import machine
 from ..progress import clock, console
+from ..ranges import BaseConfig
 from ..rl.environments.environment import named_by_file
 from ..rl.exploration.information_gain import VIMEConfig
+from ..rl.exploration.released_code import ReleasedVIME
 from ..rl.exploration.vime import VIME
 from ..rl.imitation.behavioral_cloning import BC, CloningConfig
-from ..rl.imitation.demonstrations import Demonstrations, read_demos
+from ..rl.imitation.demonstration_files import read_demos
+from ..rl.imitation.demonstrations import Demonstrations
 from ..rl.imitation.discriminator import GAILConfig
 from ..rl.imitation.gail import GAIL
-from ..rl.imitation.minari_format import stored
-from ..rl.optimization.on_policy import PPO, TRPO, Learner, OnPolicyConfig
-from ..rl.optimization.ppo import Proximal
+from ..rl.imitation.minari_format import main_file
+from ..rl.optimization.config import OnPolicyConfig, PolicyExperiment
+from ..rl.optimization.on_policy import TRPO
+from ..rl.optimization.policy_trainer import PolicyTrainer
 from ..rl.optimization.trust_region import TrustRegionConfig
 
 ALGORITHMS = {
     "trpo": TRPO.paper,
-    "ppo": PPO.paper,
     "vime": VIME.paper,
     "gail": GAIL.paper,
     "fem": "Abbeel and Ng: Apprenticeship Learning, 2004, as the baseline of Ho and Ermon 2016",
@@ -43,124 +44,139 @@ ALGORITHMS = {
     "bc": BC.paper,
 }
 IMITATION = ("gail", "fem", "gtal", "bc")
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What is to be learned, and how.
-
-    Arguments:
-        algorithm: One of `ALGORITHMS`.
-        env: A Gymnasium id.
-        demos: A file of demonstrations, for imitation.
-        learning: Settings of the loop.
-        region: Of TRPO's steps.
-        proximal: Of PPO's.
-        gail: Of the imitation.
-        bc: Of cloning.
-        vime: Of the bonus for what is learned about the world.
-    """
-
-    algorithm: str
-    env: str
-    demos: str = ""
-    learning: OnPolicyConfig = field(default_factory=OnPolicyConfig)
-    region: TrustRegionConfig = field(default_factory=TrustRegionConfig)
-    proximal: Proximal = field(default_factory=Proximal)
-    gail: GAILConfig = field(default_factory=GAILConfig)
-    bc: CloningConfig = field(default_factory=CloningConfig)
-    vime: VIMEConfig = field(default_factory=VIMEConfig)
-
-    @property
-    def seed(self) -> int:
-        return self.bc.seed if self.algorithm == "bc" else self.learning.seed
-
-
-PARTS = {
-    "learning": OnPolicyConfig,
-    "region": TrustRegionConfig,
-    "proximal": Proximal,
-    "gail": GAILConfig,
-    "bc": CloningConfig,
-    "vime": VIMEConfig,
+# Name and class of the settings that an algorithm adds to those of the loop.
+OWN_CONFIG: dict[str, tuple[str, type[BaseConfig]]] = {
+    "gail": ("gail", GAILConfig),
+    "fem": ("gail", GAILConfig),
+    "gtal": ("gail", GAILConfig),
+    "bc": ("bc", CloningConfig),
+    "vime": ("vime", VIMEConfig),
 }
 
 
-def build(
-    wish: Wish, run: Run | None, demos: Demonstrations | None, quiet: bool = False
-) -> Learner | BC:
-    """The learner of a wish."""
-    w = wish
-    if w.algorithm in IMITATION:
-        assert demos is not None
-        if w.algorithm == "bc":
-            return BC(w.env, demos, w.bc, run, quiet)
-        judge: Any = w.algorithm if w.algorithm in ("fem", "gtal") else w.gail.judge
-        return GAIL(
-            w.env, demos, replace(w.gail, judge=judge), w.learning, w.region, w.proximal, run, quiet
-        )
-    if w.algorithm == "vime":
-        return VIME(w.env, w.vime, w.learning, w.region, w.proximal, run, quiet)
-    kind: Callable[..., Learner] = PPO if w.algorithm == "ppo" else TRPO
-    return kind(w.env, w.learning, region=w.region, proximal=w.proximal, run=run, quiet=quiet)
-
-
-def demos_of(wish: Wish) -> Demonstrations | None:
-    """The demonstrations that a wish needs."""
-    if wish.algorithm not in IMITATION:
-        return None
-    if not wish.demos:
-        raise UsageError(
-            f"{wish.algorithm} imitates: give --demos FILE, as zeuxis demos record makes it."
-        )
-    return read_demos(wish.demos)
-
-
-def start(wish: Wish, out: str | Path = "runs") -> Learner | BC:
-    """Learns in a new run folder."""
-    demos = demos_of(wish)
-    agent = build(wish, None, demos)  # mistakes are reported before there is a folder
-    task = agent.task
-    about: dict[str, Any] = {
-        "zeuxis": version("zeuxis"),
-        "model": wish.algorithm,
-        "algorithm": wish.algorithm,
-    }
-    about |= {"env": wish.env, "task": to_json(task)}
-    if demos is not None:
-        about |= {
-            "demos": os.path.abspath(wish.demos),
-            "digest": digest(wish.demos),
-            "expert": float(demos.rollouts.returns.mean()),
-        }
-    about["machine"] = machine()
-    run = Run.create(out, f"{wish.algorithm}-{task.name}-seed{wish.seed}")
-    run.write_json(
-        "config.json",
-        signed(
-            about
-            | {name: to_json(getattr(wish, name)) for name in PARTS if used(wish.algorithm, name)}
-        ),
-    )
-    agent.run = run
-    with run.held():
-        return carry_out(agent, run)
-
-
-def used(algorithm: str, part: str) -> bool:
-    """Whether an algorithm has settings of this kind."""
-    if algorithm == "bc":
-        return part == "bc"
-    own = {"gail": algorithm in IMITATION, "vime": algorithm == "vime"}
-    return part in ("learning", "region", "proximal") or own.get(part, False)
-
-
-def wish_of(about: dict[str, Any], where: str) -> Wish:
-    """The wish that a config.json holds, every entry checked.
+@dataclass(frozen=True)
+class PolicyTraining:
+    """One training of a policy.
 
     Arguments:
-        about: What the file holds.
-        where: The file, for sentences.
+        algorithm: Key of `ALGORITHMS`.
+        experiment: Environment, by its Gymnasium id, and settings.
+        demos: File of demonstrations, for imitation.
+        preset: Preset that the settings began with; "paper" trains VIME as the released code does.
+    """
+
+    algorithm: str
+    experiment: PolicyExperiment
+    demos: str = ""
+    preset: str = ""
+
+    @property
+    def env(self) -> str:
+        return str(self.experiment.env)
+
+    @property
+    def loop(self) -> Any:
+        """The settings with steps, minutes and seed."""
+        if self.algorithm == "bc":
+            return self.experiment.config or CloningConfig()
+        return self.experiment.training or OnPolicyConfig()
+
+    def with_loop(self, **changes: Any) -> PolicyTraining:
+        """The training with changes of `loop`."""
+        name = "config" if self.algorithm == "bc" else "training"
+        experiment = replace(self.experiment, **{name: replace(self.loop, **changes)})  # type: ignore[arg-type]
+        return replace(self, experiment=experiment)
+
+    def configs(self) -> dict[str, BaseConfig]:
+        """The settings by their names in config.json and on the command line."""
+        e = self.experiment
+        configs = {"training": e.training, "trust_region": e.trust_region}
+        if self.algorithm in OWN_CONFIG:
+            configs[OWN_CONFIG[self.algorithm][0]] = e.config
+        return {name: config for name, config in configs.items() if config is not None}
+
+
+def config_classes(algorithm: str) -> dict[str, type[BaseConfig]]:
+    """Classes of an algorithm's settings, by their names in config.json."""
+    classes: dict[str, type[BaseConfig]] = {}
+    if algorithm != "bc":
+        classes = {"training": OnPolicyConfig, "trust_region": TrustRegionConfig}
+    if algorithm in OWN_CONFIG:
+        name, kind = OWN_CONFIG[algorithm]
+        classes[name] = kind
+    return classes
+
+
+def build(
+    training: PolicyTraining, run: Run | None, demos: Demonstrations | None, quiet: bool = False
+) -> PolicyTrainer:
+    """Makes the trainer."""
+    t, experiment = training, training.experiment
+    if t.algorithm in IMITATION:
+        assert demos is not None
+        if t.algorithm == "bc":
+            return BC(experiment, demos, run, quiet)
+        if t.algorithm in ("fem", "gtal"):
+            config: Any = experiment.config or GAILConfig()
+            config = replace(config, reward_model=t.algorithm)
+            experiment = replace(experiment, config=config)
+        return GAIL(experiment, demos, run, quiet)
+    if t.algorithm == "vime":
+        return (ReleasedVIME if t.preset == "paper" else VIME)(experiment, run, quiet)
+    return TRPO(experiment, run, quiet)
+
+
+def resolved(training: PolicyTraining, agent: PolicyTrainer) -> PolicyTraining:
+    """The training with all settings as the trainer has them, defaults included."""
+    names = ("training", "trust_region", "config")
+    values: dict[str, Any] = {name: getattr(agent, name, None) for name in names}
+    return replace(training, experiment=PolicyExperiment(training.env, **values))
+
+
+def load_demos(training: PolicyTraining) -> Demonstrations | None:
+    """Reads the demonstrations that an algorithm needs."""
+    if training.algorithm not in IMITATION:
+        return None
+    if not training.demos:
+        raise UsageError(
+            f"{training.algorithm} imitates: give --demos FILE, as zeuxis demos record makes it."
+        )
+    return read_demos(training.demos)
+
+
+def start(training: PolicyTraining, out: str | Path = "runs") -> PolicyTrainer:
+    """Trains in a new run folder."""
+    demos = load_demos(training)
+    agent = build(training, None, demos)  # mistakes are reported before there is a folder
+    training = resolved(training, agent)
+    about: dict[str, Any] = {
+        "zeuxis": version("zeuxis"),
+        "model": training.algorithm,
+        "algorithm": training.algorithm,
+        "env": training.env,
+        "task": to_json(agent.task),
+    }
+    if training.preset:
+        about["preset"] = training.preset
+    if demos is not None:
+        about["demos"] = os.path.abspath(training.demos)
+        about["digest"] = digest(training.demos)
+        about["expert"] = float(demos.rollouts.returns.mean())
+    about["machine"] = machine()
+    about |= {name: to_json(config) for name, config in training.configs().items()}
+    run = Run.create(out, f"{training.algorithm}-{agent.task.name}-seed{training.loop.seed}")
+    run.write_json("config.json", signed(about))
+    agent.run = run
+    with run.held():
+        return train(agent, run)
+
+
+def training_from(about: dict[str, Any], where: str) -> PolicyTraining:
+    """Reads a training from the values of a config.json, each of them checked.
+
+    Arguments:
+        about: Values of the file.
+        where: Name of the file in messages.
 
     Raises:
         ZeuxisError: An entry is missing or of another kind.
@@ -168,19 +184,28 @@ def wish_of(about: dict[str, Any], where: str) -> Wish:
     algorithm = about.get("algorithm")
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS or "env" not in about:
         raise ZeuxisError(
-            f"'{where}' names no algorithm and task of zeuxis: it is damaged, or another "
-            "version wrote it."
+            f"'{where}' names no algorithm and task of zeuxis: it is damaged, or another version "
+            "wrote it."
         )
-    texts = {key: about.get(key, "") for key in ("env", "demos", "digest")}
+    if "learning" in about:
+        raise ZeuxisError(
+            f"'{where}' was written by zeuxis 0.1, whose settings have other names: train the "
+            "policy again. Its policy.safetensors can still act."
+        )
+    texts = {key: about.get(key, "") for key in ("env", "demos", "digest", "preset")}
     if wrong := next((key for key, value in texts.items() if not isinstance(value, str)), ""):
         raise ZeuxisError(
-            f"'{where}' gives {wrong} = {str(texts[wrong])[:40]!r}, expected text: "
-            "restore it from a copy."
+            f"'{where}' gives {wrong} = {str(texts[wrong])[:40]!r}, expected text: restore it "
+            "from a copy."
         )
-    parts: dict[str, Any] = {
-        name: from_json(kind, about[name], where) for name, kind in PARTS.items() if name in about
+    configs: dict[str, Any] = {
+        name: from_json(kind, about[name], where)
+        for name, kind in config_classes(algorithm).items()
+        if name in about
     }
-    return Wish(algorithm, texts["env"], texts["demos"], **parts)
+    own = configs.pop(OWN_CONFIG[algorithm][0], None) if algorithm in OWN_CONFIG else None
+    experiment = PolicyExperiment(texts["env"], **configs, config=own)
+    return PolicyTraining(algorithm, experiment, texts["demos"], texts["preset"])
 
 
 def resume(
@@ -189,16 +214,15 @@ def resume(
     env: str = "",
     demos: str = "",
     minutes: float = 0.0,
-) -> Learner | BC:
-    """Goes on with a run from its last save, to so many steps if given, else to where it was meant
-    to end.
+) -> PolicyTrainer:
+    """Goes on with a run from its last save.
 
     Arguments:
         folder: The run.
-        steps: Its new length (steps).
-        env: The run's task, for one whose module has to be imported: only what the user names is.
+        steps: New length of the training (steps); None keeps the planned one.
+        env: The run's task, for one whose module has to be imported: only the user names modules.
         demos: Where its demonstrations are now.
-        minutes: Go on for so many more minutes, instead of to an end in steps.
+        minutes: Go on for this many more minutes, instead of to a number of steps.
 
     Raises:
         ZeuxisError: The run is damaged, another process trains in it, or the demonstrations are
@@ -208,66 +232,76 @@ def resume(
     with run.held():
         where = str(run.path("config.json"))
         about = run.read_json("config.json")
-        wish = wish_of(about, where)
-        if env and env != wish.env:
+        training = training_from(about, where)
+        if env and env != training.env:
             raise UsageError(
-                f"The run '{folder}' learns in '{wish.env}', and --env is '{env}': give "
-                "the run's, or start a new run."
+                f"The run '{folder}' learns in '{training.env}', and --env is '{env}': give the "
+                "run's, or start a new run."
             )
-        wish = replace(
-            wish, env=env or named_by_file(wish.env, f"'{where}'"), demos=demos or wish.demos
-        )
+        env = env or named_by_file(training.env, f"'{where}'")
+        experiment = replace(training.experiment, env=env)
+        training = replace(training, experiment=experiment, demos=demos or training.demos)
         if steps is not None:
-            part = "bc" if wish.algorithm == "bc" else "learning"
-            wish = replace(wish, **{part: replace(getattr(wish, part), steps=steps, minutes=0.0)})
+            training = training.with_loop(steps=steps, minutes=0.0)
         if minutes:
-            wish = in_more_minutes(wish, run, minutes)
+            training = in_more_minutes(training, run, minutes)
         own = is_own(about)
-        if wish.learning.track in REMOTE_TRACKERS and not own:
-            console.print(
-                (
-                    f"Nothing is sent to {wish.learning.track}: '{folder}' was not made by "
-                    "you on this machine."
-                ),
-                soft_wrap=True,
+        if training.loop.track in REMOTE_TRACKERS and not own:
+            sentence = (
+                f"Nothing is sent to {training.loop.track}: '{folder}' was not made by you on "
+                "this machine."
             )
-            wish = replace(wish, learning=replace(wish.learning, track=""))
-        if wish.algorithm in IMITATION and not (own or demos):
-            raise UsageError(
-                f"'{folder}' names the demonstrations '{wish.demos[:200]}' and was not "
-                "made by you on this machine, so they are not looked "
-                "for: give their place with --demos."
-            )
-        if wish.algorithm in IMITATION and digest(wish.demos) != about.get("digest"):
-            raise ZeuxisError(
-                f"'{wish.demos}' is not the file that this run began with: put it back, "
-                "give its place with --demos, or start a new run."
-            )
-        agent = build(wish, run, demos_of(wish))
-        changed = about | {name: to_json(getattr(wish, name)) for name in PARTS if name in about}
-        changed |= {"demos": os.path.abspath(demos)} if demos else {}
-        changed = signed(changed) if own or demos else changed
+            console.print(sentence, soft_wrap=True)
+            training = training.with_loop(track="")
+        if training.algorithm in IMITATION:
+            check_demos(training, about, folder, trusted=own or bool(demos))
+        agent = build(training, run, load_demos(training))
+        configs = training.configs().items()
+        changed = about | {name: to_json(config) for name, config in configs if name in about}
+        if demos:
+            changed["demos"] = os.path.abspath(demos)
+        if own or demos:
+            changed = signed(changed)
         if json.dumps(changed) != json.dumps(about):
             run.write_json("config.json", changed)
-        return carry_out(agent, run)
+        return train(agent, run)
 
 
-def in_more_minutes(wish: Wish, run: Run, minutes: float) -> Wish:
-    """A wish whose run goes on for `minutes` more; the steps it will take are as many as its speed
-    so far allows, and then some."""
-    part = "bc" if wish.algorithm == "bc" else "learning"
-    config, steps, seconds = getattr(wish, part), run.saved_images(), run.saved_seconds()
-    if seconds:
-        steps += math.ceil(1.2 * steps * 60 * minutes / seconds)
-    config = replace(
-        config, steps=max(1, steps) if seconds else config.steps, minutes=seconds / 60 + minutes
-    )
-    return replace(wish, **{part: config})
+def check_demos(
+    training: PolicyTraining, about: dict[str, Any], folder: str | Path, trusted: bool
+) -> None:
+    """Refuses demonstrations that are not those the run began with.
+
+    Arguments:
+        training: The training.
+        about: Values of its config.json.
+        folder: The run.
+        trusted: Whether the user named the file, and not a folder made elsewhere.
+    """
+    if not trusted:
+        raise UsageError(
+            f"'{folder}' names the demonstrations '{training.demos[:200]}' and was not made by "
+            "you on this machine, so they are not looked for: give their place with --demos."
+        )
+    if digest(training.demos) != about.get("digest"):
+        raise ZeuxisError(
+            f"'{training.demos}' is not the file that this run began with: put it back, give its "
+            "place with --demos, or start a new run."
+        )
+
+
+def in_more_minutes(training: PolicyTraining, run: Run, minutes: float) -> PolicyTraining:
+    """The training with a limit of `minutes` more, and more steps than its speed allows in them."""
+    steps, seconds = run.saved_images(), run.saved_seconds()
+    if not seconds:
+        return training.with_loop(minutes=minutes)
+    steps += math.ceil(1.2 * steps * 60 * minutes / seconds)
+    return training.with_loop(steps=max(1, steps), minutes=seconds / 60 + minutes)
 
 
 def digest(path: str) -> str:
-    """SHA-256 of a file, or of the one that holds the episodes in Minari's folder."""
-    file = stored(Path(path))
+    """SHA-256 of a file of demonstrations; of Minari's folder, of the file with the episodes."""
+    file = main_file(Path(path))
     if not file.is_file():
         raise DataError(f"There are no demonstrations at '{path}': give their place with --demos.")
     try:
@@ -275,22 +309,26 @@ def digest(path: str) -> str:
             return hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError as error:
         raise DataError(
-            f"The demonstrations '{path}' cannot be read ({error.strerror}): give their "
-            "place with --demos."
+            f"The demonstrations '{path}' cannot be read ({error.strerror}): give their place "
+            "with --demos."
         ) from error
 
 
-def carry_out(agent: Learner | BC, run: Run) -> Learner | BC:
-    """Learns in a run folder that this process holds, and writes the card."""
+def train(agent: PolicyTrainer, run: Run) -> PolicyTrainer:
+    """Trains in a run folder that this process holds, and writes the card."""
     weights = sum(p.numel() for p in agent.policy.parameters())
     task = agent.task
-    takes = f"{task.action} {'actions' if task.discrete else 'numbers'}"
-    made = f"a policy of {weights:,} weights from {task.observation} observed numbers to {takes}"
-    console.print(f"{agent.name}: {made}, in {run}", markup=False, soft_wrap=True)
-    agent.learn()
-    part, about = "bc" if agent.name == "bc" else "learning", run.read_json("config.json")
-    if not agent.stopped and agent.steps < about[part]["steps"]:  # the minutes were over first
-        run.write_json("config.json", about | {part: about[part] | {"steps": agent.steps}})
+    outputs = f"{task.action} {'actions' if task.discrete else 'numbers'}"
+    console.print(
+        f"{agent.name}: a policy of {weights:,} weights from {task.observation} observed numbers "
+        f"to {outputs}, in {run}",
+        markup=False,
+        soft_wrap=True,
+    )
+    agent.train()
+    name, about = "bc" if agent.name == "bc" else "training", run.read_json("config.json")
+    if not agent.stopped and agent.steps < about[name]["steps"]:  # the minutes were over first
+        run.write_json("config.json", about | {name: about[name] | {"steps": agent.steps}})
     run.write("README.md", card(agent, run))
     if agent.stopped:
         sentence = (
@@ -298,23 +336,23 @@ def carry_out(agent: Learner | BC, run: Run) -> Learner | BC:
         )
     else:
         sentence = (
-            f"Done: {run}; judge it with zeuxis evaluate {run}, see it with zeuxis play {run}"
+            f"Done: {run}; evaluate it with zeuxis evaluate {run}, see it with zeuxis play {run}"
         )
     console.print(sentence, markup=False, soft_wrap=True)
     return agent
 
 
-def card(agent: Learner | BC, run: Run) -> str:
+def card(agent: PolicyTrainer, run: Run) -> str:
     """README.md of a run folder."""
     about = run.read_json("config.json")
     shown = {k: v for k, v in agent.figures.items() if k not in ("steps/s", "seconds")}
     figures = "\n".join(f"| {name} | {value:.5g} |" for name, value in shown.items())
-    learned = "steps of Adam" if agent.name == "bc" else "steps of the environment"
+    unit = "steps of Adam" if agent.name == "bc" else "steps of the environment"
     return f"""# {about["algorithm"]} in {agent.task.name}
 
 {ALGORITHMS[about["algorithm"]]}
 
-{agent.steps:,} {learned} in {clock(agent.seconds)} with zeuxis {about["zeuxis"]}.
+{agent.steps:,} {unit} in {clock(agent.seconds)} with zeuxis {about["zeuxis"]}.
 
 ```python
 from zeuxis.rl import load_policy
@@ -327,6 +365,6 @@ action, _ = policy.predict(observation)
 | --- | --- |
 {figures}
 
-`policy.safetensors` holds the policy as weights of a small network; its metadata say how they are to be read. No file of this folder is a
-pickle.
+`policy.safetensors` holds the policy as weights of a small network; its metadata say how to read
+them. No file of this folder is a pickle.
 """

@@ -1,14 +1,15 @@
-"""Policies: an optimizer with a trust region, imitation of an expert, and what both learn from.
+"""Policies: TRPO, imitation of an expert (GAIL, behavioral cloning), and exploration (VIME).
 
 ```python
-from zeuxis.rl import GAIL, TRPO, Learning, read_actor, record, returns_of
+from zeuxis.rl import GAIL, TRPO, OnPolicyConfig, PolicyExperiment, evaluate_policy, record
 
-agent = TRPO("Hopper-v5", Learning(batch=5_000)).learn(1_000_000)
-action, _ = agent.policy.predict(observation, deterministic=True)
+experiment = PolicyExperiment("Hopper-v5", OnPolicyConfig(batch=5_000))
+expert = TRPO(experiment).train(1_000_000).policy
+action, _ = expert.predict(observation, deterministic=True)
 
-demos = record(read_actor("expert.safetensors"), "Hopper-v5", 4)
-agent = GAIL("Hopper-v5", demos).learn(25_000_000)
-print(returns_of(agent.policy, "Hopper-v5"))
+demos = record(expert, "Hopper-v5", 4)
+agent = GAIL(PolicyExperiment("Hopper-v5"), demos).train(25_000_000)
+print(evaluate_policy(agent.policy, "Hopper-v5"))
 ```
 """
 
@@ -17,24 +18,28 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-WHERE = {
-    "policies.numpy_policy": ("Actor", "read_actor", "write_actor"),
-    "imitation.behavioral_cloning": ("BC", "CloningConfig"),
-    "imitation.demonstrations": ("Demonstrations", "read_demos", "record"),
-    "environments.environment": ("Task", "task_of"),
-    "exploration.vime": ("VIME",),
-    "imitation.gail": ("GAIL",),
-    "imitation.discriminator": ("Discriminator", "GAILConfig"),
-    "optimization.on_policy": ("PPO", "TRPO", "Learner", "OnPolicyConfig"),
-    "rollouts.rendering": ("frames",),
+MODULES = {
+    "environments.task": ("Task",),
+    "environments.environment": ("task_of",),
     "policies.policy": ("Policy", "load_policy"),
-    "optimization.ppo": ("Proximal",),
-    "rollouts.policy_evaluation": ("Returns", "returns_of"),
-    "rollouts.collector": ("Engine", "Rollouts", "Trajectory"),
+    "policies.numpy_policy": ("NumpyPolicy", "random_policy", "read_policy", "write_policy"),
+    "rollouts.trajectory": ("Rollouts", "Trajectory"),
+    "rollouts.collector": ("Collector",),
+    "rollouts.policy_evaluation": ("Returns", "evaluate_policy"),
+    "rollouts.rendering": ("render_episodes",),
+    "optimization.config": ("OnPolicyConfig", "PolicyExperiment"),
     "optimization.trust_region": ("TrustRegionConfig",),
+    "optimization.on_policy": ("OnPolicyTrainer", "TRPO"),
+    "imitation.demonstrations": ("Demonstrations", "record"),
+    "imitation.demonstration_files": ("read_demos", "write_demos"),
+    "imitation.behavioral_cloning": ("BC", "BehavioralCloning", "CloningConfig"),
+    "imitation.discriminator": ("Discriminator", "GAILConfig"),
+    "imitation.gail": ("GAIL",),
     "exploration.information_gain": ("InformationGain", "VIMEConfig"),
+    "exploration.vime": ("VIME",),
+    "exploration.released_code": ("RELEASED", "ReleasedVIME"),
 }
-HOME = {name: module for module, names in WHERE.items() for name in names}
+HOME = {name: module for module, names in MODULES.items() for name in names}
 __all__ = sorted(HOME)
 
 

@@ -21,17 +21,17 @@ gymnasium = pytest.importorskip("gymnasium")
 import tiny_envs
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.rl.environments.environment import Task, task_of
-from zeuxis.rl.policies.numpy_policy import Actor
-from zeuxis.rl.rollouts.collector import Engine, Rollouts, Trajectory
+from zeuxis.rl.policies.numpy_policy import NumpyPolicy
+from zeuxis.rl.rollouts.collector import Collector, Rollouts, Trajectory
 
 HELPERS = str(Path(__file__).parents[2] / "helpers")
 
 
-def actor(entries: int = 2, actions: int = 2, discrete: bool = True, log_std: float = 0.0) -> Actor:
+def to_numpy(entries: int = 2, actions: int = 2, discrete: bool = True, log_std: float = 0.0) -> NumpyPolicy:
     weights = [np.random.default_rng(0).standard_normal((actions, entries))]
     std = None if discrete else np.full(actions, log_std)
     head = "logits" if discrete else "gaussian_mean"
-    return Actor(
+    return NumpyPolicy(
         weights, [np.zeros(actions)], np.zeros(entries), np.ones(entries), head, log_std=std
     )
 
@@ -48,10 +48,10 @@ def same(a: Rollouts, b: Rollouts) -> bool:
 def test_the_final_observation_is_true_and_an_end_is_told_from_a_cut(
     ends: int, cut: int, terminated: bool
 ) -> None:
-    with Engine(
+    with Collector(
         partial(tiny_envs.Count, ends, cut), horizon=3 if not (ends or cut) else 50
-    ) as engine:
-        found, episodes = engine.collect(actor(), steps=5)
+    ) as collector:
+        found, episodes = collector.collect(actor(), steps=5)
     assert episodes == 2
     assert found.lengths.tolist() == [3, 3]
     assert found.terminated.tolist() == [terminated] * 2
@@ -66,10 +66,10 @@ def test_the_final_observation_is_true_and_an_end_is_told_from_a_cut(
 def test_trajectories_do_not_depend_on_the_number_of_workers() -> None:
     found = []
     for workers in (0, 1, 2):
-        with Engine("CartPole-v1", workers, seed=3) as engine:
-            one = engine.collect(actor(4), steps=700)
-            two = engine.collect(actor(4), steps=300, first=one[1])
-            three = engine.collect(actor(4), episodes=3, stream="evaluate", deterministic=True)
+        with Collector("CartPole-v1", workers, seed=3) as collector:
+            one = collector.collect(actor(4), steps=700)
+            two = collector.collect(actor(4), steps=300, first=one[1])
+            three = collector.collect(actor(4), episodes=3, stream="evaluate", deterministic=True)
             found.append((one, two, three))
     for other in found[1:]:
         for (a, n), (b, m) in zip(found[0], other, strict=True):
@@ -79,18 +79,18 @@ def test_trajectories_do_not_depend_on_the_number_of_workers() -> None:
     assert len(one) >= 700 > len(one) - one.lengths[-1], "no trajectory more than needed"
     assert k == 3 == len(three.lengths)
     assert not np.array_equal(one.observations[0], two.observations[0])
-    with Engine("CartPole-v1", seed=4) as engine:
-        assert not same(engine.collect(actor(4), steps=700)[0], one)
+    with Collector("CartPole-v1", seed=4) as collector:
+        assert not same(collector.collect(actor(4), steps=700)[0], one)
 
 
 def test_noise_follows_the_policys_law() -> None:
-    with Engine(partial(tiny_envs.Bandit, 3), horizon=25) as engine:
-        found, _ = engine.collect(actor(1, 3), steps=4000)
+    with Collector(partial(tiny_envs.Bandit, 3), horizon=25) as collector:
+        found, _ = collector.collect(actor(1, 3), steps=4000)
     weights = actor(1, 3).weights[0][:, 0]
     law = np.exp(weights) / np.exp(weights).sum()
     assert np.abs(np.bincount(found.actions) / 4000 - law).max() < 0.03
-    with Engine(tiny_envs.Bandit, horizon=25) as engine:
-        found, _ = engine.collect(actor(1, 1, False, np.log(0.3)), steps=4000)
+    with Collector(tiny_envs.Bandit, horizon=25) as collector:
+        found, _ = collector.collect(actor(1, 1, False, np.log(0.3)), steps=4000)
     assert abs(found.actions.mean() - actor(1, 1).weights[0].item()) < 0.02
     assert abs(found.actions.std() - 0.3) < 0.02
 
@@ -100,11 +100,11 @@ def test_the_environment_sees_clipped_actions_and_the_learner_what_was_chosen() 
         cut=8,
         actions=gymnasium.spaces.Box(-0.5, np.array([[1.0, 0.1]], np.float32), dtype=np.float32),
     )
-    with Engine(lambda: environment, horizon=8) as engine:
-        assert engine.task == Task(
+    with Collector(lambda: environment, horizon=8) as collector:
+        assert collector.task == Task(
             "<lambda>", 2, 2, False, 8, (-0.5, -0.5), (1.0, np.float32(0.1).item()), shape=(1, 2)
         )
-        found, _ = engine.collect(actor(2, 2, False, 1.0), episodes=1)
+        found, _ = collector.collect(actor(2, 2, False, 1.0), episodes=1)
     assert found.actions.shape == (8, 2)
     assert np.abs(found.actions).max() > 1
     taken = np.stack(environment.taken)
@@ -115,12 +115,12 @@ def test_the_environment_sees_clipped_actions_and_the_learner_what_was_chosen() 
 
 
 def test_spaces_of_other_kinds() -> None:
-    with Engine(tiny_envs.Nested, horizon=4) as engine:
-        found, _ = engine.collect(actor(7), episodes=1)
+    with Collector(tiny_envs.Nested, horizon=4) as collector:
+        found, _ = collector.collect(actor(7), episodes=1)
     assert found.observations[1].tolist() == [0.5] * 4 + [0, 1, 0]
     environment = tiny_envs.Count(cut=4, actions=gymnasium.spaces.Discrete(2, start=5))
-    with Engine(lambda: environment, horizon=4) as engine:
-        found, _ = engine.collect(actor(), episodes=1)
+    with Collector(lambda: environment, horizon=4) as collector:
+        found, _ = collector.collect(actor(), episodes=1)
     assert environment.taken == (found.actions + 5).tolist()
 
 
@@ -141,8 +141,8 @@ def test_registered_tasks_and_functions_reach_other_processes() -> None:
         ):
             results = []
             for workers in (0, 1):
-                with Engine(source, workers, horizon=0 if isinstance(source, str) else 9) as engine:
-                    results.append(engine.collect(actor(), steps=20)[0])
+                with Collector(source, workers, horizon=0 if isinstance(source, str) else 9) as collector:
+                    results.append(collector.collect(actor(), steps=20)[0])
             assert same(*results)
             assert results[0].lengths[0] == length
         assert task_of("Counting-v0", 3).horizon == 3
@@ -168,7 +168,7 @@ def test_environments_that_cannot_be_learned_are_refused(
     source: Callable, horizon: int, sentence: str
 ) -> None:
     with pytest.raises(UsageError) as error:
-        Engine(source, 0, 0, horizon)
+        Collector(source, 0, 0, horizon)
     assert sentence in str(error.value)
     assert str(error.value).endswith(".") and "\n" not in str(error.value)
 
@@ -183,11 +183,11 @@ def test_an_environment_that_fails_ends_the_run_with_a_sentence(
 ) -> None:
     with (
         pytest.raises(ZeuxisError, match=sentence) as error,
-        Engine(partial(tiny_envs.Fails, how), workers, horizon=10) as engine,
+        Collector(partial(tiny_envs.Fails, how), workers, horizon=10) as collector,
     ):
-        engine.collect(actor(), steps=100)
+        collector.collect(actor(), steps=100)
     assert "failed at step" in str(error.value) and "\n" not in str(error.value)
-    assert all(not alive(w.process.pid) for w in engine.workers)
+    assert all(not alive(w.process.pid) for w in collector.workers)
 
 
 def alive(pid: int) -> bool:
@@ -212,22 +212,22 @@ def gone(pids: list[int], seconds: float = 10.0) -> bool:
 def test_a_worker_that_dies_ends_the_run_with_a_sentence() -> None:
     with (
         pytest.raises(ZeuxisError, match="killed by signal 9"),
-        Engine(partial(tiny_envs.Fails, "kill"), 2, horizon=10) as engine,
+        Collector(partial(tiny_envs.Fails, "kill"), 2, horizon=10) as collector,
     ):
-        engine.collect(actor(), steps=100)
-    with Engine(partial(tiny_envs.Fails, "sleep"), 2, horizon=10) as engine:
+        collector.collect(actor(), steps=100)
+    with Collector(partial(tiny_envs.Fails, "sleep"), 2, horizon=10) as collector:
         pids: list[int] = []
 
         def kill() -> None:
-            while len(engine.workers) < 2:
+            while len(collector.workers) < 2:
                 time.sleep(0.01)
             time.sleep(0.3)
-            pids.extend(w.process.pid for w in engine.workers)
+            pids.extend(w.process.pid for w in collector.workers)
             os.kill(pids[1], signal.SIGKILL)
 
         threading.Thread(target=kill).start()
         with pytest.raises(ZeuxisError, match="killed by signal 9"):
-            engine.collect(actor(), steps=100)
+            collector.collect(actor(), steps=100)
     assert gone(pids)
 
 
@@ -237,15 +237,15 @@ sys.path.insert(0, sys.argv[1])
 from functools import partial
 import numpy as np
 import tiny_envs
-from zeuxis.rl.policies.numpy_policy import Actor
-from zeuxis.rl.rollouts.collector import Engine
-engine = Engine(partial(tiny_envs.Fails, "sleep"), 2, horizon=10)
-def tell():
-    while len(engine.workers) < 2:
+from zeuxis.rl.policies.numpy_policy import NumpyPolicy
+from zeuxis.rl.rollouts.collector import Collector
+engine = Collector(partial(tiny_envs.Fails, "sleep"), 2, horizon=10)
+def send():
+    while len(collector.workers) < 2:
         time.sleep(0.01)
-    print(*(w.process.pid for w in engine.workers), flush=True)
+    print(*(w.process.pid for w in collector.workers), flush=True)
 threading.Thread(target=tell).start()
-engine.collect(Actor([np.zeros((2, 2))], [np.zeros(2)], np.zeros(2), np.ones(2), "logits"), steps=100)
+collector.collect(NumpyPolicy([np.zeros((2, 2))], [np.zeros(2)], np.zeros(2), np.ones(2), "logits"), steps=100)
 """
 
 

@@ -22,8 +22,8 @@ from zeuxis.rl.environments.sparse import FLAT, IDS, cartpole_swingup, double_pe
 from zeuxis.rl.environments.sparse.half_cheetah import SparseHalfCheetah
 from zeuxis.rl.environments.sparse.planar import GRAVITY, Planar, World
 from zeuxis.rl.environments.sparse.swimmer_gather import LATTICE, SwimmerGather, readings
-from zeuxis.rl.policies.numpy_policy import Actor
-from zeuxis.rl.rollouts.collector import Engine
+from zeuxis.rl.policies.numpy_policy import NumpyPolicy
+from zeuxis.rl.rollouts.collector import Collector
 
 SIZES = {
     "SparseMountainCar": (2, 1),
@@ -50,7 +50,7 @@ def test_tasks_are_found_here_and_in_worker_processes(task: str) -> None:
     assert (told.observation, told.action, told.horizon) == (entries, actions, 500)
     assert told.low == (-1.0,) * actions and told.high == (1.0,) * actions
     weights = [np.random.default_rng(0).standard_normal((actions, entries)) * 0.1]
-    actor = Actor(
+    actor = NumpyPolicy(
         weights,
         [np.zeros(actions)],
         np.zeros(entries),
@@ -60,8 +60,8 @@ def test_tasks_are_found_here_and_in_worker_processes(task: str) -> None:
     )
     found = []
     for workers in (0, 1):
-        with Engine(task, workers, seed=1, horizon=30) as engine:
-            found.append(engine.collect(actor, steps=40)[0])
+        with Collector(task, workers, seed=1, horizon=30) as collector:
+            found.append(collector.collect(actor, steps=40)[0])
     assert np.array_equal(found[0].observations, found[1].observations) and len(found[0]) >= 40
 
 

@@ -21,15 +21,15 @@ from zeuxis.errors import DataError, UsageError, ZeuxisError
 from zeuxis.rl.environments.task import Task
 from zeuxis.rl.exploration.information_gain import VIMEConfig
 from zeuxis.rl.exploration.vime import VIME
-from zeuxis.rl.imitation.behavioral_cloning import BC, CloningConfig
+from zeuxis.rl.imitation.behavioral_cloning import BehavioralCloning, CloningConfig
 from zeuxis.rl.imitation.demonstrations import Demonstrations, read_demos, record
 from zeuxis.rl.imitation.discriminator import GAILConfig
 from zeuxis.rl.imitation.gail import GAIL
 from zeuxis.rl.optimization.on_policy import PPO, TRPO, OnPolicyConfig
-from zeuxis.rl.policies.numpy_policy import read_actor
+from zeuxis.rl.policies.numpy_policy import read_policy
 from zeuxis.rl.policies.policy import load_policy
-from zeuxis.rl.rollouts.collector import Engine
-from zeuxis.rl.rollouts.policy_evaluation import returns_of
+from zeuxis.rl.rollouts.collector import Collector
+from zeuxis.rl.rollouts.policy_evaluation import evaluate_policy
 
 QUICK = OnPolicyConfig(batch=40, hidden=(4,), workers=0, threads=1, horizon=20, value_epochs=1)
 
@@ -70,11 +70,11 @@ BOXES = {
 def test_boxes_are_clipped_in_their_own_type_and_shape(name: str, tmp_path: Path) -> None:
     space = BOXES[name]
     env = partial(Strict, space)
-    agent = TRPO(env, QUICK, quiet=True).learn(40)
+    agent = TRPO(env, QUICK, quiet=True).train(40)
     x = np.eye(2, dtype=np.float32)
-    loaded = read_actor(agent.policy.save(tmp_path / "policy.safetensors"))
+    loaded = read_policy(agent.policy.save(tmp_path / "policy.safetensors"))
     assert loaded.task == agent.task
-    for policy in (agent.policy, agent.policy.actor(), loaded):
+    for policy in (agent.policy, agent.policy.to_numpy(), loaded):
         for deterministic in (False, True):
             many, _ = policy.predict(x, deterministic=deterministic)
             one, _ = policy.predict(x[0], deterministic=deterministic)
@@ -85,14 +85,14 @@ def test_boxes_are_clipped_in_their_own_type_and_shape(name: str, tmp_path: Path
     for kept in (demos, again):
         rows = kept.rollouts.actions.reshape(-1, *space.shape).astype(space.dtype)
         assert all(space.contains(a) for a in rows) and len({a.tobytes() for a in rows}) > 1
-    clone = BC(
+    clone = BehavioralCloning(
         env, again, CloningConfig(steps=3, hidden=(4,), horizon=20, threads=1), quiet=True
     ).learn()
     assert all(space.contains(a) for a in clone.policy.predict(x)[0])
     if name in ("float32", "float16"):
         return
-    GAIL(env, again, GAILConfig(hidden=(4,)), QUICK, quiet=True).learn(40)
-    VIME(env, VIMEConfig(least=10, updates=2, minibatch=4), QUICK, quiet=True).learn(80)
+    GAIL(env, again, GAILConfig(hidden=(4,)), QUICK, quiet=True).train(40)
+    VIME(env, VIMEConfig(learning_starts=10, updates=2, minibatch=4), QUICK, quiet=True).train(80)
 
 
 def test_the_first_class_is_heeded_wherever_actions_appear(tmp_path: Path) -> None:
@@ -100,8 +100,8 @@ def test_the_first_class_is_heeded_wherever_actions_appear(tmp_path: Path) -> No
     agent = PPO(five, QUICK, quiet=True).learn(80)
     policies = [
         agent.policy,
-        agent.policy.actor(),
-        read_actor(agent.policy.save(tmp_path / "policy.safetensors")),
+        agent.policy.to_numpy(),
+        read_policy(agent.policy.save(tmp_path / "policy.safetensors")),
         load_policy(tmp_path),
     ]
     for policy in policies:
@@ -112,7 +112,7 @@ def test_the_first_class_is_heeded_wherever_actions_appear(tmp_path: Path) -> No
         assert int(policy.predict(x[0], deterministic=True)[0]) in (5, 6)
 
     expert = tiny_envs.switch_expert(False)
-    assert returns_of(expert, five, 2, horizon=20).returns.tolist() == [20, 20]
+    assert evaluate_policy(expert, five, 2, horizon=20).returns.tolist() == [20, 20]
     demos = record(expert, five, 3, horizon=20)
     assert (
         set(demos.rollouts.actions.tolist()) == {5, 6}
@@ -127,17 +127,17 @@ def test_the_first_class_is_heeded_wherever_actions_appear(tmp_path: Path) -> No
     ), "however often"
 
     c = CloningConfig(steps=300, hidden=(8,), lr=2e-2, validate_every=100, horizon=20, threads=1)
-    clone = BC(five, again, c, quiet=True).learn()
+    clone = BehavioralCloning(five, again, c, quiet=True).train()
     assert clone.policy.predict(x, deterministic=True)[0].tolist() == [5, 6]
-    assert returns_of(clone.policy, five, 2, horizon=20).returns.tolist() == [20, 20]
+    assert evaluate_policy(clone.policy, five, 2, horizon=20).returns.tolist() == [20, 20]
 
-    imitator = GAIL(five, again, GAILConfig(hidden=(4,), cloned=300), QUICK, quiet=True)
+    imitator = GAIL(five, again, GAILConfig(hidden=(4,), bc_steps=300), QUICK, quiet=True)
     assert torch.equal(imitator.expert[:, :2], imitator.expert[:, 2:]), (
         "state s is answered by class s"
     )
-    assert imitator.learn(40).policy.predict(x, deterministic=True)[0].tolist() == [5, 6]
-    curious = VIME(five, VIMEConfig(least=10, updates=2, minibatch=4), QUICK, quiet=True).learn(80)
-    assert np.isfinite(curious.curiosity.pool.rows.numpy()).all()
+    assert imitator.train(40).policy.predict(x, deterministic=True)[0].tolist() == [5, 6]
+    vime_callback = VIME(five, VIMEConfig(learning_starts=10, updates=2, minibatch=4), QUICK, quiet=True).train(80)
+    assert np.isfinite(vime_callback.curiosity.buffer.rows.numpy()).all()
 
 
 def test_a_policy_of_another_library_gives_actions_of_the_environment() -> None:
@@ -149,10 +149,10 @@ def test_a_policy_of_another_library_gives_actions_of_the_environment() -> None:
             return np.full(self.shape, self.first + int(x[1] > 0.5)), None
 
     for shape in ((), (1,)):
-        assert returns_of(Stranger(shape), five, 2, horizon=20).returns.tolist() == [20, 20]
+        assert evaluate_policy(Stranger(shape), five, 2, horizon=20).returns.tolist() == [20, 20]
         assert set(record(Stranger(shape), five, 2, horizon=20).rollouts.actions.tolist()) == {5, 6}
     with pytest.raises(ZeuxisError, match=r"gave actions \d to \d, expected 5 to 6"):
-        returns_of(Stranger((), 0), five, 2, horizon=20)
+        evaluate_policy(Stranger((), 0), five, 2, horizon=20)
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_actions_that_cannot_be_learned_are_refused(name: str) -> None:
     with pytest.raises(UsageError) as error:
-        Engine(lambda: tiny_envs.Strange(action=REFUSED[name]), horizon=5)
+        Collector(lambda: tiny_envs.Strange(action=REFUSED[name]), horizon=5)
     assert (
         "Actions of" in str(error.value)
         and "\n" not in str(error.value)

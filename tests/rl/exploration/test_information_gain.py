@@ -23,9 +23,9 @@ from zeuxis.rl.exploration.information_gain import (
     check_vime,
 )
 from zeuxis.rl.exploration.relu_moments import rectified
-from zeuxis.rl.exploration.replay_buffer import Pool
+from zeuxis.rl.exploration.replay_buffer import ReplayBuffer
 from zeuxis.rl.optimization.numpy_adam import adam
-from zeuxis.rl.policies.running_stats import Running
+from zeuxis.rl.policies.running_stats import RunningMeanStd
 
 HIDDEN = [(), (7,), (6, 5)]
 
@@ -93,7 +93,7 @@ def split(net: BNN) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def drawn(net: BNN, n: int, seed: int) -> list[list[Tensor]]:
-    """The noise that `stirred` draws for a block of n rows: of each row, of each layer (units,
+    """The noise that `fisher_quadratic_form` draws for a block of n rows: of each row, of each layer (units,
     S)."""
     rng = np.random.default_rng(seed)
     by_layer = [rng.standard_normal((a, n, net.samples), np.float32) for a, _ in net.shapes]
@@ -107,7 +107,7 @@ def test_the_bonus_is_that_of_a_gradient_for_each_row(
 ) -> None:
     net = net_of(hidden, expectation=expectation, samples=3)
     x, y = rows_of(5)
-    found = net.stirred(columns(x), np.ascontiguousarray(y.T), np.random.default_rng(4))
+    found = net.fisher_quadratic_form(columns(x), np.ascontiguousarray(y.T), np.random.default_rng(4))
     noise = drawn(net, 5, 4) if expectation == "samples" else [None] * 5
     mu, rho, log_noise = split(net)
     for kind in (
@@ -156,7 +156,7 @@ def test_gradients_by_finite_differences(expectation: str) -> None:
         by_mu = (loss(mu + step, rho) - loss(mu - step, rho)) / (2 * h)
         by_rho = (loss(mu, rho + step) - loss(mu, rho - step)) / (2 * h)
         total += (by_mu**2 * sigma[i] ** 2 + by_rho**2 * sigma[i] ** 2 / (2 * slope[i] ** 2)).item()
-    found = net.stirred(columns(x), np.ascontiguousarray(y.T), np.random.default_rng(4))
+    found = net.fisher_quadratic_form(columns(x), np.ascontiguousarray(y.T), np.random.default_rng(4))
     assert found[0] == pytest.approx(total, rel=1e-6)
 
 
@@ -181,7 +181,7 @@ def test_the_closed_form_is_the_divergence_of_the_step_to_second_order(
     it is."""
     net = net_of(hidden)
     x, y = rows_of(1)
-    said = 0.5 * net.stirred(columns(x), np.ascontiguousarray(y.T), np.random.default_rng(0))[0]
+    said = 0.5 * net.fisher_quadratic_form(columns(x), np.ascontiguousarray(y.T), np.random.default_rng(0))[0]
     mu, rho, log_noise = split(net)
     m, r = mu.clone().requires_grad_(), rho.clone().requires_grad_()
     loss = expected(
@@ -215,7 +215,7 @@ def test_a_linear_model_of_one_weight_gains_what_bayes_rule_says() -> None:
         y = mu + 2.5 * noise
         said = (
             0.5
-            * net.stirred(np.array([[0.0], [1.0]]), np.array([[y]]), np.random.default_rng(0))[0]
+            * net.fisher_quadratic_form(np.array([[0.0], [1.0]]), np.array([[y]]), np.random.default_rng(0))[0]
         )
         precision = 1 / sigma**2 + 1 / noise**2
         after = (mu / sigma**2 + y / noise**2) / precision
@@ -254,7 +254,7 @@ def test_samples_tend_to_the_moments(hidden: tuple[int, ...], tolerance: float) 
         net.theta[net.weights : 2 * net.weights] -= 1
     x, y = rows_of(6)
     found = {
-        kind: net.stirred(columns(x), np.ascontiguousarray(y.T), np.random.default_rng(0))
+        kind: net.fisher_quadratic_form(columns(x), np.ascontiguousarray(y.T), np.random.default_rng(0))
         for kind, net in by.items()
     }
     np.testing.assert_allclose(found["samples"], found["moments"], rtol=tolerance)
@@ -356,7 +356,7 @@ def line(
 
 @pytest.mark.parametrize("preset", [CORRECTED, PAPER], ids=["corrected", "paper"])
 def test_curiosity_fades_where_one_has_been_and_stays_where_not(preset: VIMEConfig) -> None:
-    curiosity = InformationGain(1, 1, replace(preset, lr=5e-3, updates=400, least=100))
+    curiosity = InformationGain(1, 1, replace(preset, lr=5e-3, updates=400, learning_starts=100))
     here, there = line(400, -1, 1), line(100, 2.5, 3)
     assert not curiosity.ready and (curiosity.bonus(*here) == 0).all()
     levels, away = [], []
@@ -365,7 +365,7 @@ def test_curiosity_fades_where_one_has_been_and_stays_where_not(preset: VIMEConf
         levels.append(float(np.median(curiosity.bonus(*line(400, -1, 1, 1)))))
         away.append(float(np.median(curiosity.bonus(*there))))
     assert levels[-1] < 0.5 * levels[0] and away[-1] > 10 * levels[-1]
-    net, pool = curiosity.model, curiosity.pool
+    net, pool = curiosity.model, curiosity.buffer
     assert isinstance(net, BNN)
     inside, outside = (
         net.predict(columns(pool.inputs(x, 0 * x)))[1].mean()
@@ -376,7 +376,7 @@ def test_curiosity_fades_where_one_has_been_and_stays_where_not(preset: VIMEConf
 
 def test_the_likelihood_of_unseen_rows_rises_with_learning() -> None:
     curiosity, found = (
-        InformationGain(1, 1, replace(CORRECTED, lr=5e-3, updates=300, least=100)),
+        InformationGain(1, 1, replace(CORRECTED, lr=5e-3, updates=300, learning_starts=100)),
         [],
     )
     for k in range(8):
@@ -407,7 +407,7 @@ def test_gains_are_counted_in_recent_medians() -> None:
     silent = InformationGain(1, 1)
     silent.fits += 1
     assert (silent.normalize(np.zeros(4)) == 0).all(), (
-        "nothing to be curious of is no division by 0"
+        "nothing to be vime_callback of is no division by 0"
     )
 
 
@@ -424,7 +424,7 @@ def test_the_released_codes_numbers_differ_by_the_half_alone() -> None:
 
 def test_a_full_pool_forgets_the_oldest_and_its_statistics_forget_nothing() -> None:
     rng = np.random.default_rng(0)
-    pool, parts = Pool(2, 1, 100), []
+    pool, parts = ReplayBuffer(2, 1, 100), []
     for n in (30, 50, 15, 250, 7):
         part = (
             rng.standard_normal((n, 2)),
@@ -441,11 +441,11 @@ def test_a_full_pool_forgets_the_oldest_and_its_statistics_forget_nothing() -> N
         np.testing.assert_allclose(pool.wanted.mean, (following - obs).mean(0), atol=1e-6)
         np.testing.assert_allclose(pool.given.std, np.concatenate([obs, act], 1).std(0), rtol=1e-4)
     x, y = pool.draw(5_000, rng)
-    wanted = Running(2)
+    wanted = RunningMeanStd(2)
     wanted.update(torch.from_numpy(following - obs))
     assert x.shape == (5_000, 3) and y.shape == (5_000, 2)
     assert abs(y).max() <= 10 and abs(x).max() <= 10
-    still = Pool(1, 1)
+    still = ReplayBuffer(1, 1)
     still.add(np.ones((5, 1)), np.zeros((5, 1)), np.ones((5, 1)))
     assert still.targets(np.ones((1, 1)), np.full((1, 1), 2.0)) == 10, (
         "a number that never moved, and now does, is clipped"
@@ -478,7 +478,7 @@ def test_discrete_actions_enter_one_hot() -> None:
     assert np.array_equal(
         curiosity.bonus(obs, classes, following), curiosity.bonus(obs, one_hot, following)
     )
-    np.testing.assert_array_equal(curiosity.pool.rows[:600, 1:4].numpy(), one_hot)
+    np.testing.assert_array_equal(curiosity.buffer.rows[:600, 1:4].numpy(), one_hot)
 
 
 def test_what_cannot_be_judged_gets_a_sentence() -> None:
@@ -498,7 +498,7 @@ def test_what_cannot_be_judged_gets_a_sentence() -> None:
         ({"prior": 0.0}, "--vime.prior must be above 0"),
         ({"discount": 0.0}, "--vime.discount must be above 0 and at most 1"),
         ({"hidden": (0,)}, "--vime.hidden must be a list of values, each at least 1"),
-        ({"least": 10, "pool": 5}, "raise --vime.pool"),
+        ({"least": 10, "pool": 5}, "raise --vime.buffer-size"),
         ({"axes": (1,)}, "--vime.axes takes two numbers"),
     ):
         with pytest.raises(UsageError, match=sentence):

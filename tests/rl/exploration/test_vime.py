@@ -27,14 +27,14 @@ from zeuxis.cli import main
 from zeuxis.errors import MissingExtra, UsageError
 from zeuxis.recipes.policies import curiosity
 from zeuxis.rl.exploration.information_gain import CORRECTED, PAPER, InformationGain, VIMEConfig
-from zeuxis.rl.exploration.state_coverage import MOST, Visits
+from zeuxis.rl.exploration.state_coverage import MOST, StateCoverage
 from zeuxis.rl.exploration.vime import VIME
-from zeuxis.rl.integrations.sb3_exploration import curious
+from zeuxis.rl.integrations.sb3_exploration import vime_callback
 from zeuxis.rl.optimization.on_policy import OnPolicyConfig
 from zeuxis.rl.policies.policy import load_policy
 from zeuxis.rl.rollouts.collector import Rollouts
 
-QUICK = replace(CORRECTED, updates=20, least=50)
+QUICK = replace(CORRECTED, updates=20, learning_starts=50)
 
 
 class Far(gymnasium.Env):
@@ -82,7 +82,7 @@ def test_curiosity_finds_what_chance_does_not() -> None:
     found = {}
     for bonus in ("none", "information"):
         agent = agent_of(VIMEConfig(bonus=bonus, updates=100), seed=2)  # type: ignore[arg-type]
-        found[bonus] = [agent.learn(1).figures["return"] for _ in range(13)]
+        found[bonus] = [agent.train(1).figures["return"] for _ in range(13)]
         assert agent.figures["cells"] == len(agent.visits.cells)
     assert max(found["none"]) == 0
     assert max(found["information"][:2]) == 0 and found["information"][-1] > 0.8, found[
@@ -93,12 +93,12 @@ def test_curiosity_finds_what_chance_does_not() -> None:
 @pytest.mark.parametrize("critic", ["total", "extrinsic"])
 def test_a_batch_is_paid_by_the_belief_before_it(critic: str) -> None:
     agent = agent_of(replace(QUICK, critic=critic, eta=0.5, discount=0.5), batch=200)  # type: ignore[arg-type]
-    first = agent.learn(1).figures
+    first = agent.train(1).figures
     assert (
         first["information"] == first["bonus"] == first["share"] == 0 and "likelihood" not in first
     )
     assert int(agent.curiosity.batches) == 0 and int(agent.curiosity.fits) == 1
-    rollouts, _ = agent.engine.collect(agent.policy.actor(), steps=200, first=agent.trajectories)
+    rollouts, _ = agent.collector.collect(agent.policy.to_numpy(), steps=200, first=agent.trajectories)
     obs, act, following = agent.transitions(rollouts)
     assert abs(act).max() <= 1 < abs(rollouts.actions).max(), "as they were carried out"
     gains = agent.curiosity.bonus(obs, act, following)
@@ -106,7 +106,7 @@ def test_a_batch_is_paid_by_the_belief_before_it(critic: str) -> None:
     np.testing.assert_allclose(paid - rollouts.rewards, 0.25 * gains / np.median(gains))
     targets = agent.targets(rollouts, paid)
     assert np.array_equal(targets, paid if critic == "total" else rollouts.rewards)
-    again = agent.learn(1).figures
+    again = agent.train(1).figures
     assert (
         again["information"] == pytest.approx(gains.mean())
         and again["share"] > 0.99
@@ -129,13 +129,13 @@ def ends() -> Rollouts:
 
 
 def test_successors_are_true_unless_the_released_code_is_asked_for() -> None:
-    agent = agent_of(replace(QUICK, least=1))
-    agent.also(ends())
-    rows = agent.curiosity.pool.rows[:5].numpy()
+    agent = agent_of(replace(QUICK, learning_starts=1))
+    agent.update_auxiliary(ends())
+    rows = agent.curiosity.buffer.rows[:5].numpy()
     np.testing.assert_array_equal(rows[:, [0, 2]], [[0, 1], [1, 2], [2, 30], [3, 4], [4, 50]])
-    agent = agent_of(replace(QUICK, least=1, ends="code"))
-    agent.also(ends())
-    rows = agent.curiosity.pool.rows[:4].numpy()
+    agent = agent_of(replace(QUICK, learning_starts=1, ends="code"))
+    agent.update_auxiliary(ends())
+    rows = agent.curiosity.buffer.rows[:4].numpy()
     np.testing.assert_array_equal(rows[:, [0, 2]], [[0, 1], [1, 2], [2, 3], [3, 4]])
     paid = agent.rewards(ends())
     assert paid[2] == paid[1] > 0 and paid[4] == paid[3]
@@ -147,7 +147,7 @@ def test_successors_are_true_unless_the_released_code_is_asked_for() -> None:
     ids=["box", "discrete", "nested"],
 )
 @pytest.mark.parametrize(
-    "config", [QUICK, replace(PAPER, updates=10, least=50, samples=2)], ids=["corrected", "paper"]
+    "config", [QUICK, replace(PAPER, updates=10, learning_starts=50, samples=2)], ids=["corrected", "paper"]
 )
 def test_every_kind_of_task(env: Any, config: VIMEConfig) -> None:
     figures = agent_of(config, env, batch=100).learn(250).figures
@@ -160,11 +160,11 @@ def test_every_kind_of_task(env: Any, config: VIMEConfig) -> None:
 
 @pytest.mark.parametrize("bonus", ["information", "disagreement", "none"])
 def test_a_resumed_run_ends_where_an_unbroken_one_does(bonus: str, tmp_path: Path) -> None:
-    config, t = replace(QUICK, bonus=bonus, pool=300), learning(batch=200, steps=800)  # type: ignore[arg-type]
-    whole = VIME(Far, config, t, run=Run.create(tmp_path, "whole"), quiet=True).learn()
+    config, t = replace(QUICK, bonus=bonus, buffer_size=300), learning(batch=200, steps=800)  # type: ignore[arg-type]
+    whole = VIME(Far, config, t, run=Run.create(tmp_path, "whole"), quiet=True).train()
     run = Run.create(tmp_path, "broken")
-    VIME(Far, config, replace(t, steps=400), run=run, quiet=True).learn()
-    rest = VIME(Far, config, t, run=Run(run.folder), quiet=True).learn()
+    VIME(Far, config, replace(t, steps=400), run=run, quiet=True).train()
+    rest = VIME(Far, config, t, run=Run(run.folder), quiet=True).train()
     assert rest.steps == whole.steps == 800
     for name, part in whole.parts.items():
         for key, value in part.state_dict().items():
@@ -197,7 +197,7 @@ def test_first_actions_reach_half_their_range() -> None:
 
 
 def test_places_are_counted_once() -> None:
-    visits = Visits(2)
+    visits = StateCoverage(2)
     grid = np.stack(np.meshgrid(np.arange(10.0), np.arange(10.0)), -1).reshape(-1, 2)
     visits.add(grid)
     side = grid.std(0)[0] / 2
@@ -207,24 +207,24 @@ def test_places_are_counted_once() -> None:
     assert visits.count == expected
     visits.add(grid + 100)
     assert visits.count > expected
-    many = Visits(1)
+    many = StateCoverage(1)
     for k in range(5):
         many.add(np.arange(k * 50_000, (k + 1) * 50_000)[:, None])
     stride = int(many.stride)
     assert len(many.points) <= MOST and many.points[:, 0].tolist() == list(
         range(0, 250_000, stride)
     ), "evenly over the whole time"
-    high = Visits(40)
+    high = StateCoverage(40)
     high.add(np.random.default_rng(0).standard_normal((500, 40)))
     assert 50 < high.count <= 500 and not high.axes
     with pytest.raises(UsageError, match="--vime.axes 0 1"):
         high.picture(1, 1)
     with pytest.raises(UsageError, match="has the numbers 0 to 1"):
-        Visits(2, (0, 2))
+        StateCoverage(2, (0, 2))
 
 
 def test_the_first_visit_colors_a_place() -> None:
-    visits = Visits(2)
+    visits = StateCoverage(2)
     visits.add(np.concatenate([np.zeros((50, 2)), np.ones((50, 2)), np.zeros((50, 2))]))
     pixels = np.asarray(visits.picture(10, 10))[:360].reshape(-1, 3)
     bright = np.unique(pixels[pixels.max(1) > 100], axis=0)
@@ -247,7 +247,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("make", [partial(tiny_envs.Corridor, 3, 5), Far], ids=["discrete", "box"])
 def test_the_callback_pays_for_true_transitions(make: Any, fake: None) -> None:
-    model, callback = tiny_sb3.OnPolicy(make, envs=2, steps=100), curious(replace(QUICK, eta=2.0))
+    model, callback = tiny_sb3.OnPolicy(make, envs=2, steps=100), vime_callback(replace(QUICK, eta=2.0))
     callback.init_callback(model)
     model.collect(callback)
     before = model.rollout_buffer.rewards.copy()
@@ -269,7 +269,7 @@ def test_the_callback_pays_for_true_transitions(make: Any, fake: None) -> None:
     buffer.compute_returns_and_advantage(np.full(2, 0.3), model.starts)
     again = buffer.advantages.copy()
     np.testing.assert_array_equal(again, buffer.returns - buffer.values)
-    rows = callback.curiosity.pool.rows[200:400].numpy()
+    rows = callback.curiosity.buffer.rows[200:400].numpy()
     np.testing.assert_array_equal(rows[:, : obs.shape[1]], obs)
     np.testing.assert_array_equal(rows[:, -obs.shape[1] :], following)
     assert model.figures["vime/share"] > 0.5 and np.isfinite(model.figures["vime/likelihood"])
@@ -277,7 +277,7 @@ def test_the_callback_pays_for_true_transitions(make: Any, fake: None) -> None:
 
 def test_the_callback_credits_novelty_to_what_led_there(fake: None) -> None:
     """Advantages are computed again from the paid rewards, not paid themselves."""
-    model, callback = tiny_sb3.OnPolicy(Far, envs=1, steps=60), curious(QUICK)
+    model, callback = tiny_sb3.OnPolicy(Far, envs=1, steps=60), vime_callback(QUICK)
     callback.init_callback(model)
     for _ in range(2):
         model.collect(callback)
@@ -291,24 +291,24 @@ def test_the_callback_credits_novelty_to_what_led_there(fake: None) -> None:
 def test_the_callback_refuses_what_it_cannot_judge(fake: None) -> None:
     for make in (tiny_envs.pictures, tiny_envs.many, tiny_envs.whole):
         with pytest.raises(UsageError, match="Curiosity"):
-            curious().init_callback(tiny_sb3.OnPolicy(make, envs=1, steps=1))
+            vime_callback().init_callback(tiny_sb3.OnPolicy(make, envs=1, steps=1))
     model = tiny_sb3.OnPolicy(Far, envs=1, steps=1)
     del model.rollout_buffer
     with pytest.raises(UsageError, match="keeps no rollouts"):
-        curious().init_callback(model)
+        vime_callback().init_callback(model)
 
 
 def test_without_the_package_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "stable_baselines3.common.callbacks", None)
     with pytest.raises(MissingExtra, match=r"pip install 'zeuxis\[sb3\]'"):
-        curious()
+        vime_callback()
 
 
 def test_the_callback_in_the_package_itself() -> None:
     """PPO of Stable-Baselines3, where it is installed: what is paid in its buffer, and that it
     learns from it."""
     sb3 = pytest.importorskip("stable_baselines3")
-    callback = curious(replace(QUICK, eta=1.0))
+    callback = vime_callback(replace(QUICK, eta=1.0))
     model = sb3.PPO(
         "MlpPolicy",
         gymnasium.wrappers.TimeLimit(Far(), 40),
@@ -317,8 +317,8 @@ def test_the_callback_in_the_package_itself() -> None:
         device="cpu",
         seed=0,
     )
-    model.learn(360, callback=callback)
-    buffer, pool = model.rollout_buffer, callback.curiosity.pool
+    model.train(360, callback=callback)
+    buffer, pool = model.rollout_buffer, callback.curiosity.buffer
     assert len(pool) == 360 and buffer.rewards[:, 0].min() > 0, "every step is paid"
     rows = pool.rows[:360].numpy()
     assert abs(rows[:, 2] - np.maximum(-0.3, rows[:, 0] + 0.1 * rows[:, 1])).max() < 1e-5, (
@@ -349,7 +349,7 @@ def test_settings_of_the_papers_tasks() -> None:
         and t.steps == 3_000_000
     )
     config, t, _ = curiosity("zeuxis/SwimmerGather-v0", "paper")
-    assert (config.updates, config.lr, config.pool, t.batch, t.lam) == (
+    assert (config.updates, config.lr, config.buffer_size, t.batch, t.lam) == (
         5_000,
         1e-4,
         1_000_000,
@@ -364,7 +364,7 @@ def test_settings_of_the_papers_tasks() -> None:
 
 SMALL = (
     "--training.workers 0 --training.threads 1 --training.batch 100 "
-    "--training.hidden 8 --vime.least 50 --vime.updates 5"
+    "--training.hidden 8 --vime.learning-starts 50 --vime.updates 5"
 )
 TASK = "--env tiny_envs:Drawn-v0"
 

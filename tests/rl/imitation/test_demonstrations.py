@@ -17,9 +17,9 @@ from tiny_envs import BOX, CHOICE, demos_of, switch_expert
 from zeuxis.errors import DataError, UsageError, ZeuxisError
 from zeuxis.rl.environments.environment import Task
 from zeuxis.rl.imitation.demonstrations import Demonstrations, read_demos, record
-from zeuxis.rl.policies.numpy_policy import Actor, read_actor, write_actor
-from zeuxis.rl.policies.policy import load_policy, policy_for
-from zeuxis.rl.rollouts.policy_evaluation import returns_of
+from zeuxis.rl.policies.numpy_policy import NumpyPolicy, read_policy, write_policy
+from zeuxis.rl.policies.policy import load_policy, make_policy
+from zeuxis.rl.rollouts.policy_evaluation import evaluate_policy
 
 
 def test_thinning_is_the_papers() -> None:
@@ -191,7 +191,7 @@ def test_policies_of_other_libraries_act_by_their_predict() -> None:
         def predict(self, x: np.ndarray, deterministic: bool = False) -> tuple[np.ndarray, None]:
             return np.array(int(x[1] > 0.5)), None
 
-    assert returns_of(Stranger(), tiny_envs.Switch, 3, horizon=20).returns.tolist() == [20.0] * 3
+    assert evaluate_policy(Stranger(), tiny_envs.Switch, 3, horizon=20).returns.tolist() == [20.0] * 3
     assert (
         record(Stranger(), tiny_envs.Switch, 2, horizon=20).rollouts.returns.tolist() == [20.0] * 2
     )
@@ -202,19 +202,19 @@ def test_policies_of_other_libraries_act_by_their_predict() -> None:
 @pytest.mark.parametrize("discrete", [False, True])
 def test_a_policys_arrays_act_as_its_network_does(discrete: bool, tmp_path: Path) -> None:
     task = CHOICE if discrete else BOX
-    policy = policy_for(task, (16, 8))
+    policy = make_policy(task, (16, 8))
     for p in policy.parameters():
         torch.nn.init.normal_(p)
     policy.seen.update(5 + 3 * torch.randn(100, 3))
     x = np.concatenate(
         [5 + 3 * np.random.default_rng(0).standard_normal((20, 3)), [[1e3, 0, 0]]]
     ).astype(np.float32)
-    again = read_actor(policy.save(tmp_path / "policy.safetensors", algorithm="trpo"))
+    again = read_policy(policy.save(tmp_path / "policy.safetensors", algorithm="trpo"))
     assert again.about == {"env": "x", "algorithm": "trpo", "obs_layout": "first"}
     assert load_policy(tmp_path).stochastic
     with torch.no_grad():
         y = policy(torch.from_numpy(x)).numpy()
-    for actor in (policy.actor(), again):
+    for actor in (policy.to_numpy(), again):
         np.testing.assert_allclose(
             np.stack([actor.forward(row).copy() for row in x]), y, atol=1e-4, rtol=1e-5
         )
@@ -230,19 +230,19 @@ def test_a_policys_arrays_act_as_its_network_does(discrete: bool, tmp_path: Path
 
 
 def test_heads_and_layouts() -> None:
-    squashed = Actor([np.eye(2)], [np.zeros(2)], np.zeros(2), np.ones(2), "tanh_gaussian_mean").fit(
+    squashed = NumpyPolicy([np.eye(2)], [np.zeros(2)], np.zeros(2), np.ones(2), "tanh_gaussian_mean").fit(
         Task("x", 2, 2, False, 5, (-1, 0), (3, 1))
     )
-    assert squashed.choose(np.array([0, 100], np.float32)).tolist() == [1, 1]
-    assert squashed.choose(np.array([-100, 0], np.float32)).tolist() == [-1, 0.5]
-    angles = Actor(
+    assert squashed.act(np.array([0, 100], np.float32)).tolist() == [1, 1]
+    assert squashed.act(np.array([-100, 0], np.float32)).tolist() == [-1, 0.5]
+    angles = NumpyPolicy(
         [np.eye(4)[:3]], [np.zeros(3)], np.zeros(4), np.ones(4), "logits", layout="acrobot_angles"
     )
     found = angles.fit(Task("Acrobot", 6, 3, True, 5)).forward(
         np.array([np.cos(2), np.sin(2), np.cos(-1), np.sin(-1), 7, 8], np.float32)
     )
     np.testing.assert_allclose(found, [2, -1, 7], rtol=1e-6)
-    relu = Actor(
+    relu = NumpyPolicy(
         [-np.eye(2), np.eye(2)],
         [np.zeros(2)] * 2,
         np.ones(2),
@@ -272,14 +272,14 @@ def test_bad_policy_files_get_one_sentence(
 ) -> None:
     from safetensors.numpy import load_file, safe_open, save_file
 
-    actor = Actor(
+    actor = NumpyPolicy(
         [np.zeros((4, 3)), np.zeros((2, 4))],
         [np.zeros(4), np.zeros(2)],
         np.zeros(3),
         np.ones(3),
         "logits",
     )
-    path = write_actor(actor, tmp_path / "policy.safetensors")
+    path = write_policy(actor, tmp_path / "policy.safetensors")
     with safe_open(path, "np") as file:
         told = {k: v for k, v in file.metadata().items() if k != "sha256"}
     tensors = load_file(path) | {k: v for k, v in change.items() if isinstance(v, np.ndarray)}
@@ -289,7 +289,7 @@ def test_bad_policy_files_get_one_sentence(
         told | {k: v for k, v in change.items() if isinstance(v, str)},
     )
     with pytest.raises(ZeuxisError) as error:
-        read_actor(path)
+        read_policy(path)
     assert (
         sentence in str(error.value)
         and str(error.value).endswith(".")
@@ -299,10 +299,10 @@ def test_bad_policy_files_get_one_sentence(
 
 def test_policies_of_other_tasks_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ZeuxisError, match="no policy file"):
-        read_actor(tmp_path / "nowhere.safetensors")
+        read_policy(tmp_path / "nowhere.safetensors")
     (tmp_path / "text.safetensors").write_text("hello")
     with pytest.raises(ZeuxisError, match="damaged"):
-        read_actor(tmp_path / "text.safetensors")
+        read_policy(tmp_path / "text.safetensors")
     with pytest.raises(UsageError, match="reads 2 numbers"):
         switch_expert(False).fit(Task("x", 1, 2, True, 5))
     with pytest.raises(UsageError, match="takes 1 numbers"):
@@ -325,7 +325,7 @@ def test_published_experts_act_as_well_as_was_measured(name: str, shared: Path) 
     about = next(
         e for e in json.loads((shared / "experts/index.json").read_text()) if name in e["file"]
     )
-    found = returns_of(read_actor(shared / "experts" / about["file"]), about["env"], 10)
+    found = evaluate_policy(read_policy(shared / "experts" / about["file"]), about["env"], 10)
     assert found.returns.mean() == pytest.approx(
         about["eval"]["mean"], abs=2 * about["eval"]["std"] + 3
     )

@@ -21,18 +21,18 @@ from zeuxis.errors import UsageError
 from zeuxis.model import Batch
 from zeuxis.noise import Noise
 from zeuxis.rl.environments.environment import Task
-from zeuxis.rl.imitation.behavioral_cloning import BC, CloningConfig
+from zeuxis.rl.imitation.behavioral_cloning import BehavioralCloning, CloningConfig
 from zeuxis.rl.imitation.demonstrations import Demonstrations, record
 from zeuxis.rl.imitation.discriminator import (
     Discriminator,
     GAILConfig,
-    LinearJudge,
-    Pairs,
+    LinearReward,
+    StateActionEncoder,
     reward_of,
 )
 from zeuxis.rl.imitation.gail import GAIL, PAPER, REGION, modern, sign_for
 from zeuxis.rl.rollouts.collector import Rollouts
-from zeuxis.rl.rollouts.policy_evaluation import chance, returns_of
+from zeuxis.rl.rollouts.policy_evaluation import chance, evaluate_policy
 
 QUICK = replace(PAPER, steps=3_000, batch=200, hidden=(16,), workers=0, threads=1)
 
@@ -80,7 +80,7 @@ def test_the_sign_is_chosen_by_the_task_and_said(
 @pytest.mark.parametrize("absorbing", [False, True])
 @pytest.mark.parametrize("task", [BOX, CHOICE], ids=["box", "choice"])
 def test_a_judge_sees_pairs_as_they_were_carried_out(task: Task, absorbing: bool) -> None:
-    pairs = Pairs(task, absorbing)
+    pairs = StateActionEncoder(task, absorbing)
     seen = torch.randn(4, 3)
     rows = pairs.rows(
         seen,
@@ -106,7 +106,7 @@ def test_a_judge_sees_pairs_as_they_were_carried_out(task: Task, absorbing: bool
             before, judge.network(z)[torch.arange(4), rows[:, 3:5].argmax(1)]
         )
     if absorbing:
-        gone = pairs.absorbed(rows)
+        gone = pairs.absorbing_row(rows)
         other = gone.clone()
         assert gone[0, -1] == 1 and rows[:, -1].abs().sum() == 0
         other[0, :3] += 100
@@ -120,7 +120,7 @@ def test_a_judge_sees_pairs_as_they_were_carried_out(task: Task, absorbing: bool
 @pytest.mark.parametrize("kind", ["discriminator", "fem", "gtal"])
 @pytest.mark.parametrize("task", [BOX, CHOICE], ids=["box", "choice"])
 def test_what_a_judge_does_not_see_changes_no_verdict(task: Task, kind: str) -> None:
-    pairs = Pairs(task, unseen=(0, 2))
+    pairs = StateActionEncoder(task, hidden_dims=(0, 2))
     taken = torch.tensor([0, 1, 1, 0]) if task.discrete else torch.randn(4, 2)
     seen, other = torch.randn(4, 3), torch.randn(4, 3)
     theirs, kept = (
@@ -133,10 +133,10 @@ def test_what_a_judge_does_not_see_changes_no_verdict(task: Task, kind: str) -> 
     judge = (
         Discriminator(GAILConfig(hidden=(8,)), pairs)
         if kind == "discriminator"
-        else LinearJudge(kind, pairs, "logit")
+        else LinearReward(kind, pairs, "logit")
     )
     judge.seen.update(theirs[:, : pairs.seen])
-    if isinstance(judge, LinearJudge):
+    if isinstance(judge, LinearReward):
         judge.fit(pairs.rows(seen, taken), theirs)
     else:
         for p in judge.network.parameters():
@@ -158,7 +158,7 @@ def test_hiding_what_is_not_there_or_everything_is_refused(
     unseen: tuple[int, ...], sentence: str
 ) -> None:
     with pytest.raises(UsageError, match=sentence):
-        Pairs(BOX, unseen=unseen)
+        StateActionEncoder(BOX, hidden_dims=unseen)
 
 
 @pytest.mark.parametrize("penalty", [0.0, 1.0])
@@ -166,7 +166,7 @@ def test_hiding_what_is_not_there_or_everything_is_refused(
 def test_the_discriminators_loss_is_the_papers_and_reaches_all_of_it(
     task: Task, penalty: float
 ) -> None:
-    pairs = Pairs(task)
+    pairs = StateActionEncoder(task)
     judge = Discriminator(GAILConfig(hidden=(8,), penalty=penalty), pairs)
     torch.nn.init.normal_(judge.network.layers[-1].weight)
     draw = lambda: torch.randint(2, (5,)) if task.discrete else torch.randn(5, 2).clamp(-1, 1)  # noqa: E731
@@ -193,7 +193,7 @@ def test_the_discriminators_loss_is_the_papers_and_reaches_all_of_it(
 def test_the_gradient_penalty_holds_the_norm_at_one(scale: float) -> None:
     """Of a linear discriminator s = w z the gradient is w everywhere, so the penalty is (|w| -
     1)^2, 0 for |w| = 1 alone."""
-    pairs, loss = Pairs(BOX), []
+    pairs, loss = StateActionEncoder(BOX), []
     w = torch.tensor([[3.0, 0.0, -4.0, 0.0, 0.0]]) / 5 * scale
     rows = torch.cat(
         [
@@ -214,7 +214,7 @@ def test_the_gradient_penalty_looks_between_the_expert_and_the_policy() -> None:
     """s = relu(z - 1) has slope 1 beyond 1 and 0 before it: pairs on one side of it are told from
     pairs on the other."""
     task = tiny_envs.Task("x", 1, 1, False, 10, (-1.0,), (1.0,))
-    pairs = Pairs(task)
+    pairs = StateActionEncoder(task)
 
     def penalty(policy: float, expert: float) -> float:
         judge = Discriminator(
@@ -250,15 +250,15 @@ def test_steps_after_the_experts_ends_are_thinned_as_the_others_are(every: int, 
         replace(QUICK, horizon=30),
         quiet=True,
     )
-    assert agent.absorbed == steps and len(agent.expert) == 8 // every
+    assert agent.absorbing_row == steps and len(agent.expert) == 8 // every
 
 
 @pytest.mark.parametrize("task", [BOX, CHOICE], ids=["box", "choice"])
 @pytest.mark.parametrize("sign", ["positive", "negative"])
 @pytest.mark.parametrize("kind", ["fem", "gtal"])
 def test_linear_judges_reward_what_the_policy_lacks(kind: str, sign: str, task: Task) -> None:
-    pairs = Pairs(task)
-    judge = LinearJudge(kind, pairs, sign)
+    pairs = StateActionEncoder(task)
+    judge = LinearReward(kind, pairs, sign)
     make = lambda mean: pairs.rows(  # noqa: E731
         torch.randn(200, 3) + torch.tensor(mean),
         torch.ones(200, dtype=torch.int64) if task.discrete else torch.zeros(200, 2),
@@ -293,8 +293,8 @@ def test_absorbing_states_pay_for_what_comes_after_the_end() -> None:
             replace(QUICK, gamma=gamma, horizon=30),
             quiet=True,
         )
-        assert agent.absorbed == 2 * 26
-        rollouts, _ = agent.engine.collect(agent.policy.actor(), episodes=6)
+        assert agent.absorbing_row == 2 * 26
+        rollouts, _ = agent.collector.collect(agent.policy.to_numpy(), episodes=6)
         plain = GAIL(
             tiny_envs.Corridor,
             demos,
@@ -326,11 +326,11 @@ def test_a_planted_expert_is_recovered_without_its_reward(judge: str, continuous
         )
     t = replace(QUICK, horizon=20, gamma=0.5)
     agent = GAIL(
-        env, demos, GAILConfig(judge=judge, hidden=(16,), updates=4, lr=0.02), t, REGION, quiet=True
+        env, demos, GAILConfig(reward_model=judge, hidden=(16,), updates=4, lr=0.02), t, REGION, quiet=True
     )  # type: ignore[arg-type]
-    before = returns_of(agent.policy, env, 10, horizon=20).returns.mean()
-    agent.learn(5_000)
-    after = returns_of(agent.policy, env, 10, horizon=20).returns.mean()
+    before = evaluate_policy(agent.policy, env, 10, horizon=20).returns.mean()
+    agent.train(5_000)
+    after = evaluate_policy(agent.policy, env, 10, horizon=20).returns.mean()
     assert before < 13 and after > 16
 
 
@@ -340,9 +340,9 @@ def test_an_expert_that_ends_its_episodes_is_followed_to_the_end() -> None:
         tiny_envs.Corridor, demos, GAILConfig(hidden=(16,)), replace(QUICK, horizon=30), quiet=True
     )
     assert agent.sign == "negative"
-    agent.learn(5_000)
+    agent.train(5_000)
     assert (
-        returns_of(agent.policy, tiny_envs.Corridor, 5, horizon=30).returns.tolist() == [-4.0] * 5
+        evaluate_policy(agent.policy, tiny_envs.Corridor, 5, horizon=30).returns.tolist() == [-4.0] * 5
     )
 
 
@@ -356,7 +356,7 @@ def test_absorbing_states_make_the_sign_of_the_reward_no_matter() -> None:
     lengths = []
     for absorbing in (True, False):
         agent = GAIL(tiny_envs.Corridor, demos, replace(config, absorbing=absorbing), t, quiet=True)
-        lengths.append(agent.learn(8_000).figures["length"])
+        lengths.append(agent.train(8_000).figures["length"])
     assert lengths[0] < 4.5 and lengths[1] > 25
 
 
@@ -403,12 +403,12 @@ def test_cloning_recovers_the_expert_and_goes_on_exactly(continuous: bool, tmp_p
     demos = record(switch_expert(continuous), env, 2, horizon=20)
     c = CloningConfig(steps=200, validate_every=50, hidden=(8,), lr=2e-2, horizon=20, threads=1)
 
-    def clone(folder: str) -> BC:
+    def clone(folder: str) -> BehavioralCloning:
         (tmp_path / folder).mkdir(exist_ok=True)
-        return BC(env, demos, c, Run(tmp_path / folder), quiet=True)
+        return BehavioralCloning(env, demos, c, Run(tmp_path / folder), quiet=True)
 
     whole = clone("whole").learn()
-    assert returns_of(whole.policy, env, 5, horizon=20).returns.mean() > 19
+    assert evaluate_policy(whole.policy, env, 5, horizon=20).returns.mean() > 19
     clone("broken").learn(90)
     again = clone("broken").learn()
     assert again.steps == 200
@@ -428,11 +428,11 @@ def test_imitation_can_begin_with_a_clone(continuous: bool) -> None:
         agent = GAIL(
             env,
             demos,
-            GAILConfig(hidden=(8,), cloned=cloned),
+            GAILConfig(hidden=(8,), bc_steps=cloned),
             replace(QUICK, horizon=20),
             quiet=True,
         ).learn(200)
-        found.append(returns_of(agent.policy, env, 10, horizon=20).returns.mean())
+        found.append(evaluate_policy(agent.policy, env, 10, horizon=20).returns.mean())
     assert found[0] < 13 and found[1] > 18
 
 
@@ -449,7 +449,7 @@ def test_an_imitator_begins_with_the_deviation_that_its_clone_shows_on_other_pai
     agent = GAIL(
         partial(tiny_envs.Switch, 400, True),
         demos,
-        GAILConfig(hidden=(8,), cloned=100),
+        GAILConfig(hidden=(8,), bc_steps=100),
         t,
         quiet=True,
     )
@@ -471,13 +471,13 @@ def test_cloning_keeps_the_snapshot_that_validates_best() -> None:
             np.array([False]),
         )
     )
-    agent = BC(
+    agent = BehavioralCloning(
         partial(tiny_envs.Switch, 60, True),
         demos,
         CloningConfig(steps=300, validate_every=30, hidden=(32,), lr=3e-2, horizon=60, threads=1),
         quiet=True,
     )
-    agent.learn()
+    agent.train()
     assert agent.figures["score"] < agent.figures["best"]
     with torch.no_grad():
         held = (
@@ -490,7 +490,7 @@ def test_settings_that_cannot_work_are_refused() -> None:
     demos = record(right_expert(), tiny_envs.Corridor, 1, horizon=30)
     for changes, sentence in (
         ({"lr": 0.0}, "--gail.lr must be above 0"),
-        ({"cloned": -1}, "--gail.cloned must be at least 0"),
+        ({"cloned": -1}, "--gail.bc-steps must be at least 0"),
         ({"judge": "fem", "absorbing": True}, "leave these out"),
     ):
         with pytest.raises(UsageError, match=sentence):
@@ -502,7 +502,7 @@ def test_settings_that_cannot_work_are_refused() -> None:
                 quiet=True,
             )
     with pytest.raises(UsageError, match="--bc.hold-out must be above 0 and below 1"):
-        BC(tiny_envs.Corridor, demos, CloningConfig(hold_out=1.0, horizon=30), quiet=True)
+        BehavioralCloning(tiny_envs.Corridor, demos, CloningConfig(hold_out=1.0, horizon=30), quiet=True)
     with pytest.raises(UsageError, match="no deviation to draw"):
         record(
             switch_expert(True),
@@ -516,7 +516,7 @@ def test_settings_that_cannot_work_are_refused() -> None:
 
 
 def test_chance_is_the_policy_before_it_learns() -> None:
-    found = returns_of(
+    found = evaluate_policy(
         chance(Task("Switch", 2, 2, True, 20)),
         tiny_envs.Switch,
         200,

@@ -17,7 +17,7 @@ from zeuxis.errors import DataError, MissingExtra, UsageError, ZeuxisError
 from zeuxis.experiments.train_policy import Wish, resume, start
 from zeuxis.rl.imitation.behavioral_cloning import CloningConfig
 from zeuxis.rl.imitation.demonstrations import Demonstrations, read_demos, record
-from zeuxis.rl.policies.numpy_policy import Actor
+from zeuxis.rl.policies.numpy_policy import NumpyPolicy
 from zeuxis.rl.rollouts.collector import Rollouts
 
 
@@ -29,7 +29,7 @@ def same(a: Rollouts, b: Rollouts) -> bool:
 
 
 def cartpole() -> Demonstrations:
-    actor = Actor(
+    actor = NumpyPolicy(
         [np.array([[0, 0, -1, -1], [0, 0, 1, 1]])], [np.zeros(2)], np.zeros(4), np.ones(4), "logits"
     )
     return record(actor, "CartPole-v1", 12, horizon=30, policy="planted")

@@ -17,8 +17,8 @@ from zeuxis.errors import UsageError
 from zeuxis.rl.imitation.demonstrations import Demonstrations, record
 from zeuxis.rl.imitation.discriminator import GAILConfig, reward_of
 from zeuxis.rl.imitation.gail import GAIL, PAPER
-from zeuxis.rl.integrations.sb3_imitation import Judged, imitating, steps
-from zeuxis.rl.policies.numpy_policy import Actor
+from zeuxis.rl.integrations.sb3_imitation import GAILRewardWrapper, gail_callback, steps
+from zeuxis.rl.policies.numpy_policy import NumpyPolicy
 
 QUICK = replace(PAPER, workers=0, threads=1, batch=300, horizon=20)
 
@@ -61,7 +61,7 @@ def side(discrete: bool = True, first: int = 0) -> Any:
 
 def made(discrete: bool = True, **config: Any) -> GAIL:
     head, weights = ("logits", [[-1.0], [1.0]]) if discrete else ("gaussian_mean", [[1.0]])
-    actor = Actor([np.array(weights)], [np.zeros(len(weights))], np.zeros(1), np.ones(1), head)
+    actor = NumpyPolicy([np.array(weights)], [np.zeros(len(weights))], np.zeros(1), np.ones(1), head)
     demos: Demonstrations = record(actor, lambda: side(discrete), 10, horizon=20)
     return GAIL(
         lambda: side(discrete), demos, GAILConfig(reward="logit", **config), QUICK, quiet=True
@@ -72,9 +72,9 @@ def made(discrete: bool = True, **config: Any) -> GAIL:
 def test_a_wrapped_environment_pays_the_verdict_on_state_and_action(discrete: bool) -> None:
     agent = made(discrete)
     with torch.no_grad():
-        for p in agent.judge.parameters():
+        for p in agent.reward_model.parameters():
             p.normal_(0, 0.5, generator=torch.Generator().manual_seed(0))
-    task = Judged(side(discrete, 3), agent)
+    task = GAILRewardWrapper(side(discrete, 3), agent)
     task.action_space.seed(0)
     seen, _ = task.reset(seed=0)
     for _ in range(20):
@@ -82,7 +82,7 @@ def test_a_wrapped_environment_pays_the_verdict_on_state_and_action(discrete: bo
         following, reward, ended, cut, told = task.step(action)
         taken = torch.tensor([action - 3]) if discrete else torch.from_numpy(action)[None]
         expected = reward_of(
-            agent.judge.score(agent.pairs.rows(torch.from_numpy(seen)[None], taken)), "logit"
+            agent.reward_model.score(agent.pairs.rows(torch.from_numpy(seen)[None], taken)), "logit"
         ).item()
         assert reward == pytest.approx(expected, abs=1e-6) and told["reward"] in (0.0, 10.0)
         seen = following
@@ -91,11 +91,11 @@ def test_a_wrapped_environment_pays_the_verdict_on_state_and_action(discrete: bo
 
 def test_other_tasks_and_absorbing_states_are_refused() -> None:
     with pytest.raises(UsageError, match="give an environment of that task"):
-        Judged(side(False), made(True))
+        GAILRewardWrapper(side(False), made(True))
     with pytest.raises(UsageError, match="give an environment of that task"):
-        Judged(gymnasium.wrappers.TimeLimit(Count(), 5), made(True))
+        GAILRewardWrapper(gymnasium.wrappers.TimeLimit(Count(), 5), made(True))
     with pytest.raises(UsageError, match="absorbing=False"):
-        Judged(side(), made(absorbing=True))
+        GAILRewardWrapper(side(), made(absorbing=True))
 
 
 def test_single_steps_are_judged_as_in_rollouts() -> None:
@@ -123,7 +123,7 @@ def test_ppo_of_stable_baselines3_imitates(discrete: bool, normalized: bool) -> 
         device="cpu",
         seed=0,
     )
-    callback = imitating(agent)
+    callback = gail_callback(agent)
     kept: dict[str, Any] = {}
     end = callback._on_rollout_end
 
@@ -144,7 +144,7 @@ def test_ppo_of_stable_baselines3_imitates(discrete: bool, normalized: bool) -> 
         )
 
     callback._on_rollout_end = spy
-    model.learn(256 * 12, callback=callback)
+    model.train(256 * 12, callback=callback)
     assert set(np.unique(kept["states"])) == {-1.0, 1.0}, (
         "the discriminator sees what the environment showed"
     )
@@ -167,8 +167,8 @@ def test_ppo_of_stable_baselines3_imitates(discrete: bool, normalized: bool) -> 
 def test_the_callback_refuses_what_it_cannot_judge() -> None:
     sb3 = pytest.importorskip("stable_baselines3", minversion="2.9")
     with pytest.raises(UsageError, match="keeps no rollouts"):
-        sb3.DQN("MlpPolicy", gymnasium.make("CartPole-v1")).learn(1, callback=imitating(made()))
+        sb3.DQN("MlpPolicy", gymnasium.make("CartPole-v1")).learn(1, callback=gail_callback(made()))
     with pytest.raises(UsageError, match="give an environment of that task"):
         sb3.PPO("MlpPolicy", gymnasium.make("CartPole-v1"), n_steps=8, batch_size=8).learn(
-            8, callback=imitating(made())
+            8, callback=gail_callback(made())
         )

@@ -51,11 +51,11 @@ def test_a_cut_is_no_end(value: str, timed: bool) -> None:
         value_epochs=20,
         normalize=False,
     )
-    agent = TRPO(partial(Flat, 0), t, quiet=True).learn(800)
+    agent = TRPO(partial(Flat, 0), t, quiet=True).train(800)
     first = agent.value.predict(torch.zeros(1, 2), torch.zeros(1)).item()
     finite = (1 - 0.5**5) / 0.5
     assert first == pytest.approx(finite if timed else 2.0, abs=0.04)
-    agent = TRPO(partial(Flat, 5), t, quiet=True).learn(800)
+    agent = TRPO(partial(Flat, 5), t, quiet=True).train(800)
     first = agent.value.predict(torch.zeros(1, 2), torch.zeros(1)).item()
     assert first == pytest.approx(finite, abs=0.04) if timed else first < 1.97
 
@@ -76,7 +76,7 @@ def test_an_arm_and_a_number_are_found(kind: type) -> None:
 
 
 def test_trpo_balances_a_pole() -> None:
-    agent = TRPO("CartPole-v1", learning(batch=2000, hidden=(32, 32)), quiet=True).learn(20_000)
+    agent = TRPO("CartPole-v1", learning(batch=2000, hidden=(32, 32)), quiet=True).train(20_000)
     assert agent.figures["return"] > 475
 
 
@@ -89,7 +89,7 @@ def test_ppo_balances_a_pole() -> None:
 @pytest.mark.slow
 def test_trpo_swings_a_pendulum_up() -> None:
     t = learning(batch=2000, hidden=(64, 64), gamma=0.9)
-    agent = TRPO("Pendulum-v1", t, TrustRegionConfig(delta=0.02), quiet=True).learn(80_000)
+    agent = TRPO("Pendulum-v1", t, TrustRegionConfig(delta=0.02), quiet=True).train(80_000)
     assert agent.figures["return"] > -350, "chance has -1200, a published expert -193"
 
 
@@ -150,7 +150,7 @@ def test_the_entropy_bonus_keeps_a_policy_undecided() -> None:
     for weight in (0.0, 1.0):
         t = learning(batch=250, horizon=25, gamma=0.0, entropy=weight)
         entropy.append(
-            TRPO(partial(tiny_envs.Bandit, 4), t, quiet=True).learn(4_000).figures["entropy"]
+            TRPO(partial(tiny_envs.Bandit, 4), t, quiet=True).train(4_000).figures["entropy"]
         )
     assert entropy[0] < 1.15 < 1.25 < entropy[1]
 
@@ -162,9 +162,9 @@ def test_the_entropy_bonus_keeps_a_policy_undecided() -> None:
         ({"gamma": 1.5}, {}, "--training.gamma must be from 0 to 1"),
         ({"workers": -2}, {}, "--training.workers must be at least -1"),
         ({"hidden": (0,)}, {}, "--training.hidden must be a list of values, each at least 1"),
-        ({}, {"delta": 0.0}, "--region.delta must be above 0"),
-        ({}, {"fraction": 0.0}, "--region.fraction must be above 0 and at most 1"),
-        ({}, {"backtracks": 0}, "--region.backtracks must be at least 1"),
+        ({}, {"delta": 0.0}, "--trust-region.delta must be above 0"),
+        ({}, {"fraction": 0.0}, "--trust-region.fraction must be above 0 and at most 1"),
+        ({}, {"backtracks": 0}, "--trust-region.backtracks must be at least 1"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(changes: dict, region: dict, sentence: str) -> None:
@@ -173,7 +173,7 @@ def test_settings_that_cannot_work_are_refused(changes: dict, region: dict, sent
 
 
 def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
-    agent = TRPO("CartPole-v1", learning(), run=Run(tmp_path), quiet=True).learn(500)
+    agent = TRPO("CartPole-v1", learning(), run=Run(tmp_path), quiet=True).train(500)
     before = (tmp_path / "state.safetensors").read_bytes()
     with torch.no_grad():
         agent.policy.network.layers[0].bias[0] = float("inf")

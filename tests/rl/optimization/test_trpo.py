@@ -16,8 +16,8 @@ from zeuxis.rl.optimization.numpy_adam import Regression
 from zeuxis.rl.optimization.trust_region import TrustRegionConfig, conjugate_gradients, step
 from zeuxis.rl.optimization.value_function import LinearValue, NetworkValue
 from zeuxis.rl.policies.mlp import MLP, flat, put
-from zeuxis.rl.policies.policy import GaussianPolicy, Policy, policy_for
-from zeuxis.rl.policies.running_stats import Running
+from zeuxis.rl.policies.policy import GaussianPolicy, Policy, make_policy
+from zeuxis.rl.policies.running_stats import RunningMeanStd
 
 
 def some_policy(
@@ -33,7 +33,7 @@ def some_policy(
         () if discrete else (-1.0, -1.0),
         () if discrete else (1.0, 1.0),
     )
-    policy = policy_for(task, hidden, activation).double()  # type: ignore[arg-type]
+    policy = make_policy(task, hidden, activation).double()  # type: ignore[arg-type]
     generator = torch.Generator().manual_seed(1)
     put(policy, 0.5 * torch.randn(len(flat(policy)), generator=generator, dtype=torch.float64))
     return policy
@@ -62,7 +62,7 @@ class Divergence(torch.nn.Module):
         super().__init__()
         self.policy, self.x = policy, x
         with torch.no_grad():
-            self.law = policy.law(policy(x))
+            self.law = policy.distribution(policy(x))
 
     def forward(self, vector: torch.Tensor) -> torch.Tensor:
         weights = with_weights(self.policy, vector)
@@ -176,7 +176,7 @@ def test_a_step_gains_and_stays_within_the_bound(discrete: bool) -> None:
         gained = torch.randn(500)
         with torch.no_grad():
             y = policy(x)
-            law, before = policy.law(y), policy.log_prob(y, actions)
+            law, before = policy.distribution(y), policy.log_prob(y, actions)
         for region in (
             TrustRegionConfig(),
             TrustRegionConfig(delta=0.5, damping=1e-5, accept=0),
@@ -273,7 +273,7 @@ def test_advantages_are_those_worked_out_by_hand_with_ends_and_cuts_mixed(
 
 def test_running_statistics_are_exact_and_can_be_frozen() -> None:
     x = torch.randn(1000, 3) * torch.tensor([1.0, 1e-3, 100.0]) + torch.tensor([0.0, 5.0, 1e4])
-    seen = Running(3, clip=2.0)
+    seen = RunningMeanStd(3, clip=2.0)
     assert torch.equal(seen.standardize(x), x)
     for part in x.split([1, 99, 400, 500]):
         seen.update(part)

@@ -1,15 +1,14 @@
-"""Environments: from a Gymnasium task id, or a function that makes one, to what learning needs to
-know of it.
+"""One environment as training sees it: flat observations in, checked steps out.
 
-A task is given as an id (`"Hopper-v5"`, the user's own registered ids and `"module:Task-v0"`
-included) or as a function without arguments that returns a `gymnasium.Env`. Observations become
-flat float32 vectors: boxes of any shape, and whatever else `gymnasium.spaces.flatten` knows,
-discrete ones as one-hot. Actions are discrete, or a box with finite bounds, to which an action is
-clipped before it is carried out.
+An environment is a Gymnasium id (`"Hopper-v5"`, registered ids of the user and `"module:Task-v0"`
+included) or a function without arguments that returns a `gymnasium.Env`. Observations become flat
+float32 vectors: boxes of any shape, and every other space that `gymnasium.spaces.flatten` accepts
+(discrete ones as one-hot). Actions are discrete, or a box with finite bounds; they are clipped to
+these bounds before each step.
 
-An episode that ends by itself (*terminated*) is told apart from one that was cut off (*truncated*,
-by the task's time limit, by one of its wrappers, or by `horizon`): after the first there is nothing
-to come, after the second the world goes on unseen.
+Termination and truncation are kept separate. After a *terminated* episode there is nothing more to
+earn. After a *truncated* one (by the time limit, a wrapper or `horizon`) the task would have gone
+on, so its return is bootstrapped from the value function.
 """
 
 from __future__ import annotations
@@ -27,19 +26,23 @@ import numpy as np
 from ...errors import DivergenceError, MissingExtra, UsageError, ZeuxisError
 from .task import Task
 
-# numbers of an observation; above it is a picture, which a multilayer perceptron cannot read
-LARGEST = 10_000
-FURTHEST = 1e30  # greater bounds stand for none, and in float32 nothing could be reckoned with them
-GREATEST = 3e38  # reward that float32 can hold
+MAX_SIZE = 10_000  # numbers of an observation or an action; more is an image, which no MLP reads
+MAX_BOUND = 1e30  # larger bounds count as none: float32 arithmetic with them would overflow
+MAX_REWARD = 3e38  # largest reward that float32 can hold
+ENVIRONMENT_ERRORS = (Exception, SystemExit)  # third-party code may raise anything
 
 
 def gymnasium() -> Any:
-    """The package, or a sentence that says how to get it."""
+    """Imports Gymnasium and registers the tasks of zeuxis.
+
+    Raises:
+        MissingExtra: Gymnasium is not installed.
+    """
     try:
         import gymnasium
     except ImportError as error:
         raise MissingExtra("gymnasium", "rl", "Reinforcement learning") from error
-    from . import sparse as tasks  # noqa: F401
+    from . import sparse  # noqa: F401
 
     return gymnasium
 
@@ -47,34 +50,33 @@ def gymnasium() -> Any:
 def maker(
     source: str | Callable[[], Any], horizon: int = 0, **options: Any
 ) -> tuple[str, Callable[[], Any]]:
-    """The task's name, and a function that makes its environment here or in another process.
+    """Returns the name of a task, and a function that makes it in this or another process.
 
     Arguments:
         source: A Gymnasium id or a function without arguments.
-        horizon: Longest episode (steps) instead of the task's own; 0 keeps it.
-        options: Further arguments of `gymnasium.make`, as in `render_mode="rgb_array"`.
+        horizon: Longest episode (steps) instead of the task's limit; 0 keeps the limit.
+        options: Further arguments of `gymnasium.make`, such as `render_mode="rgb_array"`.
 
     Raises:
-        UsageError: There is no such task, or it needs a package that is missing.
+        UsageError: There is no such task, or it needs a missing package.
     """
     gym = gymnasium()
     if not isinstance(source, str):
-        named = getattr(source, "func", source)  # of a partial, what it calls
-        return getattr(named, "__name__", type(named).__name__), source
+        function = getattr(source, "func", source)  # `functools.partial` hides the name
+        return getattr(function, "__name__", type(function).__name__), source
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             module, _, task = source.rpartition(":")
             if module:
-                import_module(module)  # it registers the task
+                import_module(module)  # registers the task
             spec = gym.spec(task)
-            gym.envs.registration.load_env_creator(spec.entry_point) if isinstance(
-                spec.entry_point, str
-            ) else None
-    except Exception as error:  # whatever a stranger's module may raise
-        why = " ".join(str(error).split()).rstrip(".")
+            if isinstance(spec.entry_point, str):
+                gym.envs.registration.load_env_creator(spec.entry_point)
+    except Exception as error:  # third-party modules may raise anything
         raise UsageError(
-            f"There is no task '{source}' here ({why}): give a Gymnasium id, as in Hopper-v5."
+            f"There is no task '{source}' here ({one_line(error)}): give a Gymnasium id, as in "
+            "Hopper-v5."
         ) from error
     if horizon:
         options["max_episode_steps"] = horizon
@@ -83,133 +85,119 @@ def maker(
 
 @dataclass
 class Make:
-    """Makes an environment from its registration, which travels to other processes with it."""
+    """Makes an environment from its registration, also in a process that never registered it."""
 
     spec: Any
     options: dict[str, Any]
 
     def __call__(self) -> Any:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # of newer versions of a task, and of the rendering that nobody asked for
+            warnings.simplefilter("ignore")  # newer versions of a task, missing render modes
             return gymnasium().make(self.spec, disable_env_checker=True, **self.options)
 
 
 class Environment:
-    """One environment as learning sees it: flat observations in, actions of a network out; every
-    step is checked.
+    """Wraps a Gymnasium environment and checks every step.
 
     Arguments:
-        name: What sentences call it.
+        name: Name of the task in messages.
         make: Makes the Gymnasium environment.
-        horizon: Longest episode (steps); 0 takes the task's own limit.
+        horizon: Longest episode (steps); 0 takes the task's limit.
 
     Raises:
-        UsageError: Its spaces are not supported, or its episodes have no limit.
+        UsageError: Its spaces are not supported, or its episodes have no time limit.
     """
 
     def __init__(self, name: str, make: Callable[[], Any], horizon: int = 0) -> None:
         self.spaces = gymnasium().spaces
         try:
             self.inner = make()
-        except STRANGE as error:
+        except ENVIRONMENT_ERRORS as error:
             raise UsageError(
-                f"The environment '{name}' could not be made ({reason(error)}): correct "
-                "it or give another."
+                f"The environment '{name}' could not be made ({reason(error)}): correct it or "
+                "give another."
             ) from error
         self.task = self.describe(name, horizon)
         self.flat = isinstance(self.inner.observation_space, self.spaces.Box)
-        self.classes = isinstance(self.inner.observation_space, self.spaces.Discrete)
+        self.one_hot = isinstance(self.inner.observation_space, self.spaces.Discrete)
         self.low, self.high = self.task.bounds
         self.shape = None if self.task.discrete else self.inner.action_space.shape
-        self.zeros = np.zeros(self.task.observation, np.float32)
-        self.still = np.zeros_like(self.low)
+        self.zero_observation = np.zeros(self.task.observation, np.float32)
+        self.zero_action = np.zeros_like(self.low)
         self.t = self.seed = 0
 
     def describe(self, name: str, horizon: int) -> Task:
-        """The task, or why it cannot be learned."""
-        gym, spaces = gymnasium(), self.spaces
-        if not isinstance(self.inner, gym.Env):
+        """Reads the task from the spaces, or says why no policy can be trained in it."""
+        if not isinstance(self.inner, gymnasium().Env):
             raise UsageError(
-                f"'{name}' makes a {type(self.inner).__name__}, expected a "
-                "gymnasium.Env: give a function that returns one."
+                f"'{name}' makes a {type(self.inner).__name__}, expected a gymnasium.Env: give a "
+                "function that returns one."
             )
-        seen, taken = (
-            getattr(self.inner, "observation_space", None),
-            getattr(self.inner, "action_space", None),
-        )
-        try:
-            size = int(spaces.flatdim(seen))
-        except (NotImplementedError, ValueError) as error:
-            raise UsageError(
-                f"Observations of '{name}' are {seen}, which cannot be made a vector: "
-                "wrap the environment."
-            ) from error
-        if not 0 < size <= LARGEST:
-            raise UsageError(
-                f"Observations of '{name}' have {size:,} numbers, expected 1 to "
-                f"{LARGEST:,}, since the policies read vectors, "
-                "not pictures: wrap the environment in one that describes its state."
-            )
-        limit = horizon or (
-            getattr(self.inner.spec, "max_episode_steps", None) if self.inner.spec else None
-        )
+        size = self.observation_size(name)
+        spec_limit = getattr(self.inner.spec, "max_episode_steps", None) if self.inner.spec else 0
+        limit = horizon or spec_limit
         if not limit or limit < 1:
             raise UsageError(
                 f"Episodes of '{name}' have no time limit: give one with --training.horizon 1000."
             )
-        if isinstance(taken, spaces.Discrete):
-            check_count(name, int(taken.n))
-            return Task(name, size, int(taken.n), True, int(limit), start=int(taken.start))
-        if not isinstance(taken, spaces.Box) or not np.issubdtype(taken.dtype, np.floating):
+        space = getattr(self.inner, "action_space", None)
+        if isinstance(space, self.spaces.Discrete):
+            check_action_size(name, int(space.n))
+            return Task(name, size, int(space.n), True, int(limit), start=int(space.start))
+        if not isinstance(space, self.spaces.Box) or not np.issubdtype(space.dtype, np.floating):
             raise UsageError(
-                f"Actions of '{name}' are {taken}, expected Discrete or a Box of "
-                "floating-point numbers: wrap the environment."
+                f"Actions of '{name}' are {space}, expected Discrete or a Box of floating-point "
+                "numbers: wrap the environment."
             )
-        low, high = np.ravel(taken.low).astype(np.float64), np.ravel(taken.high).astype(np.float64)
-        check_count(name, len(low))
-        if (
-            not (np.abs(low) < FURTHEST).all()
-            or not (np.abs(high) < FURTHEST).all()
-            or not (low <= high).all()
-        ):
+        low, high = (np.ravel(bound).astype(np.float64) for bound in (space.low, space.high))
+        check_action_size(name, len(low))
+        bounded = (np.abs(low) < MAX_BOUND).all() and (np.abs(high) < MAX_BOUND).all()
+        if not bounded or not (low <= high).all():
             raise UsageError(
-                f"Actions of '{name}' have no bounds ({taken}): give it a bounded space. "
-                "zeuxis clips actions itself, "
-                "so leave ClipAction out."
+                f"Actions of '{name}' have no bounds ({space}): give it a bounded space. zeuxis "
+                "clips actions itself, so leave ClipAction out."
             )
-        shape = None if taken.shape == (len(low),) else tuple(int(n) for n in taken.shape)
-        return Task(
-            name,
-            size,
-            len(low),
-            False,
-            int(limit),
-            tuple(low.tolist()),
-            tuple(high.tolist()),
-            shape=shape,
-            dtype=str(taken.dtype),
-        )
+        shape = None if space.shape == (len(low),) else tuple(int(n) for n in space.shape)
+        bounds = (tuple(low.tolist()), tuple(high.tolist()))
+        dtype = str(space.dtype)
+        return Task(name, size, len(low), False, int(limit), *bounds, shape=shape, dtype=dtype)
+
+    def observation_size(self, name: str) -> int:
+        """Numbers of a flat observation."""
+        space = getattr(self.inner, "observation_space", None)
+        try:
+            size = int(self.spaces.flatdim(space))
+        except (NotImplementedError, ValueError) as error:
+            raise UsageError(
+                f"Observations of '{name}' are {space}, which cannot be made a vector: wrap the "
+                "environment."
+            ) from error
+        if not 0 < size <= MAX_SIZE:
+            raise UsageError(
+                f"Observations of '{name}' have {size:,} numbers, expected 1 to {MAX_SIZE:,}, "
+                "since the policies read vectors, not pictures: wrap the environment in one that "
+                "describes its state."
+            )
+        return size
 
     def vector(self, x: Any) -> np.ndarray:
-        """An observation as a flat vector of finite numbers."""
+        """Flattens an observation.
+
+        Raises:
+            ValueError: It is not in its space, or not finite.
+        """
         if not self.flat:
-            if self.classes and not self.inner.observation_space.contains(x):
-                raise ValueError(
-                    f"the observation is {brief(x)}, which is not in {self.inner.observation_space}"
-                )
-            x = self.spaces.flatten(self.inner.observation_space, x)
+            space = self.inner.observation_space
+            if self.one_hot and not space.contains(x):
+                raise ValueError(f"the observation is {brief(x)}, which is not in {space}")
+            x = self.spaces.flatten(space, x)
         x = np.asarray(x, np.float32).ravel()
         if len(x) != self.task.observation:
             raise ValueError(
                 f"the observation has {len(x)} numbers where its space has {self.task.observation}"
             )
-        if (
-            x.dot(self.zeros) != 0
-            # 0 times anything but a finite number is not a number: a fifth of the time of
-            # `isfinite`
-        ):
+        # 0 times an infinite number is not a number: this takes a fifth of the time of `isfinite`.
+        if x.dot(self.zero_observation) != 0:
             at = int(np.flatnonzero(~np.isfinite(x))[0])
             raise ValueError(f"number {at} of the observation is {x[at]}, not a finite number")
         return x
@@ -218,96 +206,104 @@ class Environment:
         """Begins an episode.
 
         Raises:
-            ZeuxisError: The environment failed, or gave something else than a finite observation of
-                its space.
+            ZeuxisError: The environment failed, or its observation is not a finite one of its
+                space.
         """
         self.t, self.seed = 0, seed
         try:
-            found = self.inner.reset(seed=seed)
-            if not isinstance(found, tuple) or len(found) != 2:
-                raise ValueError(f"reset gave {brief(found)}, expected (observation, info)")
-            return self.vector(found[0])
-        except STRANGE as error:
+            result = self.inner.reset(seed=seed)
+            if not isinstance(result, tuple) or len(result) != 2:
+                raise ValueError(f"reset gave {brief(result)}, expected (observation, info)")
+            return self.vector(result[0])
+        except ENVIRONMENT_ERRORS as error:
             raise broken(self.task, error, 0, seed) from error
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool]:
-        """Carries a network's action out: the next observation, the reward, whether the episode
-        ended, whether it was cut off.
+        """Takes one step with an action as the network gives it.
+
+        Returns:
+            Next observation, reward, terminated, truncated.
 
         Raises:
-            ZeuxisError: The environment failed, or gave something else than finite numbers; the
-                sentence names the step.
+            ZeuxisError: The environment failed, or returned something other than finite numbers;
+                the message names the step.
         """
         self.t += 1
         try:
             if self.shape is None:
-                found = self.inner.step(self.task.start + int(action))
+                result = self.inner.step(self.task.start + int(action))
             else:
-                if action.dtype is not self.low.dtype:
-                    action = np.asarray(action, self.low.dtype)
-                clipped = np.minimum(np.maximum(action, self.low), self.high)
-                if clipped.dot(self.still) != 0:
-                    raise DivergenceError(
-                        "The policy chose an action that is not a finite number at step "
-                        f"{self.t} of the episode of seed {self.seed} in "
-                        f"'{self.task.name}': its weights are too large, lower the step "
-                        "sizes and train it again."
-                    )
-                found = self.inner.step(clipped.reshape(self.shape))
-            if not isinstance(found, tuple) or len(found) != 5:
+                result = self.inner.step(self.clip(action))
+            if not isinstance(result, tuple) or len(result) != 5:
                 raise ValueError(
-                    f"step gave {brief(found)}, expected (observation, reward, "
-                    "terminated, truncated, info)"
+                    f"step gave {brief(result)}, expected (observation, reward, terminated, "
+                    "truncated, info)"
                 )
-            x, reward, ended, cut, _ = found
-            if type(reward) is not float or not -GREATEST < reward < GREATEST:
-                reward = number(reward)
-            if type(ended) is not bool or type(cut) is not bool:
-                ended, cut = flag(ended, "terminated"), flag(cut, "truncated")
-            return self.vector(x), reward, ended, cut
-        except STRANGE as error:
+            x, reward, terminated, truncated, _ = result
+            if type(reward) is not float or not -MAX_REWARD < reward < MAX_REWARD:
+                reward = as_reward(reward)
+            if type(terminated) is not bool or type(truncated) is not bool:
+                terminated = as_bool(terminated, "terminated")
+                truncated = as_bool(truncated, "truncated")
+            return self.vector(x), reward, terminated, truncated
+        except ENVIRONMENT_ERRORS as error:
             raise broken(self.task, error, self.t, self.seed) from error
 
+    def clip(self, action: Any) -> np.ndarray:
+        """Clips a row of numbers to the bounds, in the box's dtype and shape."""
+        if action.dtype is not self.low.dtype:
+            action = np.asarray(action, self.low.dtype)
+        clipped = np.minimum(np.maximum(action, self.low), self.high)
+        if clipped.dot(self.zero_action) != 0:
+            raise DivergenceError(
+                f"The policy chose an action that is not a finite number at step {self.t} of the "
+                f"episode of seed {self.seed} in '{self.task.name}': its weights are too large, "
+                "lower the step sizes and train it again."
+            )
+        return clipped.reshape(self.shape)
+
     def close(self) -> None:
-        """Closes it; what a stranger's code raises here no longer matters."""
-        with suppress(*STRANGE):
+        """Closes the environment; errors no longer matter here."""
+        with suppress(*ENVIRONMENT_ERRORS):
             self.inner.close()
 
 
-STRANGE = (Exception, SystemExit)  # whatever a stranger's code may raise
-
-
-def check_count(name: str, n: int) -> None:
+def check_action_size(name: str, n: int) -> None:
     """Refuses more actions than a network can have outputs for."""
-    if not 0 < n <= LARGEST:
+    if not 0 < n <= MAX_SIZE:
         raise UsageError(
-            f"Actions of '{name}' are {n:,} classes or numbers, expected 1 to "
-            f"{LARGEST:,}: wrap the environment."
+            f"Actions of '{name}' are {n:,} classes or numbers, expected 1 to {MAX_SIZE:,}: wrap "
+            "the environment."
         )
 
 
 def brief(value: Any) -> str:
-    """What a value is, in a few words."""
+    """Describes a value in a few words."""
     if isinstance(value, tuple):
         return f"a tuple of {len(value)}"
     text = " ".join(repr(value).split())
     return text if len(text) <= 40 else f"a {type(value).__name__}"
 
 
-def number(reward: Any) -> float:
-    """A reward as one finite number."""
+def one_line(error: BaseException) -> str:
+    """An error's message on one line, without its full stop."""
+    return " ".join(str(error).split()).rstrip(".")
+
+
+def as_reward(reward: Any) -> float:
+    """Converts a reward to a finite float."""
     if not isinstance(reward, float):
         array = np.asarray(reward)
         if array.size != 1 or array.dtype.kind not in "fiub":
             raise ValueError(f"the reward is {brief(reward)}, expected one number")
         reward = array.item()
-    if not -GREATEST < reward < GREATEST:
+    if not -MAX_REWARD < reward < MAX_REWARD:
         raise ValueError(f"the reward is {reward}, not a finite number of float32")
     return float(reward)
 
 
-def flag(value: Any, name: str) -> bool:
-    """Whether an episode is over, as Python or NumPy says it."""
+def as_bool(value: Any, name: str) -> bool:
+    """Converts a Python or NumPy flag to bool."""
     if value is True or value is False:
         return value
     array = np.asarray(value)
@@ -317,7 +313,7 @@ def flag(value: Any, name: str) -> bool:
 
 
 def task_of(source: str | Callable[[], Any], horizon: int = 0) -> Task:
-    """The task behind an id or a function.
+    """Describes the task behind an id or a function.
 
     Example:
         >>> import pytest; _ = pytest.importorskip("gymnasium")
@@ -332,14 +328,13 @@ def task_of(source: str | Callable[[], Any], horizon: int = 0) -> Task:
 
 
 def reason(error: BaseException) -> str:
-    """An error in one line."""
-    text = " ".join(str(error).split()).rstrip(".")
+    """An error's type and message on one line."""
+    text = one_line(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def broken(task: Task, error: BaseException, step: int, seed: int) -> ZeuxisError:
-    """The sentence for an environment that raised an error or gave what it should not: at which
-    step, counted from 1; 0 is the reset."""
+    """The error for an environment that failed at a step, counted from 1; 0 is the reset."""
     if isinstance(error, ZeuxisError):
         return error
     where = f"step {step}" if step else "the reset"
@@ -350,23 +345,23 @@ def broken(task: Task, error: BaseException, step: int, seed: int) -> ZeuxisErro
 
 
 def named_by_file(name: Any, where: str) -> str:
-    """A task's name that a file gives. A file must not make the program import anything: only the
-    user names modules.
+    """Checks a task's name that was read from a file.
+
+    Opening a file must not import a module: only the user names modules.
 
     Arguments:
         name: What the file says.
-        where: What sentences call the file.
+        where: Name of the file in messages.
 
     Raises:
-        UsageError: It is no name, or has the module of a task in front that is not loaded.
+        UsageError: It is not text, or its module is not loaded yet.
     """
     if not isinstance(name, str):
         raise UsageError(f"{where} gives the task {brief(name)}, expected a name: give --env TASK.")
     module = name.rpartition(":")[0]
     if module and module not in sys.modules:
         raise UsageError(
-            f"{where} gives the task '{name}', and a file must not make zeuxis import "
-            f"the module '{module}': "
-            f"if you trust it, give --env {name} yourself."
+            f"{where} gives the task '{name}', and a file must not make zeuxis import the module "
+            f"'{module}': if you trust it, give --env {name} yourself."
         )
     return name

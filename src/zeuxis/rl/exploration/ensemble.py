@@ -1,16 +1,14 @@
-r"""The two bonuses that information gain is compared with: the error of a prediction, and the
-disagreement of several.
+r"""The two bonuses that information gain is compared with: prediction error and disagreement.
 
-*error*: one network predicts what happens next, and the bonus is its squared error, averaged over
-the outputs. It is the paper's "L2" control, and is drawn to whatever cannot be predicted.
+*error*: one network predicts the next state, and the bonus is its squared error, averaged over the
+outputs. It is the paper's "L2" control, and is attracted by whatever cannot be predicted.
 
-*disagreement*: K networks, each of other first weights and other minibatches, and the bonus is the
-variance of their predictions. Noise of the world is no part of it once they have seen enough; the
-successor itself is not needed.
+*disagreement*: K networks with different first weights and minibatches, and the bonus is the
+variance of their predictions. Noise of the environment is no part of it once they have seen enough;
+the next state itself is not needed.
 
 Networks are ReLU perceptrons trained by Adam on squared errors, all K in one batched matrix product
-a layer, written out as the Bayesian network is (`zeuxis.rl.exploration.bayesian_network`), with
-features by rows (K, J, n).
+per layer, with features by rows (K, J, n).
 
 Sources: Stadie, Levine and Abbeel, "Incentivizing Exploration", 2015, and Houthooft et al., "VIME",
 2016, for the error; Pathak, Gandhi and Gupta, "Self-Supervised Exploration via Disagreement", 2019.
@@ -26,21 +24,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..optimization.numpy_adam import adam
+from ...distributions.elementwise import HALF_LOG_TAU
+from ..optimization.numpy_mlp import Adam, backward, forward, matrices
 from ..policies.mlp import check_size
-from .bayesian_network import HALF_LOG_TAU, LEAST_NOISE
+from .bayesian_network import MIN_LOG_NOISE
 
 
 class Ensemble(nn.Module):
-    """Several networks that predict the same.
+    """Several networks that predict the same targets.
 
     Arguments:
         inputs: Numbers of an input.
         hidden: Units of each hidden layer.
         outputs: Numbers of an output.
-        members: Networks.
-        lr: Adam's step size.
-        seed: Fixes the first weights.
+        members: Number of networks K.
+        lr: Step size of Adam.
+        seed: Seed of the first weights.
 
     Example:
         >>> from zeuxis.rl.exploration.bayesian_network import columns
@@ -49,10 +48,7 @@ class Ensemble(nn.Module):
         (2, 1, 5)
     """
 
-    theta: Tensor
-    first: Tensor
-    second: Tensor
-    count: Tensor
+    theta: Tensor  # weights, then the log-deviation of the errors of each output
 
     def __init__(
         self,
@@ -66,70 +62,54 @@ class Ensemble(nn.Module):
         super().__init__()
         check_size([inputs, *hidden, outputs], members)
         self.shapes = [(members, b, a + 1) for a, b in pairwise([inputs, *hidden, outputs])]
-        self.members, self.outputs, self.lr = members, outputs, lr
+        self.members, self.outputs = members, outputs
         rng = np.random.default_rng([seed, 12])
         layers = [rng.standard_normal(s) * math.sqrt(2 / (s[2] - 1)) for s in self.shapes]
         for layer in layers:
             layer[:, :, -1] = 0
         self.weights = sum(layer.size for layer in layers)
-        theta = np.concatenate(
-            [*(layer.ravel() for layer in layers), np.zeros(outputs)]
-        )  # the last: log deviation of the errors
-        for name, value in (("theta", theta), ("first", 0 * theta), ("second", 0 * theta)):
-            self.register_buffer(name, torch.from_numpy(value).float())
-        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+        theta = np.concatenate([*(layer.ravel() for layer in layers), np.zeros(outputs)])
+        self.register_buffer("theta", torch.from_numpy(theta).float())
+        self.adam = Adam(len(theta), lr)
 
-    def matrices(self, flat: np.ndarray) -> list[np.ndarray]:
-        """Layers of a flat vector, as views (K, J, I + 1)."""
-        found, start = [], 0
-        for shape in self.shapes:
-            size = math.prod(shape)
-            found.append(flat[start : start + size].reshape(shape))
-            start += size
-        return found
-
-    def forward_pass(self, x: np.ndarray) -> list[np.ndarray]:
-        """What each layer is given, and the outputs (K, outputs, n)."""
-        layers, found = self.matrices(self.theta.numpy()), [x]
-        for w in layers[:-1]:
-            h = np.ones((self.members, w.shape[1] + 1, x.shape[-1]), x.dtype)
-            np.maximum(w @ found[-1], 0, out=h[:, :-1])
-            found.append(h)
-        return [*found, layers[-1] @ found[-1]]
+    def layers(self) -> list[np.ndarray]:
+        """Weights of each layer as views (K, J, I + 1)."""
+        return matrices(self.theta.numpy(), self.shapes)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Each network's outputs (K, outputs, n) for inputs (inputs + 1, n), the last feature 1."""
-        return self.forward_pass(x)[-1]
+        """Outputs of each network (K, outputs, n) for inputs (inputs + 1, n) with a last 1."""
+        return forward(self.layers(), x)[-1]
 
     def gradient(self, x: np.ndarray, y: np.ndarray, out: np.ndarray) -> None:
-        """Of half the squared error of each network on rows of its own, x (K, inputs + 1, n) and y
-        (K, outputs, n)."""
-        given, layers, found = (
-            self.forward_pass(x),
-            self.matrices(self.theta.numpy()),
-            self.matrices(out),
-        )
-        delta = given[-1] - y
-        log_sd = self.theta.numpy()[self.weights :]
-        out[self.weights :] = 1 - np.exp(-2 * log_sd) * np.square(delta).mean((0, 2))
+        """Writes the gradient of half the squared error of each network on its rows.
+
+        Arguments:
+            x: Inputs (K, inputs + 1, n), the last feature 1.
+            y: Targets (K, outputs, n).
+            out: Where the gradient goes, as long as theta.
+        """
+        layers = self.layers()
+        *inputs, outputs = forward(layers, x)
+        delta = outputs - y
+        log_std = self.theta.numpy()[self.weights :]
+        out[self.weights :] = 1 - np.exp(-2 * log_std) * np.square(delta).mean((0, 2))
         delta *= 1 / x.shape[-1]
-        for i in range(len(layers) - 1, -1, -1):
-            np.matmul(delta, given[i].transpose(0, 2, 1), out=found[i])
-            if i:
-                delta = layers[i].transpose(0, 2, 1)[:, :-1] @ delta
-                delta *= given[i][:, :-1] > 0
+        backward(layers, inputs, delta, matrices(out, self.shapes))
 
     def fit(self, xs: np.ndarray, ys: np.ndarray) -> None:
-        """Steps of Adam on minibatches (steps, K, inputs + 1, B) with targets (steps, K, outputs,
-        B)."""
-        theta, m, v = (t.numpy() for t in (self.theta, self.first, self.second))
-        g, scratch, t = np.empty_like(theta), np.empty_like(theta), int(self.count)
-        for x, y in zip(xs, ys, strict=True):
-            self.gradient(x, y, g)
-            t += 1
-            adam(theta, g, m, v, scratch, t, self.lr)
-            np.maximum(theta[self.weights :], LEAST_NOISE, out=theta[self.weights :])
-        self.count.fill_(t)
+        """Makes steps of Adam.
+
+        Arguments:
+            xs: Inputs of each step's minibatches, (steps, K, inputs + 1, B), the last feature 1.
+            ys: Targets, (steps, K, outputs, B).
+        """
+        theta = self.theta.numpy()
+        log_std, g = theta[self.weights :], np.empty_like(theta)
+        with self.adam.stepping(theta) as step:
+            for x, y in zip(xs, ys, strict=True):
+                self.gradient(x, y, g)
+                step(g)
+                np.maximum(log_std, MIN_LOG_NOISE, out=log_std)
 
     def error(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Squared error of the mean prediction, averaged over the outputs, (n,)."""
@@ -140,12 +120,13 @@ class Ensemble(nn.Module):
         return self.predict(x).var(0).mean(0)
 
     def noise(self) -> np.ndarray:
-        """Usual error of one network for each output (outputs,)."""
+        """Deviation of one network's errors for each output, (outputs,)."""
         return np.exp(self.theta.numpy()[self.weights :])
 
-    def likelihood(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Logarithm of the density of each row: the mean prediction, with the networks' spread and
-        their errors' (nats), (n,)."""
-        found = self.predict(x)
-        v = found.var(0) + np.square(self.noise())[:, None]
-        return -(0.5 * np.square(found.mean(0) - y) / v + 0.5 * np.log(v) + HALF_LOG_TAU).sum(0)
+    def log_prob(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Log density of each row: Gaussian around the mean prediction, with the variance of the
+        predictions and of the errors (nats), (n,)."""
+        predictions = self.predict(x)
+        v = predictions.var(0) + np.square(self.noise())[:, None]
+        error = np.square(predictions.mean(0) - y)
+        return -(0.5 * error / v + 0.5 * np.log(v) + HALF_LOG_TAU).sum(0)

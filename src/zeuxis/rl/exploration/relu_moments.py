@@ -1,13 +1,14 @@
-r"""What a ReLU makes of a Gaussian: mean, variance and square in closed form.
+r"""Moments of a rectified Gaussian in closed form: mean, variance and mean square.
 
-Of $z \sim \mathcal{N}(m, v)$ with $t = m / \sqrt v$, $\Phi$ and $\varphi$ the standard normal
+For $z \sim \mathcal{N}(m, v)$ with $t = m / \sqrt v$, $\Phi$ and $\varphi$ the standard normal
 distribution and density,
 
 $$ \mathbb{E}[z^+] = \sqrt v\, (t \Phi + \varphi), \qquad
-   \mathrm{Var}[z^+] = v\, \big( \Phi + t^2 \Phi (1 - \Phi) + t \varphi (1 - 2 \Phi) - \varphi^2 \big) , $$
+   \mathrm{Var}[z^+] = v\, \big( \Phi + t^2 \Phi (1 - \Phi) + t \varphi (1 - 2 \Phi)
+   - \varphi^2 \big) , $$
 
-the second written so that nothing cancels, in float32 either, where the Gaussian lies far above 0.
-Derivatives of expectations are expectations of derivatives: by m of f', by v of half of f''.
+the second written so that nothing cancels, even in float32, where the Gaussian lies far above 0.
+Derivatives of an expectation of f are expectations of derivatives: of f' by m, of f'' / 2 by v.
 
 Source: Frey and Hinton, "Variational Learning in Nonlinear Gaussian Belief Networks", 1999.
 """
@@ -19,18 +20,22 @@ import math
 import numpy as np
 import torch
 
-ROOT_HALF, PEAK = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi)
+ROOT_HALF = math.sqrt(0.5)
+PEAK = 1 / math.sqrt(2 * math.pi)  # of the standard normal density
 
 
 def rectified(
     m: np.ndarray, v: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, variance and square of a ReLU of Gaussians, with a last row for the bias; the chance of
-    being above 0, and the density at 0.
+    """Moments of the ReLU of Gaussians.
 
     Arguments:
         m: Means (units, n).
-        v: Variances.
+        v: Variances (units, n).
+
+    Returns:
+        Mean, variance and mean square with a last row for the bias, (units + 1, n); the probability
+        of being above 0, and the density at 0, (units, n).
 
     Example:
         >>> mean, variance, square, above, density = rectified(np.zeros((1, 1)), np.ones((1, 1)))
@@ -50,8 +55,7 @@ def rectified(
     mean, spread = a[:-1], tau[:-1]
     np.multiply(t, above, out=mean)
     mean += density
-    # E z^2 - (E z)^2 in units of v, so written that nothing cancels where the Gaussian is far above
-    # 0
+    # E z^2 - (E z)^2 in units of v, without cancellation where the Gaussian is far above 0.
     below = 1 - above
     np.multiply(t, above, out=spread)
     spread *= below

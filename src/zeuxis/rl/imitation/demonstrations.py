@@ -1,26 +1,10 @@
-r"""Demonstrations: an expert's trajectories, recorded from any policy, inspected, and thinned out
-as imitation wants them.
+r"""Demonstrations: an expert's trajectories, recorded from any policy, checked and subsampled.
 
-A file holds plain arrays, as `.npz` (never unpickled) or `.safetensors`:
+**Subsampling.** Consecutive steps of an expert are nearly the same, and with all of them behavioral
+cloning already does well. The paper keeps the steps $k_i, k_i + f, k_i + 2f, \ldots$ of trajectory
+i, with $k_i$ uniform in 0..f-1, the same $k_i$ in every run.
 
-```
-observations  (N, entries)       before each step, one episode after the other
-actions       (N, a) or (N,)     as the environment took them: within their bounds; or classes, from its first one on
-rewards       (N,)               only to be shown: imitation never sees them
-lengths       (E,)               steps of each episode
-finals        (E, entries)       the observation after each episode's last step
-terminated    (E,)               whether it ended by itself
-about         JSON               task, policy, seed, version
-```
-
-Files with the arrays `obs`, `act`, `next_obs`, `rew`, `terminal` and `episode_starts` (numbers of
-first steps, or a mask over all steps) are read as well, HDF5 files and Minari's folders by `hdf5`,
-and episodes of Minari by `of_episodes`. Classes may be (N, 1) too. Episodes of no steps are left
-out, and `about` says how many.
-
-**Thinning.** An expert's consecutive steps say nearly the same, and with all of them plain cloning
-already does well. The paper keeps of trajectory i the steps $k_i, k_i + f, k_i + 2f, \ldots$ with
-$k_i$ uniform in 0..f-1, the same $k_i$ in every run.
+`demonstration_files` reads and writes them.
 
 Source: Ho and Ermon, "Generative Adversarial Imitation Learning", 2016, section 6 and the code
 released with it.
@@ -28,26 +12,24 @@ released with it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
 
-from ... import files
-from ...errors import DataError, UsageError, ZeuxisError
+from ...errors import DataError, UsageError
 from ..environments.task import Task
-from ..policies.numpy_policy import Actor
-from ..rollouts.collector import Acts, Engine, Rollouts
-from .arrays import numeric, read_arrays
+from ..policies.numpy_policy import NumpyPolicy
+from ..rollouts.collector import Collector
+from ..rollouts.external_policy import as_acting
+from ..rollouts.trajectory import Rollouts
 
-NAMES = ("observations", "actions", "rewards", "lengths", "finals", "terminated")
-PARTS = ("observations", "actions", "rewards", "terminations")  # of an episode, with Minari's names
-FOREIGN = ("obs", "act", "next_obs", "rew", "terminal", "episode_starts")
+STEP_ARRAYS = ("observations", "actions", "rewards")
+EPISODE_ARRAYS = ("lengths", "finals", "terminated")
+ARRAYS = STEP_ARRAYS + EPISODE_ARRAYS
+EPISODE_PARTS = ("observations", "actions", "rewards", "terminations")  # Minari's names
 
 
 @dataclass(frozen=True)
@@ -55,14 +37,18 @@ class Demonstrations:
     """Trajectories of an expert.
 
     Arguments:
-        rollouts: Its steps, with actions as they were carried out.
-        about: Where they come from.
-        name: What sentences call them.
+        rollouts: Its steps, with actions as the environment took them.
+        about: Notes on their origin.
+        name: Name in messages.
+
+    Raises:
+        DataError: Shapes do not agree, or a number is not finite.
 
     Example:
         >>> import pytest; _ = pytest.importorskip("gymnasium")
-        >>> actor = Actor([np.array([[0, 0, -1, -1], [0, 0, 1, 1]])], [np.zeros(2)], np.zeros(4), np.ones(4), "logits")
-        >>> demos = record(actor, "CartPole-v1", 3, workers=0)
+        >>> from zeuxis.rl.policies.numpy_policy import linear_policy
+        >>> expert = linear_policy(np.array([[0, 0, -1, -1], [0, 0, 1, 1]]))
+        >>> demos = record(expert, "CartPole-v1", 3)
         >>> observations, actions = demos.pairs(trajectories=2, every=10)
         >>> observations.shape[1], len(observations) == len(actions)
         (4, True)
@@ -73,11 +59,28 @@ class Demonstrations:
     name: str = "demonstrations"
 
     def __post_init__(self) -> None:
+        self.check_shapes()
         r = self.rollouts
-        if any(np.ndim(getattr(r, part)) < 1 for part in NAMES):
+        for part in ("observations", "actions", "finals", "rewards"):
+            if not np.isfinite(getattr(r, part)).all():
+                raise DataError(
+                    f"'{self.name}' has {part} that are no finite numbers: record them again, or "
+                    "leave those episodes out."
+                )
+        empty = r.lengths == 0
+        if empty.any():
+            kept = {part: getattr(r, part)[~empty] for part in EPISODE_ARRAYS}
+            about = self.about | {"episodes without steps left out": int(empty.sum())}
+            object.__setattr__(self, "rollouts", replace(r, **kept))
+            object.__setattr__(self, "about", about)
+
+    def check_shapes(self) -> None:
+        """Checks that the arrays fit together."""
+        r = self.rollouts
+        if any(np.ndim(getattr(r, part)) < 1 for part in ARRAYS):
             raise DataError(
                 f"'{self.name}' has an array without dimensions: demonstrations have "
-                f"{', '.join(NAMES)}, each of steps or episodes."
+                f"{', '.join(ARRAYS)}, each of steps or episodes."
             )
         n, e = len(r.observations), len(r.lengths)
         if n == 0 or e == 0:
@@ -86,14 +89,14 @@ class Demonstrations:
             )
         if r.observations.ndim != 2 or r.finals.shape != (e, r.observations.shape[1]):
             raise DataError(
-                f"'{self.name}' has observations of shape {r.observations.shape} and "
-                f"final ones of {r.finals.shape} for {e} episodes, "
-                "expected (steps, entries) and (episodes, entries)."
+                f"'{self.name}' has observations of shape {r.observations.shape} and final ones "
+                f"of {r.finals.shape} for {e} episodes, expected (steps, entries) and (episodes, "
+                "entries)."
             )
         if r.terminated.shape != (e,):
             raise DataError(
-                f"'{self.name}' says of {len(r.terminated)} ends whether they were "
-                f"terminal, expected one for each of {e} episodes."
+                f"'{self.name}' says of {len(r.terminated)} ends whether they were terminal, "
+                f"expected one for each of {e} episodes."
             )
         if len(r.actions) != n or len(r.rewards) != n or r.actions.ndim > 2 or 0 in r.actions.shape:
             raise DataError(
@@ -103,20 +106,8 @@ class Demonstrations:
         if (r.lengths < 0).any() or (r.lengths > n).any() or int(r.lengths.sum()) != n:
             total = sum(map(int, r.lengths))
             raise DataError(
-                f"'{self.name}' has episodes of {total} steps together and {n} steps: "
-                "these must agree."
-            )
-        for part in ("observations", "actions", "finals", "rewards"):
-            if not np.isfinite(getattr(r, part)).all():
-                raise DataError(
-                    f"'{self.name}' has {part} that are no finite numbers: record them "
-                    "again, or leave those episodes out."
-                )
-        if (empty := r.lengths == 0).any():
-            kept = {part: getattr(r, part)[~empty] for part in ("lengths", "finals", "terminated")}
-            object.__setattr__(self, "rollouts", replace(r, **kept))
-            object.__setattr__(
-                self, "about", self.about | {"episodes without steps left out": int(empty.sum())}
+                f"'{self.name}' has episodes of {total} steps together and {n} steps: these must "
+                "agree."
             )
 
     def __len__(self) -> int:
@@ -124,7 +115,7 @@ class Demonstrations:
 
     @property
     def discrete(self) -> bool:
-        """Whether actions look like classes: whole numbers, one a step."""
+        """Whether actions look like classes: one whole number a step."""
         a = self.rollouts.actions
         return a.dtype.kind in "iu" and (a.ndim == 1 or a.shape[1] == 1)
 
@@ -132,14 +123,12 @@ class Demonstrations:
         """The first n trajectories."""
         if not 0 < n <= len(self):
             raise UsageError(
-                f"'{self.name}' has {len(self)} trajectories and {n} were asked for: ask "
-                "for fewer, or record more."
+                f"'{self.name}' has {len(self)} trajectories and {n} were asked for: ask for "
+                "fewer, or record more."
             )
         r, steps = self.rollouts, int(self.rollouts.lengths[:n].sum())
-        kept = {
-            part: getattr(r, part)[: steps if part in ("observations", "actions", "rewards") else n]
-            for part in NAMES
-        }
+        kept = {part: getattr(r, part)[:steps] for part in STEP_ARRAYS}
+        kept |= {part: getattr(r, part)[:n] for part in EPISODE_ARRAYS}
         return replace(self, rollouts=Rollouts(**kept))
 
     def pairs(
@@ -148,256 +137,113 @@ class Demonstrations:
         """Observations and actions to imitate.
 
         Arguments:
-            trajectories: Take the first so many; 0 takes all.
-            every: Keep one step of so many.
-            seed: Fixes where in each trajectory the kept steps begin.
+            trajectories: Number of trajectories, the first ones; 0 takes all.
+            every: Keep one step in this many.
+            seed: Seed of the first step that is kept of each trajectory.
         """
         if every < 1 or trajectories < 0:
             raise UsageError(
-                "--gail.every must be at least 1 and --gail.trajectories at least 0, "
-                f"got {every} and {trajectories}."
+                "--gail.every must be at least 1 and --gail.trajectories at least 0, got "
+                f"{every} and {trajectories}."
             )
         chosen = self.first(trajectories) if trajectories else self
         r = chosen.rollouts
-        begin = np.random.RandomState(seed).randint(
-            0, every, size=len(chosen)
-        )  # the generator of the released code
-        times = r.times
-        kept = (times - np.repeat(begin % r.lengths, r.lengths)) % every == 0
+        # The generator of the released code.
+        offsets = np.random.RandomState(seed).randint(0, every, size=len(chosen))
+        kept = (r.times - np.repeat(offsets % r.lengths, r.lengths)) % every == 0
         return r.observations[kept], r.actions[kept]
 
-    def fit(self, task: Task) -> Demonstrations:
-        """These for a task: checked against it, with actions as it takes them."""
+    def bind(self, task: Task) -> Demonstrations:
+        """Checks these against a task, and converts actions to its form.
+
+        Raises:
+            DataError: They were recorded in another task.
+        """
         r = self.rollouts
         if r.observations.shape[1] != task.observation:
             raise DataError(
-                f"'{self.name}' has observations of {r.observations.shape[1]} numbers "
-                f"and '{task.name}' gives {task.observation}: "
-                f"they were recorded in another task ({self.about.get('env', 'not said which')})."
+                f"'{self.name}' has observations of {r.observations.shape[1]} numbers and "
+                f"'{task.name}' gives {task.observation}: they were recorded in another task "
+                f"({self.about.get('env', 'not said which')})."
             )
         try:
-            actions = task.taken(r.actions)
+            actions = task.check_actions(r.actions)
         except ValueError as error:
             raise DataError(
                 f"'{self.name}' has {error}: they were recorded in another task."
             ) from error
-        # Some recorders call every end a terminal one; at the time limit it is a cut.
-        return replace(
-            self,
-            rollouts=replace(
-                r, actions=actions, terminated=r.terminated & (r.lengths < task.horizon)
-            ),
-        )
+        # Some recorders call every end a terminal one; at the time limit it is a truncation.
+        terminated = r.terminated & (r.lengths < task.horizon)
+        return replace(self, rollouts=replace(r, actions=actions, terminated=terminated))
 
     @classmethod
     def of_episodes(cls, episodes: Iterable[Any], **about: Any) -> Demonstrations:
-        """From Minari's episodes (`dataset.iterate_episodes()`), or anything with their attributes.
+        """Joins Minari's episodes (`dataset.iterate_episodes()`).
 
-        Each has `observations` (T + 1, ...), `actions` (T, ...), `rewards` (T,) and `terminations`
-        (T,).
+        Arguments:
+            episodes: Objects with `observations` (T + 1, ...), `actions` (T, ...), `rewards` (T,)
+                and `terminations` (T,).
+            about: Notes on their origin.
         """
         parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, bool]] = []
-        for i, one in enumerate(episodes):
-            seen, done, paid, ends = (np.asarray(getattr(one, part, None)) for part in PARTS)
-            for part, array in zip(PARTS, (seen, done, paid, ends), strict=True):
-                if array.ndim < 1 or array.dtype.kind not in "fiub":
-                    raise DataError(
-                        f"Episode {i} has {part} that are no plain array of numbers: "
-                        f"episodes have {', '.join(PARTS)}."
-                    )
-            if len(seen) != len(done) + 1 or not len(done) == len(paid) == len(ends):
-                found = (
-                    f"{len(seen)} observations for {len(done)} actions, {len(paid)} "
-                    f"rewards and {len(ends)} terminations"
-                )
+        for i, episode in enumerate(episodes):
+            observations, actions, rewards, terminations = episode_arrays(episode, i)
+            same = not parts or (
+                observations.shape[1:] == parts[0][0].shape[1:]
+                and actions.shape[1:] == parts[0][1].shape[1:]
+            )
+            if not same:
                 raise DataError(
-                    f"Episode {i} has {found}, expected one observation more and the "
-                    "same of the rest: these must agree."
+                    f"Episode {i} has observations or actions of other sizes than the first: they "
+                    "are of several tasks."
                 )
-            seen = seen.reshape(len(seen), -1)
-            if parts and (
-                seen.shape[1:] != parts[0][0].shape[1:] or done.shape[1:] != parts[0][1].shape[1:]
-            ):
-                raise DataError(
-                    f"Episode {i} has observations or actions of other sizes than the "
-                    "first: they are of several tasks."
-                )
-            parts.append((seen, done, paid.ravel(), len(ends) > 0 and bool(ends[-1].any())))
-        if not any(len(p[1]) for p in parts):
+            terminated = len(terminations) > 0 and bool(terminations[-1].any())
+            parts.append((observations, actions, rewards.ravel(), terminated))
+        if not any(len(actions) for _, actions, _, _ in parts):
             raise DataError("There are no episodes to imitate: give at least one.")
-        return cls(
-            Rollouts(
-                np.concatenate([p[0][:-1] for p in parts]).astype(np.float32),
-                as_actions(np.concatenate([p[1] for p in parts])),
-                np.concatenate([p[2] for p in parts]).astype(np.float32),
-                np.array([len(p[1]) for p in parts]),
-                np.stack([p[0][-1] for p in parts]).astype(np.float32),
-                np.array([p[3] for p in parts]),
-            ),
-            about,
+        rollouts = Rollouts(
+            np.concatenate([x[:-1] for x, _, _, _ in parts]).astype(np.float32),
+            as_actions(np.concatenate([actions for _, actions, _, _ in parts])),
+            np.concatenate([rewards for _, _, rewards, _ in parts]).astype(np.float32),
+            np.array([len(actions) for _, actions, _, _ in parts]),
+            np.stack([x[-1] for x, _, _, _ in parts]).astype(np.float32),
+            np.array([terminated for _, _, _, terminated in parts]),
         )
+        return cls(rollouts, about)
 
-    def save(self, path: str | Path) -> Path:
-        """Writes a file, whole or not at all."""
-        path = writable(path)
-        if path.suffix not in (".npz", ".safetensors"):
-            from .minari_format import write  # it needs a package of its own
 
-            return write(self, path)
-        arrays = {name: np.ascontiguousarray(getattr(self.rollouts, name)) for name in NAMES}
-        about = json.dumps(self.about)
-
-        def content(partial: Path) -> None:
-            if path.suffix == ".npz":
-                np.savez_compressed(partial, **arrays, about=np.array(about))  # type: ignore[arg-type]
-            else:
-                save_file(arrays, partial, {"zeuxis": about})
-
-        try:
-            return files.write(path, content)
-        except files.WriteError as error:
-            reason = f"'{path}' could not be written ({error.reason})"
+def episode_arrays(episode: Any, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The arrays of one episode, observations flat, with their lengths checked."""
+    arrays = [np.asarray(getattr(episode, part, None)) for part in EPISODE_PARTS]
+    for part, array in zip(EPISODE_PARTS, arrays, strict=True):
+        if array.ndim < 1 or array.dtype.kind not in "fiub":
             raise DataError(
-                f"The demonstrations {reason}: give a writable place with room."
-            ) from error
-
-
-def writable(path: str | Path) -> Path:
-    """A path whose ending says how it is to be written."""
-    path = Path(path)
-    if path.suffix not in (".npz", ".safetensors", ".hdf5", ".h5", ""):
-        raise UsageError(
-            "Demonstrations are written as .npz, .safetensors, .hdf5 or, without an "
-            "ending, as a folder in Minari's form, "
-            f"not as '{path.name}': choose one of these."
+                f"Episode {i} has {part} that are no plain array of numbers: episodes have "
+                f"{', '.join(EPISODE_PARTS)}."
+            )
+    observations, actions, rewards, terminations = arrays
+    if len(observations) != len(actions) + 1 or len({len(a) for a in arrays[1:]}) != 1:
+        raise DataError(
+            f"Episode {i} has {len(observations)} observations for {len(actions)} actions, "
+            f"{len(rewards)} rewards and {len(terminations)} terminations, expected one "
+            "observation more and the same of the rest: these must agree."
         )
-    return path
+    return observations.reshape(len(observations), -1), actions, rewards, terminations
 
 
 def as_actions(actions: np.ndarray) -> np.ndarray:
-    """Whole numbers as int64, others as float32 or float64, (N,) if they are classes and (N, a) if
-    they are not; the task decides."""
-    whole = actions.dtype.kind in "iub"
-    kind = np.int64 if whole else np.float64 if actions.dtype == np.float64 else np.float32
-    if actions.ndim == 1 and whole:
-        return actions.astype(kind)
-    with np.errstate(over="ignore"):
-        return actions.reshape(len(actions), int(np.prod(actions.shape[1:]))).astype(
-            kind, copy=False
-        )
+    """Converts whole numbers to int64, others to float32 or float64.
 
-
-def read_demos(path: str | Path) -> Demonstrations:
-    """Reads a file of demonstrations; every part is checked.
-
-    Raises:
-        DataError: It is missing, damaged, of another form, or holds numbers that are not finite.
+    The shape is (N,) for whole numbers of one dimension, else (N, a); the task decides later what
+    they mean.
     """
-    path = Path(path)
-    if path.is_dir() or path.suffix in (".hdf5", ".h5"):
-        from .minari_format import read  # it needs a package of its own
-
-        return read(path)
-    arrays, about = read_arrays(path, {*NAMES, *FOREIGN})
-    if all(name in arrays for name in FOREIGN) and not all(name in arrays for name in NAMES):
-        arrays = translated(arrays, path)
-    missing = [name for name in NAMES if name not in arrays]
-    if missing:
-        raise DataError(
-            f"'{path}' has no array '{missing[0]}': demonstrations have {', '.join(NAMES)}."
-        )
-    if not numeric(arrays, NAMES):
-        raise DataError(
-            f"'{path}' has arrays that are no numbers: demonstrations have {', '.join(NAMES)}."
-        )
-    lengths = arrays["lengths"].ravel()
-    if not (np.abs(lengths) < 2**53).all() or not (lengths == np.round(lengths)).all():
-        raise DataError(
-            f"'{path}' has lengths of episodes that are no whole numbers of steps: "
-            "record them again."
-        )
-    with np.errstate(over="ignore"):  # what float32 cannot hold is refused as not finite
-        rollouts = Rollouts(
-            arrays["observations"].astype(np.float32, copy=False),
-            as_actions(arrays["actions"]) if arrays["actions"].ndim else np.zeros(0),
-            arrays["rewards"].astype(np.float32).ravel(),
-            lengths.astype(np.int64),
-            arrays["finals"].astype(np.float32, copy=False),
-            arrays["terminated"].astype(bool).ravel(),
-        )
-    return Demonstrations(rollouts, about, str(path))
-
-
-def translated(arrays: dict[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
-    """Arrays of the other form under this one's names."""
-    if not numeric(arrays, FOREIGN) or any(arrays[name].ndim < 1 for name in FOREIGN):
-        raise DataError(
-            f"'{path}' has arrays that are no rows of numbers: it needs {', '.join(FOREIGN)}."
-        )
-    n, ended = len(arrays["obs"]), arrays["terminal"].ravel()
-    starts = first_steps(arrays["episode_starts"].ravel(), n)
-    if (
-        not len(starts)
-        or starts[0] != 0
-        or starts[-1] >= n
-        or len(arrays["next_obs"]) != n
-        or len(ended) != n
-    ):
-        raise DataError(
-            f"'{path}' has episodes that start at {shortened(starts)} and {n} steps, "
-            f"{len(arrays['next_obs'])} next observations and "
-            f"{len(ended)} marks of ends, expected starts from 0 on within the steps, or "
-            "a mask that is true at the first."
-        )
-    ends = np.append(starts[1:], n) - 1
-    return {
-        "observations": arrays["obs"],
-        "actions": arrays["act"],
-        "rewards": arrays["rew"],
-        "lengths": ends - starts + 1,
-        "finals": arrays["next_obs"][ends],
-        "terminated": ended[ends],
-    }
-
-
-def first_steps(starts: np.ndarray, n: int) -> np.ndarray:
-    """Numbers of the first steps of episodes, each once, from such numbers or from a mask over n
-    steps; none where they are neither."""
-    whole = starts[np.abs(starts) < 2**53].astype(np.int64)
-    if len(whole) != len(starts) or not (whole == starts).all():
-        return np.zeros(0, np.int64)
-    found = np.unique(whole)
-    if starts.dtype == bool or (
-        len(whole) == n and set(found.tolist()) <= {0, 1} and whole.tolist() != list(range(n))
-    ):
-        return np.flatnonzero(whole) if len(whole) == n else np.zeros(0, np.int64)
-    return found
-
-
-def shortened(starts: np.ndarray) -> str:
-    """The first of several numbers."""
-    return f"{starts[:3].tolist()}" + ("..." if len(starts) > 3 else "")
-
-
-class Foreign:
-    """Another library's policy, by its `predict`, which gives actions as the environment takes
-    them."""
-
-    def __init__(self, policy: Any) -> None:
-        self.policy = policy
-        self.task: Task | None = None
-
-    def fit(self, task: Task) -> Foreign:
-        self.task = task
-        return self
-
-    def choose(self, x: np.ndarray, noise: np.ndarray | None = None) -> Any:
-        assert self.task is not None
-        found = np.asarray(self.policy.predict(x, deterministic=noise is None)[0])
-        try:
-            return self.task.from_env(found.reshape(1, -1))[0]
-        except ValueError as error:
-            raise ZeuxisError(f"The policy gave {error}: take a policy for this task.") from error
+    whole = actions.dtype.kind in "iub"
+    dtype = np.int64 if whole else np.float64 if actions.dtype == np.float64 else np.float32
+    if actions.ndim == 1 and whole:
+        return actions.astype(dtype)
+    rows = actions.reshape(len(actions), int(np.prod(actions.shape[1:])))
+    with np.errstate(over="ignore"):
+        return rows.astype(dtype, copy=False)
 
 
 def record(
@@ -412,43 +258,31 @@ def record(
     horizon: int = 0,
     **about: Any,
 ) -> Demonstrations:
-    """Lets a policy act and keeps what it did.
+    """Records the trajectories of a policy.
 
     Arguments:
-        policy: An `Actor`, a policy that learned here, or anything with the `predict` of
-            Stable-Baselines3 (then `workers` must be 0).
-        env: A Gymnasium id or a function without arguments that makes an environment.
-        episodes: Trajectories.
-        deterministic: Whether it takes its likeliest action; the paper's experts draw theirs.
-        seed: Fixes the episodes.
-        workers: Processes that act; 0 acts here.
-        horizon: Longest episode (steps); 0 takes the task's own limit.
+        policy: A policy of zeuxis, or anything with the `predict` of Stable-Baselines3 (then
+            `workers` must be 0).
+        env: A Gymnasium id, or a function without arguments that makes an environment.
+        episodes: Number of trajectories.
+        deterministic: Whether the policy takes its mode; the paper's experts take samples.
+        seed: Seed of the episodes.
+        workers: Worker processes; 0 acts in this process.
+        horizon: Longest episode (steps); 0 takes the task's limit.
         about: Further notes for the file.
     """
     if episodes < 1:
         raise UsageError(
             f"At least one episode is needed, got {episodes}: give --episodes 1 or more."
         )
-    actor: Acts = (
-        policy.actor()
-        if hasattr(policy, "actor")
-        else policy
-        if isinstance(policy, Acts)
-        else Foreign(policy)
-    )
-    if workers and not isinstance(actor, Actor):
+    acting = as_acting(policy)
+    if workers and not isinstance(acting, NumpyPolicy):
         raise UsageError("A policy of another library acts in this process only: give workers=0.")
-    with Engine(env, workers, seed, horizon) as engine:
-        rollouts, _ = engine.collect(
-            actor, episodes=episodes, stream="record", deterministic=deterministic
+    with Collector(env, workers, seed, horizon) as collector:
+        rollouts, _ = collector.collect(
+            acting, episodes=episodes, stream="record", deterministic=deterministic
         )
-        task = engine.task
+    task = collector.task
     rollouts = replace(rollouts, actions=task.to_env(rollouts.actions))
-    told = {
-        "env": task.name,
-        "seed": seed,
-        "deterministic": deterministic,
-        "zeuxis": version("zeuxis"),
-        **about,
-    }
-    return Demonstrations(rollouts, told)
+    notes = {"env": task.name, "seed": seed, "deterministic": deterministic}
+    return Demonstrations(rollouts, notes | {"zeuxis": version("zeuxis"), **about})

@@ -1,35 +1,35 @@
-r"""GAIL: a policy straight from demonstrations, without a reward and without first finding one.
+r"""GAIL: a policy straight from demonstrations, without recovering a reward first.
 
 Of all rewards under which the expert would be best, each regularized by a convex function, the
-search for reward and policy together comes down to matching how often states and actions occur.
-With the regularizer of the paper it is a game,
+search for reward and policy together comes down to matching the occupancy of states and actions.
+With the paper's regularizer it is a game,
 
-$$ \min_\pi \max_D \; \mathbb{E}_E[\log D(s, a)] + \mathbb{E}_\pi[\log(1 - D(s, a))] - \lambda H(\pi) , $$
+$$ \min_\pi \max_D \; \mathbb{E}_E[\log D(s, a)] + \mathbb{E}_\pi[\log(1 - D(s, a))]
+   - \lambda H(\pi) , $$
 
-in which a discriminator D tells the expert's pairs from the policy's and a policy learns, by steps
-in a trust region, to pass for the expert. The discriminator's logit s becomes the policy's reward:
-softplus(s), at least 0, wherever an episode that ends early has failed; -softplus(-s), at most 0,
-where it has succeeded (MountainCar, Acrobot). This choice is information about the task beyond the
-demonstrations; what was chosen is said, and `absorbing` takes the question away.
+in which a discriminator D separates the expert's pairs from the policy's, and the policy learns by
+steps in a trust region to look like the expert. The discriminator's logit s becomes the policy's
+reward: softplus(s), at least 0, where an episode that ends early has failed; -softplus(-s), at most
+0, where it has succeeded (MountainCar, Acrobot). This choice is information about the task beyond
+the demonstrations. The training prints what was chosen; `absorbing` makes the choice unnecessary.
 
-Order of an iteration, as in the code released with the paper: rollouts; rewards by the
-discriminator as it is; the step of the policy; the statistics of its observations; one step of the
-discriminator; the value function, on rewards by the new discriminator. (The paper's box moves the
-discriminator first.) The discriminator takes one full-batch step, weak on purpose: told apart too
-well, a policy learns nothing.
+Order of an iteration, as in the released code: rollouts; rewards by the current discriminator;
+update of the policy; statistics of its observations; update of the discriminator; value function,
+on rewards by the new discriminator. (The paper's algorithm box updates the discriminator first.)
+The discriminator takes one full-batch step, weak on purpose: where it separates the two too well,
+a policy learns nothing.
 
 Source: Ho and Ermon, "Generative Adversarial Imitation Learning", 2016. Departures: the
-discriminator sees actions as they were carried out, clipped, on both sides, and standardized inputs
-are clipped at ten deviations; a cut episode is told from one that ended. Off by default: `cloned`
-begins from behavioral cloning, which the paper's last section proposes, and `unseen`, which is not
-the paper's, hides observed numbers such as a goal from the judge.
+discriminator sees clipped actions on both sides, standardized inputs are clipped at ten deviations,
+and truncated episodes are distinguished from terminated ones. Off by default: `bc_steps` starts
+from behavioral cloning, as the paper's last section proposes, and `hidden_dims`, which is not the
+paper's, hides observed numbers such as a goal from the discriminator.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -39,17 +39,21 @@ from ...checkpoints.run_folder import Run
 from ...errors import UsageError
 from ...model import Batch
 from ...noise import Noise
-from ...optim import factory as optimizers
-from ..optimization.on_policy import Learner, OnPolicyConfig
-from ..optimization.ppo import Proximal
+from ...optim import factory
+from ...training.turns import take_turns
+from ..optimization.config import OnPolicyConfig, PolicyExperiment
+from ..optimization.on_policy import OnPolicyTrainer
 from ..optimization.trust_region import TrustRegionConfig
 from ..optimization.value_function import NetworkValue
-from ..rollouts.collector import Rollouts
+from ..policies.policy import GaussianPolicy
+from ..rollouts.trajectory import Rollouts
+from .apprenticeship import LinearReward
 from .behavioral_cloning import BC, CloningConfig
 from .demonstrations import Demonstrations
-from .discriminator import Discriminator, GAILConfig, LinearJudge, Pairs, reward_of
+from .discriminator import Discriminator, GAILConfig, StateActionEncoder, reward_of
 
-PAPER = OnPolicyConfig(
+# Appendix B of the paper and its code: 500 iterations of 50,000 pairs.
+PAPER_TRAINING = OnPolicyConfig(
     steps=25_000_000,
     batch=50_000,
     gamma=0.995,
@@ -58,226 +62,230 @@ PAPER = OnPolicyConfig(
     value="natural",
     timed=True,
     normalize=True,
-)  # appendix B of the paper and its code: 500 iterations of 50,000 pairs
-REGION = TrustRegionConfig(fraction=0.1)
-ENDS_WELL = ("MountainCar", "Acrobot")  # the paper's tasks in which the expert ends the episode
+)
+PAPER_TRUST_REGION = TrustRegionConfig(fraction=0.1)
+ENDED_BY_EXPERT = ("MountainCar", "Acrobot")  # the paper's tasks where the expert ends the episode
+REWARD_MEANING = {
+    "positive": "at least 0: going on pays",
+    "negative": "at most 0: ending pays",
+    "logit": "the logit itself, of either sign",
+}
 
 
-def check_config(c: GAILConfig) -> None:
-    """Refuses settings that cannot work."""
-    if c.judge != "discriminator" and (c.absorbing or c.penalty or c.reward == "logit"):
-        raise UsageError(
-            f"The linear rewards of {c.judge} have no absorbing states, gradient penalty "
-            "or logits: leave these out."
-        )
-
-
-class GAIL(Learner):
-    """Learns to act like an expert.
+class GAIL(OnPolicyTrainer):
+    """Trains a policy to act like an expert.
 
     Arguments:
-        env: A Gymnasium id, or a function without arguments that makes an environment.
+        experiment: Environment, settings (by default the paper's), and a `GAILConfig`.
         demos: The expert's trajectories.
-        config: Settings of the imitation.
-        learning: Settings of the loop, by default the paper's.
-        region: Settings of TRPO's steps.
-        proximal: Settings of PPO's.
         run: Folder for saves and figures; None keeps nothing.
         quiet: Whether to print nothing.
 
     Example:
         >>> import pytest; _ = pytest.importorskip("gymnasium")
         >>> from zeuxis.rl.imitation.demonstrations import record
-        >>> from zeuxis.rl.policies.numpy_policy import Actor
-        >>> expert = Actor([np.array([[0, 0, -1, -1], [0, 0, 1, 1]])], [np.zeros(2)], np.zeros(4), np.ones(4), "logits")
+        >>> from zeuxis.rl.policies.numpy_policy import linear_policy
+        >>> expert = linear_policy(np.array([[0, 0, -1, -1], [0, 0, 1, 1]]))
         >>> demos = record(expert, "CartPole-v1", 1)
-        >>> agent = GAIL("CartPole-v1", demos, learning=replace(PAPER, batch=300, workers=0), quiet=True).learn(600)
+        >>> training = replace(PAPER_TRAINING, batch=300, workers=0)
+        >>> agent = GAIL(PolicyExperiment("CartPole-v1", training), demos, quiet=True).train(600)
         >>> sorted(agent.figures)[:3]
         ['D', 'entropy', 'episodes']
     """
 
     name: ClassVar[str] = "gail"
     paper: ClassVar[str] = "Ho and Ermon: Generative Adversarial Imitation Learning, 2016"
+    default_training: ClassVar[OnPolicyConfig] = PAPER_TRAINING
+    default_trust_region: ClassVar[TrustRegionConfig] = PAPER_TRUST_REGION
 
     def __init__(
         self,
-        env: str | Callable[[], Any],
+        experiment: PolicyExperiment,
         demos: Demonstrations,
-        config: GAILConfig | None = None,
-        learning: OnPolicyConfig | None = None,
-        region: TrustRegionConfig | None = None,
-        proximal: Proximal | None = None,
         run: Run | None = None,
         quiet: bool = False,
     ) -> None:
-        self.config = config or GAILConfig()
-        check_config(self.config)
-        super().__init__(env, learning or PAPER, region or REGION, proximal, run, quiet)
-        c, t = self.config, self.learning
-        self.demos = demos.fit(self.task)
+        c = experiment.config or GAILConfig()
+        assert isinstance(c, GAILConfig)
+        check_config(c)
+        super().__init__(experiment, run, quiet)
+        self.config = c
+        self.demos = demos.bind(self.task)
         observations, actions = self.demos.pairs(c.trajectories, c.every)
-        self.sign, self.why = sign_for(c, self.task.name, self.demos)
-        self.pairs = Pairs(self.task, c.absorbing, c.unseen)
-        self.expert = self.pairs.rows(
-            torch.from_numpy(observations), torch.from_numpy(self.task.from_env(actions))
-        )
-        self.judge = (
-            Discriminator(c, self.pairs, t.seed)
-            if c.judge == "discriminator"
-            else LinearJudge(c.judge, self.pairs, self.sign)
-        )
-        r = self.demos.first(c.trajectories).rollouts if c.trajectories else self.demos.rollouts
-        self.absorbed = round(
-            float(((self.task.horizon - r.lengths) * r.terminated).sum()) / c.every
-        )  # steps after the expert's ends
-        self.parts["judge"] = self.judge
-        if isinstance(self.judge, Discriminator):
-            self.optimizers["judge"] = optimizers.make(self.judge.players()["discriminator"])
-        seen = torch.from_numpy(observations)
-        self.judge.seen.update(self.expert[:, : self.pairs.seen])
-        self.policy.seen.update(seen)
+        self.sign, self.sign_reason = sign_for(c, self.task.name, self.demos)
+        self.encoder = StateActionEncoder(self.task, c.absorbing, c.hidden_dims)
+        x = torch.from_numpy(observations)
+        self.expert = self.encoder.rows(x, torch.from_numpy(self.task.from_env(actions)))
+        self.reward_model: Discriminator | LinearReward
+        if c.reward_model == "discriminator":
+            self.reward_model = Discriminator(c, self.encoder, self.training.seed)
+            players = self.reward_model.players()
+            self.optimizers = {name: factory.make(player) for name, player in players.items()}
+        else:
+            self.reward_model = LinearReward(c.reward_model, self.encoder, self.sign)
+        self.parts["reward_model"] = self.reward_model
+        self.absorbing_steps = self.count_absorbing_steps()
+        self.reward_model.input_rms.update(self.expert[:, : self.encoder.standardized])
+        self.policy.obs_rms.update(x)
         if isinstance(self.value, NetworkValue):
-            self.value.seen.update(seen)
+            self.value.obs_rms.update(x)
 
-    def introduce(self) -> str:
-        e, n = (
-            self.expert,
-            len(self.demos) if not self.config.trajectories else self.config.trajectories,
-        )
-        means = {
-            "positive": "at least 0: going on pays",
-            "negative": "at most 0: ending pays",
-            "logit": "the logit itself, of either sign",
-        }
+    def count_absorbing_steps(self) -> int:
+        """Absorbing steps after the ends of the expert's episodes, subsampled as its pairs are."""
+        c = self.config
+        demos = self.demos.first(c.trajectories) if c.trajectories else self.demos
+        r = demos.rollouts
+        return round(float(((self.task.horizon - r.lengths) * r.terminated).sum()) / c.every)
+
+    def describe(self) -> str:
+        n = self.config.trajectories or len(self.demos)
         mean = float(self.demos.rollouts.returns[:n].mean())
         return (
-            f"{len(e):,} pairs of {n} demonstrations (return {mean:.1f}) are imitated in "
-            f"{self.task.name}. "
-            f"Reward {means[self.sign]} ({self.why})."
+            f"{len(self.expert):,} pairs of {n} demonstrations (return {mean:.1f}) are imitated "
+            f"in {self.task.name}. Reward {REWARD_MEANING[self.sign]} ({self.sign_reason})."
         )
 
-    def learn(self, steps: int | None = None) -> Learner:
-        begun = self.iteration > 0 or (
-            self.run is not None and self.run.path("state.safetensors").exists()
-        )
-        if self.config.cloned and not begun:
-            self.clone()
-        return super().learn(steps)
+    def train(self, steps: int | None = None) -> Self:
+        saved = self.run is not None and self.run.path("state.safetensors").exists()
+        if self.config.bc_steps and not self.iteration and not saved:
+            self.start_from_cloning()
+        return super().train(steps)
 
-    def clone(self) -> None:
-        """Gives the policy the network of a clone of the same pairs, and the deviation by which it
-        misses those held out."""
-        c, t = self.config, self.learning
-        every = max(1, c.cloned // 20)
-        config = CloningConfig(c.trajectories, c.every, c.cloned, hidden=t.hidden, activation=t.activation, validate_every=every,
-                               horizon=t.horizon, seed=t.seed, threads=t.threads)  # fmt: skip
-        clone = BC(self.env, self.demos, config, quiet=self.quiet).learn()
-        self.policy.network.load_state_dict(clone.policy.network.state_dict())
-        log_std = getattr(self.policy, "log_std", None)
-        if (
-            log_std is not None
-            # a clone's own deviation is that on pairs it knows by heart: with it a policy would try
-            # nothing
-        ):
+    def start_from_cloning(self) -> None:
+        """Starts from a clone's network, with the deviation of its errors on held-out pairs.
+
+        The clone's own deviation is that on pairs it has memorized: too small to explore with.
+        """
+        c, t = self.config, self.training
+        config = CloningConfig(
+            c.trajectories,
+            c.every,
+            c.bc_steps,
+            hidden=t.hidden,
+            activation=t.activation,
+            validate_every=max(1, c.bc_steps // 20),
+            horizon=t.horizon,
+            seed=t.seed,
+            threads=t.threads,
+        )
+        clone = BC(PolicyExperiment(self.env, config=config), self.demos, quiet=self.quiet).train()
+        policy = self.policy
+        policy.network.load_state_dict(clone.policy.network.state_dict())
+        if isinstance(policy, GaussianPolicy):
             with torch.no_grad():
-                missed = clone.a[clone.held] - clone.policy(clone.x[clone.held])
-                log_std.copy_(missed.square().mean(0).sqrt().clamp(1e-3, 1).log())
+                predicted = clone.policy(clone.observations[clone.held_out])
+                error = clone.actions[clone.held_out] - predicted
+                policy.log_std.copy_(error.square().mean(0).sqrt().clamp(1e-3, 1).log())
 
     def rows(self, rollouts: Rollouts) -> Tensor:
-        """What the judge sees of rollouts."""
-        device = self.machine.device
-        return self.pairs.rows(
-            torch.from_numpy(rollouts.observations).to(device),
-            torch.from_numpy(rollouts.actions).to(device),
-        )
+        """Rows of rollouts for the reward model."""
+        return self.encoder.rows(self.tensor(rollouts.observations), self.tensor(rollouts.actions))
 
     def rewards(self, rollouts: Rollouts) -> np.ndarray:
         rows = self.rows(rollouts)
-        if isinstance(self.judge, LinearJudge):
-            return self.judge.score(rows).cpu().numpy()
-        found = reward_of(self.judge.score(rows), self.sign).cpu().numpy().astype(np.float64)
+        if isinstance(self.reward_model, LinearReward):
+            return self.reward_model.score(rows).cpu().numpy()
+        rewards = reward_of(self.reward_model.score(rows), self.sign).cpu().numpy()
+        rewards = rewards.astype(np.float64)
         if self.config.absorbing:
-            after = reward_of(self.judge.score(self.pairs.absorbed(rows)), self.sign).item()
-            ends, gamma = rollouts.starts + rollouts.lengths - 1, self.learning.gamma
-            left = self.task.horizon - rollouts.lengths  # discounted from the last step on
-            worth = left if gamma == 1 else gamma * (1 - gamma**left) / (1 - gamma)
-            found[ends] += np.where(rollouts.terminated, after * worth, 0.0)
-        return found
+            ends = rollouts.starts + rollouts.lengths - 1
+            rewards[ends] += self.absorbing_rewards(rollouts, rows)
+        return rewards
 
-    def targets(self, rollouts: Rollouts, rewards: np.ndarray) -> np.ndarray:
+    def absorbing_rewards(self, rollouts: Rollouts, rows: Tensor) -> np.ndarray:
+        """Discounted rewards of the absorbing steps after each episode's end, (E,)."""
+        assert isinstance(self.reward_model, Discriminator)
+        score = self.reward_model.score(self.encoder.absorbing_row(rows))
+        reward = reward_of(score, self.sign).item()
+        gamma, left = self.training.gamma, self.task.horizon - rollouts.lengths
+        weight = left if gamma == 1 else gamma * (1 - gamma**left) / (1 - gamma)
+        return np.where(rollouts.terminated, reward * weight, 0.0)
+
+    def value_rewards(self, rollouts: Rollouts, rewards: np.ndarray) -> np.ndarray:
+        """Rewards by the updated reward model."""
         return self.rewards(rollouts)
 
-    def also(self, rollouts: Rollouts) -> dict[str, float]:
-        """The judge learns from this batch."""
-        c, device = self.config, self.machine.device
-        rows, expert = self.rows(rollouts), self.expert.to(device)
+    def update_auxiliary(self, rollouts: Rollouts) -> dict[str, float]:
+        """Updates the reward model."""
+        c, rows, expert = self.config, self.rows(rollouts), self.expert.to(self.device)
         generator = torch.Generator().manual_seed(
-            (self.learning.seed + 7) * 1_000_003 + self.iteration
+            (self.training.seed + 7) * 1_000_003 + self.iteration
         )
-        drawn = expert[torch.randint(len(expert), (len(rows),), generator=generator).to(device)]
-        self.judge.seen.update(torch.cat([rows, drawn])[:, : self.pairs.seen])
-        if isinstance(self.judge, LinearJudge):
-            return self.judge.fit(rows, expert)
-        ended = (
-            int(((self.task.horizon - rollouts.lengths) * rollouts.terminated).sum())
-            if c.absorbing
-            else 0
-        )
-        # type: Any, dict[str, Tensor], int
-        optimizer, logs, n = self.optimizers["judge"], {}, c.minibatch or len(rows)
+        index = torch.randint(len(expert), (len(rows),), generator=generator).to(self.device)
+        both = torch.cat([rows, expert[index]])
+        self.reward_model.input_rms.update(both[:, : self.encoder.standardized])
+        if isinstance(self.reward_model, LinearReward):
+            return self.reward_model.fit(rows, expert)
+        absorbing, absorbing_expert = 0, 0
+        if c.absorbing:
+            left = (self.task.horizon - rollouts.lengths) * rollouts.terminated
+            absorbing, absorbing_expert = int(left.sum()), self.absorbing_steps
+        n, logs = c.minibatch or len(rows), {}
         for i in range(c.updates):
-            mine = rows if not (c.minibatch or ended) else self.some(rows, ended, n, generator)
-            theirs = self.some(expert, self.absorbed if c.absorbing else 0, n, generator)
-            y = torch.cat([torch.zeros(n), torch.ones(n)]).to(device)
-            noise = Noise(
-                self.learning.seed, self.iteration * c.updates + i, slice(0, n), n, device
-            )
-            batch = Batch(torch.cat([mine, theirs]), y, noise, self.steps)
-            for _, loss in self.judge.play(batch):
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                optimizer.step()
+            policy_rows = rows
+            if c.minibatch or absorbing:
+                policy_rows = self.sample(rows, absorbing, n, generator)
+            expert_rows = self.sample(expert, absorbing_expert, n, generator)
+            x = torch.cat([policy_rows, expert_rows])
+            y = torch.cat([torch.zeros(n), torch.ones(n)]).to(self.device)
+            step = self.iteration * c.updates + i
+            noise = Noise(self.training.seed, step, slice(0, n), n, self.device)
+            batch = Batch(x, y, noise, self.steps)
+            take_turns(self.reward_model, [batch], self.optimizers)
             logs = batch.logs
         return {name: value.item() for name, value in logs.items()}
 
-    def some(self, rows: Tensor, absorbed: int, n: int, generator: torch.Generator) -> Tensor:
-        """n rows drawn with replacement from these and from so many copies of the absorbing one."""
-        chosen = torch.randint(len(rows) + absorbed, (n,), generator=generator).to(rows.device)
-        return (
-            torch.cat([rows, self.pairs.absorbed(rows)])[chosen.clamp_max(len(rows))]
-            if absorbed
-            else rows[chosen]
+    def sample(self, rows: Tensor, absorbing: int, n: int, generator: torch.Generator) -> Tensor:
+        """Samples n rows with replacement.
+
+        Arguments:
+            rows: Rows to sample from.
+            absorbing: Number of copies of the absorbing row that are added to them.
+            n: Size of the sample.
+            generator: Source of randomness.
+        """
+        index = torch.randint(len(rows) + absorbing, (n,), generator=generator).to(rows.device)
+        if not absorbing:
+            return rows[index]
+        with_absorbing = torch.cat([rows, self.encoder.absorbing_row(rows)])
+        return with_absorbing[index.clamp_max(len(rows))]
+
+
+def check_config(c: GAILConfig) -> None:
+    """Refuses settings that exclude each other."""
+    if c.reward_model != "discriminator" and (c.absorbing or c.penalty or c.reward == "logit"):
+        raise UsageError(
+            f"The linear rewards of {c.reward_model} have no absorbing states, gradient penalty "
+            "or logits: leave these out."
         )
 
 
 def sign_for(c: GAILConfig, task: str, demos: Demonstrations) -> tuple[str, str]:
-    """Which reward, and why."""
+    """Chooses the reward; returns it with the reason."""
     if c.reward != "auto":
         return c.reward, "as asked for"
-    if any(name in task for name in ENDS_WELL):
+    if any(name in task for name in ENDED_BY_EXPERT):
         return "negative", "the paper's choice for this task"
     ended = int(demos.rollouts.terminated.sum())
     if ended == len(demos):
         return (
             "negative",
-            (
-                f"all {ended} demonstrations end before the time limit; --gail.reward "
-                "positive if that was their failing"
-            ),
+            f"all {ended} demonstrations end before the time limit; --gail.reward positive if "
+            "that was their failing",
         )
     return "positive", f"{len(demos) - ended} of {len(demos)} demonstrations last to the time limit"
 
 
-def modern(config: GAILConfig, learning: OnPolicyConfig) -> tuple[GAILConfig, OnPolicyConfig]:
-    """What was found to help since: a gradient penalty, several small steps of the discriminator,
-    and states after the end."""
-    judged = replace(
+def modern(config: GAILConfig, training: OnPolicyConfig) -> tuple[GAILConfig, OnPolicyConfig]:
+    """Improvements since the paper: a gradient penalty, several small updates of the discriminator,
+    and absorbing states."""
+    config = replace(
         config,
         penalty=1.0,
         updates=5,
         minibatch=2_048,
         lr=3e-4,
         entropy=0.0,
-        absorbing=config.judge == "discriminator",
+        absorbing=config.reward_model == "discriminator",
     )
-    return judged, replace(learning, batch=min(learning.batch, 4_000))
+    return config, replace(training, batch=min(training.batch, 4_000))

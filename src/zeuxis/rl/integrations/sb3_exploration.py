@@ -1,22 +1,20 @@
-r"""Curiosity for learners of Stable-Baselines3: a callback that pays the bonus at the end of each
-rollout.
+r"""VIME for the algorithms of Stable-Baselines3: a callback that adds the bonus to each rollout.
 
 ```python
 from stable_baselines3 import PPO
-from zeuxis.rl.integrations.sb3_exploration import curious
+from zeuxis.rl.integrations.sb3_exploration import vime_callback
 
-PPO("MlpPolicy", "zeuxis/SparseMountainCar-v0").learn(250_000, callback=curious())
+PPO("MlpPolicy", "zeuxis/SparseMountainCar-v0").learn(250_000, callback=vime_callback())
 ```
 
-For PPO, A2C and sb3-contrib's TRPO, whose rollouts it waits for: the bonus of all their steps is
-found at once, added to the rewards in the buffer, and advantages and returns are computed again, so
-that novelty is credited to the actions that led there. What it needs from Stable-Baselines3 is
-there since 2.0: the rollout's `values` and `dones` in the callback's locals, and
-`terminal_observation` in `infos`.
+It is for PPO, A2C and sb3-contrib's TRPO. At the end of a rollout it computes the bonus of all its
+steps at once, adds it to the rewards in the buffer, and computes advantages and returns again, so
+that the actions that led to something new get the credit. It needs Stable-Baselines3 2.0 or later:
+`values` and `dones` in the callback's locals, and `terminal_observation` in `infos`.
 
-The successor of a last step is that terminal observation, not the first of the next episode, which
-is what the environment returns then. Where an episode was cut off Stable-Baselines3 has already
-added the value of what lies beyond to the reward; this is kept.
+The next state of a last step is that terminal observation; the environment itself returns the first
+one of the next episode. Where an episode was truncated, Stable-Baselines3 has already added the
+bootstrap value to the reward; it is kept.
 """
 
 from __future__ import annotations
@@ -29,103 +27,105 @@ from ...errors import MissingExtra, UsageError
 from ..exploration.information_gain import InformationGain, VIMEConfig
 
 
-def curious(config: VIMEConfig | None = None, seed: int = 0, verbose: int = 0) -> Any:
-    """A callback for `learn(..., callback=curious())`; its `curiosity` is the `InformationGain`
-    that learns.
+def vime_callback(config: VIMEConfig | None = None, seed: int = 0, verbose: int = 0) -> Any:
+    """Makes a callback for `learn(..., callback=vime_callback())`.
 
     Arguments:
-        config: Settings of the bonus; `critic` and `ends` have no meaning here, the total reward
-            and true successors are taken.
-        seed: Fixes first weights and all noise.
-        verbose: As Stable-Baselines3 has it.
+        config: Settings of the bonus.
+        seed: Seed of first weights and noise.
+        verbose: As in Stable-Baselines3.
+
+    Returns:
+        The callback; its `curiosity` is the `InformationGain` in training.
 
     Raises:
         MissingExtra: Stable-Baselines3 is not installed.
-        UsageError: When training starts, for spaces that are no vectors, or an algorithm without
+        UsageError: When training starts: observations that are no vectors, or an algorithm without
             rollouts.
     """
     try:
         from stable_baselines3.common.callbacks import BaseCallback
     except ImportError as error:
         raise MissingExtra("stable-baselines3", "sb3", "This callback") from error
-    chosen = config or VIMEConfig()
+    c = config or VIMEConfig()
 
-    class Curious(BaseCallback):
-        """Collects transitions, and pays for them."""
+    class VIMECallback(BaseCallback):
+        """Collects transitions, and adds their bonus to the rewards."""
 
         def _init_callback(self) -> None:
-            self.curiosity, self.discrete = for_spaces(
-                self.model.observation_space, self.model.action_space, chosen, seed
+            self.curiosity, self.discrete = curiosity_for(
+                self.model.observation_space, self.model.action_space, c, seed
             )
-            if not hasattr(self.model, "rollout_buffer"):
-                raise UsageError(
-                    f"{type(self.model).__name__} keeps no rollouts, whose rewards could "
-                    "be changed: take PPO, A2C or TRPO."
-                )
-            self.seen: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-            self.eta = chosen.eta
+            require_rollouts(self.model)
+            self.transitions: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
         def _on_rollout_start(self) -> None:
-            self.seen = []
+            self.transitions = []
 
         def _on_step(self) -> bool:
-            here = self.locals
-            following = np.array(here["new_obs"], np.float32)
-            for i, done in enumerate(here["dones"]):
-                if done and here["infos"][i].get("terminal_observation") is not None:
-                    following[i] = here["infos"][i]["terminal_observation"]
-            taken = np.array(here["clipped_actions"])
-            before = np.array(self.model._last_obs, np.float32)
-            self.seen.append((before, taken, following))
+            step = self.locals
+            next_obs = np.array(step["new_obs"], np.float32)
+            for i, done in enumerate(step["dones"]):
+                if done and step["infos"][i].get("terminal_observation") is not None:
+                    next_obs[i] = step["infos"][i]["terminal_observation"]
+            obs = np.array(self.model._last_obs, np.float32)
+            self.transitions.append((obs, np.array(step["clipped_actions"]), next_obs))
             return True
 
         def _on_rollout_end(self) -> None:
             buffer = self.model.rollout_buffer
             steps, envs = buffer.rewards.shape
-            obs, act, following = (
-                np.stack(part).reshape(steps * envs, -1) for part in zip(*self.seen, strict=True)
+            obs, act, next_obs = (
+                np.stack(part).reshape(steps * envs, -1)
+                for part in zip(*self.transitions, strict=True)
             )
             if self.discrete:
                 act = act[:, 0].astype(np.int64)
-            gains = self.curiosity.bonus(obs, act, following)
-            bonus = self.eta * self.curiosity.normalize(gains)
-            self.eta *= chosen.discount
+            gains = self.curiosity.bonus(obs, act, next_obs)
+            bonus = c.eta * self.curiosity.normalize(gains)
             extrinsic = float(np.abs(buffer.rewards).sum())
             buffer.rewards += bonus.reshape(steps, envs).astype(buffer.rewards.dtype)
             buffer.compute_returns_and_advantage(
                 last_values=self.locals["values"], dones=self.locals["dones"]
             )
-            figures = self.curiosity.fit(obs, act, following)
-            figures |= {
+            figures = self.curiosity.fit(obs, act, next_obs) | {
                 "information": float(gains.mean()),
                 "median": float(np.median(gains)),
                 "bonus": float(bonus.mean()),
+                "share": float(bonus.sum() / max(1e-300, extrinsic + bonus.sum())),
             }
-            figures["share"] = float(bonus.sum() / max(1e-300, extrinsic + bonus.sum()))
             for name, value in figures.items():
                 self.logger.record(f"vime/{name}", value)
 
-    return Curious(verbose)
+    return VIMECallback(verbose)
 
 
-def for_spaces(
+def require_rollouts(model: Any) -> None:
+    """Refuses algorithms without a rollout buffer."""
+    if not hasattr(model, "rollout_buffer"):
+        raise UsageError(
+            f"{type(model).__name__} keeps no rollouts, whose rewards could be changed: take PPO, "
+            "A2C or TRPO."
+        )
+
+
+def curiosity_for(
     observation: Any, action: Any, config: VIMEConfig, seed: int
 ) -> tuple[InformationGain, bool]:
-    """The belief for these spaces, and whether actions are discrete."""
+    """The information gain for these spaces, and whether actions are discrete."""
     shape = getattr(observation, "shape", None)
     if not shape or not np.issubdtype(observation.dtype, np.floating) or config.bonus == "none":
         raise UsageError(
-            "Curiosity needs observations that are a Box of floating-point numbers and "
-            f"a bonus, got {observation} and "
-            f"'{config.bonus}': wrap the environment, or leave the callback out."
+            "Curiosity needs observations that are a Box of floating-point numbers and a bonus, "
+            f"got {observation} and '{config.bonus}': wrap the environment, or leave the callback "
+            "out."
         )
     discrete = hasattr(action, "n") and hasattr(action, "start")
-    if not discrete and not (
-        getattr(action, "shape", None) and np.issubdtype(action.dtype, np.floating)
-    ):
+    box = getattr(action, "shape", None) and np.issubdtype(action.dtype, np.floating)
+    if not discrete and not box:
         raise UsageError(
-            "Curiosity knows actions that are Discrete or a Box of floating-point "
-            f"numbers, got {action}."
+            "Curiosity knows actions that are Discrete or a Box of floating-point numbers, got "
+            f"{action}."
         )
     width = int(action.n) if discrete else int(np.prod(action.shape))
     return InformationGain(int(np.prod(shape)), width, config, seed), discrete

@@ -1,14 +1,14 @@
-r"""Generalized advantage estimation over whole trajectories, with what lies beyond their ends.
+r"""Generalized advantage estimation over whole episodes.
 
-$$ \delta_t = r_t + \gamma V(s_{t+1}) - V(s_t), \qquad \hat A_t = \sum_{l \ge 0} (\gamma \lambda)^l \delta_{t+l} . $$
+$$ \delta_t = r_t + \gamma V(s_{t+1}) - V(s_t), \qquad
+   \hat A_t = \sum_{l \ge 0} (\gamma \lambda)^l \delta_{t+l} . $$
 
-After an episode that ended by itself V is 0. After one that was cut off the world goes on, and V of
-the true final observation stands for what was not seen; only a value function that reads the time,
-and so knows that the end is near, has 0 there too. With $\lambda = 1$ advantage plus value is the
-discounted return.
+After a terminated episode V is 0. After a truncated one the task would have gone on, and V of the
+final observation stands for the rest; only a value function that reads the time, and so knows that
+the end is near, has 0 there too. With $\lambda = 1$ advantage plus value is the discounted return.
 
-Source: Schulman et al., "High-Dimensional Continuous Control Using Generalized Advantage
-Estimation", 2016; for the cut ends Pardo et al., "Time Limits in Reinforcement Learning", 2018.
+Sources: Schulman et al., "High-Dimensional Continuous Control Using Generalized Advantage
+Estimation", 2016; Pardo et al., "Time Limits in Reinforcement Learning", 2018, for truncation.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ import numpy as np
 def advantages(
     rewards: np.ndarray,
     values: np.ndarray,
-    beyond: np.ndarray,
+    bootstrap_values: np.ndarray,
     lengths: np.ndarray,
     gamma: float,
     lam: float,
 ) -> np.ndarray:
-    """Advantages of all steps of several episodes.
+    """Computes the advantages of all steps of E episodes, (N,).
 
     Arguments:
-        rewards: Of each step, one episode after the other, (N,).
+        rewards: Reward of each step, one episode after the other, (N,).
         values: V of each step's state, (N,).
-        beyond: V after each episode's last step, 0 where it ended by itself, (E,).
+        bootstrap_values: V after each episode's last step, 0 where it terminated, (E,).
         lengths: Steps of each episode, (E,).
-        gamma: Discount a step.
+        gamma: Discount per step.
         lam: 0 looks one step ahead, 1 to the end.
 
     Example:
@@ -39,15 +39,13 @@ def advantages(
         array([1.5, 1. , 6. ])
     """
     starts, ends = np.cumsum(lengths) - lengths, np.cumsum(lengths) - 1
-    following = np.append(values[1:], 0.0)
-    following[ends] = beyond
-    delta = rewards + gamma * following - values
-    rows, columns = (
-        np.repeat(np.arange(len(lengths)), lengths),
-        np.arange(len(rewards)) - np.repeat(starts, lengths),
-    )
-    table = np.zeros((int(lengths.max()), len(lengths)))
-    table[columns, rows] = delta
+    next_values = np.append(values[1:], 0.0)
+    next_values[ends] = bootstrap_values
+    delta = rewards + gamma * next_values - values
+    episode = np.repeat(np.arange(len(lengths)), lengths)
+    time = np.arange(len(rewards)) - np.repeat(starts, lengths)
+    table = np.zeros((int(lengths.max()), len(lengths)))  # (longest episode, E)
+    table[time, episode] = delta
     for t in range(len(table) - 2, -1, -1):
         table[t] += gamma * lam * table[t + 1]
-    return table[columns, rows]
+    return table[time, episode]

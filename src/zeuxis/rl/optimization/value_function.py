@@ -1,12 +1,12 @@
-r"""Value functions: what the rest of an episode is worth, seen from a state.
+r"""Value functions: the expected discounted return from a state.
 
-*network*: a multilayer perceptron over standardized observations, perhaps with the time $t / T$ as
-a further input, whose targets are standardized as well. It is fitted either by a few passes of Adam
+*network*: a multilayer perceptron over standardized observations, optionally with the time $t / T$
+as a further input. Its targets are standardized too. It is fitted either by several passes of Adam
 or, as in the code released with GAIL, by one natural-gradient step an iteration on the squared
 error, within a region of mean squared change 0.01.
 
-*linear*: a ridge regression on rllab's features $[o, o^2, t/100, (t/100)^2, (t/100)^3, 1]$ with o
-clipped to $\pm 10$, whose first prediction is 0.
+*linear*: ridge regression on rllab's features $[o, o^2, t/100, (t/100)^2, (t/100)^3, 1]$ with o
+clipped to $\pm 10$. Its first prediction is 0.
 
 Sources: Schulman et al., "High-Dimensional Continuous Control Using Generalized Advantage
 Estimation", 2016, section 5; Duan et al., "Benchmarking Deep Reinforcement Learning for Continuous
@@ -23,9 +23,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..policies.mlp import MLP, Activation
-from ..policies.running_stats import Running
-from .numpy_adam import Regression
-from .trust_region import TrustRegionConfig, step
+from ..policies.running_stats import RunningMeanStd
+from .numpy_mlp import Regression
+from .trust_region import TrustRegionConfig, natural_gradient_step
 
 Fit = Literal["adam", "natural", "linear"]
 
@@ -35,11 +35,11 @@ class NetworkValue(nn.Module):
 
     Arguments:
         entries: Numbers of an observation.
-        horizon: Longest episode (steps), by which times are divided.
+        horizon: Longest episode (steps), the unit of time.
         hidden: Units of each hidden layer.
-        activation: Between them.
+        activation: Activation between the layers.
         timed: Whether it reads the time.
-        seed: Fixes the first weights.
+        seed: Seed of the first weights.
 
     Example:
         >>> value = NetworkValue(3, 100)
@@ -58,71 +58,80 @@ class NetworkValue(nn.Module):
     ) -> None:
         super().__init__()
         self.timed, self.horizon = timed, horizon
-        self.network = MLP(
-            entries + timed, hidden, 1, activation, torch.Generator().manual_seed(seed + 1)
-        )
-        self.seen, self.worth = Running(entries, clip=10.0), Running(1)
+        generator = torch.Generator().manual_seed(seed + 1)
+        self.network = MLP(entries + timed, hidden, 1, activation, generator)
+        self.obs_rms, self.return_rms = RunningMeanStd(entries, clip=10.0), RunningMeanStd(1)
 
     def inputs(self, x: Float[Tensor, "n entries"], times: Float[Tensor, " n"]) -> Tensor:
-        x = self.seen.standardize(x)
+        x = self.obs_rms.standardize(x)
         return torch.cat([x, times[:, None] / self.horizon], 1) if self.timed else x
 
     @torch.no_grad()
     def predict(
         self, x: Float[Tensor, "n entries"], times: Float[Tensor, " n"]
     ) -> Float[Tensor, " n"]:
-        """V of each state."""
-        y = self.network(self.inputs(x, times))[:, 0]
-        return (
-            y
-            if self.worth.count == 0
-            else y * self.worth.std.to(y.dtype) + self.worth.mean.to(y.dtype)
-        )
+        """Value of each state.
 
-    def prepare(self, x: Tensor, times: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Takes a batch into the running statistics; standardized inputs and targets."""
-        self.seen.update(x)
-        self.worth.update(targets[:, None])
-        return self.inputs(x, times), self.worth.standardize(targets[:, None])
+        Arguments:
+            x: Raw observations.
+            times: Steps since the beginning of the episode.
+        """
+        y, rms = self.network(self.inputs(x, times))[:, 0], self.return_rms
+        return y if rms.count == 0 else y * rms.std.to(y.dtype) + rms.mean.to(y.dtype)
+
+    def prepare(self, x: Tensor, times: Tensor, returns: Tensor) -> tuple[Tensor, Tensor]:
+        """Updates the running statistics; returns standardized inputs and targets."""
+        self.obs_rms.update(x)
+        self.return_rms.update(returns[:, None])
+        return self.inputs(x, times), self.return_rms.standardize(returns[:, None])
 
     def fit_adam(
         self,
-        adam: Regression,
+        regression: Regression,
         x: Float[Tensor, "n entries"],
         times: Float[Tensor, " n"],
-        targets: Float[Tensor, " n"],
+        returns: Float[Tensor, " n"],
         epochs: int,
         batch: int,
         generator: torch.Generator,
     ) -> None:
-        """A few passes of Adam over shuffled minibatches."""
-        inputs, wanted = self.prepare(x, times, targets)
-        adam.fit(self.network, inputs, wanted, epochs, batch, generator)
+        """Fits discounted returns by several passes of Adam over shuffled minibatches."""
+        inputs, targets = self.prepare(x, times, returns)
+        regression.fit(self.network, inputs, targets, epochs, batch, generator)
 
     def fit_natural(
         self,
         x: Float[Tensor, "n entries"],
         times: Float[Tensor, " n"],
-        targets: Float[Tensor, " n"],
-        region: TrustRegionConfig,
+        returns: Float[Tensor, " n"],
+        config: TrustRegionConfig,
         rows: Tensor,
     ) -> dict[str, float]:
-        """One natural-gradient step; curvature from the given rows."""
-        inputs, wanted = self.prepare(x, times, targets)
-        trace = self.network.trace(inputs)
-        part, n, start = trace.rows(rows), len(rows), trace.outputs
-        gradient = self.network.back(trace, 2 * (wanted - start) / len(x))
-        error = (wanted - start).square().mean().item()
+        """Fits discounted returns by one natural-gradient step.
+
+        Arguments:
+            x: Raw observations.
+            times: Steps since the beginning of the episode.
+            returns: Discounted returns.
+            config: Settings of the trust region.
+            rows: Rows that estimate the curvature.
+        """
+        inputs, targets = self.prepare(x, times, returns)
+        trace, network = self.network.trace(inputs), self.network
+        subset, n, start = trace.rows(rows), len(rows), trace.outputs
+        gradient = network.vjp(trace, 2 * (targets - start) / len(x))
+        error = (targets - start).square().mean().item()
 
         def product(v: Tensor) -> Tensor:
-            return self.network.back(part, 2 * self.network.along(part, v) / n)
+            return network.vjp(subset, 2 * network.jvp(subset, v) / n)
 
         @torch.no_grad()
-        def judge() -> tuple[float, float]:
-            y = self.network(inputs)
-            return error - (wanted - y).square().mean().item(), (y - start).square().mean().item()
+        def evaluate() -> tuple[float, float]:
+            y = network(inputs)
+            change = (y - start).square().mean().item()
+            return error - (targets - y).square().mean().item(), change
 
-        return step(self.network, gradient, product, judge, region)
+        return natural_gradient_step(network, gradient, product, evaluate, config)
 
 
 class LinearValue(nn.Module):
@@ -149,25 +158,23 @@ class LinearValue(nn.Module):
     def predict(
         self, x: Float[Tensor, "n entries"], times: Float[Tensor, " n"]
     ) -> Float[Tensor, " n"]:
-        """V of each state."""
+        """Value of each state."""
         return (self.features(x, times) @ self.weights).to(x.dtype)
 
     def fit(
         self,
         x: Float[Tensor, "n entries"],
         times: Float[Tensor, " n"],
-        targets: Float[Tensor, " n"],
+        returns: Float[Tensor, " n"],
     ) -> None:
         """Solves the regression on this batch alone."""
         f = self.features(x, times)
-        gram, right = f.T @ f, f.T @ targets.double()
+        gram, right = f.T @ f, f.T @ returns.double()
+        identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+        driver = None if gram.is_cuda else "gelsd"
         for power in range(6):
-            ridge = (
-                self.ridge * 10**power * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-            )
-            found = torch.linalg.lstsq(
-                gram + ridge, right[:, None], driver=None if gram.is_cuda else "gelsd"
-            ).solution[:, 0]
-            if torch.isfinite(found).all():
-                self.weights.copy_(found)
+            ridge = self.ridge * 10**power * identity
+            weights = torch.linalg.lstsq(gram + ridge, right[:, None], driver=driver).solution[:, 0]
+            if torch.isfinite(weights).all():
+                self.weights.copy_(weights)
                 return

@@ -1,22 +1,23 @@
-r"""A policy as plain arrays: what a worker process acts with, and the file in which policies are
-shared.
+r"""Policies as plain NumPy arrays: what worker processes act with, and the policy file.
 
 A policy is a multilayer perceptron over standardized observations,
 
 $$ z_0 = (x_{1:d} - m) \odot s, \qquad z_{i+1} = \phi(W_i z_i + b_i), \qquad y = W_L z_L + b_L , $$
 
-with $z_0$ clipped to $\pm c$ where the file says so. Its *head* says what y is: the mean of a
-Gaussian over actions (`gaussian_mean`, of deviation $e^{\ell}$ where `log_std` $\ell$ is stored),
-one squashed by tanh and scaled to the bounds of the actions (`tanh_gaussian_mean`),
-log-probabilities of discrete actions up to a constant (`logits`), or their values (`q_values`).
+with $z_0$ clipped to $\pm c$ where the file says so. Its *head* says what y is:
 
-The file is safetensors, no pickle: `layers.i.weight`, `layers.i.bias`, `obs_mean` m, `obs_scale` s,
-perhaps `log_std`; the metadata hold `activation`, `head`, `obs_dim` d, `obs_clip` c or "None",
-`obs_layout` ("acrobot_angles" turns sines and cosines back into angles; anything else reads the
-first d entries), `env`, `task` (what the environment takes, as JSON: bounds, shape, type and the
-first class of an action), and whatever else is to be known.
+- `gaussian_mean`: the mean of a Gaussian, of deviation $e^{\ell}$ where `log_std` $\ell$ is stored;
+- `tanh_gaussian_mean`: the same, squashed by tanh and scaled to the bounds of the actions;
+- `logits`: log-probabilities of discrete actions up to a constant;
+- `q_values`: values of discrete actions.
 
-Nothing here needs PyTorch, so that a worker starts in a fraction of a second and acts in a few
+The file is safetensors (no pickle) with the tensors `layers.i.weight`, `layers.i.bias`, `obs_mean`
+m, `obs_scale` s and optionally `log_std`. Its metadata hold `activation`, `head`, `obs_dim` d,
+`obs_clip` c or "None", `obs_layout` ("acrobot_angles" converts sines and cosines back to angles;
+anything else reads the first d entries), `env`, `task` (bounds, shape, dtype and first class of an
+action, as JSON) and free notes.
+
+Nothing here needs PyTorch, so that a worker starts in a fraction of a second and acts within a few
 microseconds.
 """
 
@@ -39,36 +40,30 @@ from ..environments.task import Task
 
 HEADS = ("gaussian_mean", "tanh_gaussian_mean", "logits", "q_values")
 DISCRETE = ("logits", "q_values")
-LARGEST_LOG, LARGEST_BOUND = (
-    80.0,
-    1e30,
-)  # of a deviation's logarithm, and of an action: float32 can hold no more of what they make
+MAX_LOG_STD = 80.0  # larger deviations overflow float32
+MAX_BOUND = 1e30  # larger bounds of actions overflow float32
 
 
 @dataclass
-class Actor:
+class NumpyPolicy:
     """A policy that acts on one observation at a time.
 
     Arguments:
-        weights: Matrices (out, in), first layer first.
-        biases: Their vectors (out,).
-        mean: What is subtracted from an observation (d,).
-        scale: What the difference is multiplied by (d,).
-        head: What the last layer's numbers are.
+        weights: Weight matrices (out, in), first layer first.
+        biases: Bias vectors (out,).
+        mean: Subtracted from an observation (d,).
+        scale: Factor of the difference (d,).
+        head: Meaning of the last layer's outputs.
         activation: "tanh" or "relu".
-        clip: Largest standardized observation, None for none.
-        log_std: Logarithm of the deviation of each action (a,), None for a policy that always takes
-            its mean.
+        clip: Largest absolute value of a standardized observation, None for no limit.
+        log_std: Log-deviation of each action (a,), None for a policy that always takes its mean.
         layout: "first" entries of the observation, or "acrobot_angles".
-        about: Where it comes from.
-        low: Least value of each number of an action, known from the task.
-        high: Greatest value of each.
-        task: What it acts in, None where that is not known: `predict` then numbers actions from 0,
-            and clips nothing.
+        metadata: Notes on its origin.
+        task: Task to act in. Without one `predict` numbers actions from 0 and clips nothing.
 
     Example:
-        >>> actor = Actor([np.eye(2, dtype=np.float32)], [np.zeros(2, np.float32)], np.zeros(2), np.ones(2), "logits")
-        >>> int(actor.choose(np.array([0.0, 1.0], np.float32)))
+        >>> policy = linear_policy(np.eye(2))
+        >>> int(policy.act(np.array([0.0, 1.0], np.float32)))
         1
     """
 
@@ -81,9 +76,7 @@ class Actor:
     clip: float | None = None
     log_std: np.ndarray | None = None
     layout: str = "first"
-    about: dict[str, str] = field(default_factory=dict)
-    low: np.ndarray | None = None
-    high: np.ndarray | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
     task: Task | None = None
 
     def __post_init__(self) -> None:
@@ -92,14 +85,13 @@ class Actor:
         self.mean, self.scale = (np.asarray(v, np.float32) for v in (self.mean, self.scale))
         self.std = None if self.log_std is None else np.exp(self.log_std).astype(np.float32)
         self.buffers = [np.empty(len(b), np.float32) for b in self.biases]
-        self.entry = np.empty(len(self.mean), np.float32)
-        if self.task is not None and not self.discrete:
-            self.low, self.high = self.ends(self.task)
+        self.standardized = np.empty(len(self.mean), np.float32)
+        self.set_bounds()
 
-    @staticmethod
-    def ends(task: Task) -> tuple[np.ndarray, np.ndarray]:
-        """The bounds of actions, float32."""
-        return np.array(task.low, np.float32), np.array(task.high, np.float32)
+    def set_bounds(self) -> None:
+        """Takes the bounds of actions from the task, float32."""
+        bounds = ((), ()) if self.task is None else (self.task.low, self.task.high)
+        self.low, self.high = (np.array(bound, np.float32) for bound in bounds)
 
     @property
     def discrete(self) -> bool:
@@ -107,7 +99,7 @@ class Actor:
 
     @property
     def stochastic(self) -> bool:
-        """Whether it has a law to draw actions from."""
+        """Whether it has a distribution to sample actions from."""
         return self.head == "logits" or self.std is not None
 
     @property
@@ -116,10 +108,10 @@ class Actor:
         return len(self.biases[-1])
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """What the last layer says of one observation; the array is used again at the next call."""
+        """Outputs for one observation; the next call overwrites the returned array."""
         if self.layout == "acrobot_angles":
             x = np.array([np.arctan2(x[1], x[0]), np.arctan2(x[3], x[2]), x[4], x[5]], np.float32)
-        h = self.entry
+        h = self.standardized
         np.subtract(x[: len(h)], self.mean, h)
         np.multiply(h, self.scale, h)
         if self.clip is not None:
@@ -133,13 +125,13 @@ class Actor:
             h = out
         return h
 
-    def choose(self, x: np.ndarray, noise: np.ndarray | None = None) -> Any:
-        """An action for one observation: the likeliest without noise, a draw with it.
+    def act(self, x: np.ndarray, noise: np.ndarray | None = None) -> Any:
+        """Chooses an action for one observation: the mode without noise, a sample with it.
 
         Arguments:
-            x: The observation (entries,).
-            noise: Standard normal numbers (a,), or for discrete actions standard Gumbel numbers
-                (classes,).
+            x: Observation (entries,).
+            noise: Standard normal noise (a,), or standard Gumbel noise (classes,) for discrete
+                actions.
         """
         y = self.forward(x)
         if self.discrete:
@@ -148,7 +140,6 @@ class Actor:
             assert self.std is not None
             return y + self.std * noise
         if self.head == "tanh_gaussian_mean":
-            assert self.low is not None and self.high is not None
             return self.low + (np.tanh(y) + 1) * (0.5 * (self.high - self.low))
         return y.copy()
 
@@ -159,185 +150,226 @@ class Actor:
         episode_start: Any = None,
         deterministic: bool = True,
     ) -> tuple[np.ndarray, Any]:
-        """Actions for one observation or a batch, as the environment takes them, in the form that
-        Stable-Baselines3 gives.
+        """Predicts actions with the interface of Stable-Baselines3.
 
         Arguments:
             observation: (entries,) or (n, entries).
-            state: Passed through; these policies have no memory.
-            episode_start: Not needed.
-            deterministic: Whether to take the likeliest action instead of drawing one.
+            state: Returned as it is; these policies have no memory.
+            episode_start: Not used.
+            deterministic: Whether to return the mode instead of a sample.
+
+        Returns:
+            Actions as the environment takes them, and `state`.
         """
         rows = np.atleast_2d(np.asarray(observation, np.float32))
-        draw = (
-            np.random.default_rng().gumbel
-            if self.discrete
-            else np.random.default_rng().standard_normal
-        )
-        found = np.array(
-            [self.choose(x, None if deterministic else draw(size=self.actions)) for x in rows]
+        rng = np.random.default_rng()
+        draw = rng.gumbel if self.discrete else rng.standard_normal
+        actions = np.array(
+            [self.act(x, None if deterministic else draw(size=self.actions)) for x in rows]
         )
         if self.task is not None:
-            found = self.task.shaped(self.task.to_env(found))
-        return (found if np.ndim(observation) > 1 else np.asarray(found[0])), state
+            actions = self.task.shaped(self.task.to_env(actions))
+        return (actions if np.ndim(observation) > 1 else np.asarray(actions[0])), state
 
-    def fit(self, task: Task) -> Actor:
-        """Itself, ready for a task; an error says why it cannot act there."""
-        needed = 6 if self.layout == "acrobot_angles" else len(self.mean)
-        if task.observation < needed or (self.layout == "acrobot_angles" and len(self.mean) != 4):
+    def bind(self, task: Task) -> NumpyPolicy:
+        """Prepares the policy for a task.
+
+        Raises:
+            UsageError: The policy is for other observations or actions.
+        """
+        angles = self.layout == "acrobot_angles"
+        entries = 6 if angles else len(self.mean)
+        origin = self.metadata.get("env", "not said")
+        if task.observation < entries or (angles and len(self.mean) != 4):
             raise UsageError(
-                f"The policy reads {needed} numbers of an observation and '{task.name}' "
-                f"gives {task.observation}: "
-                "take a policy for this task, or the task it is for "
-                f"({self.about.get('env', 'not said')})."
+                f"The policy reads {entries} numbers of an observation and '{task.name}' gives "
+                f"{task.observation}: take a policy for this task, or the task it is for "
+                f"({origin})."
             )
         if self.discrete != task.discrete or self.actions != task.action:
-            kind = lambda discrete, n: f"one of {n} actions" if discrete else f"{n} numbers"  # noqa: E731
+            given, expected = (
+                f"one of {n} actions" if discrete else f"{n} numbers"
+                for discrete, n in ((self.discrete, self.actions), (task.discrete, task.action))
+            )
             raise UsageError(
-                f"The policy gives {kind(self.discrete, self.actions)} and '{task.name}' "
-                f"takes {kind(task.discrete, task.action)}: "
-                "take a policy for this task, or the task it is for "
-                f"({self.about.get('env', 'not said')})."
+                f"The policy gives {given} and '{task.name}' takes {expected}: take a policy for "
+                f"this task, or the task it is for ({origin})."
             )
         self.task = task
-        if not task.discrete:
-            self.low, self.high = self.ends(task)
+        self.set_bounds()
         return self
 
 
-def write_actor(actor: Actor, path: str | Path) -> Path:
-    """Writes a policy file with a checksum, whole or not at all.
+def linear_policy(
+    matrix: np.ndarray,
+    bias: np.ndarray | None = None,
+    log_std: np.ndarray | None = None,
+    head: str = "logits",
+) -> NumpyPolicy:
+    """A policy without hidden layers or standardization.
+
+    Arguments:
+        matrix: Weights (actions, entries).
+        bias: Bias (actions,), by default 0.
+        log_std: Log-deviations of a Gaussian (actions,).
+        head: Meaning of the outputs.
+
+    Example:
+        >>> linear_policy(np.eye(3)).predict(np.array([0.0, 2.0, 1.0]))[0]
+        array(1)
+    """
+    actions, entries = matrix.shape
+    bias = np.zeros(actions) if bias is None else bias
+    return NumpyPolicy([matrix], [bias], np.zeros(entries), np.ones(entries), head, log_std=log_std)
+
+
+def random_policy(task: Task) -> NumpyPolicy:
+    """The policy before training: a unit Gaussian around 0, or uniform over discrete actions."""
+    zeros = np.zeros((task.action, task.observation))
+    if task.discrete:
+        return linear_policy(zeros)
+    return linear_policy(zeros, log_std=np.zeros(task.action), head="gaussian_mean")
+
+
+def write_policy(policy: NumpyPolicy, path: str | Path) -> Path:
+    """Writes a policy file with a checksum, completely or not at all.
 
     Raises:
-        DivergenceError: A weight is no finite number; a file of this name is kept as it was.
-        ZeuxisError: There is no place or no room.
+        DivergenceError: A weight is not finite; an existing file is kept.
+        ZeuxisError: The file cannot be written.
 
     Example:
         >>> import tempfile
-        >>> actor = Actor([np.eye(2)], [np.zeros(2)], np.zeros(2), np.ones(2), "logits", about={"env": "CartPole-v1"})
+        >>> policy = linear_policy(np.eye(2))
+        >>> policy.metadata["env"] = "CartPole-v1"
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     read_actor(write_actor(actor, folder + "/policy.safetensors")).about["env"]
+        ...     read_policy(write_policy(policy, folder + "/policy.safetensors")).metadata["env"]
         'CartPole-v1'
     """
     path = Path(path)
-    tensors = {f"layers.{i}.weight": w for i, w in enumerate(actor.weights)} | {
-        f"layers.{i}.bias": b for i, b in enumerate(actor.biases)
-    }
-    tensors |= {"obs_mean": actor.mean, "obs_scale": actor.scale}
-    if actor.log_std is not None:
-        tensors["log_std"] = np.asarray(actor.log_std, np.float32)
+    tensors = {f"layers.{i}.weight": w for i, w in enumerate(policy.weights)}
+    tensors |= {f"layers.{i}.bias": b for i, b in enumerate(policy.biases)}
+    tensors |= {"obs_mean": policy.mean, "obs_scale": policy.scale}
+    if policy.log_std is not None:
+        tensors["log_std"] = np.asarray(policy.log_std, np.float32)
     wrong = next((name for name, t in tensors.items() if not np.isfinite(t).all()), "")
     if wrong:
         raise DivergenceError(
-            f"The policy's '{wrong}' has numbers that are not finite, so '{path}' was "
-            "not written: lower the step sizes."
+            f"The policy's '{wrong}' has numbers that are not finite, so '{path}' was not "
+            "written: lower the step sizes."
         )
-    notes = {
-        "activation": actor.activation,
-        "head": actor.head,
-        "obs_dim": str(len(actor.mean)),
-        "obs_clip": str(actor.clip),
+    metadata = {
+        "activation": policy.activation,
+        "head": policy.head,
+        "obs_dim": str(len(policy.mean)),
+        "obs_clip": str(policy.clip),
+        "obs_layout": policy.layout,
     }
-    notes |= {"obs_layout": actor.layout} | {key: str(value) for key, value in actor.about.items()}
-    if actor.task is not None:
-        notes["task"] = json.dumps(to_json(actor.task))
-    notes["sha256"] = files.UNSEALED
+    metadata |= {key: str(value) for key, value in policy.metadata.items()}
+    if policy.task is not None:
+        metadata["task"] = json.dumps(to_json(policy.task))
+    metadata["sha256"] = files.UNSEALED
 
     def content(partial: Path) -> None:
-        save_file(tensors, partial, notes)
+        save_file(tensors, partial, metadata)
         files.seal(partial)
 
     try:
         return files.write(path, content)
     except files.WriteError as error:
         raise ZeuxisError(
-            f"The policy '{path}' could not be written ({error.reason}): give a writable "
-            "place with room."
+            f"The policy '{path}' could not be written ({error.reason}): give a writable place "
+            "with room."
         ) from error
 
 
-def read_actor(path: str | Path) -> Actor:
-    """Reads a policy file; every part is checked.
+def read_policy(path: str | Path) -> NumpyPolicy:
+    """Reads a policy file and checks every part.
 
     Raises:
-        ZeuxisError: The file is missing, damaged, or no policy.
+        ZeuxisError: The file is missing, damaged, or not a policy.
     """
+    tensors, metadata = read_tensors(path)
+    depth = sum(key.startswith("layers.") and key.endswith(".weight") for key in tensors)
+    names = [f"layers.{i}.{part}" for i in range(depth) for part in ("weight", "bias")]
+    names += ["obs_mean", "obs_scale"]
+    missing = [name for name in names if name not in tensors] if depth else ["layers.0.weight"]
+    if missing:
+        raise ZeuxisError(
+            f"'{path}' is no policy of zeuxis, since it has no '{missing[0]}': give a policy file "
+            "or a run of a policy."
+        )
+    head, activation, clip = (metadata.get(key, "") for key in ("head", "activation", "obs_clip"))
+    if head not in HEADS or activation not in ("tanh", "relu"):
+        raise ZeuxisError(
+            f"'{path}' has the head '{head}' and the activation '{activation}', expected one of "
+            f"{', '.join(HEADS)} and tanh or relu."
+        )
+    check_tensors(tensors, depth, path)
+    angles = metadata.get("obs_layout", "").startswith("acrobot_angles")
+    weights, biases = (
+        [tensors[f"layers.{i}.{part}"] for i in range(depth)] for part in ("weight", "bias")
+    )
+    task = read_task(metadata.pop("task", ""), head in DISCRETE, len(biases[-1]), path)
+    stored = ("activation", "head", "obs_dim", "obs_clip", "sha256")
+    return NumpyPolicy(
+        weights,
+        biases,
+        tensors["obs_mean"],
+        tensors["obs_scale"],
+        head,
+        activation,
+        read_clip(clip, path),
+        tensors.get("log_std"),
+        "acrobot_angles" if angles else "first",
+        {key: value for key, value in metadata.items() if key not in stored},
+        task,
+    )
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Tensors and metadata of a policy file; tensors of other names are not read."""
     try:
         files.check_seal(files.require_regular(path))
         with safe_open(path, "np") as file:
-            about = dict(file.metadata() or {})
-            tensors = {key: file.get_tensor(key) for key in file.keys() if known(key)}  # noqa: SIM118
+            metadata = dict(file.metadata() or {})
+            tensors = {k: file.get_tensor(k) for k in file.keys() if is_policy_tensor(k)}  # noqa: SIM118
     except FileNotFoundError as error:
         raise ZeuxisError(f"There is no policy file '{path}': check the path.") from error
-    except (
-        OSError,
-        SafetensorError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        KeyError,
-    ) as error:  # the last of types NumPy does not have
+    # `safe_open` raises the last three for dtypes that NumPy does not have.
+    except (OSError, SafetensorError, ValueError, TypeError, AttributeError, KeyError) as error:
         line = " ".join(str(error).split())
         raise ZeuxisError(
             f"'{path}' is damaged or no safetensors file ({line}): restore it from a copy."
         ) from error
-    depth = sum(key.startswith("layers.") and key.endswith(".weight") for key in tensors)
-    names = [f"layers.{i}.{part}" for i in range(depth) for part in ("weight", "bias")] + [
-        "obs_mean",
-        "obs_scale",
-    ]
-    missing = [name for name in names if name not in tensors] if depth else ["layers.0.weight"]
-    if missing:
-        raise ZeuxisError(
-            f"'{path}' is no policy of zeuxis, since it has no '{missing[0]}': give a "
-            "policy file or a run of a policy."
-        )
-    head, activation, clip = (about.get(key, "") for key in ("head", "activation", "obs_clip"))
-    if head not in HEADS or activation not in ("tanh", "relu"):
-        raise ZeuxisError(
-            f"'{path}' has the head '{head}' and the activation '{activation}', expected "
-            f"one of {', '.join(HEADS)} and tanh or relu."
-        )
-    checked(tensors, depth, path)
-    try:
-        limit = None if clip in ("", "None") else float(clip)
-        if limit is not None and not 0 < limit < float("inf"):
-            raise ValueError("not above 0")
-    except ValueError as error:
-        raise ZeuxisError(
-            f"'{path}' has the obs_clip '{clip}', expected a number above 0 or None: "
-            "restore it from a copy."
-        ) from error
-    layout = (
-        "acrobot_angles" if about.get("obs_layout", "").startswith("acrobot_angles") else "first"
-    )
-    weights, biases = (
-        [tensors[f"layers.{i}.{part}"] for i in range(depth)] for part in ("weight", "bias")
-    )
-    task = read_task(about.pop("task", ""), head in DISCRETE, len(biases[-1]), path)
-    about = {
-        key: value
-        for key, value in about.items()
-        if key not in ("activation", "head", "obs_dim", "obs_clip", "sha256")
-    }
-    log_std, mean, scale = tensors.get("log_std"), tensors["obs_mean"], tensors["obs_scale"]
-    return Actor(
-        weights, biases, mean, scale, head, activation, limit, log_std, layout, about, task=task
-    )
+    return tensors, metadata
 
 
-def known(key: str) -> bool:
-    """Whether a policy has a tensor of this name; others are not read."""
+def is_policy_tensor(key: str) -> bool:
+    """Whether a policy has a tensor of this name."""
     return key in ("obs_mean", "obs_scale", "log_std") or key.startswith("layers.")
 
 
-def checked(tensors: dict[str, np.ndarray], depth: int, path: str | Path) -> None:
-    """Refuses layers that do not fit together, and numbers that are not finite, as float32 has
-    them."""
-    strange = next((key for key, t in tensors.items() if t.dtype.kind != "f"), "")
-    if strange:
+def read_clip(text: str, path: str | Path) -> float | None:
+    """Parses `obs_clip`."""
+    try:
+        clip = None if text in ("", "None") else float(text)
+        if clip is not None and not 0 < clip < float("inf"):
+            raise ValueError("not above 0")
+    except ValueError as error:
         raise ZeuxisError(
-            f"'{path}' has '{strange}' of type {tensors[strange].dtype}, expected "
+            f"'{path}' has the obs_clip '{text}', expected a number above 0 or None: restore it "
+            "from a copy."
+        ) from error
+    return clip
+
+
+def check_tensors(tensors: dict[str, np.ndarray], depth: int, path: str | Path) -> None:
+    """Refuses layers that do not fit together, and numbers that are not finite as float32."""
+    not_float = next((key for key, t in tensors.items() if t.dtype.kind != "f"), "")
+    if not_float:
+        raise ZeuxisError(
+            f"'{path}' has '{not_float}' of type {tensors[not_float].dtype}, expected "
             "floating-point numbers: restore it from a copy."
         )
     weights, biases = (
@@ -354,18 +386,23 @@ def checked(tensors: dict[str, np.ndarray], depth: int, path: str | Path) -> Non
         )
     if not finite:
         raise ZeuxisError(
-            f"'{path}' has layers that do not fit together, or numbers that are not "
-            "finite: restore it from a copy."
+            f"'{path}' has layers that do not fit together, or numbers that are not finite: "
+            "restore it from a copy."
         )
-    if "log_std" in tensors and tensors["log_std"].shape != (sizes[-1],):
-        found = f"{tensors['log_std'].shape} deviations for {sizes[-1]} numbers of an action"
-        raise ZeuxisError(f"'{path}' has {found}: restore it from a copy.")
-    if "log_std" in tensors and tensors["log_std"].max() > LARGEST_LOG:
+    if "log_std" not in tensors:
+        return
+    if tensors["log_std"].shape != (sizes[-1],):
+        shape = tensors["log_std"].shape
+        raise ZeuxisError(
+            f"'{path}' has {shape} deviations for {sizes[-1]} numbers of an action: restore it "
+            "from a copy."
+        )
+    if tensors["log_std"].max() > MAX_LOG_STD:
         raise ZeuxisError(f"'{path}' has deviations that are not finite: restore it from a copy.")
 
 
 def read_task(text: str, discrete: bool, actions: int, path: str | Path) -> Task | None:
-    """The task that a policy file describes; None for files that do not."""
+    """Parses the task of a policy file; None for files without one."""
     if not text:
         return None
     where = f"The task of '{path}'"
@@ -373,19 +410,14 @@ def read_task(text: str, discrete: bool, actions: int, path: str | Path) -> Task
         task = from_json(Task, json.loads(text), where)
     except (ValueError, RecursionError, TypeError) as error:
         raise ZeuxisError(f"{where} cannot be read ({error}): restore it from a copy.") from error
-    finite = all(
-        -LARGEST_BOUND < low <= high < LARGEST_BOUND
-        for low, high in zip(task.low, task.high, strict=False)
-    )
+    bounds = zip(task.low, task.high, strict=False)
+    finite = all(-MAX_BOUND < low <= high < MAX_BOUND for low, high in bounds)
     sized = (len(task.low), len(task.high)) == ((0, 0) if discrete else (actions, actions))
     shaped = task.shape is None or (
         math.prod(task.shape) == actions and min(task.shape, default=1) > 0
     )
     typed = task.dtype in ("float16", "float32", "float64") and abs(task.start) < 2**62
-    if (
-        task.discrete != discrete
-        or task.action != actions
-        or not (finite and sized and shaped and typed)
-    ):
+    same = task.discrete == discrete and task.action == actions
+    if not (same and finite and sized and shaped and typed):
         raise ZeuxisError(f"{where} does not fit its layers: restore it from a copy.")
     return task

@@ -1,7 +1,6 @@
-r"""Running mean and deviation of vectors: what observations, returns and a discriminator's inputs
-are standardized by.
+r"""Running mean and standard deviation, which standardize observations, returns and inputs.
 
-Counts, means and sums of squared deviations of two sets join exactly,
+Counts, means and sums of squared deviations of two sets combine exactly,
 
 $$ m = m_a + \frac{n_b}{n}(m_b - m_a), \qquad S = S_a + S_b + \frac{n_a n_b}{n}(m_b - m_a)^2 , $$
 
@@ -16,24 +15,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-LEAST = (
-    1e-6  # added to the deviation, as in the code released with GAIL; constant entries stay near 0
-)
+EPSILON = 1e-6  # added to the deviation, as in the code released with GAIL
 
 
-class Running(nn.Module):
-    """Mean and deviation of all vectors seen so far; until the first, 0 and 1.
+class RunningMeanStd(nn.Module):
+    """Mean and standard deviation of all vectors so far; 0 and 1 before the first.
 
     Arguments:
         size: Numbers of a vector.
-        frozen: Whether `update` is without effect.
-        clip: Largest standardized number: an entry that never moved and then does would be millions
-            of deviations off. None for none.
+        frozen: Whether `update` does nothing.
+        clip: Largest absolute value of a standardized number, None for no limit. An entry that was
+            constant and then changes would be millions of deviations off.
 
     Example:
-        >>> seen = Running(1)
-        >>> seen.update(torch.tensor([[1.0], [3.0]])); seen.update(torch.tensor([[5.0]]))
-        >>> seen.mean.item(), round(seen.std.item() ** 2, 4)
+        >>> rms = RunningMeanStd(1)
+        >>> rms.update(torch.tensor([[1.0], [3.0]])); rms.update(torch.tensor([[5.0]]))
+        >>> rms.mean.item(), round(rms.std.item() ** 2, 4)
         (3.0, 2.6667)
     """
 
@@ -50,36 +47,34 @@ class Running(nn.Module):
 
     @property
     def std(self) -> Tensor:
-        return (
-            (self.squares / self.count).sqrt() + LEAST
-            if self.count > 0
-            else torch.ones_like(self.mean)
-        )
+        if self.count == 0:
+            return torch.ones_like(self.mean)
+        return (self.squares / self.count).sqrt() + EPSILON
 
     @torch.no_grad()
     def update(self, x: Float[Tensor, "n size"]) -> None:
-        """Takes further vectors in."""
+        """Adds vectors to the statistics."""
         if self.frozen or not len(x):
             return
         x = x.double()
         mean, n = x.mean(0), len(x)
         total = self.count + n
-        apart = mean - self.mean
-        self.squares += (x - mean).square().sum(0) + apart.square() * self.count * n / total
-        self.mean += apart * n / total
+        delta = mean - self.mean
+        self.squares += (x - mean).square().sum(0) + delta.square() * self.count * n / total
+        self.mean += delta * n / total
         self.count.copy_(total)
 
     def freeze(self) -> None:
-        """Keeps mean and deviation as they are from now on."""
+        """Keeps mean and deviation fixed from now on."""
         self.frozen = True
 
     def standardize(self, x: Float[Tensor, "n size"]) -> Float[Tensor, "n size"]:
-        """(x - mean) / deviation, within the clip."""
+        """Returns (x - mean) / std, clipped."""
         if self.count == 0:
             return x
         x = (x - self.mean.to(x.dtype)) * (1 / self.std).to(x.dtype)
         return x if self.clip is None else x.clamp(-self.clip, self.clip)
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """What to subtract and what to multiply by, float32."""
+        """Mean, and the reciprocal of the deviation, float32."""
         return self.mean.float().cpu().numpy().copy(), (1 / self.std).float().cpu().numpy()

@@ -1,5 +1,4 @@
-"""How good a policy is: the returns of whole episodes on seeds of their own, and where they lie
-between chance and the expert."""
+"""Evaluates a policy: the returns of whole episodes on seeds that training never uses."""
 
 from __future__ import annotations
 
@@ -10,21 +9,19 @@ from typing import Any
 import numpy as np
 
 from ...errors import UsageError
-from ..environments.task import Task
-from ..imitation.demonstrations import Foreign
-from ..policies.numpy_policy import Actor
-from .collector import Acts, Engine
+from .collector import Collector
+from .external_policy import as_acting
 
 
 @dataclass(frozen=True)
 class Returns:
-    """Returns of a policy.
+    """Returns of a policy over E episodes.
 
     Arguments:
-        returns: Of each episode.
-        lengths: Steps of each.
-        terminated: Episodes that ended by themselves.
-        deterministic: Whether the likeliest action was taken.
+        returns: Return of each episode, (E,).
+        lengths: Steps of each episode, (E,).
+        terminated: Number of episodes that terminated.
+        deterministic: Whether the policy took its mode instead of a sample.
 
     Example:
         >>> Returns(np.array([1.0, 3.0]), np.array([10, 20]), 2, True).as_dict()["mean"]
@@ -37,7 +34,7 @@ class Returns:
     deterministic: bool
 
     def as_dict(self) -> dict[str, Any]:
-        """Mean, deviation over episodes, least and greatest return, and lengths."""
+        """Statistics of returns and lengths."""
         r = self.returns
         return {
             "mean": float(r.mean()),
@@ -52,15 +49,14 @@ class Returns:
 
     def __str__(self) -> str:
         r, how = self.returns, "likeliest" if self.deterministic else "drawn"
-        ended = f"{self.terminated} of {len(r)} ended by themselves"
-        figures = (
-            f"return {r.mean():.2f} ± {r.std():.2f} ({r.min():.2f} to "
-            f"{r.max():.2f}), {self.lengths.mean():.0f} steps"
+        return (
+            f"return {r.mean():.2f} ± {r.std():.2f} ({r.min():.2f} to {r.max():.2f}), "
+            f"{self.lengths.mean():.0f} steps, {self.terminated} of {len(r)} ended by themselves, "
+            f"{how} actions"
         )
-        return f"{figures}, {ended}, {how} actions"
 
 
-def returns_of(
+def evaluate_policy(
     policy: Any,
     env: str | Callable[[], Any],
     episodes: int = 50,
@@ -70,46 +66,24 @@ def returns_of(
     workers: int = 0,
     horizon: int = 0,
 ) -> Returns:
-    """Lets a policy act on episodes that no training saw.
+    """Runs a policy on episodes that training never uses.
 
     Arguments:
-        policy: An `Actor`, a policy that learned here, or anything with the `predict` of
-            Stable-Baselines3.
-        env: A Gymnasium id or a function without arguments that makes an environment.
-        episodes: How many; the paper on GAIL takes 50.
-        deterministic: Whether it takes its likeliest action.
-        seed: Fixes the episodes.
-        workers: Processes that act; 0 acts here.
-        horizon: Longest episode (steps); 0 takes the task's own limit.
+        policy: A policy of zeuxis, or anything with the `predict` of Stable-Baselines3.
+        env: A Gymnasium id, or a function without arguments that makes an environment.
+        episodes: Number of episodes; the paper on GAIL takes 50.
+        deterministic: Whether the policy takes its mode instead of a sample.
+        seed: Seed of the episodes.
+        workers: Worker processes; 0 acts in this process.
+        horizon: Longest episode (steps); 0 takes the task's limit.
     """
     if episodes < 1:
         raise UsageError(
             f"At least one episode is needed, got {episodes}: give --episodes 1 or more."
         )
-    actor: Acts = (
-        policy.actor()
-        if hasattr(policy, "actor")
-        else policy
-        if isinstance(policy, Acts)
-        else Foreign(policy)
-    )
-    with Engine(env, workers, seed, horizon) as engine:
-        found, _ = engine.collect(
-            actor, episodes=episodes, stream="evaluate", deterministic=deterministic
+    with Collector(env, workers, seed, horizon) as collector:
+        rollouts, _ = collector.collect(
+            as_acting(policy), episodes=episodes, stream="evaluate", deterministic=deterministic
         )
-    return Returns(found.returns, found.lengths, int(found.terminated.sum()), deterministic)
-
-
-def chance(task: Task) -> Actor:
-    """The policy before it learns: a unit Gaussian around 0, or every action alike."""
-    zeros = np.zeros((task.action, task.observation))
-    std = None if task.discrete else np.zeros(task.action)
-    head = "logits" if task.discrete else "gaussian_mean"
-    return Actor(
-        [zeros],
-        [np.zeros(task.action)],
-        np.zeros(task.observation),
-        np.ones(task.observation),
-        head,
-        log_std=std,
-    )
+    terminated = int(rollouts.terminated.sum())
+    return Returns(rollouts.returns, rollouts.lengths, terminated, deterministic)

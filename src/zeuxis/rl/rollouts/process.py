@@ -1,14 +1,14 @@
-r"""A process in which an environment lives, seen from the one that learns.
+r"""The parent's side of a worker process, in which an environment lives.
 
-It is started so that no file of the current folder can become one of its modules: `-P`, and a
-search path without that folder. Only when all of Python's and zeuxis' own modules are loaded does
-it take over this process' search path, the current folder last, since the environment that the user
-named may be there.
+A worker starts so that no file of the current folder can become one of its modules: with `-P`, and
+a search path without that folder. Only after all modules of Python and zeuxis are loaded does it
+take over this process's search path, the current folder last, since the user's environment may be
+there.
 
-The two share a *clock*, two numbers in memory: steps carried out so far, and whether the
-environment is being made or reset. A process whose clock stands still is not waited for without
-end. Resets may take `RESET` seconds, and a step `STEP` seconds, or twenty times as long as the
-steps before took, whichever is more.
+Parent and worker share a *clock*, two integers in memory: the steps taken so far, and whether the
+environment is being made or reset. A worker whose clock stands still is not waited for forever:
+resets may take `RESET_SECONDS`, and a step `STEP_SECONDS` or twenty times as long as steps before
+it, whichever is more.
 """
 
 from __future__ import annotations
@@ -23,124 +23,135 @@ import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ...errors import UsageError, ZeuxisError
+from ..environments.environment import one_line
 
-STEP, RESET = 5.0, 180.0  # seconds without a sign of life
-GLANCE = 0.25  # seconds from look to look at the clock
-CLOCK = 16  # bytes: two integers
+STEP_SECONDS, RESET_SECONDS = 5.0, 180.0  # without a sign of life
+POLL_SECONDS = 0.25  # between looks at the clock
+CLOCK_BYTES = 16  # two integers
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def search_paths() -> tuple[list[str], list[str]]:
-    """Where a worker finds modules: at its start, without the current folder; and once it has
-    loaded its own."""
+    """Search paths of a worker: at its start without the current folder, and later with it."""
     try:
         here = os.path.realpath(os.getcwd())
-    except OSError:  # it was deleted
+    except OSError:  # the current folder was deleted
         here = ""
     entries = [
         os.path.abspath(p) if here else p for p in sys.path if os.path.isabs(p) or (p and here)
     ]
     elsewhere = [p for p in entries if os.path.realpath(p) != here]
-    package = str(Path(__file__).resolve().parents[2])
-    return [*elsewhere, *([] if package in elsewhere else [package])], elsewhere + [
-        p for p in entries if p not in elsewhere
-    ]
+    package = str(Path(__file__).resolve().parents[3])
+    start = [*elsewhere, *([] if package in elsewhere else [package])]
+    return start, elsewhere + [p for p in entries if p not in elsewhere]
 
 
 class Worker:
-    """A process that acts: sent a policy or a job, it answers a job with trajectories.
+    """A process that acts: it takes policies and jobs, and answers jobs with trajectories.
 
-    It ends when its standard input does, which happens however this process ends, so that none is
-    left behind.
+    It ends when its standard input closes, which happens however this process ends, so that no
+    worker is left behind.
+
+    Arguments:
+        name: Name of the task in messages.
+        make: Makes the environment.
+        seed: Seed of the run.
+        horizon: Longest episode (steps); 0 takes the task's limit.
+
+    Raises:
+        UsageError: The environment cannot be sent to another process.
     """
 
     def __init__(self, name: str, make: Callable[[], Any], seed: int, horizon: int) -> None:
-        # comes with Gymnasium; functions and classes defined in a script travel by value
+        # Comes with Gymnasium; it sends functions and classes of a script by value.
         import cloudpickle
 
         try:
             parcel = cloudpickle.dumps((name, make, seed, horizon))
-        except Exception as error:  # whatever a stranger's object may raise
-            reason = " ".join(str(error).split()).rstrip(".")
+        except Exception as error:  # pickling third-party objects may raise anything
             raise UsageError(
-                f"The environment '{name}' cannot go to another process ({reason}): give "
+                f"The environment '{name}' cannot go to another process ({one_line(error)}): give "
                 "--training.workers 0."
             ) from error
-        first, later = search_paths()
-        ours, theirs = socket.socketpair()
-        threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        start_path, later_path = search_paths()
+        parent, child = socket.socketpair()
+        environment = os.environ | dict.fromkeys(THREAD_VARIABLES, "1")
+        environment |= {"PYTHONPATH": os.pathsep.join(start_path), "PYTHONSAFEPATH": "1"}
         with tempfile.TemporaryFile() as shared:
-            shared.truncate(CLOCK)
-            self.clock = memoryview(mmap.mmap(shared.fileno(), CLOCK)).cast("q")
+            shared.truncate(CLOCK_BYTES)
+            self.clock = memoryview(mmap.mmap(shared.fileno(), CLOCK_BYTES)).cast("q")
             self.clock[1] = 1
-            fds = [theirs.fileno(), shared.fileno()]
+            fds = [child.fileno(), shared.fileno()]
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "zeuxis.rl.rollouts.worker", *map(str, fds)],
                 stdin=subprocess.PIPE,
                 pass_fds=fds,
-                env=os.environ
-                | threads
-                | {"PYTHONPATH": os.pathsep.join(first), "PYTHONSAFEPATH": "1"},
-                start_new_session=True,  # Ctrl-C is for the process that saves
+                env=environment,
+                start_new_session=True,  # Ctrl-C is for the parent, which saves
             )
-        theirs.close()
-        self.link, self.name = Connection(ours.detach()), name
-        self.known, self.idle, self.began = (0, 1), 0.0, 0.0
-        self.tell((later, parcel))
+        child.close()
+        self.link, self.name = Connection(parent.detach()), name
+        self.last_clock, self.idle, self.first_step_at = (0, 1), 0.0, 0.0
+        self.send((later_path, parcel))
 
-    def tell(self, what: Any) -> None:
+    def send(self, message: Any) -> None:
         """Sends a policy or a job."""
         self.idle = 0.0
         try:
-            self.link.send(what)
+            self.link.send(message)
         except OSError:
-            self.lost()
+            self.raise_worker_died()
 
-    def hear(self) -> Any:
-        """The answer to the oldest job."""
+    def recv(self) -> Any:
+        """Receives the answer to the oldest job."""
         try:
             answer = self.link.recv()
         except (EOFError, OSError):
-            self.lost()
+            self.raise_worker_died()
         if isinstance(answer, str):
             raise ZeuxisError(answer)
         return answer
 
-    def lost(self) -> None:
-        """Says that the process is gone."""
+    def raise_worker_died(self) -> NoReturn:
+        """Raises the error for a worker that is gone."""
         code = self.process.wait()
         how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         raise ZeuxisError(
-            f"A worker of '{self.name}' {how}: if memory ran out, use fewer "
-            "--training.workers; the run goes on from its last save."
+            f"A worker of '{self.name}' {how}: if memory ran out, use fewer --training.workers; "
+            "the run goes on from its last save."
         )
 
-    def watch(self, seconds: float) -> None:
-        """Looks at the clock after so many seconds of waiting.
+    def check_alive(self, seconds: float) -> None:
+        """Looks at the clock after a number of seconds of waiting.
 
         Raises:
-            ZeuxisError: It has stood still for too long.
+            ZeuxisError: The clock has stood still for too long.
         """
-        steps, resets = self.clock[0], self.clock[1]
-        if (steps, resets) != self.known:
-            self.began = self.began or time.monotonic() - seconds
-            self.known, self.idle = (steps, resets), 0.0
+        steps, resetting = self.clock[0], self.clock[1]
+        if (steps, resetting) != self.last_clock:
+            self.first_step_at = self.first_step_at or time.monotonic() - seconds
+            self.last_clock, self.idle = (steps, resetting), 0.0
             return
-        # Not by time of day: a machine or a process that slept has not waited.
-        self.idle += min(seconds, 2 * GLANCE)
-        usual = (time.monotonic() - self.idle - self.began) / steps if steps else RESET
-        patience = RESET if resets else max(STEP, min(RESET, 20 * usual))
+        # Bounded by the polling interval: a machine that slept has not waited.
+        self.idle += min(seconds, 2 * POLL_SECONDS)
+        usual = RESET_SECONDS
+        if steps:
+            usual = (time.monotonic() - self.idle - self.first_step_at) / steps
+        patience = max(STEP_SECONDS, min(RESET_SECONDS, 20 * usual))
+        if resetting:
+            patience = RESET_SECONDS
         if self.idle > patience:
-            what = "being made or reset" if resets else f"its step {steps + 1}"
+            activity = "being made or reset" if resetting else f"its step {steps + 1}"
             raise ZeuxisError(
-                f"The environment '{self.name}' has not answered for {self.idle:.0f} s, "
-                f"in {what} in a worker process: "
-                "correct it, or give --training.workers 0 to wait for it as long as it takes."
+                f"The environment '{self.name}' has not answered for {self.idle:.0f} s, in "
+                f"{activity} in a worker process: correct it, or give --training.workers 0 to "
+                "wait for it as long as it takes."
             )
 
-    def end(self) -> None:
+    def terminate(self) -> None:
         """Ends the process and waits for it."""
         self.link.close()
         self.process.kill()
@@ -149,20 +160,20 @@ class Worker:
         self.process.wait()
 
 
-def answered(workers: Sequence[Worker]) -> list[Worker]:
-    """Waits until some of these have answered.
+def wait_for_answers(workers: Sequence[Worker]) -> list[Worker]:
+    """Waits until at least one of the workers has answered.
 
     Raises:
         ZeuxisError: An environment does not answer.
     """
     while True:
         began = time.monotonic()
-        ready: list[Any] = list(wait([w.link for w in workers], GLANCE))
-        found = [w for w in workers if w.link in ready]
+        ready: list[Any] = list(wait([w.link for w in workers], POLL_SECONDS))
+        answered = [w for w in workers if w.link in ready]
         for worker in workers:
-            if worker in found:
+            if worker in answered:
                 worker.idle = 0.0
             else:
-                worker.watch(time.monotonic() - began)
-        if found:
-            return found
+                worker.check_alive(time.monotonic() - began)
+        if answered:
+            return answered

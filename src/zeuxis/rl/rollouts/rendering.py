@@ -1,4 +1,4 @@
-"""A policy seen: frames of an episode, drawn without a screen where the machine can."""
+"""Renders episodes of a policy as images, without a screen where the machine can."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 from PIL import Image
 
 from ...errors import UsageError
-from ..environments.environment import Environment, maker
-from ..policies.numpy_policy import Actor
+from ..environments.environment import Environment, maker, one_line
+from ..policies.numpy_policy import NumpyPolicy
 from .collector import STREAMS
 
 
-def frames(
-    actor: Actor,
+def render_episodes(
+    policy: NumpyPolicy,
     env: str | Callable[[], Any],
     *,
     episodes: int = 1,
@@ -27,32 +27,31 @@ def frames(
     seed: int = 0,
     side: int = 320,
 ) -> Iterator[tuple[Image.Image, float, int]]:
-    """(picture, return so far, step), again and again while a policy acts.
+    """Yields (image, return so far, step) while a policy acts.
 
     Arguments:
-        actor: The policy.
+        policy: Policy that acts.
         env: A Gymnasium id, or a function that makes an environment with `render_mode="rgb_array"`.
-        episodes: How many are shown.
-        steps: Most steps of each; 0 goes on to its end.
-        every: Steps from picture to picture.
-        deterministic: Whether it takes its likeliest action.
-        seed: Fixes the episodes; with the same seed `returns_of` sees the same first states.
-        side: Longest side of a picture (pixels).
+        episodes: Number of episodes.
+        steps: Most steps of each episode; 0 goes on to its end.
+        every: Steps between images.
+        deterministic: Whether the policy takes its mode instead of a sample.
+        seed: Seed of the episodes; `evaluate_policy` has the same first states.
+        side: Longest side of an image (pixels).
 
     Raises:
-        UsageError: The task cannot draw itself on this machine; the sentence says what is missing.
+        UsageError: The task cannot be drawn on this machine; the message says what is missing.
     """
     if min(episodes, every, side) < 1 or steps < 0:
-        given = f"{episodes}, {every}, {side} and {steps}"
         raise UsageError(
-            "--episodes, --every and --side must be at least 1 and --steps at least 0, "
-            f"got {given}."
+            "--episodes, --every and --side must be at least 1 and --steps at least 0, got "
+            f"{episodes}, {every}, {side} and {steps}."
         )
-    return drawn(actor, env, episodes, steps, every, deterministic, seed, side)
+    return frames(policy, env, episodes, steps, every, deterministic, seed, side)
 
 
-def drawn(
-    actor: Actor,
+def frames(
+    policy: NumpyPolicy,
     env: str | Callable[[], Any],
     episodes: int,
     steps: int,
@@ -61,65 +60,67 @@ def drawn(
     seed: int,
     side: int,
 ) -> Iterator[tuple[Image.Image, float, int]]:
-    """The frames, one by one."""
-    if sys.platform == "linux" and not (
-        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    ):
-        os.environ.setdefault(
-            "MUJOCO_GL", "egl"
-        )  # OpenGL without a screen, by the GPU's driver or by Mesa
-        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    """The generator behind `render_episodes`, which checks its arguments at once."""
+    draw_without_screen()
     name, make = maker(env, render_mode="rgb_array") if isinstance(env, str) else maker(env)
     environment = Environment(name, make)
     try:
-        actor.fit(environment.task)
-        follow(environment.inner.unwrapped)
+        policy.bind(environment.task)
+        track_body(environment.inner.unwrapped)
         for episode in range(episodes):
             source = np.random.SeedSequence([seed, STREAMS["evaluate"], episode])
-            x, noise = (
+            x, rng = (
                 environment.reset(int(source.generate_state(1)[0])),
                 np.random.default_rng(source),
             )
-            draw = noise.gumbel if actor.discrete else noise.standard_normal
+            draw = rng.gumbel if policy.discrete else rng.standard_normal
             total, t, over = 0.0, 0, False
             while True:
                 if t % every == 0 or over:
-                    yield picture(environment, name, side), total, t
+                    yield image_of(environment, name, side), total, t
                 if over or (steps and t >= steps) or t >= environment.task.horizon:
                     break
-                x, reward, terminated, truncated = environment.step(
-                    actor.choose(x, None if deterministic else draw(size=actor.actions))
-                )
+                noise = None if deterministic else draw(size=policy.actions)
+                x, reward, terminated, truncated = environment.step(policy.act(x, noise))
                 total, t, over = total + reward, t + 1, terminated or truncated
     finally:
         environment.close()
 
 
-def follow(bare: Any) -> None:
-    """Takes MuJoCo's camera that goes with the body, where a task has one: Gymnasium's own stands
-    still and loses who runs."""
-    renderer, model = getattr(bare, "mujoco_renderer", None), getattr(bare, "model", None)
+def draw_without_screen() -> None:
+    """Selects OpenGL and SDL drivers that need no screen, where there is none."""
+    screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if sys.platform == "linux" and not screen:
+        os.environ.setdefault("MUJOCO_GL", "egl")
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+
+
+def track_body(env: Any) -> None:
+    """Selects the camera that follows the body, where a MuJoCo task has one.
+
+    Gymnasium's default camera stands still and loses a runner.
+    """
+    renderer, model = getattr(env, "mujoco_renderer", None), getattr(env, "model", None)
     if renderer is not None and model is not None:
         import mujoco
 
-        found = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, "track")
-        if found >= 0:
-            renderer.camera_id = found
+        camera = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, "track")
+        if camera >= 0:
+            renderer.camera_id = camera
 
 
-def picture(environment: Environment, name: str, side: int) -> Image.Image:
-    """What the environment looks like now."""
+def image_of(environment: Environment, name: str, side: int) -> Image.Image:
+    """Renders the environment's current state."""
     try:
         pixels = environment.inner.render()
         if pixels is None:
             raise ValueError("it draws nothing")
         image = Image.fromarray(np.asarray(pixels, np.uint8)).convert("RGB")
-    except Exception as error:  # drivers, windows and strangers' code fail in many ways
-        reason = " ".join(str(error).split()).rstrip(".")
+    except Exception as error:  # drivers, windows and third-party code fail in many ways
         raise UsageError(
-            f"'{name}' cannot be drawn here ({reason}): without a screen MuJoCo needs "
-            "EGL or OSMesa (set MUJOCO_GL=egl or osmesa), "
-            "and classic control needs pip install 'gymnasium[classic-control]'."
+            f"'{name}' cannot be drawn here ({one_line(error)}): without a screen MuJoCo needs EGL "
+            "or OSMesa (set MUJOCO_GL=egl or osmesa), and classic control needs pip install "
+            "'gymnasium[classic-control]'."
         ) from error
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     return image

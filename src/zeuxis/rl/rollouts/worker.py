@@ -1,5 +1,7 @@
-"""The process in which an environment lives: `python -P -m zeuxis.rl.rollouts.worker SOCKET CLOCK`,
-started by `process.Worker`."""
+"""The worker process: `python -P -m zeuxis.rl.rollouts.worker SOCKET CLOCK`.
+
+`process.Worker` starts it.
+"""
 
 from __future__ import annotations
 
@@ -12,29 +14,48 @@ from multiprocessing.connection import Connection
 
 from ...errors import ZeuxisError
 from ..environments.environment import Environment, reason
-from ..policies.numpy_policy import Actor
-from .collector import Roller
-from .process import CLOCK
+from ..policies.numpy_policy import NumpyPolicy
+from .collector import EpisodeRunner
+from .process import CLOCK_BYTES
 
 
-def until_the_end() -> None:
-    """Ends this process when the one that started it is gone, however it went."""
+def exit_with_parent() -> None:
+    """Ends this process when its standard input closes, that is when the parent is gone."""
     while os.read(0, 1024):
         pass
     os._exit(1)
 
 
 def load(link: Connection) -> tuple:
-    """What the parent process sent by a socket that nobody else has: name, maker, seed and horizon
-    of the environment."""
+    """Receives name, maker, seed and horizon of the environment.
+
+    The socket is private to the parent, so its pickle can be trusted.
+    """
     sys.path[:], parcel = link.recv()
     return pickle.loads(parcel)
 
 
+def serve(link: Connection, runner: EpisodeRunner) -> None:
+    """Answers jobs with trajectories until the link closes."""
+    policy = None
+    while True:
+        message = link.recv()
+        if isinstance(message, NumpyPolicy):
+            policy = message
+            continue
+        assert policy is not None
+        job = message
+        trajectories = [
+            runner.run_episode(policy, i, job.stream, job.deterministic)
+            for i in range(job.first, job.last)
+        ]
+        link.send((job, trajectories))
+
+
 def main() -> None:
-    threading.Thread(target=until_the_end, daemon=True).start()
+    threading.Thread(target=exit_with_parent, daemon=True).start()
     link = Connection(int(sys.argv[1]))
-    clock = memoryview(mmap.mmap(int(sys.argv[2]), CLOCK)).cast("q")
+    clock = memoryview(mmap.mmap(int(sys.argv[2]), CLOCK_BYTES)).cast("q")
     name = ""
     try:
         try:
@@ -44,25 +65,15 @@ def main() -> None:
                 f"A worker process cannot find the environment ({error}): give "
                 "--training.workers 0."
             ) from error
-        roller, actor = Roller(Environment(name, make, horizon), seed, clock), None
-        while True:
-            job = link.recv()
-            if isinstance(job, Actor):
-                actor = job
-                continue
-            assert actor is not None
-            numbers = range(job.first, job.last)
-            link.send(
-                (job, [roller.roll(actor, i, job.stream, job.deterministic) for i in numbers])
-            )
+        serve(link, EpisodeRunner(Environment(name, make, horizon), seed, clock))
     except ZeuxisError as error:
         link.send(str(error))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass
-    except BaseException as error:  # a stranger's code may raise anything, KeyboardInterrupt too
+    except BaseException as error:  # third-party code may raise anything, KeyboardInterrupt too
         link.send(
-            f"The environment '{name}' failed in a worker process ({reason(error)}): "
-            "correct it first."
+            f"The environment '{name}' failed in a worker process ({reason(error)}): correct it "
+            "first."
         )
 
 

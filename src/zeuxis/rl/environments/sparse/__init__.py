@@ -1,6 +1,6 @@
-"""The tasks on which curiosity was measured: worlds that stay silent until the agent has come far.
+"""Sparse tasks: nothing is rewarded until the agent has come far.
 
-| id | what pays | horizon (steps) |
+| id | reward | horizon (steps) |
 | --- | --- | --- |
 | `zeuxis/SparseMountainCar-v0` | 1 for leaving the valley on the right, once | 500 |
 | `zeuxis/SparseCartPoleSwingup-v0` | 1 a step while the pole is up | 500 |
@@ -8,9 +8,10 @@
 | `zeuxis/SparseHalfCheetah-v0` | 1 a step beyond five meters | 500 |
 | `zeuxis/SwimmerGather-v0` | 1 an apple, -1 a bomb | 500 |
 
-`zeuxis train trpo --env zeuxis/SparseMountainCar-v0` and everything else that takes a task knows
-them. Gymnasium's own functions do after `import zeuxis.rl.environments.sparse`, or by a name with
-the module in front: `gymnasium.make("zeuxis.rl.environments.sparse:zeuxis/SparseMountainCar-v0")`.
+Every command that takes a task knows them, as in `zeuxis train trpo --env
+zeuxis/SparseMountainCar-v0`. Gymnasium itself knows them after `import
+zeuxis.rl.environments.sparse`, or by the name of the module:
+`gymnasium.make("zeuxis.rl.environments.sparse:zeuxis/SparseMountainCar-v0")`.
 
 Source: Houthooft et al., "VIME: Variational Information Maximizing Exploration", 2016, section 3,
 and the code released with it.
@@ -21,35 +22,29 @@ from __future__ import annotations
 import gymnasium
 
 HORIZON = 500
-WHERE = {
+MODULES = {
     "SparseMountainCar": "mountain_car",
     "SparseCartPoleSwingup": "cartpole_swingup",
     "SparseDoublePendulum": "double_pendulum",
     "SparseHalfCheetah": "half_cheetah",
     "SwimmerGather": "swimmer_gather",
 }
-FLAT = ("SparseMountainCar", "SparseCartPoleSwingup", "SparseDoublePendulum")
-IDS = tuple(f"zeuxis/{name}-v0" for name in WHERE)
+IDS = tuple(f"zeuxis/{name}-v0" for name in MODULES)
 
 
 def register() -> None:
-    """Makes the tasks known to Gymnasium; a second call changes nothing.
+    """Registers the tasks with Gymnasium; a second call changes nothing.
 
     Example:
         >>> register()
         >>> gymnasium.spec("zeuxis/SparseMountainCar-v0").max_episode_steps
         500
     """
-    for name, module in WHERE.items():
+    for name, module in MODULES.items():
         task = f"zeuxis/{name}-v0"
         if task not in gymnasium.registry:
-            where = f"{__name__}.{module}:{name}"
-            gymnasium.register(
-                task,
-                where,
-                max_episode_steps=HORIZON,
-                vector_entry_point=f"{where}Vector" if name in FLAT else None,
-            )
+            entry_point = f"{__name__}.{module}:{name}"
+            gymnasium.register(task, entry_point, max_episode_steps=HORIZON)
 
 
 register()

@@ -1,5 +1,4 @@
-"""What the tasks in MuJoCo share: a step whose positions are those after it, and pictures, or a
-sentence why there are none."""
+"""Base class of the tasks in MuJoCo: reset, step and images."""
 
 from __future__ import annotations
 
@@ -15,9 +14,7 @@ from gymnasium.spaces import Box
 from ....errors import UsageError
 
 if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-    os.environ.setdefault(
-        "MUJOCO_GL", "egl"
-    )  # OpenGL without a screen; MuJoCo asks for it when it is imported
+    os.environ.setdefault("MUJOCO_GL", "egl")  # MuJoCo reads it when it is imported
 
 import mujoco
 
@@ -32,10 +29,10 @@ class Body(gymnasium.Env):
 
     Arguments:
         model: The MJCF file.
-        skip: Steps of the mechanics to an action.
+        skip: Simulation steps per action.
         entries: Numbers of an observation.
-        render_mode: "rgb_array" draws; None does not.
-        camera: The model's camera that sees it.
+        render_mode: "rgb_array" draws images; None draws nothing.
+        camera: Name of the camera.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"]}  # type: ignore[misc]
@@ -54,7 +51,7 @@ class Body(gymnasium.Env):
 
     @property
     def dt(self) -> float:
-        """Seconds to an action."""
+        """Seconds per action."""
         return self.model.opt.timestep * self.skip
 
     @property
@@ -62,38 +59,37 @@ class Body(gymnasium.Env):
         """The whole body's center of mass (meters)."""
         return self.data.subtree_com[1]
 
-    def seen(self) -> np.ndarray:
-        """What the agent sees."""
+    def observation(self) -> np.ndarray:
+        """Returns the agent's observation."""
         raise NotImplementedError
 
     def place(self) -> None:
-        """Lays out what else there is, at the start of an episode."""
+        """Places further objects at the start of an episode."""
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """First observation; a seed fixes all that follow."""
+        """Begins an episode; a seed fixes all that follow."""
         super().reset(seed=seed)
         mujoco.mj_resetData(self.model, self.data)
         self.place()
         self.data.qpos += 0.01 * self.np_random.standard_normal(self.model.nq)
         self.data.qvel += 0.1 * self.np_random.standard_normal(self.model.nv)
         mujoco.mj_forward(self.model, self.data)
-        return self.seen(), {}
+        return self.observation(), {}
 
     def move(self, action: Any) -> None:
-        """Carries an action out; then the center of mass is that of the new position, not of the
-        one before the last step."""
+        """Steps the simulation; the center of mass then is that of the new position."""
         self.data.ctrl[:] = np.minimum(np.maximum(action, self.low), self.high)
         mujoco.mj_step(self.model, self.data, nstep=self.skip)
         mujoco.mj_kinematics(self.model, self.data)
         mujoco.mj_comPos(self.model, self.data)
 
     def decorate(self, scene: Any) -> None:
-        """Adds to a picture what the mechanics know nothing of."""
+        """Adds to an image what MuJoCo does not simulate."""
 
     def render(self) -> Any:
-        """A picture, uint8 (320, 480, 3)."""
+        """Draws an image, uint8 (320, 480, 3)."""
         if self.render_mode is None:
             return None
         try:
@@ -105,13 +101,12 @@ class Body(gymnasium.Env):
         except Exception as error:  # drivers fail in many ways
             reason = " ".join(str(error).split()).rstrip(".")
             raise UsageError(
-                f"'{type(self).__name__}' cannot be drawn here ({reason}): without a "
-                "screen MuJoCo needs EGL or OSMesa; "
-                "install one and set MUJOCO_GL=egl or osmesa."
+                f"'{type(self).__name__}' cannot be drawn here ({reason}): without a screen MuJoCo "
+                "needs EGL or OSMesa; install one and set MUJOCO_GL=egl or osmesa."
             ) from error
 
     def close(self) -> None:
-        """Frees what drawing needed."""
+        """Frees the renderer."""
         if self.renderer is not None:
             self.renderer.close()
             self.renderer = None
@@ -123,14 +118,8 @@ def ball(
     radius: float,
     color: tuple[float, float, float, float],
 ) -> None:
-    """Adds a ball to a picture."""
-    shape, size = mujoco.mjtGeom.mjGEOM_SPHERE, np.array([radius, 0.0, 0.0])
-    mujoco.mjv_initGeom(
-        scene.geoms[scene.ngeom],
-        shape,
-        size,
-        np.array(at),
-        np.eye(3).ravel(),
-        np.array(color, np.float32),
-    )
+    """Adds a ball to an image."""
+    size, rgba = np.array([radius, 0.0, 0.0]), np.array(color, np.float32)
+    geom, kind = scene.geoms[scene.ngeom], mujoco.mjtGeom.mjGEOM_SPHERE
+    mujoco.mjv_initGeom(geom, kind, size, np.array(at), np.eye(3).ravel(), rgba)
     scene.ngeom += 1

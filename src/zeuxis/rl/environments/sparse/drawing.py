@@ -1,5 +1,4 @@
-"""Pictures of flat worlds, without a screen: polygons, lines and discs in meters, drawn large and
-made small."""
+"""Images of planar tasks, without a screen: polygons, lines and discs, antialiased."""
 
 from __future__ import annotations
 
@@ -10,25 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-LARGER = 3  # times as large is a picture drawn before it is made small, so that edges are smooth
-GRAY, BLUE, RED, GREEN, INK = (
-    (205, 208, 214),
-    (74, 112, 178),
-    (200, 84, 70),
-    (92, 154, 104),
-    (60, 64, 72),
-)
+OVERSAMPLING = 3  # images are drawn at this multiple of their size, so that edges are smooth
+GRAY, BLUE, RED = (205, 208, 214), (74, 112, 178), (200, 84, 70)
+GREEN, INK = (92, 154, 104), (60, 64, 72)
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A polygon; a line, if it has a width (meters); a disc, if one point and a width, its radius.
+    """A polygon, a line (with a width), or a disc (one point with a radius).
 
     Arguments:
         points: Corners (meters).
         color: Red, green, blue.
-        width: Of a line, or a disc's radius (meters).
+        width: Width of a line or radius of a disc (meters).
     """
 
     points: Sequence[Point]
@@ -37,7 +31,7 @@ class Shape:
 
 
 def box(center: Point, half: Point, angle: float = 0.0) -> list[Point]:
-    """Corners of a rectangle, turned about its center.
+    """Corners of a rectangle that is rotated about its center.
 
     Example:
         >>> box((1, 0), (0.5, 0.25))
@@ -51,12 +45,12 @@ def box(center: Point, half: Point, angle: float = 0.0) -> list[Point]:
 def draw(
     shapes: Sequence[Shape], view: tuple[float, float, float, float], width: int = 480
 ) -> np.ndarray:
-    """A picture, uint8 (height, width, 3), of what lies between left, bottom, right and top."""
+    """Draws what lies between left, bottom, right and top (m) as uint8 (height, width, 3)."""
     left, bottom, right, top = view
     scale = width / (right - left)
     height = round((top - bottom) * scale)
-    image = Image.new("RGB", (width * LARGER, height * LARGER), (250, 250, 248))
-    pen, large = ImageDraw.Draw(image), scale * LARGER
+    image = Image.new("RGB", (width * OVERSAMPLING, height * OVERSAMPLING), (250, 250, 248))
+    pen, large = ImageDraw.Draw(image), scale * OVERSAMPLING
     for shape in shapes:
         points = [((x - left) * large, (top - y) * large) for x, y in shape.points]
         if len(points) == 1:

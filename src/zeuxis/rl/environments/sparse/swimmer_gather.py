@@ -1,15 +1,15 @@
-r"""SwimmerGather: swim, which is hard to find out by itself, to where apples lie, and keep away
-from bombs.
+r"""SwimmerGather: swim to apples and keep away from bombs.
 
 A body of three rods in a thick fluid, with two motors of at most 50 Nm, acts every 0.05 s among 8
 apples and 8 bombs. They lie on different points of the even lattice $\{-6, -4, -2, 0, 2, 4\}^2$,
-none closer than 2 m to the start. Whatever comes within 1 m of the whole body's center of mass is
-gone, for 1 if it was an apple and -1 if a bomb; when all 16 are, the episode ends.
+none closer than 2 m to the start. Whatever comes within 1 m of the whole body's center of mass
+disappears, for a reward of 1 if it was an apple and -1 if a bomb; when none is left the episode
+ends.
 
 The agent sees 33 numbers: joints (5), velocities (5), center of mass (3), then 10 sensors for
 apples and 10 for bombs. Sensor i sees the i-th tenth of the half circle ahead of the head, from
 right to left, and reads $1 - d / 6$ of the nearest object there, at distance d < 6 m from the
-center of mass; 0 if there is none. The mechanics' own reward for swimming is not paid.
+center of mass; 0 if there is none. Swimming itself is not rewarded.
 
 Source: Duan et al., "Benchmarking Deep Reinforcement Learning for Continuous Control", 2016, whose
 lattice is no more symmetric than this one, in the form of Houthooft et al., 2016. Departures: the
@@ -38,20 +38,20 @@ RED, GREEN = (0.80, 0.26, 0.22, 1.0), (0.30, 0.62, 0.32, 1.0)
 
 
 def readings(objects: list[tuple[int, int]], x: float, y: float, heading: float) -> list[float]:
-    """What the sensors read of objects at these places, from right to left.
+    """Sensor readings of objects at these places, from right to left.
 
     Example:
         >>> [round(reading, 2) for reading in readings([(3, -1), (2, 0), (-2, 0)], 0.0, 0.0, 0.01)]
         [0.0, 0.0, 0.0, 0.47, 0.67, 0.0, 0.0, 0.0, 0.0, 0.0]
     """
-    found = [0.0] * SENSORS
+    values = [0.0] * SENSORS
     for a, b in objects:
         distance = math.hypot(a - x, b - y)
         angle = (math.atan2(b - y, a - x) - heading + math.pi) % math.tau - math.pi
         if distance <= SIGHT and abs(angle) <= math.pi / 2:
             sensor = min(int((angle + math.pi / 2) * (SENSORS / math.pi)), SENSORS - 1)
-            found[sensor] = max(found[sensor], 1 - distance / SIGHT)
-    return found
+            values[sensor] = max(values[sensor], 1 - distance / SIGHT)
+    return values
 
 
 class SwimmerGather(Body):
@@ -59,8 +59,8 @@ class SwimmerGather(Body):
 
     Example:
         >>> task = SwimmerGather()
-        >>> seen, _ = task.reset(seed=0)
-        >>> seen.shape, task.action_space.shape, round(task.dt, 3), len(task.apples), len(task.bombs)
+        >>> x, _ = task.reset(seed=0)
+        >>> x.shape, task.action_space.shape, round(task.dt, 3), len(task.apples), len(task.bombs)
         ((33,), (2,), 0.05, 8, 8)
     """
 
@@ -71,38 +71,32 @@ class SwimmerGather(Body):
         self.apples: list[tuple[int, int]] = []
         self.bombs: list[tuple[int, int]] = []
 
-    def seen(self) -> np.ndarray:
+    def observation(self) -> np.ndarray:
         x, y, _ = self.center.tolist()
         heading = float(self.data.qpos[2])
-        seen = [readings(objects, x, y, heading) for objects in (self.apples, self.bombs)]
-        return np.concatenate([self.data.qpos, self.data.qvel, self.center, *seen])
+        sensed = [readings(objects, x, y, heading) for objects in (self.apples, self.bombs)]
+        return np.concatenate([self.data.qpos, self.data.qvel, self.center, *sensed])
 
     def place(self) -> None:
         places = [LATTICE[i] for i in self.np_random.permutation(len(LATTICE))[: 2 * EACH]]
         self.apples, self.bombs = places[:EACH], places[EACH:]
 
     def left(self, objects: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Those that are out of reach."""
+        """Objects that are out of reach."""
         x, y, _ = self.center.tolist()
         return [(a, b) for a, b in objects if (a - x) ** 2 + (b - y) ** 2 >= REACH**2]
 
     def step(self, action: Any) -> Any:
-        """Observation, reward, whether it ended, whether it was cut off (never here), what
-        happened."""
+        """Returns observation, reward, terminated, truncated, and apples and bombs touched."""
         self.move(action)
         apples, bombs = self.left(self.apples), self.left(self.bombs)
         eaten, hit = len(self.apples) - len(apples), len(self.bombs) - len(bombs)
         self.apples, self.bombs = apples, bombs
-        return (
-            self.seen(),
-            float(eaten - hit),
-            not (apples or bombs),
-            False,
-            {"apples": eaten, "bombs": hit},
-        )
+        info = {"apples": eaten, "bombs": hit}
+        return self.observation(), float(eaten - hit), not (apples or bombs), False, info
 
     def decorate(self, scene: Any) -> None:
-        """Adds the objects, which the mechanics know nothing of, to a picture."""
+        """Draws the objects, which MuJoCo does not simulate."""
         for objects, color in ((self.apples, GREEN), (self.bombs, RED)):
             for x, y in objects:
                 ball(scene, (x, y, 0.0), 0.35, color)
