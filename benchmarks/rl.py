@@ -33,10 +33,10 @@ from zeuxis.rl.environments.environment import task_of
 from zeuxis.rl.imitation.demonstrations import Demonstrations
 from zeuxis.rl.imitation.discriminator import GAILConfig
 from zeuxis.rl.imitation.gail import GAIL
-from zeuxis.rl.optimization.on_policy import TRPO, OnPolicyTrainer, OnPolicyConfig
+from zeuxis.rl.optimization.config import OnPolicyConfig, PolicyExperiment
+from zeuxis.rl.optimization.on_policy import OnPolicyTrainer, TRPO
 from zeuxis.rl.optimization.trpo import Fisher
 from zeuxis.rl.optimization.trust_region import TrustRegionConfig
-from zeuxis.rl.policies.mlp import flat
 from zeuxis.rl.policies.numpy_policy import NumpyPolicy
 from zeuxis.rl.policies.policy import Policy, make_policy
 from zeuxis.rl.rollouts.collector import Collector
@@ -149,7 +149,7 @@ def products(name: str, n: int, rounds: int) -> dict[str, float]:
     """Milliseconds of a product with the Fisher matrix over n steps."""
     policy = make_policy(task_of(name), (100, 100))
     x = torch.randn(n, policy.task.observation)
-    v = torch.randn(len(flat(policy)))
+    v = torch.randn(len(parameters_to_vector(policy)))
     textbook, ours = twice(policy, x), Fisher(policy, policy.network.trace(x))
     error = ((textbook(v) - ours(v)).norm() / textbook(v).norm()).item()
     times = interleaved({"twice": lambda: textbook(v), "ours": lambda: ours(v)}, rounds)
@@ -217,7 +217,9 @@ def against_peer(name: str, batch: int, iterations: int, rounds: int) -> dict[st
     learning = OnPolicyConfig(
         steps=10**9, batch=batch, lam=0.95, value_epochs=20, value_batch=128, log_every=10**6
     )
-    ours = TRPO(name, learning, region=TrustRegionConfig(delta=0.04, iterations=25), quiet=True)
+    ours = TRPO(
+        PolicyExperiment(name, learning, TrustRegionConfig(delta=0.04, iterations=25)), quiet=True
+    )
     return race(
         f"TRPO {name}, {batch:,} steps an iteration",
         "sb3-contrib",
@@ -280,7 +282,11 @@ def against_imitation(name: str, batch: int, iterations: int, rounds: int) -> di
         )
         peers[place] = peer, lambda n, theirs=theirs, **_: theirs.train(n)
     learning = OnPolicyConfig(steps=10**9, batch=batch, hidden=(100, 100), log_every=10**6)
-    ours = GAIL(name, demos, GAILConfig(), learning, TrustRegionConfig(iterations=15), quiet=True)
+    ours = GAIL(
+        PolicyExperiment(name, learning, TrustRegionConfig(iterations=15), GAILConfig()),
+        demos,
+        quiet=True,
+    )
     return race(
         f"GAIL {name}, {batch:,} steps an iteration",
         "imitation",

@@ -28,9 +28,10 @@ from torch import Tensor
 from dcgan import interleaved
 from zeuxis.device import setup_device
 from zeuxis.evaluation.record import machine, write_record
-from zeuxis.recipes.policies import curiosity
+from zeuxis.recipes.policies import exploration
 from zeuxis.rl.exploration.bayesian_network import BNN, columns
 from zeuxis.rl.exploration.vime import VIME
+from zeuxis.rl.optimization.config import PolicyExperiment
 
 SIZES = {
     "classic": (3, (32,), 2),
@@ -185,11 +186,13 @@ def gains(name: str, n: int, few: int, rounds: int) -> dict[str, float]:
     }  # type: ignore[arg-type]
     plain, xs, ys = Plain(inputs, hidden, outputs), torch.from_numpy(x), torch.from_numpy(y)
     calls: dict[str, Callable[[], object]] = {
-        kind: lambda net=net: net.fisher_quadratic_form(given, wanted, rng) for kind, net in nets.items()
+        kind: lambda net=net: net.fisher_quadratic_form(given, wanted, rng)
+        for kind, net in nets.items()
     }
     calls["autograd"] = lambda: [plain.bonus(xs[i : i + 1], ys[i : i + 1]) for i in range(few)]
     calls["closed, one by one"] = lambda: [
-        nets["moments"].fisher_quadratic_form(given[:, i : i + 1], wanted[:, i : i + 1], rng) for i in range(few)
+        nets["moments"].fisher_quadratic_form(given[:, i : i + 1], wanted[:, i : i + 1], rng)
+        for i in range(few)
     ]
     calls |= rivals(plain, xs, ys)
     times = interleaved(calls, rounds)
@@ -263,7 +266,7 @@ def fits(name: str, part: int, rounds: int) -> dict[str, float]:
 
 
 def timed(agent: VIME, name: str, spent: dict[str, float]) -> None:
-    """Adds up the seconds that a method of the agent's curiosity takes."""
+    """Adds up the seconds that a method of the agent's exploration takes."""
     inner = getattr(agent.curiosity, name)
 
     def outer(*arguments: np.ndarray) -> object:
@@ -276,13 +279,15 @@ def timed(agent: VIME, name: str, spent: dict[str, float]) -> None:
 
 
 def iterations(task: str, rounds: int, batch: int) -> dict[str, float]:
-    """Steps a second with and without curiosity, and what bonus and learning take of an iteration,
+    """Steps a second with and without exploration, and what bonus and learning take of an iteration,
     on one core."""
-    config, learning, region = curiosity(task)
+    config, learning, region = exploration(task)
     learning = replace(learning, workers=0, threads=1, batch=min(batch, learning.batch))
     spent: dict[str, float] = {}
     agents = {
-        kind: VIME(task, replace(config, bonus=kind), learning, region, quiet=True)
+        kind: VIME(
+            PolicyExperiment(task, learning, region, replace(config, bonus=kind)), quiet=True
+        )
         for kind in ("none", "information")
     }  # type: ignore[arg-type]
     for name in ("bonus", "fit"):

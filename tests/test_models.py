@@ -261,7 +261,7 @@ def test_models_are_found_without_any_extra() -> None:
         "mujoco",
         "stable_baselines3",
         "h5py",
-        "envpool",
+        "minari",
         "constriction",
         "sklearn",
         "scipy",

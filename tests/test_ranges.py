@@ -70,7 +70,6 @@ def test_every_model_algorithm_and_command_has_settings_of_this_kind() -> None:
         "DataConfig",
         "OnPolicyConfig",
         "TrustRegionConfig",
-        "Proximal",
         "GAILConfig",
         "VIMEConfig",
         "CloningConfig",

@@ -33,8 +33,8 @@ from zeuxis.errors import ZeuxisError
 from zeuxis.experiments import train as start
 from zeuxis.gan.dcgan import DCGANConfig
 from zeuxis.gan.planar import PlanarConfig
-from zeuxis.rl.imitation.demonstrations import read_demos
-from zeuxis.rl.policies.numpy_policy import Actor, write_actor
+from zeuxis.rl.imitation.demonstration_files import read_demos
+from zeuxis.rl.policies.numpy_policy import NumpyPolicy, write_policy
 from zeuxis.training.config import TrainingConfig
 
 pytestmark = linux_only
@@ -150,8 +150,8 @@ def test_a_policy_names_no_module_to_import(module: str, tmp_path: Path) -> None
     pytest.importorskip("gymnasium")
     run = tmp_path / "run"
     run.mkdir()
-    write_actor(
-        Actor([np.zeros((2, 4))], [np.zeros(2)], np.zeros(4), np.ones(4), "logits"),
+    write_policy(
+        NumpyPolicy([np.zeros((2, 4))], [np.zeros(2)], np.zeros(4), np.ones(4), "logits"),
         run / "policy.safetensors",
     )
     (run / "config.json").write_text(

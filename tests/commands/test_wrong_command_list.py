@@ -15,7 +15,7 @@ from PIL import Image
 import tiny
 from fuzzing import command, guarded, linux_only
 from zeuxis.experiments.train import train
-from zeuxis.rl.policies.numpy_policy import Actor, write_actor
+from zeuxis.rl.policies.numpy_policy import NumpyPolicy, write_policy
 
 LINES = [
     line.strip()
@@ -44,15 +44,15 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("empty", "run-broken", "policyrun", "images", "mixed"):
         (at / name).mkdir()
     (at / "run-broken" / "config.json").write_text("{")
-    policy = Actor(
+    policy = NumpyPolicy(
         [np.zeros((2, 4))],
         [np.zeros(2)],
         np.zeros(4),
         np.ones(4),
         "logits",
-        about={"env": "CartPole-v1"},
+        metadata={"env": "CartPole-v1"},
     )
-    write_actor(policy, at / "policy.safetensors")
+    write_policy(policy, at / "policy.safetensors")
     shutil.copy(at / "policy.safetensors", at / "policyrun")
     (at / "policyrun" / "config.json").write_text(
         json.dumps({"algorithm": "trpo", "model": "trpo", "env": "CartPole-v1"})

@@ -27,7 +27,8 @@ from zeuxis.experiments.train import length
 from zeuxis.experiments.unseen import evaluation_data
 from zeuxis.recipes import recipes
 from zeuxis.registry import model_class
-from zeuxis.rl.optimization.on_policy import OnPolicyConfig
+from zeuxis.rl.optimization.config import OnPolicyConfig, PolicyExperiment
+from zeuxis.rl.optimization.on_policy import TRPO
 from zeuxis.training.config import TrainingConfig
 from zeuxis.training.held_out import FILE
 
@@ -440,13 +441,11 @@ def test_minutes_choose_the_length_and_end_it(
 def test_minutes_end_a_policy(tmp_path: Path) -> None:
     pytest.importorskip("gymnasium")
     import tiny_envs
-    from zeuxis.rl.optimization.on_policy import TRPO
 
-    agent = TRPO(
-        tiny_envs.Corridor,
-        OnPolicyConfig(steps=10**9, batch=40, horizon=20, minutes=0.005, workers=0, threads=1),
-        quiet=True,
-    ).learn()
+    config = OnPolicyConfig(
+        steps=10**9, batch=40, horizon=20, minutes=0.005, workers=0, threads=1
+    )
+    agent = TRPO(PolicyExperiment(tiny_envs.Corridor, config), quiet=True).train()
     assert 0 < agent.steps < 10**9 and not agent.stopped
 
 

@@ -12,10 +12,10 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 
-from zeuxis.rl.environments.environment import Task
+from zeuxis.rl.environments.task import Task
 from zeuxis.rl.imitation.demonstrations import Demonstrations
-from zeuxis.rl.policies.numpy_policy import NumpyPolicy
-from zeuxis.rl.rollouts.collector import Rollouts
+from zeuxis.rl.policies.numpy_policy import NumpyPolicy, linear_policy
+from zeuxis.rl.rollouts.trajectory import Rollouts
 
 
 class Count(gymnasium.Env):
@@ -272,22 +272,15 @@ BOX, CHOICE = Task("x", 3, 2, False, 10, (-1.0, -1.0), (1.0, 1.0)), Task("x", 3,
 
 
 def switch_expert(continuous: bool) -> NumpyPolicy:
-    """State s is answered by action s (by -1 or 1)."""
+    """Answers state s with action s, or -1 and 1."""
     if continuous:
-        return NumpyPolicy(
-            [np.array([[-1.0, 1.0]])], [np.zeros(1)], np.zeros(2), np.ones(2), "gaussian_mean"
-        )
-    return NumpyPolicy([9 * np.eye(2)], [np.zeros(2)], np.zeros(2), np.ones(2), "logits")
+        return linear_policy(np.array([[-1.0, 1.0]]), head="gaussian_mean")
+    return linear_policy(9 * np.eye(2))
 
 
 def right_expert(length: int = 4) -> NumpyPolicy:
-    return NumpyPolicy(
-        [np.zeros((2, length + 1))],
-        [np.array([0.0, 1.0])],
-        np.zeros(length + 1),
-        np.ones(length + 1),
-        "logits",
-    )
+    """Always goes right."""
+    return linear_policy(np.zeros((2, length + 1)), np.array([0.0, 1.0]))
 
 
 def demos_of(

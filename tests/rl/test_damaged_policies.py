@@ -21,12 +21,13 @@ from fuzzing import Target, check, guarded, linux_only
 from mutations import bytes_mutant, config_mutant, lines_mutant, npz_mutant, tensors_mutant
 from tiny_envs import demos_of, right_expert
 from zeuxis.errors import DataError, ZeuxisError
-from zeuxis.experiments.train_policy import Wish, resume, start
+from zeuxis.experiments.train_policy import PolicyTraining, resume, start
 from zeuxis.rl.exploration.information_gain import VIMEConfig
 from zeuxis.rl.imitation.behavioral_cloning import CloningConfig
-from zeuxis.rl.imitation.demonstrations import read_demos, record
+from zeuxis.rl.imitation.demonstration_files import read_demos, write_demos
+from zeuxis.rl.imitation.demonstrations import record
 from zeuxis.rl.imitation.discriminator import GAILConfig
-from zeuxis.rl.optimization.on_policy import OnPolicyConfig
+from zeuxis.rl.optimization.config import OnPolicyConfig, PolicyExperiment
 from zeuxis.rl.policies.policy import load_policy
 
 SMALL = OnPolicyConfig(
@@ -39,20 +40,30 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The unchanged files and runs."""
     at = tmp_path_factory.mktemp("made")
     demos = record(right_expert(3), "CartPole-v1", 4, horizon=50)
-    found = {form: demos.save(at / f"d.{form}") for form in ("npz", "safetensors")}
+    found = {form: write_demos(demos, at / f"d.{form}") for form in ("npz", "safetensors")}
     with contextlib.suppress(ZeuxisError):  # without h5py
-        found["hdf5"] = demos.save(at / "d.hdf5")
+        found["hdf5"] = write_demos(demos, at / "d.hdf5")
     path = str(found["npz"])
-    wishes = {
-        "trpo": Wish("trpo", "CartPole-v1", learning=SMALL),
-        "ppo": Wish("ppo", "CartPole-v1", learning=SMALL),
-        "gail": Wish("gail", "CartPole-v1", path, gail=GAILConfig(hidden=(8,)), learning=SMALL),
-        "vime": Wish(
-            "vime", "CartPole-v1", vime=VIMEConfig(learning_starts=50, updates=3, minibatch=8), learning=SMALL
+    trainings = {
+        "trpo": PolicyTraining("trpo", PolicyExperiment("CartPole-v1", SMALL)),
+        "gail": PolicyTraining(
+            "gail", PolicyExperiment("CartPole-v1", SMALL, config=GAILConfig(hidden=(8,))), path
         ),
-        "bc": Wish("bc", "CartPole-v1", path, bc=CloningConfig(steps=20, hidden=(8,), threads=1)),
+        "vime": PolicyTraining(
+            "vime",
+            PolicyExperiment(
+                "CartPole-v1", SMALL, config=VIMEConfig(learning_starts=50, updates=3, minibatch=8)
+            ),
+        ),
+        "bc": PolicyTraining(
+            "bc",
+            PolicyExperiment("CartPole-v1", config=CloningConfig(steps=20, hidden=(8,), threads=1)),
+            path,
+        ),
     }
-    return found | {name: start(wish, at / "runs").run.folder for name, wish in wishes.items()}
+    return found | {
+        name: start(training, at / "runs").run.folder for name, training in trainings.items()
+    }
 
 
 def act(folder: Path) -> Any:
@@ -88,7 +99,7 @@ def target(name: str, made: dict[str, Path]) -> Target:
 
 
 COPIES = {"policy-trpo": 20, "demos-npz": 20, "demos-safetensors": 20, "demos-hdf5": 10}
-RUNS = ["run-trpo", "run-ppo", "run-gail", "run-vime", "run-bc"]
+RUNS = ["run-trpo", "run-gail", "run-vime", "run-bc"]
 
 
 @linux_only
@@ -145,7 +156,7 @@ def test_small_archives_cost_little(name: str, tmp_path: Path) -> None:
 @linux_only
 @pytest.mark.slow
 def test_arrays_that_nobody_asked_for_are_not_read(tmp_path: Path) -> None:
-    path = demos_of().save(tmp_path / "d.npz")
+    path = write_demos(demos_of(), tmp_path / "d.npz")
     with (
         zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as file,
         file.open("junk.npy", "w", force_zip64=True) as junk,
@@ -179,7 +190,7 @@ def test_what_is_no_file_is_refused_at_once(what: str, tmp_path: Path) -> None:
 def test_nested_notes_and_odd_ones_are_no_traceback(tmp_path: Path) -> None:
     demos = demos_of()
     for text in ("[" * 100_000, "5", "nonsense", '"x"'):
-        raw = demos.save(tmp_path / "d.safetensors").read_bytes()
+        raw = write_demos(demos, tmp_path / "d.safetensors").read_bytes()
         n = struct.unpack("<Q", raw[:8])[0]
         head = json.loads(raw[8 : 8 + n])
         head["__metadata__"]["zeuxis"] = text

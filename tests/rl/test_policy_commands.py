@@ -20,9 +20,10 @@ pytest.importorskip("gymnasium")
 from tiny_envs import demos_of, right_expert, switch_expert
 from zeuxis.checkpoints.run_folder import Run
 from zeuxis.cli import main
+from zeuxis.rl.imitation.demonstration_files import write_demos
 from zeuxis.rl.policies.numpy_policy import write_policy
 from zeuxis.rl.policies.policy import load_policy
-from zeuxis.rl.rollouts.rendering import follow
+from zeuxis.rl.rollouts.rendering import track_body
 
 TASK = "--env tiny_envs:Drawn-v0"
 SMALL = "--training.workers 0 --training.threads 1 --training.batch 100 --training.hidden 8"
@@ -33,13 +34,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of good and bad things to give to the command line."""
     at = tmp_path_factory.mktemp("place")
     expert = switch_expert(False)
-    expert.about = {"env": "tiny_envs:Drawn-v0"}
+    expert.metadata = {"env": "tiny_envs:Drawn-v0"}
     write_policy(expert, at / "expert.safetensors")
     silent = switch_expert(False)
     write_policy(silent, at / "silent.safetensors")
     write_policy(switch_expert(True), at / "continuous.safetensors")
     write_policy(right_expert(), at / "other.safetensors")
-    demos_of().save(at / "other.npz")
+    write_demos(demos_of(), at / "other.npz")
     (at / "text.npz").write_text("hello")
     (at / "empty").mkdir()
     (at / "damaged").mkdir()
@@ -54,8 +55,8 @@ def test_a_whole_visit(
 ) -> None:
     monkeypatch.chdir(place)
 
-    def run(words: str) -> str:
-        assert main(words.split()) == 0, capsys.readouterr().err
+    def run(argv: str) -> str:
+        assert main(argv.split()) == 0, capsys.readouterr().err
         said = capsys.readouterr()
         return said.out + said.err
 
@@ -88,11 +89,11 @@ def test_a_whole_visit(
     assert [line["steps"] for line in lines] == [100, 200, 300] and lines[0][
         "reward"
     ] == pytest.approx(np.log(2))
-    assert load_policy(folder).about["algorithm"] == "gail"
+    assert load_policy(folder).metadata["algorithm"] == "gail"
 
     assert "400 of 400 steps" in run(f"train --resume {folder} --images 400")
     run(f"train --resume {folder} --minutes 0.02")
-    more = Run(folder).read_json("config.json")["learning"]["steps"]
+    more = Run(folder).read_json("config.json")["training"]["steps"]
     assert Run(folder).saved_images() >= more > 400
     said = run(f"evaluate {folder} --episodes 4 --workers 0 --record record.json --paper 1.0")
     assert "expert 20.00" in said and "of the way" in said
@@ -111,15 +112,15 @@ def test_a_whole_visit(
     run("play expert.safetensors --episodes 2 --steps 3 --every 1 --side 30 --out film.webp")
     assert Image.open(place / "film.webp").size == (30, 20)
 
-    for words in ("fem", "gtal --preset modern --gail.no-absorbing --gail.penalty 0"):
-        run(f"train {words} {TASK} --demos demos.npz {SMALL} --training.steps 100")
+    for argv in ("fem", "gtal --preset modern --gail.no-absorbing --gail.penalty 0"):
+        run(f"train {argv} {TASK} --demos demos.npz {SMALL} --training.steps 100")
     assert "60 pairs" not in run(
         f"train bc {TASK} --demos demos.npz --bc.steps 50 --bc.validate-every 25 --bc.threads 1"
     )
     assert run(f"evaluate {place}/runs/0004-bc-tiny_envs-Drawn-v0-seed0 --episodes 2 --workers 0")
     run(f"train trpo {TASK} {SMALL} --training.steps 100")
-    said = run(f"train ppo {TASK} {SMALL} --training.steps 100 --dry-run")
-    assert "steps/s here" in said and '"optimizer": "ppo"' in said
+    said = run(f"train trpo {TASK} {SMALL} --training.steps 100 --trust-region.delta 0.1 --dry-run")
+    assert "steps/s here" in said and '"delta": 0.1' in said
     assert len(list((place / "runs").iterdir())) == 5
     assert "0005-trpo" in run("list") and "gtal" in run("list")
 
@@ -132,7 +133,7 @@ BAD = [
     (f"train trpo {TASK} --training.gamma 2", 2, "--training.gamma must be from 0 to 1"),
     (f"train trpo {TASK} --training.gama 2", 2, "gama"),
     (f"train trpo {TASK} --trust-region.delta 0", 2, "--trust-region.delta must be above 0"),
-    (f"train ppo {TASK} --ppo.epochs 0", 2, "--ppo.epochs must be at least 1"),
+    (f"train trpo {TASK} --training.value-epochs 0", 2, "--training.value-epochs must be"),
     (f"train trpo {TASK} --training.device tpu", 2, "cannot be used here"),
     (f"train trpo {TASK} --out {{0}}/text.npz/runs", 1, "writable folder"),
     (f"train gail {TASK}", 2, "--demos"),
@@ -162,13 +163,13 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("words", "code", "sentence"), BAD, ids=[case[0] for case in BAD])
+@pytest.mark.parametrize(("argv", "code", "sentence"), BAD, ids=[case[0] for case in BAD])
 def test_bad_input_gets_one_sentence(
-    words: str, code: int, sentence: str, place: Path, capsys, monkeypatch
+    argv: str, code: int, sentence: str, place: Path, capsys, monkeypatch
 ) -> None:
     monkeypatch.chdir(place / "empty")
     try:
-        found = main(words.format(place).split())
+        found = main(argv.format(place).split())
     except SystemExit as exit:  # tyro's own refusals of options
         found = exit.code
     said = capsys.readouterr()
@@ -181,7 +182,7 @@ def test_bad_input_gets_one_sentence(
     assert not list((place / "empty").rglob("*.json")), "a run folder for nothing"
 
 
-def test_a_run_told_to_stop_saves_and_goes_on(
+def test_a_run_that_is_stopped_saves_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -212,6 +213,6 @@ def test_films_follow_the_body_where_a_task_has_such_a_camera() -> None:
             mujoco_renderer=SimpleNamespace(camera_id=-1),
             model=mujoco.MjModel.from_xml_string(body.format(camera)),
         )
-        follow(bare)
+        track_body(bare)
         assert bare.mujoco_renderer.camera_id == chosen
-    follow(SimpleNamespace())  # a task that is not MuJoCo's
+    track_body(SimpleNamespace())  # a task that is not MuJoCo's

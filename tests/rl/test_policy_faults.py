@@ -27,20 +27,22 @@ import tiny_envs
 import zeuxis.rl.rollouts.process as process
 from zeuxis.checkpoints.run_folder import Run
 from zeuxis.errors import DivergenceError, UsageError, ZeuxisError
-from zeuxis.experiments.train_policy import Wish, build, demos_of, resume, start
+from zeuxis.experiments.train_policy import PolicyTraining, build, load_demos, resume, start
 from zeuxis.rl.environments.environment import Environment, named_by_file
 from zeuxis.rl.exploration.information_gain import VIMEConfig
 from zeuxis.rl.exploration.vime import VIME
 from zeuxis.rl.imitation.behavioral_cloning import CloningConfig
-from zeuxis.rl.imitation.demonstrations import read_demos, record
+from zeuxis.rl.imitation.demonstration_files import read_demos, write_demos
+from zeuxis.rl.imitation.demonstrations import record
 from zeuxis.rl.imitation.discriminator import GAILConfig
 from zeuxis.rl.imitation.gail import GAIL
-from zeuxis.rl.optimization.on_policy import TRPO, OnPolicyConfig
+from zeuxis.rl.optimization.config import OnPolicyConfig, PolicyExperiment
+from zeuxis.rl.optimization.on_policy import TRPO
 from zeuxis.rl.policies.mlp import MLP
-from zeuxis.rl.policies.numpy_policy import NumpyPolicy, write_policy
+from zeuxis.rl.policies.numpy_policy import NumpyPolicy, linear_policy, write_policy
 from zeuxis.rl.rollouts.collector import Collector
 from zeuxis.rl.rollouts.policy_evaluation import evaluate_policy
-from zeuxis.rl.rollouts.rendering import frames
+from zeuxis.rl.rollouts.rendering import render_episodes
 
 SMALL = OnPolicyConfig(
     steps=200,
@@ -52,7 +54,10 @@ SMALL = OnPolicyConfig(
     save_minutes=0.0,
     value_epochs=1,
 )
-ACTOR = NumpyPolicy([np.ones((2, 2))], [np.zeros(2)], np.zeros(2), np.ones(2), "logits")
+BC_EXPERIMENT = PolicyExperiment(
+    "CartPole-v1", config=CloningConfig(steps=5, hidden=(8,), threads=1)
+)
+POLICY = linear_policy(np.ones((2, 2)))
 
 
 def one_sentence(error: BaseException) -> bool:
@@ -88,10 +93,10 @@ def test_an_odd_environment_ends_in_a_sentence_that_names_the_step(how: str) -> 
         "failed at the reset of the episode" if how in RESET else "failed at step 7 of the episode"
     )
     acts: list[Callable[[], Any]] = [
-        lambda: Collector(partial(tiny_envs.Odd, how), horizon=30).collect(ACTOR, steps=60),
-        lambda: TRPO(partial(tiny_envs.Odd, how), SMALL, quiet=True).train(),
-        lambda: evaluate_policy(ACTOR, partial(tiny_envs.Odd, how), 2, horizon=30),
-        lambda: record(ACTOR, partial(tiny_envs.Odd, how), 2, horizon=30),
+        lambda: Collector(partial(tiny_envs.Odd, how), horizon=30).collect(POLICY, steps=60),
+        lambda: TRPO(PolicyExperiment(partial(tiny_envs.Odd, how), SMALL), quiet=True).train(),
+        lambda: evaluate_policy(POLICY, partial(tiny_envs.Odd, how), 2, horizon=30),
+        lambda: record(POLICY, partial(tiny_envs.Odd, how), 2, horizon=30),
     ]
     for act in acts:
         with pytest.raises(ZeuxisError, match=wanted) as error:
@@ -106,13 +111,13 @@ def test_the_same_in_a_worker_and_in_a_film(how: str) -> None:
         pytest.raises(ZeuxisError, match=wanted) as error,
         Collector(partial(tiny_envs.Odd, how), 1, horizon=30) as collector,
     ):
-        collector.collect(ACTOR, steps=60)
+        collector.collect(POLICY, steps=60)
     assert one_sentence(error.value)
 
     gymnasium.register("Odd-v0", tiny_envs.Odd, max_episode_steps=20, kwargs={"how": how})
     try:
         with pytest.raises(ZeuxisError, match=wanted):
-            list(frames(ACTOR, "Odd-v0", steps=30))
+            list(render_episodes(POLICY, "Odd-v0", steps=30))
     finally:
         del gymnasium.registry["Odd-v0"]
 
@@ -124,8 +129,11 @@ def test_the_same_in_a_worker_and_in_a_film(how: str) -> None:
 def test_a_worker_that_leaves_is_said(
     kind: type, sentence: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ZeuxisError, match=sentence) as error, Collector(kind, 1, horizon=9) as collector:
-        collector.collect(ACTOR, steps=60)
+    with (
+        pytest.raises(ZeuxisError, match=sentence) as error,
+        Collector(kind, 1, horizon=9) as collector,
+    ):
+        collector.collect(POLICY, steps=60)
     assert one_sentence(error.value)
     assert "Traceback" not in capfd.readouterr().err
 
@@ -133,21 +141,21 @@ def test_a_worker_that_leaves_is_said(
 def test_an_environment_that_does_not_answer_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(process, "STEP", 0.5)
+    monkeypatch.setattr(process, "STEP_SECONDS", 0.5)
     began = time.monotonic()
-    engine = Collector(partial(tiny_envs.Fails, "sleep"), 1, horizon=10)
+    collector = Collector(partial(tiny_envs.Fails, "sleep"), 1, horizon=10)
     with (
         pytest.raises(ZeuxisError, match="has not answered for . s, in its step 3") as error,
-        engine,
+        collector,
     ):
-        collector.collect(ACTOR, steps=100)
+        collector.collect(POLICY, steps=100)
     assert one_sentence(error.value) and time.monotonic() - began < 20
 
 
 def test_a_slow_environment_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "STEP", 0.1)
+    monkeypatch.setattr(process, "STEP_SECONDS", 0.1)
     with Collector(partial(tiny_envs.Slow, cut=3), 1, horizon=9) as collector:
-        assert len(collector.collect(ACTOR, episodes=2)[0]) == 6
+        assert len(collector.collect(POLICY, episodes=2)[0]) == 6
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.uint8, np.int64])
@@ -166,7 +174,7 @@ def test_observations_of_every_type_and_numpys_flags_are_taken(dtype: Any) -> No
             return x, forms[self.t % 4], np.bool_(ended), np.array([cut]), about
 
     with Collector(Typed, horizon=9) as collector:
-        found, _ = collector.collect(ACTOR, episodes=1)
+        found, _ = collector.collect(POLICY, episodes=1)
     assert found.observations[:, 0].tolist() == [0, 1, 2, 3] and found.rewards.tolist() == [
         1,
         2,
@@ -191,7 +199,7 @@ def test_a_class_outside_its_space_is_no_observation() -> None:
 
 def test_long_limits_cost_nothing_until_they_are_reached() -> None:
     with Collector(partial(tiny_envs.Count, cut=1000), horizon=10**15) as collector:
-        found, _ = collector.collect(ACTOR, episodes=1)
+        found, _ = collector.collect(POLICY, episodes=1)
     assert found.observations[:, 0].tolist() == list(range(1000)) and found.finals[0, 0] == 1000
     assert found.rewards.tolist() == list(range(1, 1001))
 
@@ -201,48 +209,54 @@ def test_long_limits_cost_nothing_until_they_are_reached() -> None:
 
 @pytest.fixture(scope="module")
 def demos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return record(tiny_envs.right_expert(3), "CartPole-v1", 4, horizon=50).save(
-        tmp_path_factory.mktemp("demos") / "d.npz"
+    return write_demos(
+        record(tiny_envs.right_expert(3), "CartPole-v1", 4, horizon=50),
+        tmp_path_factory.mktemp("demos") / "d.npz",
     )
 
 
-def lots(name: str, agent: Any) -> None:
+def raise_step_size(name: str, agent: Any) -> None:
     """Step sizes under which nothing stays finite."""
     if name == "value":
-        agent.parts["regression"].lr = 1e38
-    elif name == "belief":
-        agent.curiosity.model.lr = 1e38
+        agent.parts["regression"].adam.lr = 1e38
+    elif name == "posterior":
+        agent.curiosity.model.adam.lr = 1e38
     else:
-        optimizer = (
-            agent.adam
-            if name == "bc"
-            else agent.optimizers[{"ppo": "policy", "judge": "judge"}[name]]
-        )
-        optimizer.param_groups[0]["lr"] = 1e38
+        (optimizer,) = agent.optimizers.values()
+        for key in (optimizer.defaults, *optimizer.param_groups):
+            key["lr"] = 1e38
 
 
-WISHES: dict[str, Callable[[str], Wish]] = {
-    "bc": lambda d: Wish(
-        "bc", "CartPole-v1", d, bc=CloningConfig(steps=20, hidden=(8,), threads=1)
+TRAININGS: dict[str, Callable[[str], PolicyTraining]] = {
+    "bc": lambda d: PolicyTraining(
+        "bc",
+        PolicyExperiment("CartPole-v1", config=CloningConfig(steps=20, hidden=(8,), threads=1)),
+        d,
     ),
-    "ppo": lambda d: Wish("ppo", "CartPole-v1", learning=SMALL),
-    "value": lambda d: Wish("trpo", "CartPole-v1", learning=SMALL),
-    "judge": lambda d: Wish("gail", "CartPole-v1", d, gail=GAILConfig(hidden=(8,)), learning=SMALL),
-    "belief": lambda d: Wish(
-        "vime", "CartPole-v1", vime=VIMEConfig(learning_starts=50, updates=5, minibatch=8), learning=SMALL
+    "value": lambda d: PolicyTraining("trpo", PolicyExperiment("CartPole-v1", SMALL)),
+    "discriminator": lambda d: PolicyTraining(
+        "gail", PolicyExperiment("CartPole-v1", SMALL, config=GAILConfig(hidden=(8,))), d
+    ),
+    "posterior": lambda d: PolicyTraining(
+        "vime",
+        PolicyExperiment(
+            "CartPole-v1", SMALL, config=VIMEConfig(learning_starts=50, updates=5, minibatch=8)
+        ),
     ),
 }
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("name", WISHES)
+@pytest.mark.parametrize("name", TRAININGS)
 def test_what_diverges_says_so_and_keeps_the_last_good_save(
     name: str, demos: Path, tmp_path: Path
 ) -> None:
-    run = start(WISHES[name](str(demos)), tmp_path).run
+    run = start(TRAININGS[name](str(demos)), tmp_path).run
     good = {p.name: p.read_bytes() for p in run.folder.glob("*.safetensors")}
-    agent = build(WISHES[name](str(demos)), run, demos_of(WISHES[name](str(demos))), quiet=True)
-    lots(name, agent)
+    agent = build(
+        TRAININGS[name](str(demos)), run, load_demos(TRAININGS[name](str(demos))), quiet=True
+    )
+    raise_step_size(name, agent)
     with pytest.raises(
         DivergenceError, match="no longer finite.*the save of .* steps is kept"
     ) as error:
@@ -253,8 +267,8 @@ def test_what_diverges_says_so_and_keeps_the_last_good_save(
 
 
 @pytest.mark.parametrize(
-    "place", ["policy.network.layers.0.weight", "policy.seen.mean", "value.network.layers.0.weight", "regression.second",
-              "optimizer.judge.0.exp_avg", "judge.network.layers.0.bias"]
+    "place", ["policy.network.layers.0.weight", "policy.obs_rms.mean", "value.network.layers.0.weight", "regression.adam.second",
+              "optimizer.discriminator.0.exp_avg", "reward_model.network.layers.0.bias"]
 )  # fmt: skip
 def test_no_number_of_a_save_may_be_other_than_finite(
     place: str, demos: Path, tmp_path: Path
@@ -262,8 +276,11 @@ def test_no_number_of_a_save_may_be_other_than_finite(
     (tmp_path / "run").mkdir()
     run = Run(tmp_path / "run")
     agent = GAIL(
-        "CartPole-v1", read_demos(demos), GAILConfig(hidden=(8,)), SMALL, run=run, quiet=True
-    ).learn(100)
+        PolicyExperiment("CartPole-v1", SMALL, config=GAILConfig(hidden=(8,))),
+        read_demos(demos),
+        run=run,
+        quiet=True,
+    ).train(100)
     good = {p.name: p.read_bytes() for p in run.folder.glob("*.safetensors")}
     state = agent.state()
     state[place].view(-1)[0] = float("nan")
@@ -274,8 +291,11 @@ def test_no_number_of_a_save_may_be_other_than_finite(
 
 def test_a_replay_with_other_than_finite_numbers_is_not_saved(tmp_path: Path) -> None:
     agent = VIME(
-        "CartPole-v1", VIMEConfig(learning_starts=50, updates=5, minibatch=8), SMALL, quiet=True
-    ).learn(200)
+        PolicyExperiment(
+            "CartPole-v1", SMALL, config=VIMEConfig(learning_starts=50, updates=5, minibatch=8)
+        ),
+        quiet=True,
+    ).train(200)
     agent.curiosity.buffer.rows[3, 1] = float("inf")
     with pytest.raises(DivergenceError, match=r"curiosity.buffer.rows"):
         agent.train(100)
@@ -283,9 +303,9 @@ def test_a_replay_with_other_than_finite_numbers_is_not_saved(tmp_path: Path) ->
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_policy_file_takes_and_gives_finite_numbers_only(value: float, tmp_path: Path) -> None:
-    path = write_policy(ACTOR, tmp_path / "policy.safetensors")
+    path = write_policy(POLICY, tmp_path / "policy.safetensors")
     before = path.read_bytes()
-    broken = replace(ACTOR, weights=[np.full((2, 2), value)])
+    broken = replace(POLICY, weights=[np.full((2, 2), value)])
     with pytest.raises(DivergenceError, match=r"layers.0.weight"):
         write_policy(broken, path)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == [path.name]
@@ -308,14 +328,19 @@ def test_networks_of_any_size_are_not_built() -> None:
             MLP(4, hidden, 2)
     for bonus in ("information", "disagreement"):
         with pytest.raises(UsageError, match="at most 25,000,000"):
-            VIME("CartPole-v1", VIMEConfig(hidden=(9_000, 9_000), bonus=bonus), SMALL, quiet=True)
+            VIME(
+                PolicyExperiment(
+                    "CartPole-v1", SMALL, config=VIMEConfig(hidden=(9_000, 9_000), bonus=bonus)
+                ),
+                quiet=True,
+            )
 
 
 # runs
 
 
 def test_a_run_killed_before_its_first_save_does_not_double_its_log(tmp_path: Path) -> None:
-    agent = start(Wish("trpo", "CartPole-v1", learning=SMALL), tmp_path)
+    agent = start(PolicyTraining("trpo", PolicyExperiment("CartPole-v1", SMALL)), tmp_path)
     run = agent.run
     for name in ("state.safetensors", "policy.safetensors"):
         run.path(name).unlink()
@@ -326,7 +351,7 @@ def test_a_run_killed_before_its_first_save_does_not_double_its_log(tmp_path: Pa
 
 
 def test_a_refused_second_resume_changes_nothing(tmp_path: Path) -> None:
-    run = start(Wish("trpo", "CartPole-v1", learning=SMALL), tmp_path).run
+    run = start(PolicyTraining("trpo", PolicyExperiment("CartPole-v1", SMALL)), tmp_path).run
     before = {
         p.name: p.read_bytes() for p in run.folder.iterdir() if p.is_file() and p.name != ".lock"
     }
@@ -338,13 +363,17 @@ def test_a_refused_second_resume_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_resume_that_is_refused_changes_nothing(demos: Path, tmp_path: Path) -> None:
-    wish = Wish("bc", "CartPole-v1", str(demos), bc=CloningConfig(steps=5, hidden=(8,), threads=1))
-    run = start(wish, tmp_path / "runs").run
+    training = PolicyTraining(
+        "bc",
+        BC_EXPERIMENT,
+        str(demos),
+    )
+    run = start(training, tmp_path / "runs").run
     before = {
         p.name: p.read_bytes() for p in run.folder.iterdir() if p.is_file() and p.name != ".lock"
     }
-    other = record(tiny_envs.right_expert(3), "CartPole-v1", 5, horizon=50).save(
-        tmp_path / "other.npz"
+    other = write_demos(
+        record(tiny_envs.right_expert(3), "CartPole-v1", 5, horizon=50), tmp_path / "other.npz"
     )
     for more, sentence in (
         ({"demos": str(other)}, "is not the file that this run began with"),
@@ -363,10 +392,14 @@ def test_a_resume_that_is_refused_changes_nothing(demos: Path, tmp_path: Path) -
 def test_a_run_finds_its_demonstrations_from_anywhere_and_where_they_went(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record(tiny_envs.right_expert(3), "CartPole-v1", 4, horizon=50).save(tmp_path / "d.npz")
+    write_demos(record(tiny_envs.right_expert(3), "CartPole-v1", 4, horizon=50), tmp_path / "d.npz")
     monkeypatch.chdir(tmp_path)
     run = start(
-        Wish("bc", "CartPole-v1", "d.npz", bc=CloningConfig(steps=5, hidden=(8,), threads=1)),
+        PolicyTraining(
+            "bc",
+            BC_EXPERIMENT,
+            "d.npz",
+        ),
         "runs",
     ).run
     folder = run.folder.absolute()
@@ -382,12 +415,12 @@ def test_a_run_finds_its_demonstrations_from_anywhere_and_where_they_went(
 
 @pytest.mark.parametrize(
     "change",
-    [{"algorithm": 5}, {"algorithm": ["trpo"]}, {"env": 5}, {"env": None}, {"demos": 7}, {"learning": 5}, {"learning": {"steps": "x"}},
-     {"learning": {"hidden": [10**6, 10**6]}}, {"learning": {"unheard": 1}}, {"region": None}, {"env": "nowhere:Task-v0"}],
+    [{"algorithm": 5}, {"algorithm": ["trpo"]}, {"env": 5}, {"env": None}, {"demos": 7}, {"training": 5}, {"training": {"steps": "x"}},
+     {"training": {"hidden": [10**6, 10**6]}}, {"training": {"unheard": 1}}, {"trust_region": None}, {"learning": {}}, {"preset": 5}, {"env": "nowhere:Task-v0"}],
     ids=str,
 )  # fmt: skip
 def test_a_damaged_config_gets_one_sentence(change: dict, tmp_path: Path) -> None:
-    run = start(Wish("trpo", "CartPole-v1", learning=SMALL), tmp_path).run
+    run = start(PolicyTraining("trpo", PolicyExperiment("CartPole-v1", SMALL)), tmp_path).run
     run.write_json("config.json", run.read_json("config.json") | change)
     with pytest.raises(ZeuxisError) as error:
         resume(run.folder, 300)
@@ -401,7 +434,7 @@ def test_a_damaged_config_gets_one_sentence(change: dict, tmp_path: Path) -> Non
     ids=str,
 )  # fmt: skip
 def test_a_save_with_odd_counts_gets_one_sentence(about: dict, tmp_path: Path) -> None:
-    run = start(Wish("trpo", "CartPole-v1", learning=SMALL), tmp_path).run
+    run = start(PolicyTraining("trpo", PolicyExperiment("CartPole-v1", SMALL)), tmp_path).run
     tensors, known = run.read_tensors("state.safetensors")
     run.write_tensors("state.safetensors", tensors, known | about)
     with pytest.raises(ZeuxisError, match="damaged") as error:
@@ -409,8 +442,8 @@ def test_a_save_with_odd_counts_gets_one_sentence(about: dict, tmp_path: Path) -
     assert one_sentence(error.value)
 
 
-def test_a_save_with_missing_or_further_tensors_is_refused(tmp_path: Path) -> None:
-    run = start(Wish("ppo", "CartPole-v1", learning=SMALL), tmp_path).run
+def test_a_save_with_missing_or_further_tensors_is_refused(demos: Path, tmp_path: Path) -> None:
+    run = start(PolicyTraining("bc", BC_EXPERIMENT, str(demos)), tmp_path).run
     tensors, about = run.read_tensors("state.safetensors")
     first = next(
         key for key in tensors if key.startswith("optimizer.policy.") and key.endswith("exp_avg")
@@ -419,8 +452,8 @@ def test_a_save_with_missing_or_further_tensors_is_refused(tmp_path: Path) -> No
         {k: v for k, v in tensors.items() if k != first},
         tensors | {"other": torch.zeros(1)},
         tensors | {first: torch.zeros(7)},
-        tensors | {"policy.seen.mean": torch.zeros(5)},
-        tensors | {"regression.count": torch.tensor(-3)},
+        tensors | {"newest.obs_rms.mean": torch.zeros(5)},
+        tensors | {"count": torch.tensor(-3)},
     ]
     for changed in changes:
         run.write_tensors("state.safetensors", changed, about)
@@ -428,12 +461,13 @@ def test_a_save_with_missing_or_further_tensors_is_refused(tmp_path: Path) -> No
             resume(run.folder, 300)
 
 
-def test_a_run_told_by_a_closed_terminal_is_not_lost_in_a_worker(tmp_path: Path) -> None:
+def test_a_closed_terminal_ends_no_worker_before_its_run(tmp_path: Path) -> None:
     """Workers have a session of their own, so that what ends the terminal's processes does not end
     them first."""
     with Collector("CartPole-v1", 1) as collector:
         collector.collect(
-            NumpyPolicy([np.zeros((2, 4))], [np.zeros(2)], np.zeros(4), np.ones(4), "logits"), steps=10
+            linear_policy(np.zeros((2, 4))),
+            steps=10,
         )
         assert os.getsid(collector.workers[0].process.pid) != os.getsid(0)
 
@@ -441,8 +475,8 @@ def test_a_run_told_by_a_closed_terminal_is_not_lost_in_a_worker(tmp_path: Path)
 # what a file must not do
 
 
-def stranger(place: Path) -> Path:
-    """A folder of somebody's with modules that leave a mark when they are imported."""
+def foreign_modules(place: Path) -> Path:
+    """A folder with modules that leave a mark when they are imported."""
     mark = place / "mark"
     for name in (
         "pickle",
@@ -469,13 +503,13 @@ RUN = (
 
 @pytest.mark.slow
 def test_nothing_of_the_current_folder_is_imported(tmp_path: Path) -> None:
-    mark = stranger(tmp_path)
-    words = (
+    mark = foreign_modules(tmp_path)
+    argv = (
         "train trpo --env CartPole-v1 --training.steps 200 --training.batch 100 "
         "--training.workers 1 --training.hidden 8"
     )
     done = subprocess.run(
-        [sys.executable, "-P", "-c", RUN, *words.split()],
+        [sys.executable, "-P", "-c", RUN, *argv.split()],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -495,10 +529,11 @@ def test_a_worker_looks_for_its_modules_elsewhere(
     assert later[-1] == str(tmp_path), (
         "only for what is nowhere else, such as the environment that the user named"
     )
-    mark = stranger(tmp_path)
+    mark = foreign_modules(tmp_path)
     with Collector("CartPole-v1", 1, horizon=5) as collector:
         collector.collect(
-            NumpyPolicy([np.zeros((2, 4))], [np.zeros(2)], np.zeros(4), np.ones(4), "logits"), steps=10
+            linear_policy(np.zeros((2, 4))),
+            steps=10,
         )
     assert not mark.exists()
 
@@ -507,23 +542,19 @@ def test_a_file_names_no_module_to_import(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from zeuxis.cli import main
-    from zeuxis.rl.imitation.minari_format import task_named
+    from zeuxis.rl.imitation.minari_format import known_task
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    mark = stranger(tmp_path)
-    actor = NumpyPolicy(
-        [np.zeros((2, 4))],
-        [np.zeros(2)],
-        np.zeros(4),
-        np.ones(4),
-        "logits",
-        about={"env": "evil:CartPole-v1"},
-    )
-    run = start(Wish("trpo", "CartPole-v1", learning=SMALL), tmp_path / "runs").run
+    mark = foreign_modules(tmp_path)
+    policy = linear_policy(np.zeros((2, 4)))
+    policy.metadata["env"] = "evil:CartPole-v1"
+    run = start(
+        PolicyTraining("trpo", PolicyExperiment("CartPole-v1", SMALL)), tmp_path / "runs"
+    ).run
     run.write_json("config.json", run.read_json("config.json") | {"env": "evil:CartPole-v1"})
-    write_policy(actor, tmp_path / "alone.safetensors")
-    for words in (
+    write_policy(policy, tmp_path / "alone.safetensors")
+    for argv in (
         f"evaluate {run.folder} --episodes 1 --workers 0",
         f"train --resume {run.folder}",
         f"play {run.folder}",
@@ -532,13 +563,13 @@ def test_a_file_names_no_module_to_import(
         "play alone.safetensors",
         "demos record alone.safetensors",
     ):
-        assert main(words.split()) == 2
+        assert main(argv.split()) == 2
         said = capsys.readouterr().err
         assert (
             "must not make zeuxis import the module 'evil'" in said
             and "give --env evil:CartPole-v1 yourself" in said
         )
-    assert task_named("evil:CartPole-v1") is None, "of demonstrations that are written again"
+    assert known_task("evil:CartPole-v1") is None, "of demonstrations that are written again"
     assert not mark.exists()
     assert main(f"evaluate {run.folder} --episodes 1 --workers 0 --env CartPole-v1".split()) == 0
     assert main(f"train --resume {run.folder} --env evil:CartPole-v1".split()) == 2
@@ -553,8 +584,12 @@ def test_evaluation_reads_no_path_that_a_config_names(
 ) -> None:
     from zeuxis.cli import main
 
-    wish = Wish("bc", "CartPole-v1", str(demos), bc=CloningConfig(steps=5, hidden=(8,), threads=1))
-    run = start(wish, tmp_path / "runs").run
+    training = PolicyTraining(
+        "bc",
+        BC_EXPERIMENT,
+        str(demos),
+    )
+    run = start(training, tmp_path / "runs").run
     run.write_json("config.json", run.read_json("config.json") | {"demos": "/dev/zero"})
     assert main(f"evaluate {run.folder} --episodes 1 --workers 0 --horizon 50".split()) == 0
     assert f"expert {read_demos(demos).rollouts.returns.mean():.2f}" in capsys.readouterr().out
@@ -566,11 +601,11 @@ def test_evaluation_reads_no_path_that_a_config_names(
     assert resume(run.folder, 10).steps == 10, "the user has named them"
 
 
-def test_a_strangers_run_sends_nothing_to_a_service(
+def test_a_run_made_elsewhere_sends_nothing_to_a_service(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = start(Wish("trpo", "CartPole-v1", learning=SMALL), tmp_path).run
+    run = start(PolicyTraining("trpo", PolicyExperiment("CartPole-v1", SMALL)), tmp_path).run
     about = run.read_json("config.json")
-    run.write_json("config.json", about | {"learning": about["learning"] | {"track": "wandb"}})
-    assert resume(run.folder, 300).learning.track == ""
+    run.write_json("config.json", about | {"training": about["training"] | {"track": "wandb"}})
+    assert resume(run.folder, 300).training.track == ""
     assert "Nothing is sent to wandb" in capsys.readouterr().err

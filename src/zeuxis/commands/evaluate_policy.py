@@ -132,4 +132,4 @@ def expert_return(about: dict[str, Any]) -> float | None:
     """Mean return of a run's demonstrations when the run began, None where it is not known."""
     value = about.get("expert")
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if number and abs(value) < MAX_REWARD else None  # type: ignore[operator, arg-type]
+    return float(value) if number and abs(value) < MAX_REWARD else None  # type: ignore[arg-type]

@@ -37,13 +37,9 @@ def training_of(run: Run) -> dict[str, Any]:
         run: The folder of a run, of a policy or of a saved model.
     """
     about, reports = run.read_json("config.json"), run.metrics()
-    parts = ("training", "learning", "bc")
-    config: dict[str, Any] = next((about[part] for part in parts if about.get(part)), {})
+    config: dict[str, Any] = about.get("training") or about.get("bc") or {}
     last = reports[-1] if reports else {}
-    unit = next(
-        (unit for unit in ("images", "steps") if unit in last),
-        "images" if "training" in about else "steps",
-    )
+    unit = "steps" if "algorithm" in about else "images"
     found = {
         "model": about.get("algorithm") or about.get("model"),
         "data": about.get("env") or about.get("data", {}).get("data"),

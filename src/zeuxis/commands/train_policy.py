@@ -22,6 +22,7 @@ from ..experiments.train_policy import (
     start,
 )
 from ..progress import clock
+from ..ranges import BaseConfig
 from ..recipes.policies import PRESETS, policy_experiment
 from ..rl.optimization.config import PolicyExperiment
 from ..rl.optimization.on_policy import OnPolicyTrainer
@@ -76,9 +77,13 @@ def options(algorithm: str, env: str, preset: str) -> Any:
     fields += [field("out", str, OUT, "runs"), field("dry_run", bool, DRY_RUN, False)]
     configs = PolicyTraining(algorithm, policy_experiment(algorithm, env, preset)).configs()
     for name, config in reversed(configs.items()):  # the algorithm's own settings first
-        default = dataclasses.field(default_factory=lambda config=config: config)
-        fields.append((name, type(config), default))
+        fields.append((name, type(config), default_of(config)))
     return dataclasses.make_dataclass("Train", fields, frozen=True)
+
+
+def default_of(config: BaseConfig) -> Any:
+    """A dataclass field with this default."""
+    return dataclasses.field(default_factory=lambda: config)
 
 
 def dry_run(training: PolicyTraining) -> None:

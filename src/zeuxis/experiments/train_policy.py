@@ -84,13 +84,14 @@ class PolicyTraining:
     def with_loop(self, **changes: Any) -> PolicyTraining:
         """The training with changes of `loop`."""
         name = "config" if self.algorithm == "bc" else "training"
-        experiment = replace(self.experiment, **{name: replace(self.loop, **changes)})  # type: ignore[arg-type]
+        experiment = replace(self.experiment, **{name: replace(self.loop, **changes)})
         return replace(self, experiment=experiment)
 
     def configs(self) -> dict[str, BaseConfig]:
         """The settings by their names in config.json and on the command line."""
         e = self.experiment
-        configs = {"training": e.training, "trust_region": e.trust_region}
+        configs: dict[str, BaseConfig | None] = {}
+        configs |= {"training": e.training, "trust_region": e.trust_region}
         if self.algorithm in OWN_CONFIG:
             configs[OWN_CONFIG[self.algorithm][0]] = e.config
         return {name: config for name, config in configs.items() if config is not None}

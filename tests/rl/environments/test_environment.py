@@ -20,20 +20,22 @@ gymnasium = pytest.importorskip("gymnasium")
 
 import tiny_envs
 from zeuxis.errors import UsageError, ZeuxisError
-from zeuxis.rl.environments.environment import Task, task_of
-from zeuxis.rl.policies.numpy_policy import NumpyPolicy
-from zeuxis.rl.rollouts.collector import Collector, Rollouts, Trajectory
+from zeuxis.rl.environments.environment import task_of
+from zeuxis.rl.environments.task import Task
+from zeuxis.rl.policies.numpy_policy import NumpyPolicy, linear_policy
+from zeuxis.rl.rollouts.collector import Collector
+from zeuxis.rl.rollouts.trajectory import Rollouts, Trajectory
 
 HELPERS = str(Path(__file__).parents[2] / "helpers")
 
 
-def to_numpy(entries: int = 2, actions: int = 2, discrete: bool = True, log_std: float = 0.0) -> NumpyPolicy:
-    weights = [np.random.default_rng(0).standard_normal((actions, entries))]
-    std = None if discrete else np.full(actions, log_std)
-    head = "logits" if discrete else "gaussian_mean"
-    return NumpyPolicy(
-        weights, [np.zeros(actions)], np.zeros(entries), np.ones(entries), head, log_std=std
-    )
+def actor(
+    entries: int = 2, actions: int = 2, discrete: bool = True, log_std: float = 0.0
+) -> NumpyPolicy:
+    weights = np.random.default_rng(0).standard_normal((actions, entries))
+    if discrete:
+        return linear_policy(weights)
+    return linear_policy(weights, log_std=np.full(actions, log_std), head="gaussian_mean")
 
 
 def same(a: Rollouts, b: Rollouts) -> bool:
@@ -45,7 +47,7 @@ def same(a: Rollouts, b: Rollouts) -> bool:
 @pytest.mark.parametrize(
     ("ends", "cut", "terminated"), [(3, 0, True), (0, 3, False), (0, 0, False), (3, 3, True)]
 )
-def test_the_final_observation_is_true_and_an_end_is_told_from_a_cut(
+def test_the_final_observation_is_true_and_termination_differs_from_truncation(
     ends: int, cut: int, terminated: bool
 ) -> None:
     with Collector(
@@ -83,7 +85,7 @@ def test_trajectories_do_not_depend_on_the_number_of_workers() -> None:
         assert not same(collector.collect(actor(4), steps=700)[0], one)
 
 
-def test_noise_follows_the_policys_law() -> None:
+def test_noise_follows_the_policys_distribution() -> None:
     with Collector(partial(tiny_envs.Bandit, 3), horizon=25) as collector:
         found, _ = collector.collect(actor(1, 3), steps=4000)
     weights = actor(1, 3).weights[0][:, 0]
@@ -141,7 +143,9 @@ def test_registered_tasks_and_functions_reach_other_processes() -> None:
         ):
             results = []
             for workers in (0, 1):
-                with Collector(source, workers, horizon=0 if isinstance(source, str) else 9) as collector:
+                with Collector(
+                    source, workers, horizon=0 if isinstance(source, str) else 9
+                ) as collector:
                     results.append(collector.collect(actor(), steps=20)[0])
             assert same(*results)
             assert results[0].lengths[0] == length
@@ -237,15 +241,15 @@ sys.path.insert(0, sys.argv[1])
 from functools import partial
 import numpy as np
 import tiny_envs
-from zeuxis.rl.policies.numpy_policy import NumpyPolicy
+from zeuxis.rl.policies.numpy_policy import linear_policy
 from zeuxis.rl.rollouts.collector import Collector
-engine = Collector(partial(tiny_envs.Fails, "sleep"), 2, horizon=10)
-def send():
+collector = Collector(partial(tiny_envs.Fails, "sleep"), 2, horizon=10)
+def show():
     while len(collector.workers) < 2:
         time.sleep(0.01)
     print(*(w.process.pid for w in collector.workers), flush=True)
-threading.Thread(target=tell).start()
-collector.collect(NumpyPolicy([np.zeros((2, 2))], [np.zeros(2)], np.zeros(2), np.ones(2), "logits"), steps=100)
+threading.Thread(target=show).start()
+collector.collect(linear_policy(np.zeros((2, 2))), steps=100)
 """
 
 

@@ -21,11 +21,13 @@ from zeuxis.errors import DataError, UsageError, ZeuxisError
 from zeuxis.rl.environments.task import Task
 from zeuxis.rl.exploration.information_gain import VIMEConfig
 from zeuxis.rl.exploration.vime import VIME
-from zeuxis.rl.imitation.behavioral_cloning import BehavioralCloning, CloningConfig
-from zeuxis.rl.imitation.demonstrations import Demonstrations, read_demos, record
+from zeuxis.rl.imitation.behavioral_cloning import BC, CloningConfig
+from zeuxis.rl.imitation.demonstration_files import read_demos, write_demos
+from zeuxis.rl.imitation.demonstrations import Demonstrations, record
 from zeuxis.rl.imitation.discriminator import GAILConfig
 from zeuxis.rl.imitation.gail import GAIL
-from zeuxis.rl.optimization.on_policy import PPO, TRPO, OnPolicyConfig
+from zeuxis.rl.optimization.config import OnPolicyConfig, PolicyExperiment
+from zeuxis.rl.optimization.on_policy import TRPO
 from zeuxis.rl.policies.numpy_policy import read_policy
 from zeuxis.rl.policies.policy import load_policy
 from zeuxis.rl.rollouts.collector import Collector
@@ -70,7 +72,7 @@ BOXES = {
 def test_boxes_are_clipped_in_their_own_type_and_shape(name: str, tmp_path: Path) -> None:
     space = BOXES[name]
     env = partial(Strict, space)
-    agent = TRPO(env, QUICK, quiet=True).train(40)
+    agent = TRPO(PolicyExperiment(env, QUICK), quiet=True).train(40)
     x = np.eye(2, dtype=np.float32)
     loaded = read_policy(agent.policy.save(tmp_path / "policy.safetensors"))
     assert loaded.task == agent.task
@@ -81,23 +83,28 @@ def test_boxes_are_clipped_in_their_own_type_and_shape(name: str, tmp_path: Path
             assert many.shape == (2, *space.shape) and all(space.contains(a) for a in many)
             assert space.contains(one), "one observation, one action"
     demos = record(agent.policy, env, 2, horizon=20, deterministic=False)
-    again = read_demos(demos.save(tmp_path / "demos.npz"))
+    again = read_demos(write_demos(demos, tmp_path / "demos.npz"))
     for kept in (demos, again):
         rows = kept.rollouts.actions.reshape(-1, *space.shape).astype(space.dtype)
         assert all(space.contains(a) for a in rows) and len({a.tobytes() for a in rows}) > 1
-    clone = BehavioralCloning(
-        env, again, CloningConfig(steps=3, hidden=(4,), horizon=20, threads=1), quiet=True
-    ).learn()
+    clone = BC(
+        PolicyExperiment(env, config=CloningConfig(steps=3, hidden=(4,), horizon=20, threads=1)),
+        again,
+        quiet=True,
+    ).train()
     assert all(space.contains(a) for a in clone.policy.predict(x)[0])
     if name in ("float32", "float16"):
         return
-    GAIL(env, again, GAILConfig(hidden=(4,)), QUICK, quiet=True).train(40)
-    VIME(env, VIMEConfig(learning_starts=10, updates=2, minibatch=4), QUICK, quiet=True).train(80)
+    GAIL(PolicyExperiment(env, QUICK, config=GAILConfig(hidden=(4,))), again, quiet=True).train(40)
+    VIME(
+        PolicyExperiment(env, QUICK, config=VIMEConfig(learning_starts=10, updates=2, minibatch=4)),
+        quiet=True,
+    ).train(80)
 
 
 def test_the_first_class_is_heeded_wherever_actions_appear(tmp_path: Path) -> None:
     x = np.eye(2, dtype=np.float32)
-    agent = PPO(five, QUICK, quiet=True).learn(80)
+    agent = TRPO(PolicyExperiment(five, QUICK), quiet=True).train(80)
     policies = [
         agent.policy,
         agent.policy.to_numpy(),
@@ -118,26 +125,35 @@ def test_the_first_class_is_heeded_wherever_actions_appear(tmp_path: Path) -> No
         set(demos.rollouts.actions.tolist()) == {5, 6}
         and demos.rollouts.returns.tolist() == [20] * 3
     )
-    again = read_demos(demos.save(tmp_path / "demos.npz"))
-    assert np.array_equal(again.fit(agent.task).rollouts.actions, demos.rollouts.actions), (
+    again = read_demos(write_demos(demos, tmp_path / "demos.npz"))
+    assert np.array_equal(again.bind(agent.task).rollouts.actions, demos.rollouts.actions), (
         "of the environment, as recorded"
     )
     assert np.array_equal(
-        again.fit(agent.task).fit(agent.task).rollouts.actions, demos.rollouts.actions
+        again.bind(agent.task).bind(agent.task).rollouts.actions, demos.rollouts.actions
     ), "however often"
 
     c = CloningConfig(steps=300, hidden=(8,), lr=2e-2, validate_every=100, horizon=20, threads=1)
-    clone = BehavioralCloning(five, again, c, quiet=True).train()
+    clone = BC(PolicyExperiment(five, config=c), again, quiet=True).train()
     assert clone.policy.predict(x, deterministic=True)[0].tolist() == [5, 6]
     assert evaluate_policy(clone.policy, five, 2, horizon=20).returns.tolist() == [20, 20]
 
-    imitator = GAIL(five, again, GAILConfig(hidden=(4,), bc_steps=300), QUICK, quiet=True)
+    imitator = GAIL(
+        PolicyExperiment(five, QUICK, config=GAILConfig(hidden=(4,), bc_steps=300)),
+        again,
+        quiet=True,
+    )
     assert torch.equal(imitator.expert[:, :2], imitator.expert[:, 2:]), (
         "state s is answered by class s"
     )
     assert imitator.train(40).policy.predict(x, deterministic=True)[0].tolist() == [5, 6]
-    vime_callback = VIME(five, VIMEConfig(learning_starts=10, updates=2, minibatch=4), QUICK, quiet=True).train(80)
-    assert np.isfinite(vime_callback.curiosity.buffer.rows.numpy()).all()
+    curious = VIME(
+        PolicyExperiment(
+            five, QUICK, config=VIMEConfig(learning_starts=10, updates=2, minibatch=4)
+        ),
+        quiet=True,
+    ).train(80)
+    assert np.isfinite(curious.curiosity.buffer.rows.numpy()).all()
 
 
 def test_a_policy_of_another_library_gives_actions_of_the_environment() -> None:
@@ -172,7 +188,7 @@ def test_foreign_classes_of_another_numbering_are_refused(
         actions=actions.astype(np.float64) if actions.dtype == np.uint64 else actions
     )
     with pytest.raises(DataError) as error:
-        demos.fit(Task("x", 3, 2, True, 10, start=5))
+        demos.bind(Task("x", 3, 2, True, 10, start=5))
     assert sentence in str(error.value) and "\n" not in str(error.value)
 
 
@@ -185,7 +201,7 @@ def test_classes_of_every_type_and_form_are_taken(
     arrays = vars(tiny_envs.demos_of().rollouts) | {"actions": taken.astype(dtype).reshape(form)}
     np.savez(tmp_path / "d.npz", **arrays)
     demos = read_demos(tmp_path / "d.npz")
-    fitted = demos.fit(task).rollouts.actions
+    fitted = demos.bind(task).rollouts.actions
     assert fitted.tolist() == taken.tolist() and fitted.dtype == np.int64
     assert task.from_env(demos.rollouts.actions).tolist() == taken.tolist()
 
@@ -197,7 +213,7 @@ def test_whole_numbers_are_a_box_where_the_task_has_one(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", **arrays)
     fitted = (
         read_demos(tmp_path / "d.npz")
-        .fit(Task("x", 3, 1, False, 10, (-1.0,), (1.0,)))
+        .bind(Task("x", 3, 1, False, 10, (-1.0,), (1.0,)))
         .rollouts.actions
     )
     assert fitted.tolist() == [[-1], [-1], [0], [1], [1], [0]] and fitted.dtype == np.float32

@@ -1,5 +1,5 @@
 """Information gain: the closed form against automatic differentiation, finite differences and exact
-beliefs, and what a belief must do."""
+posteriors, and how gains behave."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ import torch
 from torch import Tensor
 
 from zeuxis.errors import UsageError
+from zeuxis.rl.exploration import information_gain
 from zeuxis.rl.exploration.bayesian_network import BNN, columns
 from zeuxis.rl.exploration.ensemble import Ensemble
-from zeuxis.rl.exploration.information_gain import (
-    CORRECTED,
-    PAPER,
-    InformationGain,
-    VIMEConfig,
-    check_vime,
+from zeuxis.rl.exploration.information_gain import InformationGain, VIMEConfig, check_vime
+from zeuxis.rl.exploration.released_code import (
+    RELEASED,
+    ReleasedBNN,
+    ReleasedInformationGain,
 )
 from zeuxis.rl.exploration.relu_moments import rectified
 from zeuxis.rl.exploration.replay_buffer import ReplayBuffer
-from zeuxis.rl.optimization.numpy_adam import adam
+from zeuxis.rl.optimization.numpy_mlp import adam
 from zeuxis.rl.policies.running_stats import RunningMeanStd
 
 HIDDEN = [(), (7,), (6, 5)]
+GAINS = (InformationGain, ReleasedInformationGain)
 
 
-def net_of(hidden: tuple[int, ...], **more: object) -> BNN:
-    """A float64 network that is nowhere special."""
-    net = BNN(3, hidden, 2, noise=0.7, **more).double()  # type: ignore[arg-type]
+def net_of(hidden: tuple[int, ...], kind: type[BNN] = BNN, **more: object) -> BNN:
+    """A float64 network with generic weights."""
+    net = kind(3, hidden, 2, noise=0.7, **more).double()  # type: ignore[arg-type]
     net.theta += 0.3 * torch.randn(
         net.theta.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
     )
@@ -62,8 +63,8 @@ def expected(
     y: Tensor,
     noise: list[Tensor] | None,
 ) -> Tensor:
-    """Expected negative log-likelihood of one row but for a constant, by the book: textbook
-    moments, or given noise (units, S)."""
+    """Expected negative log-likelihood of one row but for a constant, by
+    textbook moments, or with noise (units, S)."""
     a, spread = x, torch.zeros_like(x)
     h = x[:, None].expand(-1, len(noise[0][0])) if noise else x[:, None]
     for i, (w, s) in enumerate(layers(net, mu, sigma)):
@@ -93,8 +94,8 @@ def split(net: BNN) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def drawn(net: BNN, n: int, seed: int) -> list[list[Tensor]]:
-    """The noise that `fisher_quadratic_form` draws for a block of n rows: of each row, of each layer (units,
-    S)."""
+    """The noise that `fisher_quadratic_form` draws for a block of n rows: of each row, of each layer
+    (units, S)."""
     rng = np.random.default_rng(seed)
     by_layer = [rng.standard_normal((a, n, net.samples), np.float32) for a, _ in net.shapes]
     return [[torch.from_numpy(e[:, k].astype(np.float64)) for e in by_layer] for k in range(n)]
@@ -107,7 +108,9 @@ def test_the_bonus_is_that_of_a_gradient_for_each_row(
 ) -> None:
     net = net_of(hidden, expectation=expectation, samples=3)
     x, y = rows_of(5)
-    found = net.fisher_quadratic_form(columns(x), np.ascontiguousarray(y.T), np.random.default_rng(4))
+    found = net.fisher_quadratic_form(
+        columns(x), np.ascontiguousarray(y.T), np.random.default_rng(4)
+    )
     noise = drawn(net, 5, 4) if expectation == "samples" else [None] * 5
     mu, rho, log_noise = split(net)
     for kind in (
@@ -156,7 +159,9 @@ def test_gradients_by_finite_differences(expectation: str) -> None:
         by_mu = (loss(mu + step, rho) - loss(mu - step, rho)) / (2 * h)
         by_rho = (loss(mu, rho + step) - loss(mu, rho - step)) / (2 * h)
         total += (by_mu**2 * sigma[i] ** 2 + by_rho**2 * sigma[i] ** 2 / (2 * slope[i] ** 2)).item()
-    found = net.fisher_quadratic_form(columns(x), np.ascontiguousarray(y.T), np.random.default_rng(4))
+    found = net.fisher_quadratic_form(
+        columns(x), np.ascontiguousarray(y.T), np.random.default_rng(4)
+    )
     assert found[0] == pytest.approx(total, rel=1e-6)
 
 
@@ -181,7 +186,12 @@ def test_the_closed_form_is_the_divergence_of_the_step_to_second_order(
     it is."""
     net = net_of(hidden)
     x, y = rows_of(1)
-    said = 0.5 * net.fisher_quadratic_form(columns(x), np.ascontiguousarray(y.T), np.random.default_rng(0))[0]
+    said = (
+        0.5
+        * net.fisher_quadratic_form(
+            columns(x), np.ascontiguousarray(y.T), np.random.default_rng(0)
+        )[0]
+    )
     mu, rho, log_noise = split(net)
     m, r = mu.clone().requires_grad_(), rho.clone().requires_grad_()
     loss = expected(
@@ -215,7 +225,9 @@ def test_a_linear_model_of_one_weight_gains_what_bayes_rule_says() -> None:
         y = mu + 2.5 * noise
         said = (
             0.5
-            * net.fisher_quadratic_form(np.array([[0.0], [1.0]]), np.array([[y]]), np.random.default_rng(0))[0]
+            * net.fisher_quadratic_form(
+                np.array([[0.0], [1.0]]), np.array([[y]]), np.random.default_rng(0)
+            )[0]
         )
         precision = 1 / sigma**2 + 1 / noise**2
         after = (mu / sigma**2 + y / noise**2) / precision
@@ -228,13 +240,15 @@ def test_moments_of_a_rectified_gaussian() -> None:
     m, v = np.array([[-9.0, -2.0, 0.0, 0.7, 40.0]]), np.array([[0.5, 1.0, 2.0, 0.1, 1e-4]])
     a, tau, q, above, density = rectified(m, v)
     z = m + np.sqrt(v) * np.linspace(-9, 9, 200_001)[:, None, None]
-    law = np.exp(-0.5 * np.square((z - m) / np.sqrt(v)))
-    law /= law.sum(0)
-    mean = (law * z.clip(0)).sum(0)
+    density_of_z = np.exp(-0.5 * np.square((z - m) / np.sqrt(v)))
+    density_of_z /= density_of_z.sum(0)
+    mean = (density_of_z * z.clip(0)).sum(0)
     np.testing.assert_allclose(a[:1], mean, atol=1e-9)
-    np.testing.assert_allclose(tau[:1], (law * np.square(z.clip(0) - mean)).sum(0), atol=1e-9)
+    np.testing.assert_allclose(
+        tau[:1], (density_of_z * np.square(z.clip(0) - mean)).sum(0), atol=1e-9
+    )
     np.testing.assert_allclose(q, tau + np.square(a))
-    np.testing.assert_allclose(above, (law * (z > 0)).sum(0), atol=1e-4)
+    np.testing.assert_allclose(above, (density_of_z * (z > 0)).sum(0), atol=1e-4)
     np.testing.assert_allclose(density[0, 2], 1 / math.sqrt(2 * math.pi * 2))
     assert a[1].tolist() == [1] * 5 and tau[1].tolist() == [0] * 5
     single = rectified(m.astype(np.float32), v.astype(np.float32))[1]
@@ -246,15 +260,14 @@ def test_moments_of_a_rectified_gaussian() -> None:
 @pytest.mark.parametrize(("hidden", "tolerance"), [((7,), 0.03), ((16, 16), 0.25)], ids=str)
 def test_samples_tend_to_the_moments(hidden: tuple[int, ...], tolerance: float) -> None:
     """Exact with one hidden layer; with two, near."""
-    by = {
-        kind: net_of(hidden, expectation=kind, samples=4_000, scaled=True)
-        for kind in ("moments", "samples")
-    }
+    by = {kind: net_of(hidden, expectation=kind, samples=4_000) for kind in ("moments", "samples")}
     for net in by.values():
         net.theta[net.weights : 2 * net.weights] -= 1
     x, y = rows_of(6)
     found = {
-        kind: net.fisher_quadratic_form(columns(x), np.ascontiguousarray(y.T), np.random.default_rng(0))
+        kind: net.fisher_quadratic_form(
+            columns(x), np.ascontiguousarray(y.T), np.random.default_rng(0)
+        )
         for kind, net in by.items()
     }
     np.testing.assert_allclose(found["samples"], found["moments"], rtol=tolerance)
@@ -270,7 +283,12 @@ def test_the_gradient_is_that_of_the_bound(
     x, y = rows_of(4)
     found = np.empty(len(net.theta))
     net.gradient(
-        net.belief(), columns(x), np.ascontiguousarray(y.T), np.random.default_rng(4), 0.05, found
+        net.posterior(),
+        columns(x),
+        np.ascontiguousarray(y.T),
+        np.random.default_rng(4),
+        0.05,
+        found,
     )
     noise = drawn(net, 4, 4) if expectation == "samples" else [None] * 4
     theta = net.theta.clone().requires_grad_()
@@ -292,12 +310,20 @@ def test_the_gradient_is_that_of_the_bound(
 
 def test_shared_noise_is_shared_by_the_rows_of_a_minibatch() -> None:
     x = np.repeat(rows_of(1)[0], 3, 0)
-    for shared in (False, True):
-        net = net_of((7,), expectation="samples", shared=shared)
-        error, _ = net.by_samples(
-            net.belief(), columns(x), np.zeros((2, 3)), np.random.default_rng(0), shared
-        )
+    for kind in (BNN, ReleasedBNN):
+        net = net_of((7,), kind, expectation="samples")
+        rng, shared = np.random.default_rng(0), kind.shared_noise
+        error, _ = net.by_samples(net.posterior(), columns(x), np.zeros((2, 3)), rng, shared)
         assert bool(np.ptp(error, 1).max() < 1e-12) == shared
+    assert ReleasedBNN.shared_noise and not BNN.shared_noise
+
+
+def test_the_released_codes_first_means_have_deviation_one() -> None:
+    for kind, std in ((BNN, 0.1), (ReleasedBNN, 1.0)):
+        net = kind(200, (200,), 1)
+        first = net.posterior().mu[0]
+        assert first[:, :-1].std() == pytest.approx(std, rel=0.05)
+        assert bool(first[:, -1].any()) == (kind is ReleasedBNN)
 
 
 def test_adam_is_adam() -> None:
@@ -347,16 +373,21 @@ def test_an_ensemble_learns_by_the_gradient_of_each_members_error() -> None:
 def line(
     n: int, low: float, high: float, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Transitions of a world of one number, moved by a sine of itself and an action that does
-    nothing."""
+    """Transitions of one number, moved by a sine of itself and an action that does nothing."""
     rng = np.random.default_rng(seed)
     x = rng.uniform(low, high, (n, 1))
     return x, np.zeros((n, 1)), x + np.sin(2 * x) + 0.05 * rng.standard_normal((n, 1))
 
 
-@pytest.mark.parametrize("preset", [CORRECTED, PAPER], ids=["corrected", "paper"])
-def test_curiosity_fades_where_one_has_been_and_stays_where_not(preset: VIMEConfig) -> None:
-    curiosity = InformationGain(1, 1, replace(preset, lr=5e-3, updates=400, learning_starts=100))
+@pytest.mark.parametrize(
+    ("kind", "preset"),
+    [(InformationGain, VIMEConfig()), (ReleasedInformationGain, RELEASED)],
+    ids=["corrected", "paper"],
+)
+def test_curiosity_fades_where_one_has_been_and_stays_where_not(
+    kind: type[InformationGain], preset: VIMEConfig
+) -> None:
+    curiosity = kind(1, 1, replace(preset, lr=5e-3, updates=400, learning_starts=100))
     here, there = line(400, -1, 1), line(100, 2.5, 3)
     assert not curiosity.ready and (curiosity.bonus(*here) == 0).all()
     levels, away = [], []
@@ -365,18 +396,18 @@ def test_curiosity_fades_where_one_has_been_and_stays_where_not(preset: VIMEConf
         levels.append(float(np.median(curiosity.bonus(*line(400, -1, 1, 1)))))
         away.append(float(np.median(curiosity.bonus(*there))))
     assert levels[-1] < 0.5 * levels[0] and away[-1] > 10 * levels[-1]
-    net, pool = curiosity.model, curiosity.buffer
+    net, buffer = curiosity.model, curiosity.buffer
     assert isinstance(net, BNN)
     inside, outside = (
-        net.predict(columns(pool.inputs(x, 0 * x)))[1].mean()
+        net.predict(columns(buffer.inputs(x, 0 * x)))[1].mean()
         for x in (np.zeros((1, 1)), np.full((1, 1), 4.0))
     )
-    assert outside > 1.2 * inside, "the belief is less sure outside the data"
+    assert outside > 1.2 * inside, "the posterior is less certain outside the data"
 
 
 def test_the_likelihood_of_unseen_rows_rises_with_learning() -> None:
     curiosity, found = (
-        InformationGain(1, 1, replace(CORRECTED, lr=5e-3, updates=300, learning_starts=100)),
+        InformationGain(1, 1, replace(VIMEConfig(), lr=5e-3, updates=300, learning_starts=100)),
         [],
     )
     for k in range(8):
@@ -386,61 +417,64 @@ def test_the_likelihood_of_unseen_rows_rises_with_learning() -> None:
 
 
 def test_gains_are_counted_in_recent_medians() -> None:
-    curiosity = InformationGain(1, 1, VIMEConfig(queue=3))
-    rng, sizes = np.random.default_rng(0), []
-    gains = [rng.lognormal(-8, 1, 500) * 0.8**k for k in range(6)]
-    assert curiosity.normalize(gains[0]) is gains[0], "no median is taken before there is a belief"
+    curiosity = InformationGain(1, 1)
+    rng, medians = np.random.default_rng(0), []
+    gains = [rng.lognormal(-8, 1, 500) * 0.95**k for k in range(14)]
+    assert curiosity.normalize(gains[0]) is gains[0], "no median is taken before the first fit"
     curiosity.fits += 1
-    for k, some in enumerate(gains):
-        found = curiosity.normalize(some)
-        usual = np.mean([np.median(g) for g in gains[max(0, k - 2) : k + 1]])
-        np.testing.assert_allclose(found, some / usual)
-        sizes.append(np.median(found))
-    assert min(sizes) > 0.3 and max(sizes) < 3
-    assert (InformationGain(1, 1, VIMEConfig(queue=0)).normalize(gains[0]) == gains[0]).all()
-    for limit, most in ((50.0, 50.0), (0.0, 1e6)):
+    for k, batch in enumerate(gains):
+        normalized = curiosity.normalize(batch)
+        recent = np.mean([np.median(g) for g in gains[max(0, k - 9) : k + 1]])
+        np.testing.assert_allclose(normalized, batch / recent)
+        medians.append(np.median(normalized))
+    assert min(medians) > 0.3 and max(medians) < 3
+    for limit, largest in ((50.0, 50.0), (0.0, 1e6)):
         bounded = InformationGain(1, 1, VIMEConfig(limit=limit))
         bounded.fits += 1
-        assert bounded.normalize(np.array([1e-6, 1e-6, 1e-6, 1.0]))[3] == pytest.approx(most), (
-            "one step far from all predictions"
-        )
+        normalized = bounded.normalize(np.array([1e-6, 1e-6, 1e-6, 1.0]))
+        assert normalized[3] == pytest.approx(largest), "one step far from all predictions"
     silent = InformationGain(1, 1)
     silent.fits += 1
-    assert (silent.normalize(np.zeros(4)) == 0).all(), (
-        "nothing to be vime_callback of is no division by 0"
-    )
+    assert (silent.normalize(np.zeros(4)) == 0).all(), "gains of 0 are no division by 0"
 
 
-def test_the_released_codes_numbers_differ_by_the_half_alone() -> None:
-    config = replace(CORRECTED, updates=5)
-    half, whole = (InformationGain(1, 1, replace(config, half=h)) for h in (True, False))
-    for one in (half, whole):
-        one.fit(*line(600, -1, 1))
+def test_the_released_codes_gain_lacks_the_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    half, whole = (kind(1, 1, VIMEConfig(updates=5)) for kind in GAINS)
+    half.fit(*line(600, -1, 1))
+    whole.load_state_dict(half.state_dict())
     np.testing.assert_allclose(whole.bonus(*line(9, -1, 1)), 2 * half.bonus(*line(9, -1, 1)))
-    small = InformationGain(1, 1, replace(config, most=1e-9))
-    small.fit(*line(600, -1, 1))
-    assert small.bonus(*line(9, -1, 1)).max() == 1e-9
+    monkeypatch.setattr(information_gain, "MAX_GAIN", 1e-9)
+    assert half.bonus(*line(9, -1, 1)).max() == 1e-9
 
 
-def test_a_full_pool_forgets_the_oldest_and_its_statistics_forget_nothing() -> None:
+def test_the_priors_weight_is_that_of_the_bound_or_of_the_released_code() -> None:
+    for kind, weight in zip(GAINS, (1 / 600, 1 / (5 * 10)), strict=True):
+        curiosity = kind(1, 1, VIMEConfig(updates=1, minibatch=10))
+        curiosity.fit(*line(600, -1, 1))
+        assert curiosity.prior_weight() == pytest.approx(weight)
+
+
+def test_a_full_buffer_forgets_the_oldest_and_its_statistics_forget_nothing() -> None:
     rng = np.random.default_rng(0)
-    pool, parts = ReplayBuffer(2, 1, 100), []
+    buffer, parts = ReplayBuffer(2, 1, 100), []
     for n in (30, 50, 15, 250, 7):
         part = (
             rng.standard_normal((n, 2)),
             rng.standard_normal((n, 1)),
             3 * rng.standard_normal((n, 2)),
         )
-        pool.add(*part)
+        buffer.add(*part)
         parts.append(part)
         obs, act, following = (np.concatenate(v) for v in zip(*parts, strict=True))
         everything = np.concatenate([obs, act, following], 1).astype(np.float32)
-        kept = pool.rows[: len(pool)].numpy()
-        assert len(pool) == min(100, len(obs))
+        kept = buffer.rows[: len(buffer)].numpy()
+        assert len(buffer) == min(100, len(obs))
         assert {tuple(row) for row in kept} == {tuple(row) for row in everything[-100:]}
-        np.testing.assert_allclose(pool.wanted.mean, (following - obs).mean(0), atol=1e-6)
-        np.testing.assert_allclose(pool.given.std, np.concatenate([obs, act], 1).std(0), rtol=1e-4)
-    x, y = pool.draw(5_000, rng)
+        np.testing.assert_allclose(buffer.target_rms.mean, (following - obs).mean(0), atol=1e-6)
+        np.testing.assert_allclose(
+            buffer.input_rms.std, np.concatenate([obs, act], 1).std(0), rtol=1e-4
+        )
+    x, y = buffer.sample(5_000, rng)
     wanted = RunningMeanStd(2)
     wanted.update(torch.from_numpy(following - obs))
     assert x.shape == (5_000, 3) and y.shape == (5_000, 2)
@@ -470,7 +504,7 @@ def test_all_state_is_in_the_state_dict(bonus: str) -> None:
 
 
 def test_discrete_actions_enter_one_hot() -> None:
-    curiosity = InformationGain(1, 3, replace(CORRECTED, updates=5))
+    curiosity = InformationGain(1, 3, replace(VIMEConfig(), updates=5))
     obs, classes = line(600, -1, 1)[0], np.random.default_rng(0).integers(3, size=600)
     following = obs + classes[:, None]
     curiosity.fit(obs, classes, following)
@@ -481,7 +515,7 @@ def test_discrete_actions_enter_one_hot() -> None:
     np.testing.assert_array_equal(curiosity.buffer.rows[:600, 1:4].numpy(), one_hot)
 
 
-def test_what_cannot_be_judged_gets_a_sentence() -> None:
+def test_what_cannot_be_rewarded_gets_a_sentence() -> None:
     curiosity = InformationGain(2, 3)
     x = np.zeros((4, 2))
     for arguments, sentence in (
@@ -494,12 +528,11 @@ def test_what_cannot_be_judged_gets_a_sentence() -> None:
             curiosity.bonus(*arguments)
     assert curiosity.bonus(x[:0], np.zeros((0, 3)), x[:0]).shape == (0,)
     for change, sentence in (
-        ({"samples": 0}, "--vime.samples must be at least 1"),
         ({"prior": 0.0}, "--vime.prior must be above 0"),
-        ({"discount": 0.0}, "--vime.discount must be above 0 and at most 1"),
+        ({"updates": 0}, "--vime.updates must be at least 1"),
         ({"hidden": (0,)}, "--vime.hidden must be a list of values, each at least 1"),
-        ({"least": 10, "pool": 5}, "raise --vime.buffer-size"),
+        ({"learning_starts": 10, "buffer_size": 5}, "raise --vime.buffer-size"),
         ({"axes": (1,)}, "--vime.axes takes two numbers"),
     ):
         with pytest.raises(UsageError, match=sentence):
-            check_vime(replace(CORRECTED, **change))  # type: ignore[arg-type]
+            check_vime(replace(VIMEConfig(), **change))  # type: ignore[arg-type]

@@ -25,21 +25,23 @@ import tiny_sb3
 from zeuxis.checkpoints.run_folder import Run
 from zeuxis.cli import main
 from zeuxis.errors import MissingExtra, UsageError
-from zeuxis.recipes.policies import curiosity
-from zeuxis.rl.exploration.information_gain import CORRECTED, PAPER, InformationGain, VIMEConfig
-from zeuxis.rl.exploration.state_coverage import MOST, StateCoverage
+from zeuxis.recipes.policies import policy_experiment
+from zeuxis.rl.exploration.information_gain import InformationGain, VIMEConfig
+from zeuxis.rl.exploration.released_code import RELEASED, ReleasedVIME
+from zeuxis.rl.exploration.state_coverage import MAX_POINTS, StateCoverage
 from zeuxis.rl.exploration.vime import VIME
 from zeuxis.rl.integrations.sb3_exploration import vime_callback
-from zeuxis.rl.optimization.on_policy import OnPolicyConfig
+from zeuxis.rl.optimization.config import OnPolicyConfig, PolicyExperiment
 from zeuxis.rl.policies.policy import load_policy
-from zeuxis.rl.rollouts.collector import Rollouts
+from zeuxis.rl.rollouts.trajectory import Rollouts
 
-QUICK = replace(CORRECTED, updates=20, learning_starts=50)
+QUICK = VIMEConfig(updates=20, learning_starts=50)
+QUICK_RELEASED = replace(RELEASED, updates=10, learning_starts=50)
 
 
 class Far(gymnasium.Env):
-    """A number to be moved by at most 0.1 a step; the only reward is at 2.5, to which chance leads
-    nobody in 40 steps."""
+    """A number that moves by at most 0.1 a step; the only reward is at 2.5, which random actions do
+    not reach in 40 steps."""
 
     def __init__(self) -> None:
         self.observation_space, self.action_space = (
@@ -61,8 +63,8 @@ class Far(gymnasium.Env):
         return self.look(), float(won), won, self.t == 40, {}
 
 
-def learning(**changes: object) -> OnPolicyConfig:
-    base = {
+def training(**changes: object) -> OnPolicyConfig:
+    defaults = {
         "batch": 800,
         "horizon": 40,
         "workers": 0,
@@ -71,41 +73,47 @@ def learning(**changes: object) -> OnPolicyConfig:
         "gamma": 0.99,
         "lam": 0.95,
     }
-    return OnPolicyConfig(**(base | changes))  # type: ignore[arg-type]
+    return OnPolicyConfig(**(defaults | changes))  # type: ignore[arg-type]
 
 
-def agent_of(config: VIMEConfig = QUICK, env: Any = Far, **changes: object) -> VIME:
-    return VIME(env, config, learning(**changes), quiet=True)
+def agent_of(
+    config: VIMEConfig = QUICK, env: Any = Far, kind: type[VIME] = VIME, **changes: object
+) -> VIME:
+    return kind(PolicyExperiment(env, training(**changes), config=config), quiet=True)
 
 
-def test_curiosity_finds_what_chance_does_not() -> None:
+def test_curiosity_finds_what_random_actions_do_not() -> None:
     found = {}
     for bonus in ("none", "information"):
         agent = agent_of(VIMEConfig(bonus=bonus, updates=100), seed=2)  # type: ignore[arg-type]
         found[bonus] = [agent.train(1).figures["return"] for _ in range(13)]
-        assert agent.figures["cells"] == len(agent.visits.cells)
+        assert agent.figures["cells"] == len(agent.coverage.cells)
     assert max(found["none"]) == 0
     assert max(found["information"][:2]) == 0 and found["information"][-1] > 0.8, found[
         "information"
     ]
 
 
-@pytest.mark.parametrize("critic", ["total", "extrinsic"])
-def test_a_batch_is_paid_by_the_belief_before_it(critic: str) -> None:
-    agent = agent_of(replace(QUICK, critic=critic, eta=0.5, discount=0.5), batch=200)  # type: ignore[arg-type]
+@pytest.mark.parametrize("kind", [VIME, ReleasedVIME])
+def test_a_batch_is_rewarded_by_the_posterior_before_it(kind: type[VIME]) -> None:
+    agent = agent_of(replace(QUICK, eta=0.5), kind=kind, batch=200)
     first = agent.train(1).figures
     assert (
         first["information"] == first["bonus"] == first["share"] == 0 and "likelihood" not in first
     )
     assert int(agent.curiosity.batches) == 0 and int(agent.curiosity.fits) == 1
-    rollouts, _ = agent.collector.collect(agent.policy.to_numpy(), steps=200, first=agent.trajectories)
+    rollouts, _ = agent.collector.collect(
+        agent.policy.to_numpy(), steps=200, first=agent.trajectories
+    )
     obs, act, following = agent.transitions(rollouts)
-    assert abs(act).max() <= 1 < abs(rollouts.actions).max(), "as they were carried out"
-    gains = agent.curiosity.bonus(obs, act, following)
-    paid = agent.rewards(rollouts)
-    np.testing.assert_allclose(paid - rollouts.rewards, 0.25 * gains / np.median(gains))
-    targets = agent.targets(rollouts, paid)
-    assert np.array_equal(targets, paid if critic == "total" else rollouts.rewards)
+    assert abs(act).max() <= 1 < abs(rollouts.actions).max(), "clipped, as taken"
+    gains = agent.gains(rollouts)
+    if kind is VIME:
+        assert np.array_equal(gains, agent.curiosity.bonus(obs, act, following))
+    rewards = agent.rewards(rollouts)
+    np.testing.assert_allclose(rewards - rollouts.rewards, 0.5 * gains / np.median(gains))
+    value_rewards = agent.value_rewards(rollouts, rewards)
+    assert np.array_equal(value_rewards, rewards if kind is VIME else rollouts.rewards)
     again = agent.train(1).figures
     assert (
         again["information"] == pytest.approx(gains.mean())
@@ -115,7 +123,7 @@ def test_a_batch_is_paid_by_the_belief_before_it(critic: str) -> None:
 
 
 def ends() -> Rollouts:
-    """Two episodes, one that ended and one that was cut off."""
+    """Two episodes, one terminated and one truncated."""
     obs = np.arange(5, dtype=np.float32)[:, None]
     finals = np.array([[30.0], [50.0]], np.float32)
     return Rollouts(
@@ -128,17 +136,17 @@ def ends() -> Rollouts:
     )
 
 
-def test_successors_are_true_unless_the_released_code_is_asked_for() -> None:
+def test_next_states_are_true_but_in_the_released_code() -> None:
     agent = agent_of(replace(QUICK, learning_starts=1))
     agent.update_auxiliary(ends())
     rows = agent.curiosity.buffer.rows[:5].numpy()
     np.testing.assert_array_equal(rows[:, [0, 2]], [[0, 1], [1, 2], [2, 30], [3, 4], [4, 50]])
-    agent = agent_of(replace(QUICK, learning_starts=1, ends="code"))
+    agent = agent_of(replace(QUICK, learning_starts=1), kind=ReleasedVIME)
     agent.update_auxiliary(ends())
     rows = agent.curiosity.buffer.rows[:4].numpy()
     np.testing.assert_array_equal(rows[:, [0, 2]], [[0, 1], [1, 2], [2, 3], [3, 4]])
-    paid = agent.rewards(ends())
-    assert paid[2] == paid[1] > 0 and paid[4] == paid[3]
+    rewards = agent.rewards(ends())
+    assert rewards[2] == rewards[1] > 0 and rewards[4] == rewards[3]
 
 
 @pytest.mark.parametrize(
@@ -147,10 +155,12 @@ def test_successors_are_true_unless_the_released_code_is_asked_for() -> None:
     ids=["box", "discrete", "nested"],
 )
 @pytest.mark.parametrize(
-    "config", [QUICK, replace(PAPER, updates=10, learning_starts=50, samples=2)], ids=["corrected", "paper"]
+    ("kind", "config"),
+    [(VIME, QUICK), (ReleasedVIME, QUICK_RELEASED)],
+    ids=["corrected", "paper"],
 )
-def test_every_kind_of_task(env: Any, config: VIMEConfig) -> None:
-    figures = agent_of(config, env, batch=100).learn(250).figures
+def test_every_kind_of_task(env: Any, kind: type[VIME], config: VIMEConfig) -> None:
+    figures = agent_of(config, env, kind, batch=100).train(250).figures
     assert (
         figures["information"] > 0
         and figures["bonus"] > 0
@@ -160,11 +170,13 @@ def test_every_kind_of_task(env: Any, config: VIMEConfig) -> None:
 
 @pytest.mark.parametrize("bonus", ["information", "disagreement", "none"])
 def test_a_resumed_run_ends_where_an_unbroken_one_does(bonus: str, tmp_path: Path) -> None:
-    config, t = replace(QUICK, bonus=bonus, buffer_size=300), learning(batch=200, steps=800)  # type: ignore[arg-type]
-    whole = VIME(Far, config, t, run=Run.create(tmp_path, "whole"), quiet=True).train()
+    config, t = replace(QUICK, bonus=bonus, buffer_size=300), training(batch=200, steps=800)  # type: ignore[arg-type]
+    whole = VIME(
+        PolicyExperiment(Far, t, config=config), run=Run.create(tmp_path, "whole"), quiet=True
+    ).train()
     run = Run.create(tmp_path, "broken")
-    VIME(Far, config, replace(t, steps=400), run=run, quiet=True).train()
-    rest = VIME(Far, config, t, run=Run(run.folder), quiet=True).train()
+    VIME(PolicyExperiment(Far, replace(t, steps=400), config=config), run=run, quiet=True).train()
+    rest = VIME(PolicyExperiment(Far, t, config=config), run=Run(run.folder), quiet=True).train()
     assert rest.steps == whole.steps == 800
     for name, part in whole.parts.items():
         for key, value in part.state_dict().items():
@@ -184,8 +196,11 @@ def test_workers_change_nothing() -> None:
     found = []
     for workers in (0, 2):
         agent = VIME(
-            "tiny_envs:Drawn-v0", QUICK, learning(batch=200, workers=workers, horizon=0), quiet=True
-        ).learn(600)
+            PolicyExperiment(
+                "tiny_envs:Drawn-v0", training(batch=200, workers=workers, horizon=0), config=QUICK
+            ),
+            quiet=True,
+        ).train(600)
         found.append({k: v for k, v in agent.figures.items() if k not in ("seconds", "steps/s")})
     assert found[0] == found[1]
 
@@ -196,37 +211,37 @@ def test_first_actions_reach_half_their_range() -> None:
     np.testing.assert_allclose(log_std.detach().exp(), [10, 0.5], rtol=1e-6)
 
 
-def test_places_are_counted_once() -> None:
-    visits = StateCoverage(2)
+def test_cells_are_counted_once() -> None:
+    coverage = StateCoverage(2)
     grid = np.stack(np.meshgrid(np.arange(10.0), np.arange(10.0)), -1).reshape(-1, 2)
-    visits.add(grid)
+    coverage.add(grid)
     side = grid.std(0)[0] / 2
     expected = len({tuple(np.floor((x - grid.mean(0)) / side)) for x in grid})
-    assert visits.count == expected
-    visits.add(grid[::-1])
-    assert visits.count == expected
-    visits.add(grid + 100)
-    assert visits.count > expected
+    assert coverage.count == expected
+    coverage.add(grid[::-1])
+    assert coverage.count == expected
+    coverage.add(grid + 100)
+    assert coverage.count > expected
     many = StateCoverage(1)
     for k in range(5):
         many.add(np.arange(k * 50_000, (k + 1) * 50_000)[:, None])
     stride = int(many.stride)
-    assert len(many.points) <= MOST and many.points[:, 0].tolist() == list(
+    assert len(many.points) <= MAX_POINTS and many.points[:, 0].tolist() == list(
         range(0, 250_000, stride)
     ), "evenly over the whole time"
     high = StateCoverage(40)
     high.add(np.random.default_rng(0).standard_normal((500, 40)))
     assert 50 < high.count <= 500 and not high.axes
     with pytest.raises(UsageError, match="--vime.axes 0 1"):
-        high.picture(1, 1)
+        high.plot(1, 1)
     with pytest.raises(UsageError, match="has the numbers 0 to 1"):
         StateCoverage(2, (0, 2))
 
 
-def test_the_first_visit_colors_a_place() -> None:
-    visits = StateCoverage(2)
-    visits.add(np.concatenate([np.zeros((50, 2)), np.ones((50, 2)), np.zeros((50, 2))]))
-    pixels = np.asarray(visits.picture(10, 10))[:360].reshape(-1, 3)
+def test_the_first_visit_colors_a_point() -> None:
+    coverage = StateCoverage(2)
+    coverage.add(np.concatenate([np.zeros((50, 2)), np.ones((50, 2)), np.zeros((50, 2))]))
+    pixels = np.asarray(coverage.plot(10, 10))[:360].reshape(-1, 3)
     bright = np.unique(pixels[pixels.max(1) > 100], axis=0)
     assert len(bright) == 2 and any((bright == (38, 62, 160)).all(1)), (
         "the corner seen at first and again at last is of the first color"
@@ -247,7 +262,10 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("make", [partial(tiny_envs.Corridor, 3, 5), Far], ids=["discrete", "box"])
 def test_the_callback_pays_for_true_transitions(make: Any, fake: None) -> None:
-    model, callback = tiny_sb3.OnPolicy(make, envs=2, steps=100), vime_callback(replace(QUICK, eta=2.0))
+    model, callback = (
+        tiny_sb3.OnPolicy(make, envs=2, steps=100),
+        vime_callback(replace(QUICK, eta=2.0)),
+    )
     callback.init_callback(model)
     model.collect(callback)
     before = model.rollout_buffer.rewards.copy()
@@ -330,36 +348,26 @@ def test_the_callback_in_the_package_itself() -> None:
 
 
 def test_settings_of_the_papers_tasks() -> None:
-    config, t, region = curiosity("zeuxis/SparseMountainCar-v0")
-    assert config == CORRECTED and (t.steps, t.batch, t.hidden, t.gamma, t.lam, region.delta) == (
-        250_000,
-        5_000,
-        (32,),
-        0.995,
-        0.95,
-        0.01,
-    )
-    config, t, region = curiosity("zeuxis/SparseMountainCar-v0", "paper")
-    assert config == PAPER and (t.value, t.normalize, region.damping) == ("natural", False, 1e-5)
-    config, t, _ = curiosity("zeuxis/SparseHalfCheetah-v0", "paper")
-    assert (
-        config.hidden == (64, 64)
-        and t.hidden == (64, 32)
-        and t.value == "linear"
-        and t.steps == 3_000_000
-    )
-    config, t, _ = curiosity("zeuxis/SwimmerGather-v0", "paper")
-    assert (config.updates, config.lr, config.buffer_size, t.batch, t.lam) == (
-        5_000,
-        1e-4,
-        1_000_000,
-        50_000,
-        1.0,
-    )
-    assert (
-        curiosity("InvertedDoublePendulum-v5")[1].steps == 2_000_000
-        and curiosity("Hopper-v5")[1].steps == 1_000_000
-    )
+    car = policy_experiment("vime", "zeuxis/SparseMountainCar-v0")
+    t, region = car.training, car.trust_region
+    assert t is not None and region is not None and car.config == VIMEConfig()
+    assert (t.steps, t.batch, t.hidden, t.gamma, t.lam) == (250_000, 5_000, (32,), 0.995, 0.95)
+    assert region.delta == 0.01
+    car = policy_experiment("vime", "zeuxis/SparseMountainCar-v0", "paper")
+    assert car.config == RELEASED and car.training is not None and car.trust_region is not None
+    assert (car.training.value, car.training.normalize) == ("natural", False)
+    assert car.trust_region.damping == 1e-5
+    cheetah: Any = policy_experiment("vime", "zeuxis/SparseHalfCheetah-v0", "paper")
+    assert cheetah.config.hidden == (64, 64) and cheetah.training.hidden == (64, 32)
+    assert cheetah.training.value == "linear" and cheetah.training.steps == 3_000_000
+    gather: Any = policy_experiment("vime", "zeuxis/SwimmerGather-v0", "paper")
+    assert (gather.config.updates, gather.config.lr) == (5_000, 1e-4)
+    assert gather.config.buffer_size == 1_000_000
+    assert (gather.training.batch, gather.training.lam) == (50_000, 1.0)
+    steps = {"InvertedDoublePendulum-v5": 2_000_000, "Hopper-v5": 1_000_000}
+    for env, expected in steps.items():
+        other: Any = policy_experiment("vime", env)
+        assert other.training.steps == expected
 
 
 SMALL = (
@@ -374,8 +382,8 @@ def test_a_whole_visit(
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    def run(words: str) -> str:
-        assert main(words.split()) == 0, capsys.readouterr().err
+    def run(argv: str) -> str:
+        assert main(argv.split()) == 0, capsys.readouterr().err
         said = capsys.readouterr()
         return said.out + said.err
 
@@ -392,7 +400,7 @@ def test_a_whole_visit(
     assert Image.open(folder / "film.webp").n_frames == 3
     lines = Run(folder).metrics()
     assert lines[0]["information"] == 0 < lines[1]["information"] and lines[2]["bonus"] > 0
-    assert load_policy(folder).about["algorithm"] == "vime"
+    assert load_policy(folder).metadata["algorithm"] == "vime"
     assert "400 of 400 steps" in run(f"train --resume {folder} --images 400")
     run(f"evaluate {folder} --episodes 4 --workers 0 --record record.json")
     assert "zeuxis train vime --env tiny_envs:Drawn-v0" in (tmp_path / "record.json").read_text()
@@ -402,14 +410,20 @@ def test_a_whole_visit(
         f"train vime {TASK} {SMALL} --preset paper --vime.bonus error --training.steps "
         "100 --dry-run"
     )
-    assert '"weight": "code"' in said and '"bonus": "error"' in said
+    assert '"expectation": "samples"' in said and '"bonus": "error"' in said
+    run(f"train vime {TASK} {SMALL} --preset paper --training.steps 100")
+    folder = tmp_path / "runs" / "0002-vime-tiny_envs-Drawn-v0-seed0"
+    assert Run(folder).read_json("config.json")["preset"] == "paper"
+    run(f"evaluate {folder} --episodes 1 --workers 0 --record paper.json")
+    assert "--preset paper" in (tmp_path / "paper.json").read_text()
+    assert "200 of 200 steps" in run(f"train --resume {folder} --images 200")
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "sentence"),
+    ("argv", "code", "sentence"),
     [
         (f"train vime {TASK} --preset modern", 2, "expected corrected or paper"),
-        (f"train vime {TASK} --vime.samples 0", 2, "--vime.samples must be at least 1"),
+        (f"train vime {TASK} --vime.updates 0", 2, "--vime.updates must be"),
         (f"train vime {TASK} --vime.axes 0 7", 2, "an observation has the numbers 0 to 1"),
         (f"train vime {TASK} --vime.bonus joy", 2, "joy"),
         ("train vime", 2, "--env"),
@@ -417,11 +431,11 @@ def test_a_whole_visit(
     ],
 )
 def test_bad_input_gets_one_sentence(
-    words: str, code: int, sentence: str, tmp_path: Path, capsys: Any, monkeypatch: Any
+    argv: str, code: int, sentence: str, tmp_path: Path, capsys: Any, monkeypatch: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)
     try:
-        found = main(words.split())
+        found = main(argv.split())
     except SystemExit as exit:  # tyro's own refusals of options
         found = exit.code
     said = capsys.readouterr()

@@ -15,8 +15,9 @@ pytest.importorskip("gymnasium")
 import tiny_envs
 from tiny_envs import BOX, CHOICE, demos_of, switch_expert
 from zeuxis.errors import DataError, UsageError, ZeuxisError
-from zeuxis.rl.environments.environment import Task
-from zeuxis.rl.imitation.demonstrations import Demonstrations, read_demos, record
+from zeuxis.rl.environments.task import Task
+from zeuxis.rl.imitation.demonstration_files import read_demos, write_demos
+from zeuxis.rl.imitation.demonstrations import Demonstrations, record
 from zeuxis.rl.policies.numpy_policy import NumpyPolicy, read_policy, write_policy
 from zeuxis.rl.policies.policy import load_policy, make_policy
 from zeuxis.rl.rollouts.policy_evaluation import evaluate_policy
@@ -46,7 +47,7 @@ def test_thinning_is_the_papers() -> None:
 @pytest.mark.parametrize("suffix", ["npz", "safetensors"])
 def test_demonstrations_go_through_files(suffix: str, tmp_path: Path) -> None:
     demos = record(switch_expert(False), tiny_envs.Switch, 3, horizon=20, policy="planted")
-    again = read_demos(demos.save(tmp_path / f"demos.{suffix}"))
+    again = read_demos(write_demos(demos, tmp_path / f"demos.{suffix}"))
     for a, b in zip(vars(demos.rollouts).values(), vars(again.rollouts).values(), strict=True):
         assert np.array_equal(a, b) and a.dtype == b.dtype
     assert (
@@ -167,17 +168,17 @@ def test_files_of_the_other_form_are_read(files: Path) -> None:
 )
 def test_demonstrations_of_another_task_are_refused(demos: Demonstrations, sentence: str) -> None:
     with pytest.raises(DataError, match=sentence):
-        demos.fit(BOX)
+        demos.bind(BOX)
 
 
 def test_demonstrations_are_fitted_to_the_task() -> None:
     with pytest.raises(DataError, match="actions 0 to 5, expected 0 to 1"):
-        demos_of(actions=np.arange(6)).fit(CHOICE)
+        demos_of(actions=np.arange(6)).bind(CHOICE)
     wild = demos_of(actions=np.full((6, 2), 7.0, np.float32), lengths=(6,))
     wild = replace(wild, rollouts=replace(wild.rollouts, terminated=np.array([True])))
-    assert wild.fit(BOX).rollouts.actions.max() == 1
-    assert wild.fit(BOX).rollouts.terminated.tolist() == [True]
-    assert wild.fit(replace(BOX, horizon=6)).rollouts.terminated.tolist() == [False], (
+    assert wild.bind(BOX).rollouts.actions.max() == 1
+    assert wild.bind(BOX).rollouts.terminated.tolist() == [True]
+    assert wild.bind(replace(BOX, horizon=6)).rollouts.terminated.tolist() == [False], (
         "an end at the time limit is a cut"
     )
     with pytest.raises(UsageError, match="has 2 trajectories and 3 were asked for"):
@@ -187,16 +188,18 @@ def test_demonstrations_are_fitted_to_the_task() -> None:
 
 
 def test_policies_of_other_libraries_act_by_their_predict() -> None:
-    class Stranger:
+    class External:
         def predict(self, x: np.ndarray, deterministic: bool = False) -> tuple[np.ndarray, None]:
             return np.array(int(x[1] > 0.5)), None
 
-    assert evaluate_policy(Stranger(), tiny_envs.Switch, 3, horizon=20).returns.tolist() == [20.0] * 3
     assert (
-        record(Stranger(), tiny_envs.Switch, 2, horizon=20).rollouts.returns.tolist() == [20.0] * 2
+        evaluate_policy(External(), tiny_envs.Switch, 3, horizon=20).returns.tolist() == [20.0] * 3
+    )
+    assert (
+        record(External(), tiny_envs.Switch, 2, horizon=20).rollouts.returns.tolist() == [20.0] * 2
     )
     with pytest.raises(ZeuxisError, match="workers=0"):
-        record(Stranger(), tiny_envs.Switch, 2, horizon=20, workers=2)
+        record(External(), tiny_envs.Switch, 2, horizon=20, workers=2)
 
 
 @pytest.mark.parametrize("discrete", [False, True])
@@ -205,12 +208,12 @@ def test_a_policys_arrays_act_as_its_network_does(discrete: bool, tmp_path: Path
     policy = make_policy(task, (16, 8))
     for p in policy.parameters():
         torch.nn.init.normal_(p)
-    policy.seen.update(5 + 3 * torch.randn(100, 3))
+    policy.obs_rms.update(5 + 3 * torch.randn(100, 3))
     x = np.concatenate(
         [5 + 3 * np.random.default_rng(0).standard_normal((20, 3)), [[1e3, 0, 0]]]
     ).astype(np.float32)
     again = read_policy(policy.save(tmp_path / "policy.safetensors", algorithm="trpo"))
-    assert again.about == {"env": "x", "algorithm": "trpo", "obs_layout": "first"}
+    assert again.metadata == {"env": "x", "algorithm": "trpo", "obs_layout": "first"}
     assert load_policy(tmp_path).stochastic
     with torch.no_grad():
         y = policy(torch.from_numpy(x)).numpy()
@@ -223,22 +226,22 @@ def test_a_policys_arrays_act_as_its_network_does(discrete: bool, tmp_path: Path
     assert again.predict(x[0])[0].shape == (() if discrete else (2,))
     drawn = policy.predict(np.repeat(x[:1], 4000, 0))[0]
     if discrete:
-        law = torch.from_numpy(y[0]).softmax(0).numpy()
-        assert np.abs(np.bincount(drawn, minlength=2) / 4000 - law).max() < 0.04
+        probabilities = torch.from_numpy(y[0]).softmax(0).numpy()
+        assert np.abs(np.bincount(drawn, minlength=2) / 4000 - probabilities).max() < 0.04
     else:
         assert drawn.min() >= -1 and drawn.max() <= 1 and drawn.std() > 0
 
 
 def test_heads_and_layouts() -> None:
-    squashed = NumpyPolicy([np.eye(2)], [np.zeros(2)], np.zeros(2), np.ones(2), "tanh_gaussian_mean").fit(
-        Task("x", 2, 2, False, 5, (-1, 0), (3, 1))
-    )
+    squashed = NumpyPolicy(
+        [np.eye(2)], [np.zeros(2)], np.zeros(2), np.ones(2), "tanh_gaussian_mean"
+    ).bind(Task("x", 2, 2, False, 5, (-1, 0), (3, 1)))
     assert squashed.act(np.array([0, 100], np.float32)).tolist() == [1, 1]
     assert squashed.act(np.array([-100, 0], np.float32)).tolist() == [-1, 0.5]
     angles = NumpyPolicy(
         [np.eye(4)[:3]], [np.zeros(3)], np.zeros(4), np.ones(4), "logits", layout="acrobot_angles"
     )
-    found = angles.fit(Task("Acrobot", 6, 3, True, 5)).forward(
+    found = angles.bind(Task("Acrobot", 6, 3, True, 5)).forward(
         np.array([np.cos(2), np.sin(2), np.cos(-1), np.sin(-1), 7, 8], np.float32)
     )
     np.testing.assert_allclose(found, [2, -1, 7], rtol=1e-6)
@@ -281,12 +284,12 @@ def test_bad_policy_files_get_one_sentence(
     )
     path = write_policy(actor, tmp_path / "policy.safetensors")
     with safe_open(path, "np") as file:
-        told = {k: v for k, v in file.metadata().items() if k != "sha256"}
+        metadata = {k: v for k, v in file.metadata().items() if k != "sha256"}
     tensors = load_file(path) | {k: v for k, v in change.items() if isinstance(v, np.ndarray)}
     save_file(
         {k: v for k, v in tensors.items() if k not in change or change[k] is not None},
         path,
-        told | {k: v for k, v in change.items() if isinstance(v, str)},
+        metadata | {k: v for k, v in change.items() if isinstance(v, str)},
     )
     with pytest.raises(ZeuxisError) as error:
         read_policy(path)
@@ -304,9 +307,9 @@ def test_policies_of_other_tasks_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ZeuxisError, match="damaged"):
         read_policy(tmp_path / "text.safetensors")
     with pytest.raises(UsageError, match="reads 2 numbers"):
-        switch_expert(False).fit(Task("x", 1, 2, True, 5))
+        switch_expert(False).bind(Task("x", 1, 2, True, 5))
     with pytest.raises(UsageError, match="takes 1 numbers"):
-        switch_expert(False).fit(Task("x", 2, 1, False, 5, (-1.0,), (1.0,)))
+        switch_expert(False).bind(Task("x", 2, 1, False, 5, (-1.0,), (1.0,)))
 
 
 @pytest.mark.parametrize(

@@ -20,21 +20,23 @@ from zeuxis.checkpoints.run_folder import Run
 from zeuxis.errors import UsageError
 from zeuxis.model import Batch
 from zeuxis.noise import Noise
-from zeuxis.rl.environments.environment import Task
-from zeuxis.rl.imitation.behavioral_cloning import BehavioralCloning, CloningConfig
+from zeuxis.rl.environments.task import Task
+from zeuxis.rl.imitation.apprenticeship import LinearReward
+from zeuxis.rl.imitation.behavioral_cloning import BC, CloningConfig
 from zeuxis.rl.imitation.demonstrations import Demonstrations, record
 from zeuxis.rl.imitation.discriminator import (
     Discriminator,
     GAILConfig,
-    LinearReward,
     StateActionEncoder,
     reward_of,
 )
-from zeuxis.rl.imitation.gail import GAIL, PAPER, REGION, modern, sign_for
-from zeuxis.rl.rollouts.collector import Rollouts
-from zeuxis.rl.rollouts.policy_evaluation import chance, evaluate_policy
+from zeuxis.rl.imitation.gail import GAIL, PAPER_TRAINING, PAPER_TRUST_REGION, modern, sign_for
+from zeuxis.rl.optimization.config import PolicyExperiment
+from zeuxis.rl.policies.numpy_policy import random_policy
+from zeuxis.rl.rollouts.policy_evaluation import evaluate_policy
+from zeuxis.rl.rollouts.trajectory import Rollouts
 
-QUICK = replace(PAPER, steps=3_000, batch=200, hidden=(16,), workers=0, threads=1)
+QUICK = replace(PAPER_TRAINING, steps=3_000, batch=200, hidden=(16,), workers=0, threads=1)
 
 
 def test_rewards_have_the_papers_signs_and_limits() -> None:
@@ -79,72 +81,74 @@ def test_the_sign_is_chosen_by_the_task_and_said(
 
 @pytest.mark.parametrize("absorbing", [False, True])
 @pytest.mark.parametrize("task", [BOX, CHOICE], ids=["box", "choice"])
-def test_a_judge_sees_pairs_as_they_were_carried_out(task: Task, absorbing: bool) -> None:
-    pairs = StateActionEncoder(task, absorbing)
+def test_a_discriminator_sees_clipped_actions(task: Task, absorbing: bool) -> None:
+    encoder = StateActionEncoder(task, absorbing)
     seen = torch.randn(4, 3)
-    rows = pairs.rows(
+    rows = encoder.rows(
         seen,
         torch.tensor([0, 1, 1, 0])
         if task.discrete
         else torch.tensor([[3.0, 0.5], [-2, 0], [0, 0], [1, 1]]),
     )
-    assert rows.shape == (4, pairs.size)
+    assert rows.shape == (4, encoder.size)
     assert torch.equal(rows[:, :3], seen)
     taken = (
         [[1, 0], [0, 1], [0, 1], [1, 0]] if task.discrete else [[1, 0.5], [-1, 0], [0, 0], [1, 1]]
     )
     assert rows[:, 3:5].tolist() == taken
-    judge = Discriminator(GAILConfig(hidden=(8,), absorbing=absorbing), pairs)
-    judge.seen.update(10 + 5 * torch.randn(50, pairs.seen))
-    for p in judge.network.parameters():
+    discriminator = Discriminator(GAILConfig(hidden=(8,), absorbing=absorbing), encoder)
+    discriminator.input_rms.update(10 + 5 * torch.randn(50, encoder.standardized))
+    for p in discriminator.network.parameters():
         torch.nn.init.normal_(p)
-    before = judge.score(rows)
+    before = discriminator.score(rows)
     assert before.shape == (4,)
     if task.discrete:  # the logit of the action taken
-        z = judge.seen.standardize(seen)
+        z = discriminator.input_rms.standardize(seen)
         torch.testing.assert_close(
-            before, judge.network(z)[torch.arange(4), rows[:, 3:5].argmax(1)]
+            before, discriminator.network(z)[torch.arange(4), rows[:, 3:5].argmax(1)]
         )
     if absorbing:
-        gone = pairs.absorbing_row(rows)
+        gone = encoder.absorbing_row(rows)
         other = gone.clone()
         assert gone[0, -1] == 1 and rows[:, -1].abs().sum() == 0
         other[0, :3] += 100
         torch.testing.assert_close(
-            judge.score(gone),
-            judge.score(other),
-            msg="where an episode ended cannot be told from its absorbing state",
+            discriminator.score(gone),
+            discriminator.score(other),
+            msg="where an episode ended does not matter to its absorbing state",
         )
 
 
 @pytest.mark.parametrize("kind", ["discriminator", "fem", "gtal"])
 @pytest.mark.parametrize("task", [BOX, CHOICE], ids=["box", "choice"])
-def test_what_a_judge_does_not_see_changes_no_verdict(task: Task, kind: str) -> None:
-    pairs = StateActionEncoder(task, hidden_dims=(0, 2))
+def test_hidden_dims_change_no_score(task: Task, kind: str) -> None:
+    encoder = StateActionEncoder(task, hidden_dims=(0, 2))
     taken = torch.tensor([0, 1, 1, 0]) if task.discrete else torch.randn(4, 2)
     seen, other = torch.randn(4, 3), torch.randn(4, 3)
-    theirs, kept = (
-        pairs.rows(
+    expert, kept = (
+        encoder.rows(
             torch.randn(50, 3),
             torch.zeros(50, dtype=torch.int64) if task.discrete else torch.randn(50, 2),
         ),
         seen.clone(),
     )
-    judge = (
-        Discriminator(GAILConfig(hidden=(8,)), pairs)
+    discriminator = (
+        Discriminator(GAILConfig(hidden=(8,)), encoder)
         if kind == "discriminator"
-        else LinearReward(kind, pairs, "logit")
+        else LinearReward(kind, encoder, "logit")
     )
-    judge.seen.update(theirs[:, : pairs.seen])
-    if isinstance(judge, LinearReward):
-        judge.fit(pairs.rows(seen, taken), theirs)
+    discriminator.input_rms.update(expert[:, : encoder.standardized])
+    if isinstance(discriminator, LinearReward):
+        discriminator.fit(encoder.rows(seen, taken), expert)
     else:
-        for p in judge.network.parameters():
+        for p in discriminator.network.parameters():
             torch.nn.init.normal_(p)
     hidden = torch.stack([other[:, 0], seen[:, 1], other[:, 2]], 1)
-    before = judge.score(pairs.rows(seen, taken))
-    assert before.isfinite().all() and torch.equal(judge.score(pairs.rows(hidden, taken)), before)
-    assert not torch.equal(judge.score(pairs.rows(other, taken)), before), (
+    before = discriminator.score(encoder.rows(seen, taken))
+    assert before.isfinite().all() and torch.equal(
+        discriminator.score(encoder.rows(hidden, taken)), before
+    )
+    assert not torch.equal(discriminator.score(encoder.rows(other, taken)), before), (
         "the one in the middle counts"
     )
     assert torch.equal(seen, kept), "the policy still sees all"
@@ -166,15 +170,17 @@ def test_hiding_what_is_not_there_or_everything_is_refused(
 def test_the_discriminators_loss_is_the_papers_and_reaches_all_of_it(
     task: Task, penalty: float
 ) -> None:
-    pairs = StateActionEncoder(task)
-    judge = Discriminator(GAILConfig(hidden=(8,), penalty=penalty), pairs)
-    torch.nn.init.normal_(judge.network.layers[-1].weight)
+    encoder = StateActionEncoder(task)
+    discriminator = Discriminator(GAILConfig(hidden=(8,), penalty=penalty), encoder)
+    torch.nn.init.normal_(discriminator.network.layers[-1].weight)
     draw = lambda: torch.randint(2, (5,)) if task.discrete else torch.randn(5, 2).clamp(-1, 1)  # noqa: E731
-    x = torch.cat([pairs.rows(torch.randn(5, 3), draw()), pairs.rows(torch.randn(5, 3), draw())])
+    x = torch.cat(
+        [encoder.rows(torch.randn(5, 3), draw()), encoder.rows(torch.randn(5, 3), draw())]
+    )
     batch = Batch(x, torch.tensor([0.0] * 5 + [1.0] * 5), Noise(0, 0, slice(0, 5), 5))
-    ((player, loss),) = judge.play(batch)
-    assert player == "discriminator" and set(judge.players()) == {"discriminator"}
-    d = torch.sigmoid(judge(judge.inputs(x)).double())
+    ((player, loss),) = discriminator.play(batch)
+    assert player == "discriminator" and set(discriminator.players()) == {"discriminator"}
+    d = torch.sigmoid(discriminator(discriminator.inputs(x)).double())
     entropy = -(d * d.log() + (1 - d) * (1 - d).log())
     by_hand = (
         -(1 - d[:5]).log().mean()
@@ -186,49 +192,51 @@ def test_the_discriminators_loss_is_the_papers_and_reaches_all_of_it(
     else:
         torch.testing.assert_close(loss.double(), by_hand, atol=1e-5, rtol=1e-5)
     loss.backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in judge.parameters())
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in discriminator.parameters())
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.5, 1.0, 3.0])
 def test_the_gradient_penalty_holds_the_norm_at_one(scale: float) -> None:
     """Of a linear discriminator s = w z the gradient is w everywhere, so the penalty is (|w| -
     1)^2, 0 for |w| = 1 alone."""
-    pairs, loss = StateActionEncoder(BOX), []
+    encoder, loss = StateActionEncoder(BOX), []
     w = torch.tensor([[3.0, 0.0, -4.0, 0.0, 0.0]]) / 5 * scale
     rows = torch.cat(
         [
-            pairs.rows(torch.randn(6, 3), torch.rand(6, 2)),
-            pairs.rows(torch.randn(6, 3), torch.rand(6, 2)),
+            encoder.rows(torch.randn(6, 3), torch.rand(6, 2)),
+            encoder.rows(torch.randn(6, 3), torch.rand(6, 2)),
         ]
     )
     batch = Batch(rows, torch.tensor([0.0] * 6 + [1.0] * 6), Noise(0, 0, slice(0, 6), 6))
     for penalty in (0.0, 2.0):
-        judge = Discriminator(GAILConfig(hidden=(), penalty=penalty), pairs)
+        discriminator = Discriminator(GAILConfig(hidden=(), penalty=penalty), encoder)
         with torch.no_grad():
-            judge.network.layers[0].weight.copy_(w)
-        loss.append(next(judge.play(batch))[1])
+            discriminator.network.layers[0].weight.copy_(w)
+        loss.append(next(discriminator.play(batch))[1])
     assert (loss[1] - loss[0]).item() == pytest.approx(2 * (scale - 1) ** 2, abs=1e-5)
 
 
 def test_the_gradient_penalty_looks_between_the_expert_and_the_policy() -> None:
-    """s = relu(z - 1) has slope 1 beyond 1 and 0 before it: pairs on one side of it are told from
-    pairs on the other."""
+    """s = relu(z - 1) has slope 1 beyond 1 and 0 before it: a penalty on one side differs from one on
+    the other."""
     task = tiny_envs.Task("x", 1, 1, False, 10, (-1.0,), (1.0,))
-    pairs = StateActionEncoder(task)
+    encoder = StateActionEncoder(task)
 
     def penalty(policy: float, expert: float) -> float:
-        judge = Discriminator(
-            GAILConfig(hidden=(1,), activation="relu", penalty=1.0, entropy=0.0), pairs
+        discriminator = Discriminator(
+            GAILConfig(hidden=(1,), activation="relu", penalty=1.0, entropy=0.0), encoder
         )
         with torch.no_grad():
             for p, value in zip(
-                judge.network.parameters(), ([[1.0, 0.0]], [-1.0], [[1.0]], [0.0]), strict=True
+                discriminator.network.parameters(),
+                ([[1.0, 0.0]], [-1.0], [[1.0]], [0.0]),
+                strict=True,
             ):
                 p.copy_(torch.tensor(value))
         n = 4000
         x = torch.cat([torch.full((n, 1), policy), torch.full((n, 1), expert)])
-        rows, y = pairs.rows(x, torch.zeros(2 * n, 1)), torch.cat([torch.zeros(n), torch.ones(n)])
-        loss = next(judge.play(Batch(rows, y, Noise(0, 0, slice(0, n), n))))[1]
+        rows, y = encoder.rows(x, torch.zeros(2 * n, 1)), torch.cat([torch.zeros(n), torch.ones(n)])
+        loss = next(discriminator.play(Batch(rows, y, Noise(0, 0, slice(0, n), n))))[1]
         s = (x - 1).relu()[:, 0]
         return (loss - F.softplus(s[:n]).mean() - F.softplus(-s[n:]).mean()).item()
 
@@ -244,42 +252,43 @@ def test_steps_after_the_experts_ends_are_thinned_as_the_others_are(every: int, 
     demos = record(right_expert(), tiny_envs.Corridor, 2, horizon=30)
     assert demos.rollouts.lengths.tolist() == [4, 4] and demos.rollouts.terminated.all()
     agent = GAIL(
-        tiny_envs.Corridor,
+        PolicyExperiment(
+            tiny_envs.Corridor,
+            replace(QUICK, horizon=30),
+            config=GAILConfig(every=every, absorbing=True, hidden=(4,)),
+        ),
         demos,
-        GAILConfig(every=every, absorbing=True, hidden=(4,)),
-        replace(QUICK, horizon=30),
         quiet=True,
     )
-    assert agent.absorbing_row == steps and len(agent.expert) == 8 // every
+    assert agent.absorbing_steps == steps and len(agent.expert) == 8 // every
 
 
 @pytest.mark.parametrize("task", [BOX, CHOICE], ids=["box", "choice"])
 @pytest.mark.parametrize("sign", ["positive", "negative"])
 @pytest.mark.parametrize("kind", ["fem", "gtal"])
-def test_linear_judges_reward_what_the_policy_lacks(kind: str, sign: str, task: Task) -> None:
-    pairs = StateActionEncoder(task)
-    judge = LinearReward(kind, pairs, sign)
-    make = lambda mean: pairs.rows(  # noqa: E731
+def test_linear_rewards_pay_for_what_the_policy_lacks(kind: str, sign: str, task: Task) -> None:
+    encoder = StateActionEncoder(task)
+    reward_model = LinearReward(kind, encoder, sign)
+    make = lambda mean: encoder.rows(  # noqa: E731
         torch.randn(200, 3) + torch.tensor(mean),
         torch.ones(200, dtype=torch.int64) if task.discrete else torch.zeros(200, 2),
     )
     policy, expert = make([0.0, 0.0, 0.0]), make([0.0, 0.0, 2.0])
-    judge.seen.update(torch.cat([policy, expert])[:, : pairs.seen])
-    assert judge.score(policy).abs().max() == 0, "before it has seen anything"
-    judge.fit(policy, expert)
-    w = judge.weights
+    reward_model.input_rms.update(torch.cat([policy, expert])[:, : encoder.standardized])
+    assert reward_model.score(policy).abs().max() == 0, "before it has seen anything"
+    reward_model.fit(policy, expert)
+    w = reward_model.weights
     assert w.norm() == pytest.approx(1)
     if kind == "gtal":
         assert (w != 0).sum() == 1
-    score = torch.cat([judge.score(policy), judge.score(expert)])
-    score = torch.cat([judge.score(policy), judge.score(expert)])
+    score = torch.cat([reward_model.score(policy), reward_model.score(expert)])
     assert (score >= 0).all() if sign == "positive" else (score <= 0).all()
     assert score[200:].mean() > score[:200].mean()
-    corner = pairs.rows(
+    corner = encoder.rows(
         torch.tensor([[0.0, 0.0, 5.0], [0.0, 0.0, -5.0]]),
         torch.ones(2, dtype=torch.int64) if task.discrete else torch.zeros(2, 2),
     )
-    high, low = judge.score(corner)
+    high, low = reward_model.score(corner)
     assert high > low
 
 
@@ -287,19 +296,23 @@ def test_absorbing_states_pay_for_what_comes_after_the_end() -> None:
     demos = record(right_expert(), tiny_envs.Corridor, 2, horizon=30)
     for gamma in (0.9, 1.0):
         agent = GAIL(
-            tiny_envs.Corridor,
+            PolicyExperiment(
+                tiny_envs.Corridor,
+                replace(QUICK, gamma=gamma, horizon=30),
+                config=GAILConfig(absorbing=True, reward="positive"),
+            ),
             demos,
-            GAILConfig(absorbing=True, reward="positive"),
-            replace(QUICK, gamma=gamma, horizon=30),
             quiet=True,
         )
-        assert agent.absorbing_row == 2 * 26
+        assert agent.absorbing_steps == 2 * 26
         rollouts, _ = agent.collector.collect(agent.policy.to_numpy(), episodes=6)
         plain = GAIL(
-            tiny_envs.Corridor,
+            PolicyExperiment(
+                tiny_envs.Corridor,
+                replace(QUICK, gamma=gamma, horizon=30),
+                config=GAILConfig(reward="positive"),
+            ),
             demos,
-            GAILConfig(reward="positive"),
-            replace(QUICK, gamma=gamma, horizon=30),
             quiet=True,
         )
         extra = agent.rewards(rollouts) - plain.rewards(rollouts)
@@ -314,19 +327,27 @@ def test_absorbing_states_pay_for_what_comes_after_the_end() -> None:
 
 
 @pytest.mark.parametrize("continuous", [False, True])
-@pytest.mark.parametrize("judge", ["discriminator", "gtal"])
-def test_a_planted_expert_is_recovered_without_its_reward(judge: str, continuous: bool) -> None:
+@pytest.mark.parametrize("discriminator", ["discriminator", "gtal"])
+def test_a_planted_expert_is_recovered_without_its_reward(
+    discriminator: str, continuous: bool
+) -> None:
     env = partial(tiny_envs.Switch, continuous=continuous)
     demos = record(switch_expert(continuous), env, 3, horizon=20)
     assert demos.rollouts.returns.tolist() == [20.0] * 3
-    if judge == "gtal" and continuous:
+    if discriminator == "gtal" and continuous:
         pytest.skip(
-            "linear features of state and action apart cannot tell which action belongs "
-            "to which state"
+            "linear features of state and action cannot say which action belongs to which state"
         )
     t = replace(QUICK, horizon=20, gamma=0.5)
     agent = GAIL(
-        env, demos, GAILConfig(reward_model=judge, hidden=(16,), updates=4, lr=0.02), t, REGION, quiet=True
+        PolicyExperiment(
+            env,
+            t,
+            PAPER_TRUST_REGION,
+            GAILConfig(reward_model=discriminator, hidden=(16,), updates=4, lr=0.02),
+        ),
+        demos,
+        quiet=True,
     )  # type: ignore[arg-type]
     before = evaluate_policy(agent.policy, env, 10, horizon=20).returns.mean()
     agent.train(5_000)
@@ -337,25 +358,34 @@ def test_a_planted_expert_is_recovered_without_its_reward(judge: str, continuous
 def test_an_expert_that_ends_its_episodes_is_followed_to_the_end() -> None:
     demos = record(right_expert(), tiny_envs.Corridor, 3, horizon=30)
     agent = GAIL(
-        tiny_envs.Corridor, demos, GAILConfig(hidden=(16,)), replace(QUICK, horizon=30), quiet=True
+        PolicyExperiment(
+            tiny_envs.Corridor, replace(QUICK, horizon=30), config=GAILConfig(hidden=(16,))
+        ),
+        demos,
+        quiet=True,
     )
     assert agent.sign == "negative"
     agent.train(5_000)
     assert (
-        evaluate_policy(agent.policy, tiny_envs.Corridor, 5, horizon=30).returns.tolist() == [-4.0] * 5
+        evaluate_policy(agent.policy, tiny_envs.Corridor, 5, horizon=30).returns.tolist()
+        == [-4.0] * 5
     )
 
 
 @pytest.mark.slow
 def test_absorbing_states_make_the_sign_of_the_reward_no_matter() -> None:
     """A reward that is never negative pays for going on, and the policy never ends; unless what
-    comes after is judged as well."""
+    comes after is rewarded as well."""
     demos = record(right_expert(), tiny_envs.Corridor, 3, horizon=30)
     config, t = modern(GAILConfig(hidden=(16,), reward="positive"), replace(QUICK, horizon=30))
     config = replace(config, minibatch=64, lr=3e-3)
     lengths = []
     for absorbing in (True, False):
-        agent = GAIL(tiny_envs.Corridor, demos, replace(config, absorbing=absorbing), t, quiet=True)
+        agent = GAIL(
+            PolicyExperiment(tiny_envs.Corridor, t, config=replace(config, absorbing=absorbing)),
+            demos,
+            quiet=True,
+        )
         lengths.append(agent.train(8_000).figures["length"])
     assert lengths[0] < 4.5 and lengths[1] > 25
 
@@ -365,8 +395,8 @@ def test_absorbing_states_make_the_sign_of_the_reward_no_matter() -> None:
     [
         {},
         {"penalty": 1.0, "updates": 2, "minibatch": 50, "absorbing": True},
-        {"judge": "fem"},
-        {"cloned": 40},
+        {"reward_model": "fem"},
+        {"bc_steps": 40},
     ],
     ids=str,
 )
@@ -377,17 +407,15 @@ def test_a_resumed_imitation_is_exact(changes: dict, tmp_path: Path) -> None:
         (tmp_path / folder).mkdir(exist_ok=True)
         t = replace(QUICK, horizon=30, steps=900)
         return GAIL(
-            tiny_envs.Corridor,
+            PolicyExperiment(tiny_envs.Corridor, t, config=GAILConfig(hidden=(8,), **changes)),
             demos,
-            GAILConfig(hidden=(8,), **changes),
-            t,
             run=Run(tmp_path / folder),
             quiet=True,
         )
 
-    whole = agent("whole").learn()
-    agent("broken").learn(400)
-    again = agent("broken").learn()
+    whole = agent("whole").train()
+    agent("broken").train(400)
+    again = agent("broken").train()
     states = [
         {f"{n}.{k}": v for n, part in a.parts.items() for k, v in part.state_dict().items()}
         for a in (whole, again)
@@ -403,42 +431,41 @@ def test_cloning_recovers_the_expert_and_goes_on_exactly(continuous: bool, tmp_p
     demos = record(switch_expert(continuous), env, 2, horizon=20)
     c = CloningConfig(steps=200, validate_every=50, hidden=(8,), lr=2e-2, horizon=20, threads=1)
 
-    def clone(folder: str) -> BehavioralCloning:
+    def clone(folder: str) -> BC:
         (tmp_path / folder).mkdir(exist_ok=True)
-        return BehavioralCloning(env, demos, c, Run(tmp_path / folder), quiet=True)
+        return BC(PolicyExperiment(env, config=c), demos, run=Run(tmp_path / folder), quiet=True)
 
-    whole = clone("whole").learn()
+    whole = clone("whole").train()
     assert evaluate_policy(whole.policy, env, 5, horizon=20).returns.mean() > 19
-    clone("broken").learn(90)
-    again = clone("broken").learn()
+    clone("broken").train(90)
+    again = clone("broken").train()
     assert again.steps == 200
-    assert all(
-        torch.equal(a, b) for a, b in zip(whole.newest.values(), again.newest.values(), strict=True)
-    )
+    newest = [agent.model.policy.state_dict().values() for agent in (whole, again)]
+    assert all(torch.equal(a, b) for a, b in zip(*newest, strict=True))
 
 
 @pytest.mark.parametrize("continuous", [False, True])
 def test_imitation_can_begin_with_a_clone(continuous: bool) -> None:
     """After the first iteration, which a trust region keeps near the clone, the policy is all but
-    the expert; untaught it is not."""
+    the expert; without cloning it is not."""
     env = partial(tiny_envs.Switch, continuous=continuous)
     demos = record(switch_expert(continuous), env, 2, horizon=20)
     found = []
-    for cloned in (0, 300):
+    for bc_steps in (0, 300):
         agent = GAIL(
-            env,
+            PolicyExperiment(
+                env, replace(QUICK, horizon=20), config=GAILConfig(hidden=(8,), bc_steps=bc_steps)
+            ),
             demos,
-            GAILConfig(hidden=(8,), bc_steps=cloned),
-            replace(QUICK, horizon=20),
             quiet=True,
-        ).learn(200)
+        ).train(200)
         found.append(evaluate_policy(agent.policy, env, 10, horizon=20).returns.mean())
     assert found[0] < 13 and found[1] > 18
 
 
 def test_an_imitator_begins_with_the_deviation_that_its_clone_shows_on_other_pairs() -> None:
-    """Actions without rhyme or reason, of deviation 0.4: learned by heart they have none, and
-    elsewhere the whole of it."""
+    """Random actions of deviation 0.4: the clone memorizes those it trains on, and misses the others
+    by all of it."""
     rng = np.random.default_rng(0)
     actions = (0.4 * rng.standard_normal((400, 1))).astype(np.float32)
     seen, ends = rng.standard_normal((400, 2)).astype(np.float32), np.zeros((1, 2), np.float32)
@@ -447,18 +474,18 @@ def test_an_imitator_begins_with_the_deviation_that_its_clone_shows_on_other_pai
     )
     t = replace(QUICK, horizon=400)
     agent = GAIL(
-        partial(tiny_envs.Switch, 400, True),
+        PolicyExperiment(
+            partial(tiny_envs.Switch, 400, True), t, config=GAILConfig(hidden=(8,), bc_steps=100)
+        ),
         demos,
-        GAILConfig(hidden=(8,), bc_steps=100),
-        t,
         quiet=True,
     )
-    agent.clone()
+    agent.start_from_cloning()
     assert 0.3 < agent.policy.log_std.exp().item() < 0.6  # type: ignore[operator]
 
 
 def test_cloning_keeps_the_snapshot_that_validates_best() -> None:
-    """Random actions cannot be learned, only by heart: the best snapshot is an early one."""
+    """Random actions can only be memorized: the best snapshot is an early one."""
     rng = np.random.default_rng(0)
     n = 60
     demos = Demonstrations(
@@ -471,38 +498,44 @@ def test_cloning_keeps_the_snapshot_that_validates_best() -> None:
             np.array([False]),
         )
     )
-    agent = BehavioralCloning(
-        partial(tiny_envs.Switch, 60, True),
+    agent = BC(
+        PolicyExperiment(
+            partial(tiny_envs.Switch, 60, True),
+            config=CloningConfig(
+                steps=300, validate_every=30, hidden=(32,), lr=3e-2, horizon=60, threads=1
+            ),
+        ),
         demos,
-        CloningConfig(steps=300, validate_every=30, hidden=(32,), lr=3e-2, horizon=60, threads=1),
         quiet=True,
     )
     agent.train()
     assert agent.figures["score"] < agent.figures["best"]
     with torch.no_grad():
-        held = (
-            -(agent.policy(agent.x[agent.held]) - agent.a[agent.held]).square().sum(1).mean().item()
-        )
-    assert held == pytest.approx(agent.figures["best"], rel=1e-5)
+        error = agent.policy(agent.observations[agent.held_out]) - agent.actions[agent.held_out]
+    assert -error.square().sum(1).mean().item() == pytest.approx(agent.figures["best"], rel=1e-5)
 
 
 def test_settings_that_cannot_work_are_refused() -> None:
     demos = record(right_expert(), tiny_envs.Corridor, 1, horizon=30)
     for changes, sentence in (
         ({"lr": 0.0}, "--gail.lr must be above 0"),
-        ({"cloned": -1}, "--gail.bc-steps must be at least 0"),
-        ({"judge": "fem", "absorbing": True}, "leave these out"),
+        ({"bc_steps": -1}, "--gail.bc-steps must be at least 0"),
+        ({"reward_model": "fem", "absorbing": True}, "leave these out"),
     ):
         with pytest.raises(UsageError, match=sentence):
             GAIL(
-                tiny_envs.Corridor,
+                PolicyExperiment(
+                    tiny_envs.Corridor, replace(QUICK, horizon=30), config=GAILConfig(**changes)
+                ),
                 demos,
-                GAILConfig(**changes),
-                replace(QUICK, horizon=30),
                 quiet=True,
             )
     with pytest.raises(UsageError, match="--bc.hold-out must be above 0 and below 1"):
-        BehavioralCloning(tiny_envs.Corridor, demos, CloningConfig(hold_out=1.0, horizon=30), quiet=True)
+        BC(
+            PolicyExperiment(tiny_envs.Corridor, config=CloningConfig(hold_out=1.0, horizon=30)),
+            demos,
+            quiet=True,
+        )
     with pytest.raises(UsageError, match="no deviation to draw"):
         record(
             switch_expert(True),
@@ -517,7 +550,7 @@ def test_settings_that_cannot_work_are_refused() -> None:
 
 def test_chance_is_the_policy_before_it_learns() -> None:
     found = evaluate_policy(
-        chance(Task("Switch", 2, 2, True, 20)),
+        random_policy(Task("Switch", 2, 2, True, 20)),
         tiny_envs.Switch,
         200,
         deterministic=False,

@@ -14,11 +14,13 @@ pytest.importorskip("gymnasium")
 
 from tiny_envs import demos_of
 from zeuxis.errors import DataError, MissingExtra, UsageError, ZeuxisError
-from zeuxis.experiments.train_policy import Wish, resume, start
+from zeuxis.experiments.train_policy import PolicyTraining, resume, start
 from zeuxis.rl.imitation.behavioral_cloning import CloningConfig
-from zeuxis.rl.imitation.demonstrations import Demonstrations, read_demos, record
-from zeuxis.rl.policies.numpy_policy import NumpyPolicy
-from zeuxis.rl.rollouts.collector import Rollouts
+from zeuxis.rl.imitation.demonstration_files import read_demos, write_demos
+from zeuxis.rl.imitation.demonstrations import Demonstrations, record
+from zeuxis.rl.optimization.config import PolicyExperiment
+from zeuxis.rl.policies.numpy_policy import linear_policy
+from zeuxis.rl.rollouts.trajectory import Rollouts
 
 
 def same(a: Rollouts, b: Rollouts) -> bool:
@@ -29,17 +31,15 @@ def same(a: Rollouts, b: Rollouts) -> bool:
 
 
 def cartpole() -> Demonstrations:
-    actor = NumpyPolicy(
-        [np.array([[0, 0, -1, -1], [0, 0, 1, 1]])], [np.zeros(2)], np.zeros(4), np.ones(4), "logits"
-    )
-    return record(actor, "CartPole-v1", 12, horizon=30, policy="planted")
+    expert = linear_policy(np.array([[0, 0, -1, -1], [0, 0, 1, 1]]))
+    return record(expert, "CartPole-v1", 12, horizon=30, policy="planted")
 
 
 @pytest.mark.parametrize("name", ["demos.hdf5", "demos.h5", "mine-v0"])
 def test_demonstrations_go_through_hdf5(name: str, tmp_path: Path) -> None:
-    pytest.importorskip("h5py")
+    pytest.importorskip("minari")
     for i, demos in enumerate((demos_of(100, lengths=(40, 5, 55)), cartpole())):
-        path = demos.save(tmp_path / str(i) / name)
+        path = write_demos(demos, tmp_path / str(i) / name)
         again = read_demos(path)
         assert (
             same(demos.rollouts, again.rollouts)
@@ -51,20 +51,20 @@ def test_demonstrations_go_through_hdf5(name: str, tmp_path: Path) -> None:
 
 
 def test_a_folder_is_not_written_over(tmp_path: Path) -> None:
-    pytest.importorskip("h5py")
+    pytest.importorskip("minari")
     (tmp_path / "mine").mkdir()
     with pytest.raises(UsageError, match="exists already"):
-        demos_of().save(tmp_path / "mine")
+        write_demos(demos_of(), tmp_path / "mine")
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="could not be written"):
-        demos_of().save(tmp_path / "file" / "demos.hdf5")
+        write_demos(demos_of(), tmp_path / "file" / "demos.hdf5")
 
 
 def test_minari_reads_what_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     minari = pytest.importorskip("minari")
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "datasets"))
     demos = cartpole()
-    demos.save(tmp_path / "datasets" / "cartpole" / "planted-v0")
+    write_demos(demos, tmp_path / "datasets" / "cartpole" / "planted-v0")
     found = minari.load_dataset("cartpole/planted-v0")
     assert (
         found.total_episodes == 12
@@ -74,7 +74,7 @@ def test_minari_reads_what_is_written(tmp_path: Path, monkeypatch: pytest.Monkey
     assert found.env_spec.id == "CartPole-v1"
     assert same(Demonstrations.of_episodes(found.iterate_episodes()).rollouts, demos.rollouts)
     boxes = demos_of(100, lengths=(40, 60))
-    boxes.save(tmp_path / "datasets" / "boxes-v0")
+    write_demos(boxes, tmp_path / "datasets" / "boxes-v0")
     found = minari.load_dataset("boxes-v0")
     assert same(Demonstrations.of_episodes(found.iterate_episodes()).rollouts, boxes.rollouts)
     assert all(found.action_space.contains(a) for a in boxes.rollouts.actions)
@@ -85,14 +85,14 @@ def test_what_minari_writes_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     from minari.data_collector import EpisodeBuffer
 
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
-    chance, buffers = np.random.default_rng(0), []
+    rng, buffers = np.random.default_rng(0), []
     for i in range(11):
         n, over = 3 + i, np.arange(3 + i) == 2 + i
-        seen, done = chance.uniform(-1, 1, (n + 1, 4)).astype(np.float32), chance.integers(0, 2, n)
+        seen, done = rng.uniform(-1, 1, (n + 1, 4)).astype(np.float32), rng.integers(0, 2, n)
         ends = (over, ~over & over) if i % 2 else (~over & over, over)
         buffers.append(
             EpisodeBuffer(
-                i, i, None, seen, done, list(chance.random(n)), list(ends[0]), list(ends[1]), {}
+                i, i, None, seen, done, list(rng.random(n)), list(ends[0]), list(ends[1]), {}
             )
         )
     whole = minari.create_dataset_from_buffers("mine/cartpole-v0", buffers, env="CartPole-v1")
@@ -108,10 +108,13 @@ def test_what_minari_writes_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_folder_is_imitated(tmp_path: Path) -> None:
-    pytest.importorskip("h5py")
-    path = cartpole().save(tmp_path / "mine-v0")
-    bc = CloningConfig(steps=2, seed=1)
-    start(Wish("bc", "CartPole-v1", str(path), bc=bc), tmp_path / "runs")
+    pytest.importorskip("minari")
+    path = write_demos(cartpole(), tmp_path / "mine-v0")
+    experiment = PolicyExperiment("CartPole-v1", config=CloningConfig(steps=2, seed=1))
+    start(
+        PolicyTraining("bc", experiment, str(path)),
+        tmp_path / "runs",
+    )
     (run,) = (tmp_path / "runs").iterdir()
     assert resume(run, 4).run is not None
     (path / "data" / "main_data.hdf5").write_bytes(b"other")
@@ -122,7 +125,7 @@ def test_a_folder_is_imitated(tmp_path: Path) -> None:
 def damaged(at: Path, how: str) -> Path:
     import h5py
 
-    path = demos_of().save(at / "demos.hdf5")
+    path = write_demos(demos_of(), at / "demos.hdf5")
     if how == "words":
         path.write_text("no HDF5")
         return path
@@ -168,7 +171,7 @@ SENTENCES = {
 
 @pytest.mark.parametrize("how", SENTENCES)
 def test_damaged_files_are_refused(how: str, tmp_path: Path) -> None:
-    pytest.importorskip("h5py")
+    pytest.importorskip("minari")
     with pytest.raises(DataError, match=SENTENCES[how]) as error:
         read_demos(damaged(tmp_path, how))
     assert "\n" not in str(error.value) and str(error.value).endswith(".")
@@ -176,7 +179,7 @@ def test_damaged_files_are_refused(how: str, tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="Minari's form"):
-        demos_of().save(tmp_path / "demos.csv")
+        write_demos(demos_of(), tmp_path / "demos.csv")
     real = builtins.__import__
 
     def without(name: str, *rest: Any) -> Any:
@@ -186,9 +189,9 @@ def test_what_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     with monkeypatch.context() as patch:
         patch.setattr(builtins, "__import__", without)
-        with pytest.raises(MissingExtra, match=r"zeuxis\[hdf5\]"):
+        with pytest.raises(MissingExtra, match=r"zeuxis\[minari\]"):
             read_demos(tmp_path / "demos.hdf5")
-    pytest.importorskip("h5py")
+    pytest.importorskip("minari")
     for name in ("none.hdf5", "."):
         with pytest.raises(DataError, match="There are no demonstrations at"):
             read_demos(tmp_path / name)

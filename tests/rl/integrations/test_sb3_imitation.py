@@ -16,11 +16,12 @@ from tiny_envs import Count
 from zeuxis.errors import UsageError
 from zeuxis.rl.imitation.demonstrations import Demonstrations, record
 from zeuxis.rl.imitation.discriminator import GAILConfig, reward_of
-from zeuxis.rl.imitation.gail import GAIL, PAPER
-from zeuxis.rl.integrations.sb3_imitation import GAILRewardWrapper, gail_callback, steps
-from zeuxis.rl.policies.numpy_policy import NumpyPolicy
+from zeuxis.rl.imitation.gail import GAIL, PAPER_TRAINING
+from zeuxis.rl.integrations.sb3_imitation import GAILRewardWrapper, gail_callback, single_steps
+from zeuxis.rl.optimization.config import PolicyExperiment
+from zeuxis.rl.policies.numpy_policy import linear_policy
 
-QUICK = replace(PAPER, workers=0, threads=1, batch=300, horizon=20)
+QUICK = replace(PAPER_TRAINING, workers=0, threads=1, batch=300, horizon=20)
 
 
 class Side(gymnasium.Env):
@@ -60,16 +61,22 @@ def side(discrete: bool = True, first: int = 0) -> Any:
 
 
 def made(discrete: bool = True, **config: Any) -> GAIL:
-    head, weights = ("logits", [[-1.0], [1.0]]) if discrete else ("gaussian_mean", [[1.0]])
-    actor = NumpyPolicy([np.array(weights)], [np.zeros(len(weights))], np.zeros(1), np.ones(1), head)
-    demos: Demonstrations = record(actor, lambda: side(discrete), 10, horizon=20)
+    if discrete:
+        expert = linear_policy(np.array([[-1.0], [1.0]]))
+    else:
+        expert = linear_policy(np.array([[1.0]]), head="gaussian_mean")
+    demos: Demonstrations = record(expert, lambda: side(discrete), 10, horizon=20)
     return GAIL(
-        lambda: side(discrete), demos, GAILConfig(reward="logit", **config), QUICK, quiet=True
+        PolicyExperiment(
+            lambda: side(discrete), QUICK, config=GAILConfig(reward="logit", **config)
+        ),
+        demos,
+        quiet=True,
     )
 
 
 @pytest.mark.parametrize("discrete", [True, False])
-def test_a_wrapped_environment_pays_the_verdict_on_state_and_action(discrete: bool) -> None:
+def test_a_wrapped_environment_rewards_state_and_action(discrete: bool) -> None:
     agent = made(discrete)
     with torch.no_grad():
         for p in agent.reward_model.parameters():
@@ -79,12 +86,13 @@ def test_a_wrapped_environment_pays_the_verdict_on_state_and_action(discrete: bo
     seen, _ = task.reset(seed=0)
     for _ in range(20):
         action = task.action_space.sample()
-        following, reward, ended, cut, told = task.step(action)
+        following, reward, ended, cut, info = task.step(action)
         taken = torch.tensor([action - 3]) if discrete else torch.from_numpy(action)[None]
         expected = reward_of(
-            agent.reward_model.score(agent.pairs.rows(torch.from_numpy(seen)[None], taken)), "logit"
+            agent.reward_model.score(agent.encoder.rows(torch.from_numpy(seen)[None], taken)),
+            "logit",
         ).item()
-        assert reward == pytest.approx(expected, abs=1e-6) and told["reward"] in (0.0, 10.0)
+        assert reward == pytest.approx(expected, abs=1e-6) and info["reward"] in (0.0, 10.0)
         seen = following
     assert cut and not ended
 
@@ -98,10 +106,10 @@ def test_other_tasks_and_absorbing_states_are_refused() -> None:
         GAILRewardWrapper(side(), made(absorbing=True))
 
 
-def test_single_steps_are_judged_as_in_rollouts() -> None:
+def test_single_steps_are_rewarded_as_in_rollouts() -> None:
     agent = made()
     r = agent.demos.rollouts
-    assert np.array_equal(agent.rewards(r), agent.rewards(steps(r.observations, r.actions)))
+    assert np.array_equal(agent.rewards(r), agent.rewards(single_steps(r.observations, r.actions)))
 
 
 @pytest.mark.parametrize(("discrete", "normalized"), [(True, False), (False, True)])
@@ -111,11 +119,11 @@ def test_ppo_of_stable_baselines3_imitates(discrete: bool, normalized: bool) -> 
 
     torch.manual_seed(0)
     agent = made(discrete, updates=10)
-    worlds: Any = DummyVecEnv([lambda: side(discrete)] * 2)
-    worlds = VecNormalize(worlds) if normalized else worlds
+    environments: Any = DummyVecEnv([lambda: side(discrete)] * 2)
+    environments = VecNormalize(environments) if normalized else environments
     model = sb3.PPO(
         "MlpPolicy",
-        worlds,
+        environments,
         n_steps=128,
         batch_size=128,
         n_epochs=8,
@@ -130,13 +138,13 @@ def test_ppo_of_stable_baselines3_imitates(discrete: bool, normalized: bool) -> 
     def spy() -> None:
         buffer = model.rollout_buffer
         kept.update(
-            paid=np.stack(callback.paid),
+            paid=np.stack(callback.task_rewards),
             stored=buffer.rewards.copy(),
-            states=np.concatenate(callback.states),
+            states=np.concatenate(callback.observations),
         )
         taken = buffer.actions.reshape(256, -1)
-        rows = steps(kept["states"], taken[:, 0].astype(np.int64) if discrete else taken)
-        kept["verdicts"] = agent.rewards(rows).reshape(128, 2)
+        rows = single_steps(kept["states"], taken[:, 0].astype(np.int64) if discrete else taken)
+        kept["imitation"] = agent.rewards(rows).reshape(128, 2)
         end()
         kept["now"] = buffer.rewards.copy()
         np.testing.assert_allclose(
@@ -144,27 +152,27 @@ def test_ppo_of_stable_baselines3_imitates(discrete: bool, normalized: bool) -> 
         )
 
     callback._on_rollout_end = spy
-    model.train(256 * 12, callback=callback)
+    model.learn(256 * 12, callback=callback)
     assert set(np.unique(kept["states"])) == {-1.0, 1.0}, (
         "the discriminator sees what the environment showed"
     )
-    beyond = kept["stored"] - kept["paid"]
-    cuts = np.abs(beyond[:, 0]) > 0
+    bootstrap = kept["stored"] - kept["paid"]
+    cuts = np.abs(bootstrap[:, 0]) > 0
     assert 5 <= cuts.sum() <= 7, "the value beyond a cut, at each twentieth step, is kept"
-    np.testing.assert_allclose(kept["now"], kept["verdicts"] + beyond, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(kept["now"], kept["imitation"] + bootstrap, rtol=1e-4, atol=1e-5)
     assert agent.iteration == 12
-    worlds = model.get_vec_normalize_env()
+    environments = model.get_vec_normalize_env()
     for coin in (-1.0, 1.0):
         seen = np.array([[coin]], np.float32)
         action = model.predict(
-            worlds.normalize_obs(seen) if normalized else seen, deterministic=True
+            environments.normalize_obs(seen) if normalized else seen, deterministic=True
         )[0][0]
         assert (action if discrete else action[0] > 0) == (coin > 0), (
-            "it does as the expert, whom the task does not pay"
+            "it acts as the expert, which the task does not reward"
         )
 
 
-def test_the_callback_refuses_what_it_cannot_judge() -> None:
+def test_the_callback_refuses_what_it_cannot_reward() -> None:
     sb3 = pytest.importorskip("stable_baselines3", minversion="2.9")
     with pytest.raises(UsageError, match="keeps no rollouts"):
         sb3.DQN("MlpPolicy", gymnasium.make("CartPole-v1")).learn(1, callback=gail_callback(made()))

@@ -15,12 +15,12 @@ pytest.importorskip("gymnasium")
 import tiny_envs
 from zeuxis.checkpoints.run_folder import Run
 from zeuxis.errors import DivergenceError, UsageError, ZeuxisError
-from zeuxis.rl.optimization.on_policy import PPO, TRPO, OnPolicyConfig
-from zeuxis.rl.optimization.ppo import Proximal
+from zeuxis.rl.optimization.config import OnPolicyConfig, PolicyExperiment
+from zeuxis.rl.optimization.on_policy import TRPO
 from zeuxis.rl.optimization.trust_region import TrustRegionConfig
 
 
-def learning(**changes: object) -> OnPolicyConfig:
+def training(**changes: object) -> OnPolicyConfig:
     return OnPolicyConfig(**{"batch": 500, "workers": 0, "threads": 1, "hidden": (16,), **changes})  # type: ignore[arg-type]
 
 
@@ -37,10 +37,10 @@ class Flat(tiny_envs.Count):
 
 @pytest.mark.parametrize("timed", [False, True])
 @pytest.mark.parametrize("value", ["adam", "natural"])
-def test_a_cut_is_no_end(value: str, timed: bool) -> None:
+def test_a_truncation_is_no_termination(value: str, timed: bool) -> None:
     """A reward of one a step for ever, seen through a window of five steps, is worth 1 / (1 -
     gamma), unless the time is known."""
-    t = learning(
+    t = training(
         batch=40,
         horizon=5,
         gamma=0.5,
@@ -51,22 +51,20 @@ def test_a_cut_is_no_end(value: str, timed: bool) -> None:
         value_epochs=20,
         normalize=False,
     )
-    agent = TRPO(partial(Flat, 0), t, quiet=True).train(800)
+    agent = TRPO(PolicyExperiment(partial(Flat, 0), t), quiet=True).train(800)
     first = agent.value.predict(torch.zeros(1, 2), torch.zeros(1)).item()
     finite = (1 - 0.5**5) / 0.5
     assert first == pytest.approx(finite if timed else 2.0, abs=0.04)
-    agent = TRPO(partial(Flat, 5), t, quiet=True).train(800)
+    agent = TRPO(PolicyExperiment(partial(Flat, 5), t), quiet=True).train(800)
     first = agent.value.predict(torch.zeros(1, 2), torch.zeros(1)).item()
     assert first == pytest.approx(finite, abs=0.04) if timed else first < 1.97
 
 
-@pytest.mark.parametrize("kind", [TRPO, PPO])
-def test_an_arm_and_a_number_are_found(kind: type) -> None:
-    t = learning(batch=250, horizon=25, gamma=0.0)
-    proximal = Proximal(lr=1e-2, minibatch=128, epochs=5)
-    arms = kind(partial(tiny_envs.Bandit, 4), t, proximal=proximal, quiet=True).learn(3_000)
+def test_an_arm_and_a_number_are_found() -> None:
+    t = training(batch=250, horizon=25, gamma=0.0)
+    arms = TRPO(PolicyExperiment(partial(tiny_envs.Bandit, 4), t), quiet=True).train(3_000)
     assert int(arms.policy.predict(np.ones(1), deterministic=True)[0]) == 3
-    number = kind(tiny_envs.Bandit, t, proximal=proximal, quiet=True).learn(6_000)
+    number = TRPO(PolicyExperiment(tiny_envs.Bandit, t), quiet=True).train(6_000)
     assert number.policy.predict(np.ones((1, 1)), deterministic=True)[0].item() == pytest.approx(
         0.5, abs=0.2
     )
@@ -76,21 +74,19 @@ def test_an_arm_and_a_number_are_found(kind: type) -> None:
 
 
 def test_trpo_balances_a_pole() -> None:
-    agent = TRPO("CartPole-v1", learning(batch=2000, hidden=(32, 32)), quiet=True).train(20_000)
+    agent = TRPO(
+        PolicyExperiment("CartPole-v1", training(batch=2000, hidden=(32, 32))), quiet=True
+    ).train(20_000)
     assert agent.figures["return"] > 475
 
 
 @pytest.mark.slow
-def test_ppo_balances_a_pole() -> None:
-    agent = PPO("CartPole-v1", learning(batch=2000, hidden=(64, 64)), quiet=True).learn(40_000)
-    assert agent.figures["return"] > 450
-
-
-@pytest.mark.slow
 def test_trpo_swings_a_pendulum_up() -> None:
-    t = learning(batch=2000, hidden=(64, 64), gamma=0.9)
-    agent = TRPO("Pendulum-v1", t, TrustRegionConfig(delta=0.02), quiet=True).train(80_000)
-    assert agent.figures["return"] > -350, "chance has -1200, a published expert -193"
+    t = training(batch=2000, hidden=(64, 64), gamma=0.9)
+    agent = TRPO(
+        PolicyExperiment("Pendulum-v1", t, TrustRegionConfig(delta=0.02)), quiet=True
+    ).train(80_000)
+    assert agent.figures["return"] > -350, "a random policy has -1200, a published expert -193"
 
 
 def weights(agent: TRPO) -> torch.Tensor:
@@ -103,7 +99,6 @@ def weights(agent: TRPO) -> torch.Tensor:
     "changes",
     [
         {},
-        {"optimizer": "ppo"},
         {"value": "natural", "timed": True, "entropy": 0.01},
         {"value": "linear"},
     ],
@@ -116,20 +111,20 @@ def test_a_seed_repeats_and_a_resumed_run_ends_where_an_unbroken_one_does(
         (tmp_path / folder).mkdir(exist_ok=True)
         region = TrustRegionConfig(fraction=0.3)
         return TRPO(
-            "CartPole-v1",
-            learning(steps=1200, batch=300, seed=seed, **changes),
-            region,
+            PolicyExperiment(
+                "CartPole-v1", training(steps=1200, batch=300, seed=seed, **changes), region
+            ),
             run=Run(tmp_path / folder),
             quiet=True,
         )
 
-    whole = agent("whole").learn()
-    broken = agent("broken").learn(500)
+    whole = agent("whole").train()
+    broken = agent("broken").train(500)
     assert broken.steps < whole.steps
-    again = agent("broken").learn()
+    again = agent("broken").train()
     assert again.steps == whole.steps
     assert torch.equal(weights(whole), weights(again))
-    assert not torch.equal(weights(whole), weights(agent("other", 1).learn()))
+    assert not torch.equal(weights(whole), weights(agent("other", 1).train()))
     clocks = ("steps/s", "seconds")
     one, two = (
         [{k: v for k, v in line.items() if k not in clocks} for line in Run(tmp_path / f).metrics()]
@@ -141,16 +136,20 @@ def test_a_seed_repeats_and_a_resumed_run_ends_where_an_unbroken_one_does(
     assert {"state.safetensors", "policy.safetensors", "metrics.jsonl"} <= files
     with pytest.raises(ZeuxisError, match="other settings"):
         TRPO(
-            "CartPole-v1", learning(hidden=(8,), **changes), run=Run(tmp_path / "whole"), quiet=True
-        ).learn(10)
+            PolicyExperiment("CartPole-v1", training(hidden=(8,), **changes)),
+            run=Run(tmp_path / "whole"),
+            quiet=True,
+        ).train(10)
 
 
 def test_the_entropy_bonus_keeps_a_policy_undecided() -> None:
     entropy = []
     for weight in (0.0, 1.0):
-        t = learning(batch=250, horizon=25, gamma=0.0, entropy=weight)
+        t = training(batch=250, horizon=25, gamma=0.0, entropy=weight)
         entropy.append(
-            TRPO(partial(tiny_envs.Bandit, 4), t, quiet=True).train(4_000).figures["entropy"]
+            TRPO(PolicyExperiment(partial(tiny_envs.Bandit, 4), t), quiet=True)
+            .train(4_000)
+            .figures["entropy"]
         )
     assert entropy[0] < 1.15 < 1.25 < entropy[1]
 
@@ -169,11 +168,16 @@ def test_the_entropy_bonus_keeps_a_policy_undecided() -> None:
 )
 def test_settings_that_cannot_work_are_refused(changes: dict, region: dict, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
-        TRPO("CartPole-v1", learning(**changes), TrustRegionConfig(**region), quiet=True)
+        TRPO(
+            PolicyExperiment("CartPole-v1", training(**changes), TrustRegionConfig(**region)),
+            quiet=True,
+        )
 
 
 def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
-    agent = TRPO("CartPole-v1", learning(), run=Run(tmp_path), quiet=True).train(500)
+    agent = TRPO(PolicyExperiment("CartPole-v1", training()), run=Run(tmp_path), quiet=True).train(
+        500
+    )
     before = (tmp_path / "state.safetensors").read_bytes()
     with torch.no_grad():
         agent.policy.network.layers[0].bias[0] = float("inf")

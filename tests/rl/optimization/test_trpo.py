@@ -9,13 +9,17 @@ import torch
 
 pytest.importorskip("gymnasium")
 
-from zeuxis.rl.environments.environment import Task
-from zeuxis.rl.optimization import ppo, trpo
+from zeuxis.rl.environments.task import Task
+from zeuxis.rl.optimization import trpo
 from zeuxis.rl.optimization.gae import advantages
-from zeuxis.rl.optimization.numpy_adam import Regression
-from zeuxis.rl.optimization.trust_region import TrustRegionConfig, conjugate_gradients, step
+from zeuxis.rl.optimization.numpy_mlp import Regression
+from zeuxis.rl.optimization.trust_region import (
+    TrustRegionConfig,
+    conjugate_gradients,
+    natural_gradient_step,
+)
 from zeuxis.rl.optimization.value_function import LinearValue, NetworkValue
-from zeuxis.rl.policies.mlp import MLP, flat, put
+from zeuxis.rl.policies.mlp import MLP, load_parameters, parameters_to_vector
 from zeuxis.rl.policies.policy import GaussianPolicy, Policy, make_policy
 from zeuxis.rl.policies.running_stats import RunningMeanStd
 
@@ -35,7 +39,11 @@ def some_policy(
     )
     policy = make_policy(task, hidden, activation).double()  # type: ignore[arg-type]
     generator = torch.Generator().manual_seed(1)
-    put(policy, 0.5 * torch.randn(len(flat(policy)), generator=generator, dtype=torch.float64))
+    load_parameters(
+        policy,
+        0.5
+        * torch.randn(len(parameters_to_vector(policy)), generator=generator, dtype=torch.float64),
+    )
     return policy
 
 
@@ -56,13 +64,13 @@ def with_weights(policy: Policy, vector: torch.Tensor) -> dict[str, torch.Tensor
 
 
 class Divergence(torch.nn.Module):
-    """The mean KL from a fixed law, as a function of the weights."""
+    """The mean KL from a fixed distribution, as a function of the weights."""
 
     def __init__(self, policy: Policy, x: torch.Tensor) -> None:
         super().__init__()
         self.policy, self.x = policy, x
         with torch.no_grad():
-            self.law = policy.distribution(policy(x))
+            self.distribution = policy.distribution(policy(x))
 
     def forward(self, vector: torch.Tensor) -> torch.Tensor:
         weights = with_weights(self.policy, vector)
@@ -71,11 +79,11 @@ class Divergence(torch.nn.Module):
             kept, self.policy.log_std = self.policy.log_std, None  # type: ignore[assignment]
             del self.policy._parameters["log_std"]
             object.__setattr__(self.policy, "log_std", weights["log_std"])
-            divergence = self.policy.kl(self.law, y).mean()
+            divergence = self.policy.kl(self.distribution, y).mean()
             object.__delattr__(self.policy, "log_std")
             self.policy.log_std = kept
             return divergence
-        return self.policy.kl(self.law, y).mean()
+        return self.policy.kl(self.distribution, y).mean()
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
@@ -84,7 +92,9 @@ def test_products_with_the_fisher_matrix_are_those_of_the_explicit_one(
     discrete: bool, activation: str
 ) -> None:
     policy, x = some_policy(discrete, activation), torch.randn(7, 3, dtype=torch.float64)
-    explicit = torch.autograd.functional.hessian(Divergence(policy, x), flat(policy))
+    explicit = torch.autograd.functional.hessian(
+        Divergence(policy, x), parameters_to_vector(policy)
+    )
     product = trpo.Fisher(policy, policy.network.trace(policy.standardize(x)))
     found = torch.stack([product(row) for row in torch.eye(len(explicit), dtype=torch.float64)])
     torch.testing.assert_close(found, explicit, atol=1e-10, rtol=1e-8)
@@ -94,9 +104,10 @@ def test_products_with_the_fisher_matrix_are_those_of_the_explicit_one(
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_the_networks_derivatives_are_those_of_automatic_differentiation(activation: str) -> None:
     net = MLP(3, (6, 5), 2, activation).double()  # type: ignore[arg-type]
-    put(net, torch.randn(len(flat(net)), dtype=torch.float64))
+    load_parameters(net, torch.randn(len(parameters_to_vector(net)), dtype=torch.float64))
     x, v, g = (
-        torch.randn(*shape, dtype=torch.float64) for shape in ((9, 3), (len(flat(net)),), (9, 2))
+        torch.randn(*shape, dtype=torch.float64)
+        for shape in ((9, 3), (len(parameters_to_vector(net)),), (9, 2))
     )
     weights = dict(net.named_parameters())
     parts = v.split([w.numel() for w in weights.values()])
@@ -105,9 +116,9 @@ def test_the_networks_derivatives_are_those_of_automatic_differentiation(activat
     y, along = torch.func.jvp(run, (weights,), (moved,))
     trace = net.trace(x)
     torch.testing.assert_close(trace.outputs, y)
-    torch.testing.assert_close(net.along(trace, v), along)
+    torch.testing.assert_close(net.jvp(trace, v), along)
     back = torch.autograd.grad((net(x) * g).sum(), list(net.parameters()))
-    torch.testing.assert_close(net.back(trace, g), torch.cat([b.flatten() for b in back]))
+    torch.testing.assert_close(net.vjp(trace, g), torch.cat([b.flatten() for b in back]))
 
 
 @pytest.mark.parametrize("discrete", [False, True])
@@ -119,10 +130,10 @@ def test_the_policy_gradient_is_that_of_finite_differences(discrete: bool) -> No
     now = policy.log_prob(outputs, actions)
     before = now.detach()
     gradient = trpo.gradient_of(policy, trace, (torch.exp(now - before) * gained).mean(), outputs)
-    start = flat(policy)
+    start = parameters_to_vector(policy)
 
     def gain(vector: torch.Tensor) -> float:
-        put(policy, vector)
+        load_parameters(policy, vector)
         with torch.no_grad():
             return (torch.exp(policy.log_prob(policy(x), actions) - before) * gained).mean().item()
 
@@ -176,19 +187,19 @@ def test_a_step_gains_and_stays_within_the_bound(discrete: bool) -> None:
         gained = torch.randn(500)
         with torch.no_grad():
             y = policy(x)
-            law, before = policy.distribution(y), policy.log_prob(y, actions)
+            distribution, before = policy.distribution(y), policy.log_prob(y, actions)
         for region in (
             TrustRegionConfig(),
             TrustRegionConfig(delta=0.5, damping=1e-5, accept=0),
             TrustRegionConfig(delta=1e-4, fraction=0.1),
         ):
-            start = flat(policy)
-            found = trpo.improve(
+            start = parameters_to_vector(policy)
+            found = trpo.update(
                 policy, x, actions, gained, region, torch.Generator().manual_seed(seed)
             )
             with torch.no_grad():
                 y = policy(x)
-                divergence = policy.kl(law, y).mean().item()
+                divergence = policy.kl(distribution, y).mean().item()
                 gain = (
                     ((torch.exp(policy.log_prob(y, actions) - before) - 1) * gained).mean().item()
                 )
@@ -196,42 +207,54 @@ def test_a_step_gains_and_stays_within_the_bound(discrete: bool) -> None:
             assert 0 < divergence <= region.delta * (1 + 1e-3)
             assert divergence == pytest.approx(found["kl"], rel=1e-4, abs=1e-7)
             assert gain > 0 and gain == pytest.approx(found["gain"], rel=1e-5, abs=1e-5)
-            put(policy, start)
+            load_parameters(policy, start)
 
 
 def test_the_full_step_is_the_quadratic_models() -> None:
     """A linear gain under a quadratic divergence: the step ends exactly on the edge, in the
     direction of the natural gradient."""
     layer = torch.nn.Linear(3, 1, bias=False).double()
-    start, g = flat(layer), torch.tensor([1.0, 2.0, -1.0], dtype=torch.float64)
+    start, g = parameters_to_vector(layer), torch.tensor([1.0, 2.0, -1.0], dtype=torch.float64)
     f = torch.diag(torch.tensor([1.0, 4.0, 0.5], dtype=torch.float64))
 
-    def judge() -> tuple[float, float]:
-        moved = flat(layer) - start
+    def evaluate() -> tuple[float, float]:
+        moved = parameters_to_vector(layer) - start
         return (g @ moved).item(), (0.5 * moved @ f @ moved).item() * (1 - 1e-12)
 
-    found = step(layer, g, lambda v: f @ v, judge, TrustRegionConfig(damping=0.0))
+    found = natural_gradient_step(
+        layer, g, lambda v: f @ v, evaluate, TrustRegionConfig(damping=0.0)
+    )
     assert found["step"] == 1 and found["kl"] == pytest.approx(0.01)
     natural = torch.linalg.solve(f, g)
     torch.testing.assert_close(
-        (flat(layer) - start) / (flat(layer) - start).norm(), natural / natural.norm()
+        (parameters_to_vector(layer) - start) / (parameters_to_vector(layer) - start).norm(),
+        natural / natural.norm(),
     )
 
 
 @pytest.mark.parametrize(
-    "judged", [(-1.0, 0.0), (1.0, 1.0), (float("nan"), 0.0), (1.0, float("nan"))]
+    "outcome", [(-1.0, 0.0), (1.0, 1.0), (float("nan"), 0.0), (1.0, float("nan"))]
 )
-def test_a_search_that_fails_takes_no_step(judged: tuple[float, float]) -> None:
+def test_a_search_that_fails_takes_no_step(outcome: tuple[float, float]) -> None:
     policy = some_policy(False).float()
     before = [p.clone() for p in policy.parameters()]
-    found = step(
-        policy, torch.randn(len(flat(policy))), lambda v: v, lambda: judged, TrustRegionConfig()
+    found = natural_gradient_step(
+        policy,
+        torch.randn(len(parameters_to_vector(policy))),
+        lambda v: v,
+        lambda: outcome,
+        TrustRegionConfig(),
     )
     assert found == {"gain": 0, "kl": 0, "step": 0}
     assert all(torch.equal(a, b) for a, b in zip(before, policy.parameters(), strict=True))
-    for gradient in (torch.zeros(len(flat(policy))), torch.full((len(flat(policy)),), torch.nan)):
+    for gradient in (
+        torch.zeros(len(parameters_to_vector(policy))),
+        torch.full((len(parameters_to_vector(policy)),), torch.nan),
+    ):
         assert (
-            step(policy, gradient, lambda v: v, lambda: (1.0, 0.0), TrustRegionConfig())["step"]
+            natural_gradient_step(
+                policy, gradient, lambda v: v, lambda: (1.0, 0.0), TrustRegionConfig()
+            )["step"]
             == 0
         )
 
@@ -307,22 +330,26 @@ def test_passes_of_adam_over_the_value_function_are_those_of_automatic_different
         torch.arange(50).double(),
         torch.randn(50, dtype=torch.float64),
     )
-    ours, theirs = (NetworkValue(3, 50, (6, 5), activation, timed=True).double() for _ in range(2))  # type: ignore[arg-type]
-    adam, shuffles = Regression(ours.network, 0.01), torch.Generator().manual_seed(0)
-    first = flat(ours)
-    ours.fit_adam(adam, x, times, worth, 3, 16, shuffles)
-    assert (flat(ours) - first).abs().max() > 1e-3 and int(adam.count) == 12
-    inputs, wanted = theirs.prepare(x, times, worth)
+    ours, reference = (
+        NetworkValue(3, 50, (6, 5), activation, timed=True).double() for _ in range(2)
+    )  # type: ignore[arg-type]
+    regression, shuffles = Regression(ours.network, 0.01), torch.Generator().manual_seed(0)
+    first = parameters_to_vector(ours)
+    ours.fit_adam(regression, x, times, worth, 3, 16, shuffles)
+    assert (parameters_to_vector(ours) - first).abs().max() > 1e-3 and int(
+        regression.adam.count
+    ) == 12
+    inputs, wanted = reference.prepare(x, times, worth)
     optimizer, generator = (
-        torch.optim.Adam(theirs.parameters(), 0.01),
+        torch.optim.Adam(reference.parameters(), 0.01),
         torch.Generator().manual_seed(0),
     )
     for _ in range(3):
         for rows in torch.randperm(50, generator=generator).split(16):
             optimizer.zero_grad()
-            (theirs.network(inputs[rows]) - wanted[rows]).square().mean().backward()
+            (reference.network(inputs[rows]) - wanted[rows]).square().mean().backward()
             optimizer.step()
-    assert (flat(ours) - flat(theirs)).abs().max() < 1e-10
+    assert (parameters_to_vector(ours) - parameters_to_vector(reference)).abs().max() < 1e-10
 
 
 def test_one_natural_step_of_the_value_function_lowers_the_error_within_its_region() -> None:
@@ -339,20 +366,3 @@ def test_one_natural_step_of_the_value_function_lowers_the_error_within_its_regi
         errors.append((value.predict(x, times) - targets).square().mean().item())
         assert (value.predict(x, times) - start).abs().max() > 0
     assert errors[-1] < 0.3 * errors[0]
-
-
-def test_ppo_ends_its_passes_when_the_policy_has_moved_far() -> None:
-    policy = some_policy(True).float()
-    x, actions, gained = torch.randn(200, 3), some_actions(policy, 200), torch.randn(200)
-    for stop, epochs in ((1e-9, 1), (0.0, 5)):
-        optimizer = torch.optim.Adam(policy.parameters(), 1e-2)
-        found = ppo.improve(
-            policy,
-            optimizer,
-            x,
-            actions,
-            gained,
-            ppo.Proximal(epochs=5, stop=stop),
-            torch.Generator().manual_seed(0),
-        )
-        assert found["epochs"] == epochs and found["kl"] > 0

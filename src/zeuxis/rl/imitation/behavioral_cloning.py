@@ -14,7 +14,7 @@ Source: Pomerleau, "ALVINN", 1989; settings and selection of the code released w
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -27,7 +27,6 @@ from ...device import setup_device
 from ...errors import UsageError
 from ...model import Batch, Model, Player
 from ...noise import Noise
-from ...optim import factory
 from ...ranges import (
     BaseConfig,
     Count,
@@ -154,7 +153,8 @@ class BC(PolicyTrainer):
         newest.obs_rms.freeze()
         self.model, self.best = BehavioralCloning(c, newest), copy.deepcopy(newest)
         self.parts = {"newest": newest, "best": self.best}
-        self.optimizers = {"policy": factory.make(self.model.players()["policy"])}
+        # Not fused, as in the records: fused Adam rounds differently.
+        self.optimizers = {"policy": torch.optim.Adam(newest.parameters(), c.lr)}
         self.loss, self.score = torch.zeros(()), float("-inf")
 
     @property
@@ -207,6 +207,6 @@ class BC(PolicyTrainer):
     def counters(self) -> dict[str, Any]:
         return super().counters() | {"score": repr(self.score)}
 
-    def load_counters(self, metadata: Mapping[str, Any]) -> None:
+    def load_counters(self, metadata: dict[str, Any]) -> None:
         super().load_counters(metadata)
         self.score = float(metadata["score"])

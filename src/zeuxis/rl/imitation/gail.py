@@ -29,7 +29,7 @@ paper's, hides observed numbers such as a goal from the discriminator.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -145,7 +145,7 @@ class GAIL(OnPolicyTrainer):
             f"in {self.task.name}. Reward {REWARD_MEANING[self.sign]} ({self.sign_reason})."
         )
 
-    def train(self, steps: int | None = None) -> Self:
+    def train(self, steps: int | None = None) -> GAIL:
         saved = self.run is not None and self.run.path("state.safetensors").exists()
         if self.config.bc_steps and not self.iteration and not saved:
             self.start_from_cloning()

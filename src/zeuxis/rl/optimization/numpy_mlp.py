@@ -59,6 +59,7 @@ class Adam(nn.Module):
     Arguments:
         size: Numbers of the vector.
         lr: Step size.
+        dtype: Dtype of the vector.
 
     Example:
         >>> theta, optimizer = np.zeros(1, np.float32), Adam(1, lr=0.1)
@@ -73,11 +74,11 @@ class Adam(nn.Module):
     second: Tensor
     count: Tensor
 
-    def __init__(self, size: int, lr: float) -> None:
+    def __init__(self, size: int, lr: float, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.lr = lr
-        self.register_buffer("first", torch.zeros(size))
-        self.register_buffer("second", torch.zeros(size))
+        self.register_buffer("first", torch.zeros(size, dtype=dtype))
+        self.register_buffer("second", torch.zeros(size, dtype=dtype))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
 
     @contextmanager
@@ -115,7 +116,8 @@ class Regression(nn.Module):
 
     def __init__(self, network: MLP, lr: float) -> None:
         super().__init__()
-        self.adam = Adam(len(parameters_to_vector(network)), lr)
+        theta = parameters_to_vector(network)
+        self.adam = Adam(len(theta), lr, theta.dtype)
 
     def fit(
         self,

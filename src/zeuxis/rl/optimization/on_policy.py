@@ -21,9 +21,8 @@ was killed and resumed ends bit for bit where an uninterrupted one ends, with an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -42,6 +41,8 @@ from .numpy_mlp import Regression
 from .policy_trainer import PolicyTrainer
 from .trust_region import TrustRegionConfig
 from .value_function import LinearValue, NetworkValue
+
+T = TypeVar("T", bound="OnPolicyTrainer")
 
 
 class OnPolicyTrainer(PolicyTrainer):
@@ -97,7 +98,7 @@ class OnPolicyTrainer(PolicyTrainer):
         """Updates whatever is trained beside policy and value function; returns its figures."""
         return {}
 
-    def train(self, steps: int | None = None) -> Self:
+    def train(self: T, steps: int | None = None) -> T:
         for part in self.parts.values():
             part.to(self.device)
         with self.collector:
@@ -129,9 +130,9 @@ class OnPolicyTrainer(PolicyTrainer):
             }
         )
         with_entropy = rewards - t.entropy * log_probs if t.entropy else rewards
-        a = advantages(with_entropy, values, bootstrap_values, rollouts.lengths, t.gamma, t.lam)
-        a = self.tensor((a - a.mean()) / (a.std() + 1e-8)).float()
-        update = trpo.update(policy, x, actions, a, self.trust_region, generator)
+        raw = advantages(with_entropy, values, bootstrap_values, rollouts.lengths, t.gamma, t.lam)
+        standardized = self.tensor((raw - raw.mean()) / (raw.std() + 1e-8)).float()
+        update = trpo.update(policy, x, actions, standardized, self.trust_region, generator)
 
         policy.obs_rms.update(x)
         auxiliary = self.update_auxiliary(rollouts)
@@ -192,7 +193,7 @@ class OnPolicyTrainer(PolicyTrainer):
     def counters(self) -> dict[str, Any]:
         return super().counters() | {"trajectories": self.trajectories}
 
-    def load_counters(self, metadata: Mapping[str, Any]) -> None:
+    def load_counters(self, metadata: dict[str, Any]) -> None:
         super().load_counters(metadata)
         self.trajectories = require_count(metadata, "trajectories")
 

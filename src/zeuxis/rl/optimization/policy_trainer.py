@@ -8,7 +8,7 @@ bit where an uninterrupted one ends.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from ...training.session import (
 from ..environments.task import Task
 from ..policies.policy import Policy
 
+T = TypeVar("T", bound="PolicyTrainer")
 STATE = "state.safetensors"
 # What loading a damaged save, or one of other settings, may raise.
 DAMAGED = (RuntimeError, KeyError, IndexError, ValueError, TypeError, AttributeError, OverflowError)
@@ -77,12 +78,12 @@ class PolicyTrainer:
         """JSON values of a save beside its tensors."""
         return {"steps": self.steps, "iteration": self.iteration, "seconds": self.seconds}
 
-    def load_counters(self, metadata: Mapping[str, Any]) -> None:
+    def load_counters(self, metadata: dict[str, Any]) -> None:
         """Takes the counters of a save."""
         self.steps, self.iteration = (require_count(metadata, k) for k in ("steps", "iteration"))
         self.seconds = require_seconds(metadata)
 
-    def train(self, steps: int | None = None) -> Self:
+    def train(self: T, steps: int | None = None) -> T:
         """Trains to the planned end, from the run's last save if it has one.
 
         Arguments:
