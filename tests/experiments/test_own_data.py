@@ -442,9 +442,7 @@ def test_minutes_end_a_policy(tmp_path: Path) -> None:
     pytest.importorskip("gymnasium")
     import tiny_envs
 
-    config = OnPolicyConfig(
-        steps=10**9, batch=40, horizon=20, minutes=0.005, workers=0, threads=1
-    )
+    config = OnPolicyConfig(steps=10**9, batch=40, horizon=20, minutes=0.005, workers=0, threads=1)
     agent = TRPO(PolicyExperiment(tiny_envs.Corridor, config), quiet=True).train()
     assert 0 < agent.steps < 10**9 and not agent.stopped
 
