@@ -34,7 +34,7 @@ from zeuxis.rl.imitation.demonstrations import Demonstrations
 from zeuxis.rl.imitation.discriminator import GAILConfig
 from zeuxis.rl.imitation.gail import GAIL
 from zeuxis.rl.optimization.config import OnPolicyConfig, PolicyExperiment
-from zeuxis.rl.optimization.on_policy import OnPolicyTrainer, TRPO
+from zeuxis.rl.optimization.on_policy import TRPO, OnPolicyTrainer
 from zeuxis.rl.optimization.trpo import Fisher
 from zeuxis.rl.optimization.trust_region import TrustRegionConfig
 from zeuxis.rl.policies.numpy_policy import NumpyPolicy
