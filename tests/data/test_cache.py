@@ -85,7 +85,7 @@ def test_many_images_that_fit_come_from_the_cache_as_a_tensor(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = in_memory(folder, monkeypatch)
-    monkeypatch.setattr(cache, "WORTH_KEEPING", N)
+    monkeypatch.setattr(cache, "MIN_CACHED", N)
     monkeypatch.setenv("ZEUXIS_MEMORY", str(10**6))
     load_data(str(folder))
     seen = counted(monkeypatch)
@@ -111,7 +111,7 @@ SCRIPT = """
 import os, signal, sys, time
 from zeuxis.data import cache, load_data
 from zeuxis.errors import ZeuxisError
-cache.PORTION, real, n = 7, cache.decode, 0
+cache.NOTE_EVERY, real, n = 7, cache.decode, 0
 def decode(*words):
     global n
     n += 1
@@ -234,7 +234,7 @@ def test_another_source_or_setting_is_another_cache(
         assert len(files(folder)) == i and json.loads(
             max(files(folder, "*.json"), key=os.path.getmtime).read_text()
         )["shape"] == [len(data), *data.spec.shape]
-    monkeypatch.setattr(cache, "FORM", cache.FORM + 1)
+    monkeypatch.setattr(cache, "DECODER_VERSION", cache.DECODER_VERSION + 1)
     load_data(str(folder))
     assert len(files(folder)) == 6
 
@@ -277,7 +277,7 @@ def test_no_flipped_bit_is_read(
     folder: Path, fits: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(cache, "BLOCK", 200)  # two images
-    monkeypatch.setattr(cache, "WORTH_KEEPING", N)
+    monkeypatch.setattr(cache, "MIN_CACHED", N)
     expected = in_memory(folder, monkeypatch) if not fits else None
     if fits:
         monkeypatch.setenv("ZEUXIS_MEMORY", str(10**6))

@@ -15,7 +15,7 @@ import tiny
 from zeuxis.cli import main
 from zeuxis.data import Dataset, check, load_data
 from zeuxis.data.config import DataConfig
-from zeuxis.data.images import spread
+from zeuxis.data.images import image_paths
 from zeuxis.data.scan import scan
 from zeuxis.errors import DataError
 from zeuxis.experiments.train import start
@@ -136,7 +136,7 @@ def test_links_to_nothing_and_what_is_no_file(pets: Path) -> None:
         "2 links to nothing (cat/gone.png, cat/self.png), 2 pipes, devices or sockets "
         "(cat/pipe.png, cat/zero.png)"
     ) in notes[0]
-    assert len(spread([str(pets)])) == 7
+    assert len(image_paths([str(pets)])) == 7
 
 
 def test_folders_within_classes_and_around_them(pets: Path) -> None:

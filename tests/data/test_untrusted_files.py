@@ -94,7 +94,7 @@ def test_further_corrupt_images_are_counted(
     assert str(caught.value).endswith("replace or remove it; further corrupt images: 2.")
     assert check(str(tmp_path)).fatal == str(caught.value)
     monkeypatch.setattr(
-        cache, "WORTH_KEEPING", 9
+        cache, "MIN_CACHED", 9
     )  # many images: the first sentence, not minutes of counting
     with pytest.raises(DataError, match=r"replace or remove it\.$"):
         load_data(str(tmp_path), cache=tmp_path / "cache")

@@ -23,7 +23,7 @@ from ..checkpoints.run_folder import Run
 from ..checkpoints.weights import load, resolve, shipped
 from ..data.config import DataConfig
 from ..data.dataset import Dataset, Spec
-from ..data.images import read, spread
+from ..data.images import image_paths, read_images
 from ..data.reading import contents
 from ..errors import UsageError
 from ..evaluation.classification import agreeing, classify, score
@@ -141,8 +141,8 @@ def main(words: Sequence[str]) -> None:
             )
             out.print(f"Record: {path}", markup=False, soft_wrap=True)
     else:
-        paths, classes = spread(files), named(models[0].spec)
-        x = read(paths, models[0].spec.shape, wish.invert)
+        paths, classes = image_paths(files), named(models[0].spec)
+        x = read_images(paths, models[0].spec.shape, wish.invert)
         chances, where = classify(models, x), [str(p) for p in paths]
         out.print(listing(where, chances, classes, wish.top))
         if models[0].spec.name in LIGHT_ON_DARK and not wish.invert and (bright := rim(x)):

@@ -13,7 +13,7 @@ from ..applications.attributes import FILE, load_directions
 from ..applications.edit import amounts, edit
 from ..applications.reconstruct import autoencoder, columns_of
 from ..checkpoints.weights import load, resolve
-from ..data.images import read, spread
+from ..data.images import image_paths, read_images
 from ..errors import UsageError
 from ..evaluation.features.feature_network import weights_hash
 from ..ranges import BaseConfig
@@ -68,14 +68,18 @@ def main(words: Sequence[str]) -> None:
             f"Say what to change, as in --attribute '{directions.names[0]}=+2'; there "
             f"are {', '.join(directions.names)}."
         )
-    paths = spread(wish.images)
+    paths = image_paths(wish.images)
     if wish.plain and len(paths) > 1 and not wish.out.endswith("/"):
         raise UsageError(
             f"{len(paths)} edited images need a folder to go to: end --out in /, as in "
             "--out edited/."
         )
     found = edit(
-        model, read(paths, model.spec.shape, wish.invert), directions, steps, wish.keep_detail
+        model,
+        read_images(paths, model.spec.shape, wish.invert),
+        directions,
+        steps,
+        wish.keep_detail,
     )
     if not wish.plain:
         text = ", ".join(f"{name} {amount:+g}" for name, amount in steps.items())

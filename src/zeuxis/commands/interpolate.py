@@ -12,7 +12,7 @@ import tyro
 
 from ..applications.reconstruct import autoencoder, between, columns_of
 from ..checkpoints.weights import load
-from ..data.images import read, spread
+from ..data.images import image_paths, read_images
 from ..errors import UsageError
 from ..ranges import BaseConfig, Duration, FewOrNone
 from ..visual.film import film_of
@@ -44,13 +44,13 @@ class Interpolate(BaseConfig, flags="--"):
 
 def main(words: Sequence[str]) -> None:
     wish = tyro.cli(Interpolate, args=words, prog="zeuxis interpolate")
-    paths = spread(wish.images)
+    paths = image_paths(wish.images)
     if len(paths) < 2:
         raise UsageError(
             f"A way goes between at least 2 images, got {len(paths)}: name more after the model."
         )
     model = autoencoder(load(wish.model, wish.weights), "interpolate between images")
-    x = read(paths, model.spec.shape, wish.invert)
+    x = read_images(paths, model.spec.shape, wish.invert)
     if (path := Path(wish.out)).suffix.lower() in (".webp", ".gif", ".mp4"):
         way = between(model, x, wish.steps or 24, closed=True)
         print(film_of((enlarged(one, 256) for one in way), path, wish.seconds))

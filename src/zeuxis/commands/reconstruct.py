@@ -18,7 +18,7 @@ from ..applications.reconstruct import (
     squared_errors,
 )
 from ..checkpoints.weights import load
-from ..data.images import read, spread
+from ..data.images import image_paths, read_images
 from ..errors import UsageError
 from ..evaluation.images import check_split, phrase
 from ..experiments.unseen import evaluation_data
@@ -63,8 +63,8 @@ def main(words: Sequence[str]) -> None:
         raise UsageError("Give either image files after the model, or a set with --data. Got both.")
     model = autoencoder(load(wish.model, wish.weights), "reconstruct images")
     if wish.images:
-        paths = spread(wish.images)
-        x = read(paths, model.spec.shape, wish.invert)
+        paths = image_paths(wish.images)
+        x = read_images(paths, model.spec.shape, wish.invert)
         y = decoded(model, encoded(model, x))
         errors = squared_errors(x, y)
         for path, error in zip(paths, errors.tolist(), strict=True):

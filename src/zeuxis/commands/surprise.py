@@ -14,7 +14,7 @@ from ..applications.surprisal import sheet, surprise
 from ..capabilities import CanScan
 from ..checkpoints.weights import load
 from ..data.binarized import binarized
-from ..data.images import read, spread
+from ..data.images import image_paths, read_images
 from ..errors import UsageError
 from ..evaluation.images import check_split, phrase
 from ..experiments.unseen import evaluation_data
@@ -75,9 +75,9 @@ def main(words: Sequence[str]) -> None:
         )
     y = None
     if wish.images:
-        paths = spread(wish.images)
+        paths = image_paths(wish.images)
         x, names, rows = (
-            read(paths, model.spec.shape, wish.invert),
+            read_images(paths, model.spec.shape, wish.invert),
             [path.name for path in paths],
             torch.arange(len(paths)),
         )

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..data.binarized import binarized
 from ..data.dataset import Dataset
-from ..data.images import FORMATS, EncodedFiles, decode, spread, upright_size
+from ..data.images import FORMATS, EncodedFiles, decode, image_paths, upright_size
 from ..data.reading import first_line
 from ..errors import DataError, UsageError
 from .names import clash, folded, portable
@@ -71,7 +71,7 @@ class ImageFiles:
     prefix = ""
 
     def __init__(self, words: Sequence[str], binarize: bool = False) -> None:
-        self.files = EncodedFiles(spread(words))
+        self.files = EncodedFiles(image_paths(words))
         if not len(self.files):
             raise UsageError(
                 "There are no images to compress: give image files, folders of them, or --data."
@@ -157,12 +157,13 @@ def numbered(prefix: str, i: int, total: int) -> str:
 
 
 def inside(path: Path) -> list[str]:
-    """Names of the images that a word of the command line stands for, in the order of `spread`."""
+    """Names of the images that a word of the command line stands for, in the order of `image_paths`."""
     if not path.is_dir():
         return [path.name]
     root = path.resolve().name
     return [
-        str(PurePosixPath(root, *found.relative_to(path).parts)) for found in spread([str(path)])
+        str(PurePosixPath(root, *found.relative_to(path).parts))
+        for found in image_paths([str(path)])
     ]
 
 

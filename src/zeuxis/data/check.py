@@ -1,5 +1,4 @@
-"""What is in a data set, before anything is trained on it: counts, sizes, channels, classes,
-corrupt files, duplicates."""
+"""Checks a data set before training: counts, sizes, channels, classes, corrupt files, duplicates."""
 
 from __future__ import annotations
 
@@ -21,20 +20,20 @@ from .sources import is_made, load_data, open_source
 
 @dataclass
 class Report:
-    """Findings on one data set.
+    """The result of a check.
 
     Arguments:
         name: The data set.
-        images: How many there are.
+        images: Number of images.
         sizes: Images of each (height, width).
         channels: Images with each number of channels.
         classes: Images of each class; -1 for unlabeled ones.
         corrupt: A sentence for each image that cannot be read.
         duplicates: Images that equal an earlier one in every pixel.
         constant: Images of a single color.
-        dark: Others with no value above 31 of 255, as of cameras that use 12 of 16 bits.
-        notes: What was left out or changed when the set was read, as training on it says too.
-        fatal: The sentence with which training on this set would be refused, or None.
+        dark: Other images with no value above 31 of 255, as from cameras that use 12 of 16 bits.
+        notes: Sentences on what was left out or changed when the set was read.
+        fatal: The error with which training would refuse this set, or None.
     """
 
     name: str
@@ -51,32 +50,36 @@ class Report:
 
     @property
     def problems(self) -> list[str]:
-        """What one should look at, worst first."""
-        found = list(self.corrupt[:10])
+        """Sentences on what to look at, worst first."""
+        sentences = list(self.corrupt[:10])
         if len(self.corrupt) > 10:
-            found.append(f"Further images that cannot be decoded: {len(self.corrupt) - 10:,}.")
+            sentences.append(f"Further images that cannot be decoded: {len(self.corrupt) - 10:,}.")
         if len(self.sizes) > 1:
-            found.append(
+            sentences.append(
                 f"Images have {len(self.sizes)} different sizes: training brings them to "
                 "one; --size chooses which."
             )
         if len(self.channels) > 1:
-            found.append(
+            sentences.append(
                 "Some images are gray and some are in color: training makes all RGB; "
                 "--channels 1 makes them gray."
             )
         if self.duplicates:
-            found.append(f"Images that equal an earlier one in every pixel: {self.duplicates:,}.")
+            sentences.append(
+                f"Images that equal an earlier one in every pixel: {self.duplicates:,}."
+            )
         if self.constant:
-            found.append(f"Images of a single color: {self.constant:,}.")
+            sentences.append(f"Images of a single color: {self.constant:,}.")
         if self.dark:
-            found.append(
+            sentences.append(
                 f"Images that are nearly black: {self.dark:,}; in files of 16 bits white is 65535."
             )
-        few = [c for c, k in self.classes.items() if k < 2 and c != "unlabeled"]
-        if few:
-            found.append(f"Classes with a single image: {len(few)} ({', '.join(few[:5])}).")
-        return found
+        single = [c for c, k in self.classes.items() if k < 2 and c != "unlabeled"]
+        if single:
+            sentences.append(
+                f"Classes with a single image: {len(single)} ({', '.join(single[:5])})."
+            )
+        return sentences
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{w}x{h} ({k:,})" for (h, w), k in self.sizes.most_common(5))
@@ -88,23 +91,16 @@ class Report:
             f"  width x height: {sizes or 'none'}{more}",
             f"  channels: {', '.join(f'{c} ({k:,})' for c, k in self.channels.items()) or 'none'}",
             f"  classes: {classes or 'no labels'}{further}",
-            (
-                f"  corrupt: {len(self.corrupt):,}, duplicates: {self.duplicates:,}, of a "
-                f"single color: {self.constant:,}"
-            ),
+            f"  corrupt: {len(self.corrupt):,}, duplicates: {self.duplicates:,}, of a single color: "
+            f"{self.constant:,}",
         ]
         lines += [f"  - {line}" for line in (*self.notes, *self.problems)]
-        return "\n".join(
-            [
-                *lines,
-                "It can be trained on." if not self.fatal else "It cannot be trained on as it is.",
-            ]
-        )
+        lines += ["It cannot be trained on as it is." if self.fatal else "It can be trained on."]
+        return "\n".join(lines)
 
 
-def made(report: Report, data: Dataset) -> Report:
-    """The report on a text, or on images that zeuxis makes itself, in which nothing can be
-    broken."""
+def report_generated(report: Report, data: Dataset) -> Report:
+    """The report on a text, or on images that zeuxis generates; neither can be corrupt."""
     report.images = len(data)
     if len(data.spec.shape) == 3:
         report.channels[data.spec.shape[0]] = report.sizes[data.spec.shape[1:]] = len(data)
@@ -122,11 +118,11 @@ def made(report: Report, data: Dataset) -> Report:
 
 @public
 def check(source: str, *, split: Split = "train", labels: str | Path | None = None) -> Report:
-    """Looks at every image of a data set; a bad one is collected and does not end the search.
+    """Decodes every image of a data set and reports what is in it.
 
     Arguments:
         source: What `load_data` takes.
-        split: Which part.
+        split: The part to check.
         labels: A CSV of file and label for an image folder.
 
     Example:
@@ -137,13 +133,13 @@ def check(source: str, *, split: Split = "train", labels: str | Path | None = No
     report = Report(source)
     try:
         if is_made(source):
-            return made(report, load_data(source, split=split))
+            return report_generated(report, load_data(source, split=split))
         raw = open_source(source, split, None if labels is None else Path(labels))
     except DataError as error:
         report.fatal = str(error)
         return report
     report.images, report.notes = len(raw.images), list(raw.notes)
-    seen: set[bytes] = set()
+    hashes: set[bytes] = set()
     for i in track(range(report.images), report.images, f"checking {raw.name}"):
         try:
             x = (
@@ -157,24 +153,19 @@ def check(source: str, *, split: Split = "train", labels: str | Path | None = No
         report.sizes[x.shape[1:]] += 1
         report.channels[len(x)] += 1
         key = hashlib.sha1(repr(x.shape).encode() + x.tobytes(), usedforsecurity=False).digest()
-        report.duplicates += key in seen
-        seen.add(key)
-        same = bool((x == x[:, :1, :1]).all())
-        report.constant += same
-        report.dark += not same and int(x.max()) < 32
+        report.duplicates += key in hashes
+        hashes.add(key)
+        constant = bool((x == x[:, :1, :1]).all())
+        report.constant += constant
+        report.dark += not constant and int(x.max()) < 32
     if raw.labels is not None:
         for label, count in sorted(Counter(raw.labels.tolist()).items()):
-            known = 0 <= label < len(raw.class_names)
-            report.classes[
-                "unlabeled" if label < 0 else raw.class_names[label] if known else str(label)
-            ] = count
+            name = raw.class_names[label] if 0 <= label < len(raw.class_names) else str(label)
+            report.classes["unlabeled" if label < 0 else name] = count
     if report.corrupt:
-        more = (
-            f"; further corrupt images: {len(report.corrupt) - 1:,}"
-            if len(report.corrupt) > 1
-            else ""
-        )
-        report.fatal = report.corrupt[0].rstrip(".") + f"{more}."
+        more = len(report.corrupt) - 1
+        further = f"; further corrupt images: {more:,}" if more else ""
+        report.fatal = report.corrupt[0].rstrip(".") + f"{further}."
     elif not report.images:
         report.fatal = f"'{source}' holds no images: give a data set with at least one."
     elif raw.labels is not None and len(raw.labels) != report.images:

@@ -1,5 +1,4 @@
-"""From encoded images to uint8 NCHW: find the files, decode, make gray or RGB, crop the central
-square, resize it."""
+"""Encoded images as uint8 NCHW: decoded, gray or RGB, and resized to a central square."""
 
 from __future__ import annotations
 
@@ -18,40 +17,39 @@ from ..errors import DataError, UsageError
 from .reading import contents, first_line, shown
 from .scan import ENDINGS, scan
 
-# What Pillow may take bytes for, whatever their file is called: most common first. Its other
-# formats are slower to rule out, and one
-# of them, EPS, would be handed to a PostScript interpreter.
+# The formats that Pillow may try, most common first, whatever the ending of a file. Others take time
+# to rule out, and one of them, EPS, would start a PostScript interpreter.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-UPRIGHT = 0x0112  # the EXIF tag of a camera's orientation
+ORIENTATION = 0x0112  # the EXIF tag of a camera's orientation
 WITH_EXIF = ("JPEG", "MPO", "PNG", "WEBP", "TIFF")
 
 
 @runtime_checkable
 class Encoded(Protocol):
-    """Images that are still files or bytes, read one at a time."""
+    """Encoded images, read one at a time."""
 
     def __len__(self) -> int: ...
 
     def read(self, i: int) -> bytes:
-        """The bytes of image i."""
+        """The encoded bytes of image i."""
         ...
 
     def where(self, i: int) -> str:
-        """Where image i comes from, for error sentences."""
+        """The origin of image i, for error sentences."""
         ...
 
 
 @dataclass
 class Raw:
-    """What a reader found: an array or encoded images, and labels.
+    """What a reader returns: an array or encoded images, and labels.
 
     Arguments:
         name: The data set's name.
         images: uint8 (N, C, H, W), or encoded images.
         labels: (N,) int64, -1 where unlabeled, or None.
         class_names: In label order.
-        fingerprint: Changes when the source changes; names its cache.
-        part: "train" or "test", or "all" where the source has no test part.
+        fingerprint: Changes with the source; part of the name of the cache.
+        part: "train" or "test", or "all" for a source without a test part.
         notes: Sentences on what was left out or changed.
         inexact: Rows whose pixels were decoded from another, lossy copy.
     """
@@ -68,7 +66,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class EncodedFiles:
-    """Encoded images that are files."""
+    """Encoded images in files."""
 
     paths: Sequence[Path]
 
@@ -88,54 +86,65 @@ class EncodedFiles:
         return f"'{shown(self.paths[i])}'"
 
 
-def spread(words: Sequence[str]) -> list[Path]:
-    """The image files named, with folders replaced by the images in them."""
+def image_paths(names: Sequence[str]) -> list[Path]:
+    """Paths of image files, with folders replaced by the images in them.
+
+    Raises:
+        UsageError: A path does not exist, or a folder has no images.
+    """
     paths: list[Path] = []
-    for word in words:
-        path = Path(word)
+    for name in names:
+        path = Path(name)
         if path.is_dir():
             inside = [image.path for image in scan(path).images]
             if not inside:
                 raise UsageError(
-                    f"The folder '{word}' holds neither a model nor images ({', '.join(ENDINGS)})."
+                    f"The folder '{name}' holds neither a model nor images ({', '.join(ENDINGS)})."
                 )
             paths += inside
         elif path.is_file():
             paths.append(path)
         else:
-            raise UsageError(f"There is no '{word}': give image files, folders of them, or models.")
+            raise UsageError(f"There is no '{name}': give image files, folders of them, or models.")
     return paths
 
 
-def read(paths: Sequence[Path], shape: tuple[int, ...], invert: bool = False) -> torch.Tensor:
-    """Image files as uint8 (n, C, H, W) in the shape that a model was trained on, or their
-    negatives."""
+def read_images(
+    paths: Sequence[Path], shape: tuple[int, ...], invert: bool = False
+) -> torch.Tensor:
+    """Reads image files as uint8 (n, C, H, W).
+
+    Arguments:
+        paths: The files.
+        shape: Channels, height and width of the model's images.
+        invert: Whether to return negatives, 255 - x.
+    """
     if len(shape) != 3 or shape[1] != shape[2]:
         raise UsageError(
             f"The model knows examples of shape {shape}, which are no square images: "
             "give data of its kind with --data."
         )
     files = EncodedFiles(paths)
-    x = torch.from_numpy(
-        np.stack(
-            [decode(files.read(i), files.where(i), shape[-1], shape[0]) for i in range(len(files))]
-        )
-    )
+    images = [decode(files.read(i), files.where(i), shape[-1], shape[0]) for i in range(len(files))]
+    x = torch.from_numpy(np.stack(images))
     return 255 - x if invert else x
 
 
 def decode(
     data: bytes, where: str, size: int | None = None, channels: int | None = None
 ) -> np.ndarray:
-    """One image as uint8 (C, H, W).
+    """Decodes one image as uint8 (C, H, W).
 
     Arguments:
-        data: A PNG, JPEG, WebP, BMP, GIF, TIFF or PPM file; a photograph is turned upright, and a
-            film gives its first picture. White is 65535 in gray of 16 bits and 1 in gray of floats;
-            floats outside [0, 1] and integers of 32 bits are refused.
-        where: Its origin, for the error sentence.
-        size: Side of the square to bring it to (pixels), or None.
-        channels: 1 or 3, or None for what the file has (gray stays gray, all else becomes RGB).
+        data: A PNG, JPEG, WebP, BMP, GIF, TIFF or PPM file. Photographs are turned upright, and of
+            an animation the first frame is taken. White is 65535 in gray of 16 bits and 1 in gray
+            of floats; floats outside [0, 1] and integers of 32 bits are refused.
+        where: Its origin, for error sentences.
+        size: Side of the square that it is resized to (pixels), or None.
+        channels: 1 or 3, or None (gray stays gray, and all else becomes RGB).
+
+    Raises:
+        DataError: The image is damaged, too large, or of an unknown format or depth.
     """
     try:
         with warnings.catch_warnings():
@@ -156,36 +165,34 @@ def decode(
         raise DataError(
             f"The image {where} cannot be decoded (it is no {known} file): replace or remove it."
         ) from error
-    except (
-        Exception
-    ) as error:  # Pillow's decoders raise nearly every type of exception for damaged bytes
+    except Exception as error:  # Pillow's decoders raise nearly every type for damaged bytes
         raise DataError(
             f"The image {where} cannot be decoded ({first_line(error)}): replace or remove it."
         ) from error
 
 
 def pixels_of(data: bytes) -> int:
-    """Pixels that an encoded image announces, 0 if it is none."""
+    """The number of pixels in the header of an encoded image, 0 if there is none."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             width, height = Image.open(io.BytesIO(data), formats=FORMATS).size
             return int(width * height)
-    except Exception:  # decoding says what is wrong with it
+    except Exception:  # decoding will report what is wrong
         return 0
 
 
 class Depth(Exception):
-    """Gray values of which it is not known what is white."""
+    """Gray values whose white is not known."""
 
 
 def orientation(picture: Image.Image) -> int:
-    """How a camera was held, 1 for upright; 5 to 8 exchange width and height."""
-    return picture.getexif().get(UPRIGHT, 1) if picture.format in WITH_EXIF else 1
+    """The EXIF orientation, 1 for upright; 5 to 8 exchange width and height."""
+    return picture.getexif().get(ORIENTATION, 1) if picture.format in WITH_EXIF else 1
 
 
 def upright_size(picture: Image.Image) -> tuple[int, int]:
-    """Width and height that an opened image will have when it is upright."""
+    """Width and height of an opened image after it is turned upright."""
     width, height = picture.size
     if picture.format == "TIFF":  # Pillow may have exchanged them already
         width, height = (int(picture.tag_v2[tag]) for tag in (256, 257))  # type: ignore[attr-defined]
@@ -195,8 +202,7 @@ def upright_size(picture: Image.Image) -> tuple[int, int]:
 def prepared(
     picture: Image.Image, size: int | None, channels: int | None, form: str = ""
 ) -> np.ndarray:
-    """A Pillow image as uint8 (C, H, W), resized and cropped to a square and made gray or RGB as
-    asked."""
+    """A Pillow image as uint8 (C, H, W), converted to gray or RGB and resized to a square."""
     deep = picture.mode in ("I", "F") or picture.mode.startswith("I;")
     gray = deep or picture.mode in ("1", "L", "LA") if channels is None else channels == 1
     if deep:
@@ -210,7 +216,7 @@ def prepared(
 
 
 def shallow(picture: Image.Image, form: str) -> np.ndarray:
-    """Gray values of more than 8 bits as uint8; what the file calls white must be known."""
+    """Gray values of more than 8 bits as uint8."""
     x = np.asarray(picture)
     if picture.mode == "F":
         low, high = float(x.min()), float(x.max())
@@ -231,8 +237,7 @@ def shallow(picture: Image.Image, form: str) -> np.ndarray:
 
 
 def square(picture: Image.Image, size: int) -> Image.Image:
-    """Resizes the central square with an antialiasing filter; what lies outside it is never
-    resized, however long it is."""
+    """Resizes the central square with an antialiasing filter."""
     width, height = picture.size
     side = min(width, height)
     left, top = (width - side) / 2, (height - side) / 2
@@ -242,7 +247,7 @@ def square(picture: Image.Image, size: int) -> Image.Image:
 
 
 def converted(x: np.ndarray, size: int | None, channels: int | None) -> np.ndarray:
-    """An array (N, C, H, W) brought to a size and number of channels; itself if nothing changes."""
+    """Brings an array (N, C, H, W) to a size and number of channels; may return it unchanged."""
     same_size = size is None or x.shape[2:] == (size, size)
     if same_size and (channels is None or x.shape[1] == channels):
         return x
