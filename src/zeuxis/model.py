@@ -13,10 +13,10 @@ application takes any model that has the one it needs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,23 @@ from .noise import Noise
 from .ranges import BaseConfig, Decay, Rate, Share, Weight, shown
 from .registry import models, register
 
-More = Callable[[Literal["any", "labeled"], int], tuple[Tensor, Tensor | None]]
+
+@runtime_checkable
+class More(Protocol):
+    """Draws further examples for a step."""
+
+    def __call__(
+        self, kind: Literal["any", "labeled"], n: int, stream: int = 0
+    ) -> tuple[Tensor, Tensor | None]: ...
+
+
+def no_more(
+    kind: Literal["any", "labeled"], n: int, stream: int = 0
+) -> tuple[Tensor, Tensor | None]:
+    """The `more` of a batch that stands alone."""
+    raise UsageError(
+        f"This batch has no further examples ({kind}, {n}): make it with Batch(more=...)."
+    )
 
 
 @dataclass
@@ -42,9 +58,10 @@ class Batch:
         noise: Random numbers for this step.
         images: Images seen before this step by all processes together.
         progress: Fraction of the training that lies behind, in [0, 1].
-        more: Draws further examples and labels from an independently shuffled stream:
-            `more("labeled", n)` only labeled ones, `more("any", n)` any; n counts the examples of
-            all processes, of which this process gets its share.
+        more: Draws further examples and labels: `more("labeled", n)` only labeled ones,
+            `more("any", n)` any. n counts the examples of all processes, and this process gets its
+            share. Streams are shuffled independently; within a step the same call gives the same
+            examples, so count `stream` up to get others.
         logs: Figures worth watching beside the losses, by name; `play` adds to it and the loop
             averages and writes them.
     """
@@ -54,7 +71,7 @@ class Batch:
     noise: Noise
     images: int = 0
     progress: float = 0.0
-    more: More | None = None
+    more: More = no_more
     logs: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -129,6 +146,15 @@ class Model(nn.Module):
             for module in self.modules():
                 if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @classmethod
+    def tiny(cls) -> tuple[Any, Spec]:
+        """A config and a data spec that make this model small: tests over all models train it.
+
+        The default suits a model of images whose default config is small. Override it so that a
+        training of 64 examples takes less than a second.
+        """
+        return cls.Config(), Spec("tiny", (1, 28, 28), 10)
 
     def players(self) -> dict[str, Player]:
         """Who moves which parameters."""

@@ -70,7 +70,6 @@ def test_noise_from_the_store_is_that_of_a_normal_law_and_splits_over_processes(
 
 def loss_by_hand(model: ImprovedGAN, batch: Batch) -> torch.Tensor:
     """The discriminator's loss as K + 1 classes with a last logit of 0, noise switched off."""
-    assert batch.more is not None
     x, y = batch.more("labeled", 16)
 
     def whole(h):
@@ -455,7 +454,6 @@ def test_feature_matching_compares_means(kind: str, reuse: bool) -> None:
     play = model.play(batch)
     next(play)
     _, loss = next(play)
-    assert batch.more is not None
     real = batch.x if reuse else batch.more("any", 16)[0]
     with torch.no_grad():
         difference = model.discriminator(seen[-1])[0].mean(0) - model.discriminator(

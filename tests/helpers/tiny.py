@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 
 from zeuxis.checkpoints.weights import build
@@ -22,41 +24,29 @@ def images(n: int = 64, side: int = 28, channels: int = 1, classes: int = 10) ->
 
 
 def config(name: str) -> dict:
-    """Settings that make a model of this name small."""
-    small: dict[str, dict] = {
-        "dcgan": {"architecture": "strided", "channels": 4, "latent_dim": 8},
-        "improved-gan": {"width": 16, "generator_width": 16, "latent_dim": 8},
-        "improved-gan-128": {
-            "width": 0.03,
-            "latent_dim": 8,
-            "virtual": 4,
-            "kernels": 3,
-            "dimensions": 2,
-        },
-        "infogan": {"width": 0.05, "noise_dim": 6},
-        "char-rnn": {"hidden_dim": 8},
-        "pixelcnn": {"channels": 4, "layers": 1, "head_channels": 4},
-        "pixelcnnpp": {"channels": 4, "blocks": 1, "scales": 2, "mixtures": 2},
-        "pixelrnn": {"channels": 4, "layers": 1, "head_channels": 4},
-        "vae": {"channels": (4, 4), "hidden_dim": 16, "latent_dim": 3},
-        "iaf-vae": {"channels": (4, 4), "hidden_dim": 16, "latent_dim": 3, "width": 6},
-        "iaf-ladder": {"blocks": (1, 1), "channels": 8, "latent_dim": 2},
+    """The settings in which a model's tiny config differs from its defaults."""
+    small, _ = models()[name].tiny()
+    return {
+        field.name: getattr(small, field.name)
+        for field in dataclasses.fields(small)
+        if getattr(small, field.name) != field.default
     }
-    return small.get(name, {})
 
 
 def data_for(name: str) -> Dataset:
-    """Data that a model of this name learns from."""
-    if name == "planar":
+    """Random data of the shape that a model's `tiny` asks for."""
+    _, spec = models()[name].tiny()
+    if spec.shape == (2,):
         return points("ring", 256, 0)
-    if name == "char-rnn":
-        letters = torch.randint(
-            5, (64, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(5)
+    if len(spec.shape) == 1:
+        generator = torch.Generator().manual_seed(5)
+        letters = (64, *spec.shape)
+        symbols = len(spec.class_names)
+        return Dataset(
+            spec, torch.randint(symbols, letters, dtype=torch.uint8, generator=generator)
         )
-        return Dataset(Spec("letters", (12,), 0, tuple("abcde")), letters)
-    if name.startswith("pixel"):  # these draw number by number
-        return images(side=8)
-    return images(side=128, channels=3) if name == "improved-gan-128" else images()
+    channels, side, _ = spec.shape
+    return images(side=side, channels=channels, classes=spec.classes)
 
 
 def model(name: str, seed: int = 0, **changes: object) -> Model:
@@ -94,7 +84,10 @@ def batch(name: str, n: int = 16) -> Batch:
     x, y = data.batch(torch.arange(n))
     streams = ExtraBatches(data, 0)
     return Batch(
-        x, y, Noise(0, 0, slice(0, n), n), more=lambda kind, k: data.batch(streams.rows(kind, k, 0))
+        x,
+        y,
+        Noise(0, 0, slice(0, n), n),
+        more=lambda kind, k, stream=0: data.batch(streams.rows(kind, k, 0, stream)),
     )
 
 

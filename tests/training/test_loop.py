@@ -223,7 +223,7 @@ def test_every_example_of_a_step_has_noise_of_its_own() -> None:
     assert len(model.draws) == len(set(model.draws)) == 32
 
 
-def test_further_examples_are_shuffled_apart_from_the_batch() -> None:
+def test_further_examples_are_shuffled_independently_of_the_batch() -> None:
     streams, order = ExtraBatches(tiny.images(64), 0), EpochSampler(64, 16, 0)
     rows = {
         kind: [streams.rows(kind, 16, i).tolist() for i in range(4)] for kind in ("any", "labeled")
@@ -232,6 +232,10 @@ def test_further_examples_are_shuffled_apart_from_the_batch() -> None:
     for one, other in (("any", "batch"), ("labeled", "batch"), ("any", "labeled")):
         for a, b in zip(rows[one], rows[other], strict=True):
             assert len(set(a) & set(b)) < 12, f"{one} shows the examples of {other}"
+    for kind in ("any", "labeled"):
+        second = [streams.rows(kind, 16, i, 1).tolist() for i in range(4)]
+        assert sorted(row for batch in second for row in batch) == list(range(64))
+        assert second != rows[kind]
 
 
 def test_schedules() -> None:

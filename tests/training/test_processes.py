@@ -81,8 +81,9 @@ CASES = [
     ("improved-gan", 1),
     ("improved-gan minibatch", 2),
     ("infogan", 1),
+    ("improved-gan-128", 1),
+    ("wgan-gp", 2),
 ]
-CASES += [("improved-gan-128", 1)]
 
 
 @pytest.mark.parametrize(("name", "accumulate"), CASES)

@@ -71,6 +71,10 @@ class CharRNN(Model):
     )
     clock: ClassVar[Literal["linear", "log"]] = "log"
 
+    @classmethod
+    def tiny(cls) -> tuple[CharRNNConfig, Spec]:
+        return CharRNNConfig(hidden_dim=8), Spec("letters", (12,), 0, tuple("abcde"))
+
     def __init__(self, config: CharRNNConfig, spec: Spec) -> None:
         super().__init__(config, spec)
         c = config

@@ -78,6 +78,12 @@ class PixelCNNPP(PixelModel):
     paper: ClassVar[str] = "Salimans, Karpathy, Chen and Kingma: PixelCNN++, 2017"
     portion: ClassVar[int] = 4
 
+    @classmethod
+    def tiny(cls) -> tuple[PixelCNNPPConfig, Spec]:
+        return PixelCNNPPConfig(channels=4, blocks=1, scales=2, mixtures=2), Spec(
+            "tiny", (1, 8, 8), 10
+        )
+
     def __init__(self, config: PixelCNNPPConfig, spec: Spec) -> None:
         super().__init__(config, spec)
         c = config

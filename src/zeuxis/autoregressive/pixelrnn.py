@@ -330,6 +330,10 @@ class PixelRNN(PixelModel):
         "van den Oord, Kalchbrenner and Kavukcuoglu: Pixel Recurrent Neural Networks, 2016"
     )
 
+    @classmethod
+    def tiny(cls) -> tuple[PixelRNNConfig, Spec]:
+        return PixelRNNConfig(channels=4, layers=1, head_channels=4), Spec("tiny", (1, 8, 8), 10)
+
     def __init__(self, config: PixelRNNConfig, spec: Spec) -> None:
         super().__init__(config, spec)
         c, colors = config, spec.shape[0]

@@ -233,6 +233,12 @@ class DCGAN(Model):
     )
     channels_last: ClassVar[bool] = True
 
+    @classmethod
+    def tiny(cls) -> tuple[DCGANConfig, Spec]:
+        return DCGANConfig(architecture="strided", channels=4, latent_dim=8), Spec(
+            "tiny", (1, 28, 28), 10
+        )
+
     def __init__(self, config: DCGANConfig, spec: Spec) -> None:
         super().__init__(config, spec)
         if config.conditional and not spec.classes:

@@ -168,6 +168,12 @@ class ImprovedGAN(Model):
     channels_last: ClassVar[bool] = True
     reference: Tensor
 
+    @classmethod
+    def tiny(cls) -> tuple[ImprovedGANConfig, Spec]:
+        return ImprovedGANConfig(width=16, generator_width=16, latent_dim=8), Spec(
+            "tiny", (1, 28, 28), 10
+        )
+
     def __init__(self, config: ImprovedGANConfig, spec: Spec) -> None:
         super().__init__(config, spec)
         c, dense = config, check(config, spec)
@@ -312,7 +318,6 @@ class ImprovedGAN(Model):
                 else -F.softplus(real)
             ).mean()
         if wanted is None:
-            assert batch.more is not None
             other, _ = batch.more("any", batch.noise.total)
             with torch.no_grad():
                 wanted = mean_over_batch(
@@ -329,7 +334,6 @@ class ImprovedGAN(Model):
 
     def labeled(self, batch: Batch, n: int) -> tuple[Tensor, Tensor]:
         """Scaled labeled images and their classes."""
-        assert batch.more is not None
         x, y = batch.more("labeled", n)
         if y is None:
             raise UsageError(

@@ -256,6 +256,12 @@ class ImprovedGAN128(Model):
     channels_last: ClassVar[bool] = True
     reference: Tensor
 
+    @classmethod
+    def tiny(cls) -> tuple[ImprovedGAN128Config, Spec]:
+        return ImprovedGAN128Config(
+            width=0.03, latent_dim=8, virtual=4, kernels=3, dimensions=2
+        ), Spec("tiny", (3, 128, 128), 10)
+
     def __init__(self, config: ImprovedGAN128Config, spec: Spec) -> None:
         super().__init__(config, spec)
         check(config, spec)

@@ -110,6 +110,10 @@ class InfoGAN(Model):
     )
     channels_last: ClassVar[bool] = True
 
+    @classmethod
+    def tiny(cls) -> tuple[InfoGANConfig, Spec]:
+        return InfoGANConfig(width=0.05, noise_dim=6), Spec("tiny", (1, 28, 28), 10)
+
     def __init__(self, config: InfoGANConfig, spec: Spec) -> None:
         super().__init__(config, spec)
         c, table = config, layout(config, spec)

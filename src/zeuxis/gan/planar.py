@@ -134,6 +134,10 @@ class PlanarGAN(Model):
         "Goodfellow et al.: Generative Adversarial Networks, 2014; Mescheder, Geiger, Nowozin, 2018"
     )
 
+    @classmethod
+    def tiny(cls) -> tuple[PlanarConfig, Spec]:
+        return PlanarConfig(), Spec("ring", (2,))
+
     def __init__(self, config: PlanarConfig, spec: Spec) -> None:
         super().__init__(config, spec)
         if spec.shape != (2,):

@@ -253,10 +253,10 @@ class Trainer:
         return Batch(*self.examples(index), noise, self.images, progress, more)
 
     def more(
-        self, portion: int, kind: Literal["any", "labeled"], n: int
+        self, portion: int, kind: Literal["any", "labeled"], n: int, stream: int = 0
     ) -> tuple[Tensor, Tensor | None]:
         """This process's share of n further examples."""
-        return self.examples(self.extra.rows(kind, n, portion)[self.world.rows(n)])
+        return self.examples(self.extra.rows(kind, n, portion, stream)[self.world.rows(n)])
 
     def examples(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
         """Examples and labels of these positions, on the device."""

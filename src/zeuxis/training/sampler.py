@@ -59,11 +59,13 @@ class ExtraBatches:
 
     def __init__(self, data: Dataset, seed: int) -> None:
         self.data, self.seed = data, seed
-        self.orders: dict[tuple[str, int], EpochSampler] = {}
+        self.orders: dict[tuple[str, int, int], EpochSampler] = {}
         self.labeled: Tensor | None = None
 
-    def rows(self, kind: Literal["any", "labeled"], n: int, portion: int) -> Tensor:
-        """Positions in the data set of the n examples of the stream's portion with this number."""
+    def rows(
+        self, kind: Literal["any", "labeled"], n: int, portion: int, stream: int = 0
+    ) -> Tensor:
+        """Positions in the data set of the n examples of a stream's portion with this number."""
         if self.labeled is None:
             labels = self.data.labels
             self.labeled = (
@@ -77,11 +79,10 @@ class ExtraBatches:
                 f"'{name}' has no labeled example: give labels with --labels FILE.csv or "
                 "keep some with --labels-per-class 10."
             )
-        key = (kind, n)
+        key = (kind, n, stream)
         if key not in self.orders:
             size = len(self.data) if kind == "any" else len(self.labeled)
-            self.orders[key] = EpochSampler(
-                size, n, self.seed + (104_729 if kind == "any" else 1_299_709)
-            )
+            first = 104_729 if kind == "any" else 1_299_709
+            self.orders[key] = EpochSampler(size, n, self.seed + first + 15_485_863 * stream)
         rows = self.orders[key].rows(portion)
         return rows if kind == "any" else self.labeled[rows]

@@ -66,6 +66,12 @@ class IAFVAE(VAE):
         "Kingma et al.: Improving Variational Inference with Inverse Autoregressive Flow, 2016"
     )
 
+    @classmethod
+    def tiny(cls) -> tuple[IAFConfig, Spec]:
+        return IAFConfig(channels=(4, 4), hidden_dim=16, latent_dim=3, width=6), Spec(
+            "tiny", (1, 28, 28), 10
+        )
+
     def __init__(self, config: IAFConfig, spec: Spec) -> None:
         super().__init__(config, spec)
         size, context = config.latent_dim, self.encoder.features

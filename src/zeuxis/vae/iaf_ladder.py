@@ -191,6 +191,10 @@ class Ladder(Model):
     )
     clock: ClassVar[Literal["linear", "log"]] = "log"
 
+    @classmethod
+    def tiny(cls) -> tuple[LadderConfig, Spec]:
+        return LadderConfig(blocks=(1, 1), channels=8, latent_dim=2), Spec("tiny", (1, 28, 28), 10)
+
     def __init__(self, config: LadderConfig, spec: Spec) -> None:
         super().__init__(config, spec)
         c = config

@@ -100,6 +100,12 @@ class VAE(Model):
     clock: ClassVar[Literal["linear", "log"]] = "log"
     channels_last: ClassVar[bool] = True
 
+    @classmethod
+    def tiny(cls) -> tuple[VAEConfig, Spec]:
+        return VAEConfig(channels=(4, 4), hidden_dim=16, latent_dim=3), Spec(
+            "tiny", (1, 28, 28), 10
+        )
+
     def __init__(self, config: VAEConfig, spec: Spec) -> None:
         super().__init__(config, spec)
         c = config
