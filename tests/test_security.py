@@ -27,10 +27,13 @@ import zeuxis
 from fuzzing import Outcome, command, guarded, linux_only
 from zeuxis.checkpoints.weights import build, save
 from zeuxis.cli import main
+from zeuxis.data.config import DataConfig
 from zeuxis.data.dataset import Spec
 from zeuxis.data.densities import points
 from zeuxis.errors import ZeuxisError
-from zeuxis.experiments import train as start
+from zeuxis.experiments import resume as resuming
+from zeuxis.experiments.experiment import Experiment
+from zeuxis.experiments.train import start
 from zeuxis.gan.dcgan import DCGANConfig
 from zeuxis.gan.planar import PlanarConfig
 from zeuxis.rl.imitation.demonstration_files import read_demos
@@ -53,15 +56,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     t = TrainingConfig(
         images=64, batch=16, film=3, log_every=16, precision="fp32", device="cpu", threads=1
     )
-    done = start.start(
-        "planar",
-        PlanarConfig(width=8, depth=2),
-        t,
-        start.DataConfig("ring", limit=256),
-        out,
-        "",
-        points("ring", 256, 0),
-    )
+    config, data_config = PlanarConfig(width=8, depth=2), DataConfig("ring", limit=256)
+    ring = points("ring", 256, 0)
+    done = start(Experiment("planar", config, t, data_config, data=ring), out)
     return done.run.folder
 
 
@@ -83,7 +80,7 @@ def refused(act: Callable[[], object], tmp_path: Path, seconds: float = 20) -> N
 
 
 def resume(folder: Path) -> None:
-    start.resume(folder, 96, given=points("ring", 256, 0))
+    resuming.resume(folder, 96, given=points("ring", 256, 0))
 
 
 def changed(folder: Path, part: str, key: str, value: object) -> None:

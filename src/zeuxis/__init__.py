@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from .errors import ZeuxisError
     from .evaluation.classification import classify
     from .evaluation.sample_quality import Quality, evaluate
-    from .experiments.train import resume, train
+    from .experiments.resume import resume
+    from .experiments.train import train
     from .experiments.unseen import evaluation_data
     from .model import Batch, Model, Player
     from .registry import models
@@ -45,7 +46,8 @@ WHERE = {
     "training.loop": ("Result", "fit"),
     "checkpoints.run_folder": ("Run",),
     "training.config": ("TrainingConfig",),
-    "experiments.train": ("resume", "train"),
+    "experiments.resume": ("resume",),
+    "experiments.train": ("train",),
     "experiments.unseen": ("evaluation_data",),
     "checkpoints.weights": ("load", "save", "shipped"),
 }

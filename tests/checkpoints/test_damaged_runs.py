@@ -14,9 +14,12 @@ import tiny
 import zeuxis
 from fuzzing import Target, check, command, faults, fuzz, linux_only
 from mutations import bytes_mutant, config_mutant, lines_mutant, tensors_mutant
+from zeuxis.data.config import DataConfig
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import ZeuxisError
-from zeuxis.experiments import train as start
+from zeuxis.experiments.experiment import Experiment
+from zeuxis.experiments.resume import resume
+from zeuxis.experiments.train import start
 from zeuxis.registry import models
 from zeuxis.training.config import TrainingConfig
 from zeuxis.training.held_out import kept_held_out
@@ -52,7 +55,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
                 threads=1,
             )
             config = models()[kind].Config(**tiny.config(kind))
-            done = start.start(kind, config, t, start.DataConfig("tiny"), out / kind, "", data())
+            experiment = Experiment(kind, config, t, DataConfig("tiny"), data=data())
+            done = start(experiment, out / kind)
             self[kind] = done.run.folder
             return self[kind]
 
@@ -73,7 +77,7 @@ def loaded(folder: Path) -> str:
 
 
 def resumed(folder: Path) -> str:
-    return summary(start.resume(folder, images=80, given=data()).model)
+    return summary(resume(folder, images=80, given=data()).model)
 
 
 def looked(folder: Path) -> str:

@@ -28,7 +28,9 @@ from zeuxis.data.config import DataConfig
 from zeuxis.data.densities import points
 from zeuxis.distributed import World
 from zeuxis.errors import DataError, DivergenceError, UsageError, ZeuxisError
-from zeuxis.experiments.train import resume, start
+from zeuxis.experiments.experiment import Experiment
+from zeuxis.experiments.resume import resume
+from zeuxis.experiments.train import start
 from zeuxis.registry import models
 from zeuxis.training.interrupts import interrupts
 from zeuxis.training.loop import fit
@@ -46,13 +48,8 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             models()["planar"].Config(width=8, depth=2),
             tiny.training(images=64, log_every=16, device="cpu"),
         )
-        run = start(
-            "planar",
-            config,
-            training,
-            DataConfig("ring", limit=256),
-            tmp_path_factory.mktemp("runs"),
-        ).run
+        experiment = Experiment("planar", config, training, DataConfig("ring", limit=256))
+        run = start(experiment, tmp_path_factory.mktemp("runs")).run
         assert run is not None
         MADE[:] = [run.folder]
         yield
@@ -217,13 +214,8 @@ def test_other_data_are_refused_and_moved_ones_taken(
     pictures(tmp_path / "A" / "pics", 20)
     monkeypatch.chdir(tmp_path / "A")
     config = models()["dcgan"].Config(channels=4, code=4)
-    run = start(
-        "dcgan",
-        config,
-        tiny.training(images=16, batch=4, hold_out=0),
-        DataConfig("pics"),
-        tmp_path / "r",
-    ).run
+    training = tiny.training(images=16, batch=4, hold_out=0)
+    run = start(Experiment("dcgan", config, training, DataConfig("pics")), tmp_path / "r").run
     assert run is not None
     monkeypatch.chdir(tmp_path)
     assert resume(run.folder, 20).images == 20

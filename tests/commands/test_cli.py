@@ -65,7 +65,7 @@ BAD = [
     ("train", 2, "Which model?"),
     ("train dcgna", 2, "There is no model 'dcgna'"),
     ("train dcgan --recipe mnits", 2, "did you mean mnist?"),
-    ("train dcgan --recipe", 2, "--recipe needs a value"),
+    ("train dcgan --recipe", 2, "Missing value for argument '--recipe'"),
     ("train dcgan --training.images many", 2, "many"),
     ("train dcgan --training.no-such 1", 2, "no-such"),
     ("train dcgan --data minst", 1, "did you mean mnist?"),

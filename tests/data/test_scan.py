@@ -18,6 +18,7 @@ from zeuxis.data.config import DataConfig
 from zeuxis.data.images import image_paths
 from zeuxis.data.scan import scan
 from zeuxis.errors import DataError
+from zeuxis.experiments.experiment import Experiment
 from zeuxis.experiments.train import start
 from zeuxis.vae.vae import VAEConfig
 
@@ -170,13 +171,8 @@ def test_a_training_says_the_same_numbers(
     assert main(["data", "check", str(pets)]) == 0
     checked = capsys.readouterr().out
     small = VAEConfig(channels=(4, 4), hidden_dim=8, latent_dim=2)
-    start(
-        "vae",
-        small,
-        tiny.training(images=8, batch=4, device="cpu"),
-        DataConfig(str(pets)),
-        tmp_path / "runs",
-    )
+    training = tiny.training(images=8, batch=4, device="cpu")
+    start(Experiment("vae", small, training, DataConfig(str(pets))), tmp_path / "runs")
     told = " ".join(capsys.readouterr())
     sentence = (
         "Left out: 1 picture beside the class folders (contact-sheet.png), 1 link "

@@ -22,8 +22,9 @@ from zeuxis.data import Dataset, hold_out, load_data
 from zeuxis.data.config import DataConfig
 from zeuxis.data.facts import Facts
 from zeuxis.errors import UsageError, ZeuxisError
-from zeuxis.experiments.defaults import plan
-from zeuxis.experiments.train import length
+from zeuxis.experiments.defaults import default_experiment
+from zeuxis.experiments.experiment import Experiment
+from zeuxis.experiments.train import length_notes
 from zeuxis.experiments.unseen import evaluation_data
 from zeuxis.recipes import recipes
 from zeuxis.registry import model_class
@@ -194,8 +195,8 @@ def test_a_run_that_held_nothing_out_says_what_it_is_scored_by(
     ]
     assert main(words) == 0
     run = next((tmp_path / "runs").iterdir())
-    for older in (False, True):
-        if older:  # a run of a version that neither held out nor remembered
+    for hashed in (True, False):
+        if not hashed:  # a folder that says nothing of the images it was trained on
             (run / FILE).unlink()
             about = json.loads((run / "config.json").read_text())
             del about["held_out"], about["training"]["average_limit"], about["training"]["minutes"]
@@ -341,7 +342,7 @@ def test_built_in_sets_hold_nothing_out_and_published_half_lives_stay() -> None:
 def test_python_does_as_the_command_line(own: tuple[Path, Path], tmp_path: Path) -> None:
     data, run = own
     config = replace(
-        plan(model_class("vae"), DataConfig(str(data))).config,
+        default_experiment(model_class("vae"), DataConfig(str(data))).config,
         **{**tiny.config("vae"), "architecture": "conv"},
     )
     result = zeuxis.train(
@@ -366,11 +367,11 @@ def test_a_size_is_chosen_by_the_median(
     tmp_path: Path, sides: tuple[int, int], expected: int
 ) -> None:
     data = photographs(tmp_path / "photos", 12, sides)
-    found = plan(model_class("dcgan"), DataConfig(str(data)))
-    assert (found.source.size, found.source.channels) == (expected, 3)
+    found = default_experiment(model_class("dcgan"), DataConfig(str(data)))
+    assert (found.data_config.size, found.data_config.channels) == (expected, 3)
     assert any("RGB" in note for note in found.notes)
     assert any("--size" in note for note in found.notes) == (sides != (32, 32))
-    assert plan(model_class("dcgan"), DataConfig(str(data), 48, 1)).source == DataConfig(
+    assert default_experiment(model_class("dcgan"), DataConfig(str(data), 48, 1)).data_config == DataConfig(
         str(data), 48, 1
     )
 
@@ -379,29 +380,27 @@ def test_a_size_is_chosen_by_the_median(
 def test_length_and_batch_follow_from_the_set(n: int) -> None:
     for name in ("dcgan", "vae", "improved-gan", "pixelcnn", "classifier"):
         data = replace(tiny.images(n, 32, 3, classes=2), facts=Facts(part="all"))
-        found = plan(model_class(name), DataConfig("mine"), given=data)
+        found = default_experiment(model_class(name), DataConfig("mine"), data=data)
         t = found.training
         assert t.batch <= n and t.images <= 300 * n and t.half_life <= t.images / 20
         assert t.warmup <= t.images / 2
-    asked = plan(model_class("dcgan"), DataConfig("mine"), "cifar10", data)
+    asked = default_experiment(model_class("dcgan"), DataConfig("mine"), "cifar10", data)
     assert asked.training == recipes()["dcgan/cifar10"].training
 
 
 def test_many_epochs_get_a_better_command() -> None:
-    data, source = tiny.images(18), DataConfig("photos")
+    data, config = tiny.images(18), model_class("dcgan").Config()
     for images, many in ((5_401, True), (5_400, False)):
-        said = " ".join(length("dcgan", data, TrainingConfig(images=images), source, ""))
-        assert f"{images:,} images are seen" in said
-        assert ("zeuxis train dcgan --data photos --training.images 5400" in said) == many
+        training = TrainingConfig(images=images)
+        experiment = Experiment("dcgan", config, training, DataConfig("photos"))
+        notes = " ".join(length_notes(experiment, data))
+        assert f"{images:,} images are seen" in notes
+        assert ("zeuxis train dcgan --data photos --images 5400" in notes) == many
     published = recipes()["dcgan/mnist"].training
-    assert not length("dcgan", data, published, DataConfig("mnist"), "dcgan/mnist")
-    assert length(
-        "dcgan",
-        data,
-        replace(published, images=2 * published.images),
-        DataConfig("mnist"),
-        "dcgan/mnist",
-    )
+    experiment = Experiment("dcgan", config, published, DataConfig("mnist"), "dcgan/mnist")
+    assert not length_notes(experiment, data)
+    longer = replace(published, images=2 * published.images)
+    assert length_notes(replace(experiment, training=longer), data)
 
 
 def test_minutes_choose_the_length_and_end_it(
@@ -429,7 +428,7 @@ def test_minutes_choose_the_length_and_end_it(
     assert time.monotonic() - began < 30 and main(["train", "--resume", str(run)]) == 0
     assert main([*words, "--minutes", "0.03", "--training.images", "9"]) == 2
     monkeypatch.setattr(
-        "zeuxis.experiments.train.in_minutes",
+        "zeuxis.experiments.train.fit_minutes",
         lambda model, data, training, world: replace(training, images=10**8),
     )
     assert main([*words, "--minutes=0.02"]) == 0  # slower than it seemed

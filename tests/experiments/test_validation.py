@@ -16,7 +16,8 @@ from zeuxis.checkpoints.run_folder import Run
 from zeuxis.data.binarized import binarized
 from zeuxis.data.dataset import Dataset
 from zeuxis.evaluation.features.classifier import ClassifierConfig
-from zeuxis.experiments.train import resume, train
+from zeuxis.experiments.resume import resume
+from zeuxis.experiments.train import train
 from zeuxis.experiments.validation import accuracy, likelihood, validation_of
 from zeuxis.gan.improved import ImprovedGAN
 from zeuxis.training.loop import Trainer

@@ -25,7 +25,8 @@ from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.device import enable_onednn_fp32
 from zeuxis.distributed import World
 from zeuxis.errors import DivergenceError, UsageError, ZeuxisError
-from zeuxis.experiments.train import resume, train
+from zeuxis.experiments.resume import resume
+from zeuxis.experiments.train import train
 from zeuxis.model import Batch, Model, Player
 from zeuxis.optim import factory as optimizers
 from zeuxis.training.config import TrainingConfig

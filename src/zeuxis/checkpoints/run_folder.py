@@ -207,6 +207,20 @@ class Run:
     def read_json(self, name: str) -> dict[str, Any]:
         return files.read_json(self.path(name))
 
+    def read_config(self) -> dict[str, Any]:
+        """What config.json says of the run.
+
+        Raises:
+            ZeuxisError: It cannot be read, or zeuxis 0.1 wrote it.
+        """
+        about = self.read_json("config.json")
+        if "settings" in about:
+            raise ZeuxisError(
+                f"'{self}' was written by zeuxis 0.1, whose folders this version does not read: "
+                "train again, or open it with zeuxis 0.1."
+            )
+        return about
+
     def write_tensors(
         self, name: str, tensors: dict[str, Tensor], about: dict[str, Any] | None = None
     ) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .. import files
 from ..arguments import public
@@ -185,8 +186,25 @@ def load(name: str | Path, weights: str = "", device: str = "cpu") -> Model:
     Raises:
         ZeuxisError: The folder is damaged, or its weights belong to other settings.
     """
-    run, place_for = Run.open(resolve(name)), device_named(device)
-    about, where = run.read_json("config.json"), str(run.path("config.json"))
+    target = device_named(device)
+    run, about = open_model(name)
+    where, file = str(run.path("config.json")), weights or default_weights(run)
+    kind = model_class(str(about["model"]), str(about.get("class", "")))
+    config: Any = from_json(kind.Config, about["config"], where)
+    spec = from_json(Spec, about["spec"], where)
+    model = rebuild(kind.name, config, spec, run.shapes(file), where)
+    model.load_state_dict(weights_for(model, run, file))
+    return model.to(target).eval().requires_grad_(False)
+
+
+def open_model(name: str | Path) -> tuple[Run, dict[str, Any]]:
+    """The folder of a run or saved model, and what its config.json says.
+
+    Raises:
+        ZeuxisError: There is no such folder, it holds a policy, or it is damaged.
+    """
+    run = Run.open(resolve(name))
+    about = run.read_config()
     if "algorithm" in about:
         raise UsageError(
             f"'{name}' is a policy and makes no images: see it with zeuxis play, or load "
@@ -195,24 +213,23 @@ def load(name: str | Path, weights: str = "", device: str = "cpu") -> Model:
     for key in ("model", "config", "spec"):
         if key not in about:
             raise ZeuxisError(
-                f"'{where}' has no entry '{key}': it is damaged or was not written by zeuxis."
+                f"'{run.path('config.json')}' has no entry '{key}': it is damaged or was not "
+                "written by zeuxis."
             )
-    kind = model_class(str(about["model"]), str(about.get("class", "")))
-    spec = from_json(Spec, about["spec"], where)
-    file = weights or usual_file(run)
-    model = rebuild(
-        kind.name, from_json(kind.Config, about["config"], where), spec, run.shapes(file), where
-    )
+    return run, about
+
+
+def weights_for(model: Model, run: Run, file: str) -> dict[str, Tensor]:
+    """The weights in a file, in the precision of a model."""
     tensors, _ = run.read_tensors(file)
-    expected = model.state_dict()
-    tensors = {key: value.to(expected[key].dtype) for key, value in tensors.items()}
-    if wrong := not_finite(tensors):  # in the model's own precision
+    precise = {key: value.to(tensor.dtype) for key, tensor in model.state_dict().items()
+               if (value := tensors.get(key)) is not None}  # fmt: skip
+    if wrong := not_finite(precise):
         raise ZeuxisError(
             f"'{run.path(file)}' holds numbers in '{wrong}' that are not finite: restore "
             "it from a copy."
         )
-    model.load_state_dict(tensors)
-    return model.to(place_for).eval().requires_grad_(False)
+    return precise
 
 
 def digest(name: str | Path) -> str:
@@ -222,38 +239,51 @@ def digest(name: str | Path) -> str:
         name: A run folder, a folder that `save` wrote, or a shipped model's name.
     """
     run = Run.open(resolve(name))
-    with open(run.path(usual_file(run)), "rb") as file:
+    with open(run.path(default_weights(run)), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def usual_file(run: Run) -> str:
-    """The best weights of a folder, else the averaged, else the newest."""
+def default_weights(run: Run) -> str:
+    """The file with the best weights of a folder, else the averaged, else the newest."""
     return next((file for file in WEIGHTS if run.path(file).exists()), WEIGHTS[-1])
 
 
-def start_from(model: Model, name: str | Path) -> None:
-    """Gives a model the weights of another with the same layers: its best or averaged ones.
-
-    Example:
-        >>> model = build("vae", load("mnist/vae").config, load("mnist/vae").spec)
-        >>> start_from(model, "mnist/vae")
+def require_same_layers(model: Model, name: str | Path) -> Run:
+    """The folder of another model with the same layers; only the header of its weights is read.
 
     Raises:
         UsageError: The other is of another kind or size.
     """
-    other = load(name)
-    if other.name != model.name:
+    run, about = open_model(name)
+    kind = model_class(str(about["model"]), str(about.get("class", "")))
+    if kind.name != model.name:
         raise UsageError(
-            f"--training.start names '{name}', a model of kind {other.name}, for one of "
-            f"kind {model.name}: give such a one."
+            f"--training.start names '{name}', a model of kind {kind.name}: give one of kind "
+            f"{model.name}."
         )
-    mine, theirs = model.state_dict(), other.state_dict()
-    wrong = sorted(mine.keys() ^ theirs.keys()) or [
-        k for k in mine if mine[k].shape != theirs[k].shape
+    expected = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
+    shapes = run.shapes(default_weights(run))
+    wrong = sorted(expected.keys() ^ shapes.keys()) or [
+        key for key, shape in expected.items() if shapes[key] != shape
     ]
     if wrong:
         raise UsageError(
             f"'{name}' was trained with other layers ('{wrong[0]}' differs): give one of "
             "the same --model settings and image size."
         )
-    model.load_state_dict(theirs)
+    return run
+
+
+def start_from(model: Model, name: str | Path) -> None:
+    """Gives a model the weights of another with the same layers: its best or averaged ones.
+
+    Example:
+        >>> other = load("mnist/vae")
+        >>> model = build("vae", other.config, other.spec)
+        >>> start_from(model, "mnist/vae")
+
+    Raises:
+        UsageError: The other is of another kind or size.
+    """
+    run = require_same_layers(model, name)
+    model.load_state_dict(weights_for(model, run, default_weights(run)))

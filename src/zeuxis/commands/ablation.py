@@ -19,7 +19,9 @@ from ..errors import UsageError
 from ..evaluation.features.feature_network import feature_network
 from ..evaluation.record import write_record
 from ..evaluation.sample_quality import Quality, evaluate
-from ..experiments.train import resume, start
+from ..experiments.experiment import Experiment
+from ..experiments.resume import resume
+from ..experiments.train import start
 from ..gan.improved import ImprovedGANConfig
 from ..progress import console, out
 from ..ranges import BaseConfig, Count, CountOrNone, Seed, SizeOrNone
@@ -145,7 +147,7 @@ def trained(
     """Trains a row to its end, going on with what there is."""
     folder = folder_of(place)
     if folder == place:
-        start("improved-gan", config, training, source, place, recipe)
+        start(Experiment("improved-gan", config, training, source, recipe), place)
     elif Run.open(folder).saved_images() < training.images:
         resume(folder, training.images)
 

@@ -11,7 +11,7 @@ from typing import Any
 import tyro
 
 from ..checkpoints.run_folder import Run
-from ..checkpoints.weights import load, resolve, usual_file
+from ..checkpoints.weights import default_weights, load, resolve
 from ..data.inexact import listed
 from ..evaluation.images import check_split
 from ..evaluation.likelihood import Binarize, likelihood
@@ -76,7 +76,7 @@ def main(words: Sequence[str]) -> None:
         binarize=wish.binarize,
         seed=wish.seed,
         split=used.split,
-        weights=described(wish.weights or usual_file(run), run, about),
+        weights=described(wish.weights or default_weights(run), run, about),
         memory=wish.memory,
         exclude=listed(wish.exclude, len(data.x)) if wish.exclude else None,
     )

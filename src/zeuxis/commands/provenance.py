@@ -25,7 +25,7 @@ def provenance(name: str | Path) -> dict[str, Any]:
         name: A run folder or a shipped model's name.
     """
     run = Run.open(resolve(name))
-    about = run.read_json("config.json")
+    about = run.read_config()
     return {"training": training_of(run), "config": about["config"]}
 
 
@@ -36,7 +36,7 @@ def training_of(run: Run) -> dict[str, Any]:
     Arguments:
         run: The folder of a run, of a policy or of a saved model.
     """
-    about, reports = run.read_json("config.json"), run.metrics()
+    about, reports = run.read_config(), run.metrics()
     config: dict[str, Any] = about.get("training") or about.get("bc") or {}
     last = reports[-1] if reports else {}
     unit = "steps" if "algorithm" in about else "images"

@@ -1,44 +1,49 @@
-"""zeuxis train MODEL: from a recipe and the options given after it to a run folder."""
+"""zeuxis train MODEL: from a recipe and the options after it to a run folder."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from collections.abc import Sequence
+from dataclasses import field, replace
 from typing import Annotated, Any
 
 import tyro
 
 from ..checkpoints.serialization import to_json
 from ..checkpoints.weights import build
-from ..data.config import DataConfig, is_built_in
+from ..data.config import DataConfig
 from ..errors import UsageError
-from ..experiments.defaults import Plan, plan
-from ..experiments.train import resume, start
+from ..experiments.defaults import default_experiment
+from ..experiments.experiment import Experiment
+from ..experiments.resume import resume
+from ..experiments.train import start
 from ..experiments.train_policy import ALGORITHMS
 from ..experiments.train_policy import resume as resume_policy
 from ..model import Model
 from ..progress import clock
 from ..ranges import BaseConfig, Count, Duration
-from ..recipes import recipe_for, recipes
+from ..recipes import recipes
 from ..registry import models, named
 from ..training.config import TrainingConfig
 from ..training.loop import fit
-from .options import is_policy, option, without
+from .options import MODEL_OPTIONS, expand, is_policy, policy_options
 from .train_policy import train as train_policy
 
 HELP = """usage: zeuxis train MODEL [--recipe NAME] [--data DATA] [--minutes N] [options]
-       zeuxis train ALGORITHM --env TASK [--demos FILE] [options]
+       zeuxis train ALGORITHM --env TASK [--demos FILE] [--minutes N] [options]
        zeuxis train --resume RUN [--images N | --minutes N] [--data PLACE]
 
 models:     {models}
 recipes:    {recipes}
 algorithms: {algorithms}
 
-zeuxis train MODEL --help teaches every option. A model of your own is file.py:Class or module:Class; later commands that open its run
-need --import file.py.
+zeuxis train MODEL --help shows every option. A model of your own is file.py:Class or module:Class;
+later commands that open its run need --import file.py.
 torchrun --nproc-per-node N -m zeuxis train MODEL ... shares each batch among N processes."""
+RECIPE = "Settings to start from, as `zeuxis list` shows them."
+OUT = "Where the numbered run folder goes."
+DRY_RUN = "Show settings, sizes and time, and do not train."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,10 +52,10 @@ class Resume(BaseConfig, flags="--"):
 
     resume: str
     """The run folder."""
-    images: Count | None = None
+    images: Annotated[Count | None, tyro.conf.arg(aliases=["--steps"])] = None
     """Train to this many images (a policy: steps) instead of to the planned end."""
     minutes: Duration = 0.0
-    """Train for so many more minutes instead."""
+    """Train for this many more minutes instead."""
     env: str = ""
     """A policy's task again, where it is module:Task-v0: a run folder must not name the module to
     import."""
@@ -63,173 +68,124 @@ class Resume(BaseConfig, flags="--"):
     """Where the CSV of their labels lies now."""
 
 
-def main(words: Sequence[str]) -> None:
-    words = list(words)
-    if not words or words[0] in ("-h", "--help"):
-        text = HELP.format(
-            models=", ".join(sorted(models())),
-            recipes=", ".join(recipes()),
-            algorithms=", ".join(ALGORITHMS),
-        )
-        if not words:
-            raise UsageError(
-                "Which model? As in: zeuxis train dcgan. The models are "
-                + ", ".join(sorted(models()))
-                + "."
-            )
-        print(text)
-        return
-    if words[0].startswith("--resume"):
-        wish = tyro.cli(Resume, args=words, prog="zeuxis train")
-        if wish.images is not None and wish.minutes:
-            raise UsageError(
-                "Give either --images or --minutes, since both say where the training ends."
-            )
-        if is_policy(wish.resume):
-            if wish.data or wish.labels:
-                raise UsageError(
-                    "--data and --labels are for the runs of models of data: leave them out."
-                )
-            resume_policy(wish.resume, wish.images, wish.env, wish.demos, wish.minutes)
-        elif wish.env or wish.demos:
-            raise UsageError("--env and --demos are for the runs of policies: leave them out.")
-        else:
-            resume(
-                wish.resume, wish.images, data=wish.data, labels=wish.labels, minutes=wish.minutes
-            )
-        return
-    minutes = "--bc.minutes" if words[0] == "bc" else "--training.minutes"
-    words = [re.sub("^--minutes(?==|$)", minutes, word) for word in words]
-    if words[0] in ALGORITHMS:
-        train_policy(words)
-        return
-    if option(words, "--training.minutes") and option(words, "--training.images"):
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """The options that choose the defaults of all others."""
+
+    data_config: Annotated[DataConfig, tyro.conf.arg(name="")] = field(
+        default_factory=lambda: DataConfig("")
+    )
+    recipe: str = ""
+
+
+def main(argv: Sequence[str]) -> None:
+    if not argv:
         raise UsageError(
-            "Give either --minutes or --training.images, since the minutes decide how "
-            "many images are seen."
+            f"Which model? As in: zeuxis train dcgan. The models are {', '.join(sorted(models()))}."
         )
-    kind = named(words[0])
-    name, data = option(words, "--recipe") or "", option(words, "--data") or ""
-    rest = without(words[1:], "--recipe")
-    source = DataConfig(data)
-    if data and not is_built_in(data):  # what is said of the data decides which settings fit them
-        found = recipe_for(kind.name, name, data)
-        config, training = (
-            (found[1].config, found[1].training) if found else (kind.Config(), TrainingConfig())
+    name = argv[0]
+    if name in ("-h", "--help"):
+        names = [", ".join(names) for names in (sorted(models()), recipes(), ALGORITHMS)]
+        print(HELP.format(models=names[0], recipes=names[1], algorithms=names[2]))
+    elif name.startswith("--resume"):
+        resume_run(argv)
+    elif name in ALGORITHMS:
+        train_policy([name, *expand(argv[1:], policy_options(name))])
+    else:
+        train_model(named(name), expand(argv[1:], MODEL_OPTIONS))
+
+
+def resume_run(argv: Sequence[str]) -> None:
+    """zeuxis train --resume RUN."""
+    args = tyro.cli(Resume, args=argv, prog="zeuxis train")
+    if args.images is not None and args.minutes:
+        raise UsageError(
+            "Give either --images or --minutes, since both say where the training ends."
         )
-        source = parsed(kind, rest, found[0] if found else "", config, training, source).source
-    begun = plan(kind, source, name)
-    wish = parsed(kind, rest, begun.recipe, begun.config, begun.training, begun.source)
-    if wish.dry_run:
-        dry_run(kind, wish, begun)
+    if is_policy(args.resume):
+        if args.data or args.labels:
+            raise UsageError(
+                "--data and --labels are for the runs of models of data: leave them out."
+            )
+        resume_policy(args.resume, args.images, args.env, args.demos, args.minutes)
         return
-    start(
-        kind.name,
-        wish.model,
-        wish.training,
-        wish.source,
-        wish.out,
-        begun.recipe,
-        begun.data,
-        begun.notes,
+    if args.env or args.demos:
+        raise UsageError("--env and --demos are for the runs of policies: leave them out.")
+    resume(args.resume, args.images, data=args.data, labels=args.labels, minutes=args.minutes)
+
+
+def train_model(kind: type[Model], argv: Sequence[str]) -> None:
+    """zeuxis train MODEL: recipe and data choose the defaults of all other options."""
+    prog = f"zeuxis train {kind.name}"
+    choice, _ = tyro.cli(Choice, args=argv, prog=prog, return_unknown_args=True, add_help=False)
+    experiment = default_experiment(kind, choice.data_config, choice.recipe)
+    about = f"Trains {kind.name}: {kind.paper}."
+    if experiment.recipe:
+        about += f" Starts from the recipe {experiment.recipe}; others: --recipe NAME."
+    about += f" Short forms: {', '.join(MODEL_OPTIONS)}."
+    options = options_of(kind)
+    default = options(
+        recipe=experiment.recipe,
+        data_config=experiment.data_config,
+        model=experiment.config,
+        training=experiment.training,
     )
-
-
-def parsed(
-    kind: type[Model],
-    words: Sequence[str],
-    recipe: str,
-    config: Any,
-    training: TrainingConfig,
-    source: DataConfig,
-) -> Any:
-    """The options, which count more than these settings."""
-    about = f"Trains {kind.name}: {kind.paper}." + (
-        f" Starts from the recipe {recipe}; others: --recipe NAME." if recipe else ""
+    args = tyro.cli(options, args=argv, prog=prog, description=about, default=default)
+    if args.training.minutes and args.training.images != experiment.training.images:
+        raise UsageError(
+            "Give either --minutes or --images, since the minutes decide how many images are seen."
+        )
+    experiment = replace(
+        experiment, config=args.model, training=args.training, data_config=args.data_config
     )
-    default = arguments(kind)(recipe=recipe, model=config, training=training, source=source)
-    return tyro.cli(
-        arguments(kind),
-        args=words,
-        prog=f"zeuxis train {kind.name}",
-        description=about,
-        default=default,
-    )
+    if args.dry_run:
+        dry_run(experiment)
+    else:
+        start(experiment, args.out)
 
 
-def arguments(kind: type[Model]) -> Any:
-    """The dataclass of the command's options for this model."""
-    return dataclasses.make_dataclass(
-        "Train",
-        [
-            (
-                "recipe",
-                Annotated[
-                    str, tyro.conf.arg(help="Settings to start from, as `zeuxis list` shows them.")
-                ],
-                "",
-            ),
-            (
-                "source",
-                Annotated[DataConfig, tyro.conf.arg(name="")],
-                dataclasses.field(default_factory=DataConfig),
-            ),
-            (
-                "out",
-                Annotated[str, tyro.conf.arg(help="Where the numbered run folder goes.")],
-                "runs",
-            ),
-            (
-                "dry_run",
-                Annotated[
-                    bool, tyro.conf.arg(help="Show settings, sizes and time, and do not train.")
-                ],
-                False,
-            ),
-            ("model", kind.Config, dataclasses.field(default_factory=kind.Config)),
-            ("training", TrainingConfig, dataclasses.field(default_factory=TrainingConfig)),
-        ],
-        frozen=True,
-    )
+def options_of(kind: type[Model]) -> Any:
+    """The dataclass of the command's options for a model."""
+    help_of = lambda type_, text: Annotated[type_, tyro.conf.arg(help=text)]  # noqa: E731
+    default = lambda make: dataclasses.field(default_factory=make)  # noqa: E731
+    fields = [
+        ("recipe", help_of(str, RECIPE), ""),
+        ("data_config", Annotated[DataConfig, tyro.conf.arg(name="")], default(DataConfig)),
+        ("out", help_of(str, OUT), "runs"),
+        ("dry_run", help_of(bool, DRY_RUN), False),
+        ("model", kind.Config, default(kind.Config)),
+        ("training", TrainingConfig, default(TrainingConfig)),
+    ]
+    return dataclasses.make_dataclass("Train", fields, frozen=True)
 
 
-def dry_run(kind: type[Model], wish: Any, begun: Plan) -> None:
-    """Prints what would happen: settings, weights against data, and the time from a few real
-    steps."""
-    for note in begun.notes:
+def dry_run(experiment: Experiment) -> None:
+    """Prints what would happen: settings, weights against data, and the time from a few steps."""
+    e, training = experiment, experiment.training
+    for note in e.notes:
         print(note)
-    data = begun.data if begun.data is not None else wish.source.load()
-    built = build(kind.name, wish.model, data.spec, wish.training.seed)
-    parts = {
-        name: to_json(getattr(wish, place))
-        for name, place in (("data", "source"), ("config", "model"), ("training", "training"))
-    }
-    print(json.dumps({"recipe": begun.recipe} | parts, indent=2))
+    data = e.data if e.data is not None else e.data_config.load()
+    model = build(e.model, e.config, data.spec, training.seed)
+    parts = {"data": e.data_config, "config": e.config, "training": training}
+    settings = {name: to_json(part) for name, part in parts.items()}
+    print(json.dumps({"recipe": e.recipe} | settings, indent=2))
     print(f"\n{len(data):,} examples of shape {data.spec.shape}, {data.nbytes / 1e6:,.1f} MB")
-    for name, player in built.players().items():
+    for name, player in model.players().items():
         print(f"{name}: {sum(p.numel() for p in player.module.parameters()):,} weights")
-    weights = sum(p.numel() for p in built.parameters())
+    weights = sum(p.numel() for p in model.parameters())
     print(
         f"all: {weights:,} weights, {weights * 4 / 1e6:,.1f} MB, "
         f"{data.nbytes / (weights * 4):.1f} times smaller than the data"
     )
-    batch = wish.training.batch
-    few = dataclasses.replace(
-        wish.training,
-        minutes=0.0,
-        images=4 * batch,
-        film=0,
-        log_every=10**12,
-        hold_out=0,
-        select="",
-        track="",
-    )
-    fit(built, data, None, dataclasses.replace(few, images=batch), quiet=True)
-    rate = 4 * batch / fit(built, data, None, few, quiet=True).seconds
-    images = (
-        round(rate * 60 * wish.training.minutes) if wish.training.minutes else wish.training.images
-    )
+    short = replace(
+        training, minutes=0.0, images=training.batch, film=0, log_every=10**12, hold_out=0,
+        select="", track="",
+    )  # fmt: skip
+    fit(model, data, None, short, quiet=True)  # the first step is slower
+    short = replace(short, images=4 * training.batch)
+    speed = short.images / fit(model, data, None, short, quiet=True).seconds
+    images = round(speed * 60 * training.minutes) if training.minutes else training.images
     print(
         f"{images:,} images are {images / len(data):.1f} epochs: about "
-        f"{clock(images / rate)} at {rate:,.0f} images/s here"
+        f"{clock(images / speed)} at {speed:,.0f} images/s here"
     )

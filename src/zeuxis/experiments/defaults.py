@@ -1,20 +1,20 @@
-"""Settings for data without a recipe: size, length, batch and width that fit the set, for minutes
-on two cores.
+"""The settings that a training starts from: a recipe's, or ones that fit data without a recipe.
 
-A recipe is made for its own data. For a set of one's own the network is that of the model's recipe
-for small machines and images of the same kind, gray or color, made narrower where that recipe takes
-hours; length and batch follow from the number of images.
+A recipe is made for its own data. For other data the network is that of the model's recipe for
+small machines and images of the same kind, gray or color, and narrower where that recipe takes
+hours. Length and batch follow from the number of images, for minutes on two cores.
 """
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from ..checkpoints.weights import build
@@ -28,15 +28,13 @@ from ..errors import UsageError
 from ..model import Model
 from ..recipes import Recipe, recipe_for, recipes
 from ..training.config import TrainingConfig
+from .experiment import Experiment
 
-EPOCHS = 300  # at 32 pixels and below; more of them only teach a model its images by heart
-LEAST, MOST = (
-    64_000,
-    1_000_000,
-)  # images of a training, where the set has too few or too many for that
+EPOCHS = 300  # at 32 pixels and below; after more of them models mostly memorize their images
+FEWEST, MOST = 64_000, 1_000_000  # images seen in a training, for very small and very large sets
 SIDES = (32, 64)
-LOOKED_AT = 2_000  # files whose headers are read to learn sizes and colors
-BASES = {  # model: recipe for gray images, for color
+HEADERS = 2_000  # files whose headers are read for sizes and colors
+SMALL_RECIPES = {  # model: recipe for gray images, for color images
     "classifier": ("mnist", "cifar10"),
     "dcgan": ("mnist-small", "cifar10-small"),
     "iaf-ladder": ("cifar10-small", "cifar10-small"),
@@ -51,102 +49,104 @@ BASES = {  # model: recipe for gray images, for color
 NARROWER: dict[str, dict[str, Any]] = {  # for fewer than 10,000 color images
     "dcgan": {"channels": 32},
     "pixelcnn": {"channels": 32, "layers": 6},
-    "vae": {
-        "channels": (32, 64, 64),
-        "hidden_dim": 256,
-        "latent_dim": 64,
-        "optimizer": "muon",
-        "lr": 4e-3,
-    },
+    "vae": {"channels": (32, 64, 64), "hidden_dim": 256, "latent_dim": 64, "optimizer": "muon", "lr": 4e-3},
 }
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a training begins with, and sentences on what was chosen for it."""
-
-    recipe: str
-    config: Any
-    training: TrainingConfig
-    source: DataConfig
-    data: Dataset | None = None
-    notes: tuple[str, ...] = ()
-
-
-def plan(
-    kind: type[Model], source: DataConfig, recipe: str = "", given: Dataset | None = None
-) -> Plan:
+def default_experiment(
+    kind: type[Model],
+    data_config: DataConfig,
+    recipe: str = "",
+    data: Dataset | None = None,
+) -> Experiment:
     """The recipe asked for, that of the data, or settings that fit data without one.
 
     Arguments:
         kind: The model.
-        source: Which data, "" for the recipe's; size, channels and labels a class are chosen if it
-            leaves them open.
+        data_config: Which data, "" for the recipe's. Size, channels and labels per class are
+            chosen where it leaves them open.
         recipe: A recipe's name, or "".
-        given: The data themselves, instead of the source's.
+        data: The data themselves, instead of the ones that `data_config` names.
     """
-    found = recipe_for(kind.name, recipe, source.data if given is None else "")
-    name, base = found if found else ("", None)
+    asked = data_config.data if data is None else data.spec.name
+    name, base, notes = starting_recipe(kind.name, recipe, asked)
     config, training = (base.config, base.training) if base else (kind.Config(), TrainingConfig())
-    own = given is not None or not is_built_in(source.data or (base.data if base else "mnist"))
-    if given is None:
-        source = completed(source, base, bool(recipe))
-    if (
-        not own
-        or (given is not None and is_built_in(given.spec.name))
-        or (base is not None and source.data == base.data)
-    ):
-        return Plan(name, config, training, source, given)
-    data, notes = (given, []) if given is not None else loaded(kind, source, base)
-    if given is None:
-        source = (
-            replace(source, size=data.spec.shape[-1], channels=data.spec.shape[0])
-            if len(data.spec.shape) == 3
-            else source
-        )
+    if data is None:
+        data_config = completed(data_config, base, bool(recipe))
+    start = Experiment(kind.name, config, training, data_config, name, data, tuple(notes))
+    built_in = is_built_in(asked or data_config.data)
+    if built_in or (base is not None and data_config.data == base.data):
+        return start
+    if data is None:
+        data, notes = load_sized(kind, data_config, base)
+        if len(data.spec.shape) == 3:
+            channels, _, size = data.spec.shape
+            data_config = replace(data_config, size=size, channels=channels)
+    start = replace(start, data=data, data_config=data_config, notes=tuple(notes))
     if recipe or len(data.spec.shape) != 3:
-        return Plan(name, config, training, source, data, tuple(notes))
-    if kind.name in BASES:
+        return start
+    if kind.name in SMALL_RECIPES:
         color = data.spec.shape[0] > 1
-        name = f"{kind.name}/{BASES[kind.name][color]}"
+        name = f"{kind.name}/{SMALL_RECIPES[kind.name][color]}"
         config, training = recipes()[name].config, recipes()[name].training
-        config = (
-            replace(config, **NARROWER.get(kind.name, {}))
-            if color and len(data) < 10_000
-            else config
-        )
-    training = fitted(training, data)
-    return Plan(name, config, training, source, data, tuple(notes))
+        if color and len(data) < 10_000:
+            config = replace(config, **NARROWER.get(kind.name, {}))
+        start = replace(start, recipe=name, config=config)
+    return replace(start, training=fitted(training, data))
 
 
-def completed(source: DataConfig, base: Recipe | None, chosen: bool) -> DataConfig:
-    """A source with what a recipe chooses: for its own data everything, for other data the size its
-    network is made for."""
+def starting_recipe(model: str, recipe: str, data: str) -> tuple[str, Recipe | None, list[str]]:
+    """Name and recipe that a training starts from, and a sentence if the machine chose it.
+
+    For a built-in set, without a recipe's name and without a GPU, it is the one for small machines
+    if there is one.
+    """
+    chosen = recipe_for(model, recipe, data)
+    if chosen is None:
+        return "", None, []
+    name, base = chosen
+    if recipe or torch.cuda.is_available() or not is_built_in(data or base.data):
+        return name, base, []
+    candidates = [f"{name}-small", f"{model}/{base.data}-small"]
+    if not data and model in SMALL_RECIPES:
+        candidates.append(f"{model}/{SMALL_RECIPES[model][0]}")
+    small = next((other for other in candidates if other in recipes()), name)
+    if small == name:
+        return name, base, []
+    note = (
+        f"There is no GPU here, so this starts from the recipe {small}, made for small machines; "
+        f"--recipe {name.split('/', 1)[1]} is the larger one."
+    )
+    return small, recipes()[small], [note]
+
+
+def completed(data_config: DataConfig, base: Recipe | None, asked: bool) -> DataConfig:
+    """The data with what a recipe chooses: everything for its own data, and for other data the size
+    that its network is made for."""
     if base is None:
-        return replace(source, data=source.data or "mnist")
-    same = source.data.split("=")[0] in ("", base.data)
+        return replace(data_config, data=data_config.data or "mnist")
+    same = data_config.data.split("=")[0] in ("", base.data)
     return replace(
-        source,
-        data=source.data or base.data,
-        size=source.size or (base.size if same or chosen else None),
-        labels_per_class=source.labels_per_class or (base.labels_per_class if same else None),
+        data_config,
+        data=data_config.data or base.data,
+        size=data_config.size or (base.size if same or asked else None),
+        labels_per_class=data_config.labels_per_class or (base.labels_per_class if same else None),
     )
 
 
 def fitted(training: TrainingConfig, data: Dataset) -> TrainingConfig:
     """Length and batch by the number of images and their side."""
     n = max(1, len(data))
-    passes = EPOCHS * min(1.0, SIDES[0] / max(data.spec.shape[1:]))
-    images = min(max(round(passes * n), min(LEAST, EPOCHS * n)), max(MOST, 10 * n))
+    epochs = EPOCHS * min(1.0, SIDES[0] / max(data.spec.shape[1:]))
+    images = min(max(round(epochs * n), min(FEWEST, EPOCHS * n)), max(MOST, 10 * n))
     batch = min(32 if n < 1_000 else 64 if n < 10_000 else 128, n)
     batch = max(1, batch // world_size()) * world_size()
-    return scaled(
-        replace(training, batch=batch, accumulate=1, schedule="linear", decay_from=0.5), images
-    )
+    training = replace(training, batch=batch, accumulate=1, schedule="linear", decay_from=0.5)
+    return with_images(training, images)
 
 
-def scaled(training: TrainingConfig, images: int) -> TrainingConfig:
-    """Another length, and all that is counted in images with it."""
+def with_images(training: TrainingConfig, images: int) -> TrainingConfig:
+    """A training of another length, with the warm-up and the reports that go with it."""
     images = max(1, images)
     return replace(
         training,
@@ -156,101 +156,83 @@ def scaled(training: TrainingConfig, images: int) -> TrainingConfig:
     )
 
 
-def loaded(kind: type[Model], source: DataConfig, base: Recipe | None) -> tuple[Dataset, list[str]]:
-    """The data of a source, with size and channels chosen where it leaves them open."""
+def load_sized(
+    kind: type[Model], data_config: DataConfig, base: Recipe | None
+) -> tuple[Dataset, list[str]]:
+    """The data, with size and channels chosen where they are left open, and sentences on that."""
     notes: list[str] = []
-    if source.size is None or source.channels is None:
-        sizes, colors = looks(source)
-        if source.channels is None and colors:
-            source = replace(source, channels=max(colors))
-            if len(colors) > 1:
-                notes.append(
-                    "Some images are gray and some are in color: all become RGB; "
-                    "--channels 1 makes them gray."
-                )
-        if source.size is None and sizes:
-            side, reason = chosen_side(kind, sizes, source.channels or 3, base)
-            source = replace(source, size=side)
-            if reason:
-                notes.append(
-                    f"{reason}: the central squares are brought to {side}x{side}; --size "
-                    "chooses another size."
-                )
-    return source.load(), notes
+    if data_config.size is not None and data_config.channels is not None:
+        return data_config.load(), notes
+    sizes, channels = sizes_and_channels(data_config)
+    if data_config.channels is None and channels:
+        data_config = replace(data_config, channels=max(channels))
+        if len(channels) > 1:
+            notes.append(
+                "Some images are gray and some are in color: all become RGB; --channels 1 makes "
+                "them gray."
+            )
+    if data_config.size is None and sizes:
+        side, reason = chosen_side(kind, sizes, data_config.channels or 3, base)
+        data_config = replace(data_config, size=side)
+        if reason:
+            notes.append(
+                f"{reason}: the central squares are brought to {side}x{side}; --size chooses "
+                "another size."
+            )
+    return data_config.load(), notes
 
 
-def looks(source: DataConfig) -> tuple[list[tuple[int, int]], set[int]]:
+def sizes_and_channels(data_config: DataConfig) -> tuple[list[tuple[int, int]], set[int]]:
     """Width and height of images, and the numbers of channels that occur, from the headers of
-    files; nothing for a text."""
-    if source.data.lower().endswith(ENDINGS):
+    files; nothing for a text or an array."""
+    if data_config.data.lower().endswith(ENDINGS):
         return [], set()
-    images = open_source(
-        source.data, "train", None if source.labels is None else Path(source.labels)
-    ).images
-    if isinstance(images, np.ndarray):  # somebody has brought these to their size already
+    labels = None if data_config.labels is None else Path(data_config.labels)
+    images = open_source(data_config.data, "train", labels).images
+    if isinstance(images, np.ndarray):  # all of one size already
         return [], set()
-    sizes, colors = [], set()
-    for i in np.unique(
-        np.linspace(0, len(images) - 1, min(len(images), LOOKED_AT)).astype(int)
-    ).tolist():
+    sizes, channels = [], set()
+    rows = np.linspace(0, len(images) - 1, min(len(images), HEADERS)).astype(int)
+    for i in np.unique(rows).tolist():
+        file = images.paths[i] if isinstance(images, EncodedFiles) else io.BytesIO(images.read(i))
         try:
-            with Image.open(
-                images.paths[i] if isinstance(images, EncodedFiles) else io.BytesIO(images.read(i)),
-                formats=FORMATS,
-            ) as picture:
+            with Image.open(file, formats=FORMATS) as picture:
+                gray = picture.mode in ("1", "L", "LA", "F") or picture.mode.startswith("I")
                 sizes.append(picture.size)
-                colors.add(
-                    1
-                    if picture.mode in ("1", "L", "LA", "F") or picture.mode.startswith("I")
-                    else 3
-                )
-        except Exception:  # what cannot be read is refused with its own sentence when it is decoded
+                channels.add(1 if gray else 3)
+        except Exception:  # unreadable images are refused, with a sentence, when they are decoded
             continue
-    return sizes, colors
+    return sizes, channels
 
 
 def chosen_side(
     kind: type[Model], sizes: list[tuple[int, int]], channels: int, base: Recipe | None
 ) -> tuple[int, str]:
-    """The side to bring images to, and why it is not their own."""
+    """The side to bring images to, and why it differs from theirs."""
     width, height = sizes[0]
-    most = max(SIDES[-1], base.size or 0 if base else 0)
-    side = round(median(min(size) for size in sizes))
-    if (
-        len(set(sizes)) == 1
-        and width == height
-        and width <= most
-        and takes(kind, width, channels, base)
-    ):
+    largest = max(SIDES[-1], base.size or 0 if base else 0)
+    one_size, middle = len(set(sizes)) == 1, round(median(min(size) for size in sizes))
+    if one_size and width == height <= largest and can_build(kind, width, channels, base):
         return width, ""
-    wanted = most if most > SIDES[-1] else max((s for s in SIDES if s <= side), default=SIDES[0])
-    if len(set(sizes)) > 1:
-        return (
-            wanted,
-            (
-                f"Images have {len(set(sizes)):,} different sizes, the median of their "
-                f"shorter sides is {side} pixels"
-            ),
+    side = largest
+    if largest == SIDES[-1]:
+        side = max((s for s in SIDES if s <= middle), default=SIDES[0])
+    if not one_size:
+        return side, (
+            f"Images have {len(set(sizes)):,} different sizes, the median of their shorter sides "
+            f"is {middle} pixels"
         )
     if width != height:
-        return wanted, f"Images are {width} x {height} pixels"
-    return (
-        wanted,
-        (
-            f"Images are {width} x {height} pixels, {'small' if width < wanted else 'more'} "
-            "for a first training"
-        ),
-    )
+        return side, f"Images are {width} x {height} pixels"
+    size = "small" if width < side else "large"
+    return side, f"Images are {width} x {height} pixels, {size} for a first training"
 
 
-def takes(kind: type[Model], side: int, channels: int, base: Recipe | None) -> bool:
+def can_build(kind: type[Model], side: int, channels: int, base: Recipe | None) -> bool:
     """Whether a model can be built for square images of this side."""
+    config = base.config if base else kind.Config()
     try:
-        build(
-            kind.name,
-            base.config if base else kind.Config(),
-            Spec("", (channels, side, side), 2, ("a", "b")),
-        )
+        build(kind.name, config, Spec("", (channels, side, side), 2, ("a", "b")))
     except UsageError:
         return False
     return True

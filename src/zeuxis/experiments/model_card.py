@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def card(run: Run, result: Result) -> str:
     """README.md of a run folder."""
-    about = run.read_json("config.json")
+    about = run.read_config()
     kind = model_class(about["model"])
     weights = sum(p.numel() for p in result.model.parameters())
     shown = {

@@ -232,7 +232,7 @@ def resume(
     run = Run.open(folder)
     with run.held():
         where = str(run.path("config.json"))
-        about = run.read_json("config.json")
+        about = run.read_config()
         training = training_from(about, where)
         if env and env != training.env:
             raise UsageError(
@@ -327,7 +327,7 @@ def train(agent: PolicyTrainer, run: Run) -> PolicyTrainer:
         soft_wrap=True,
     )
     agent.train()
-    name, about = "bc" if agent.name == "bc" else "training", run.read_json("config.json")
+    name, about = "bc" if agent.name == "bc" else "training", run.read_config()
     if not agent.stopped and agent.steps < about[name]["steps"]:  # the minutes were over first
         run.write_json("config.json", about | {name: about[name] | {"steps": agent.steps}})
     run.write("README.md", card(agent, run))
@@ -345,7 +345,7 @@ def train(agent: PolicyTrainer, run: Run) -> PolicyTrainer:
 
 def card(agent: PolicyTrainer, run: Run) -> str:
     """README.md of a run folder."""
-    about = run.read_json("config.json")
+    about = run.read_config()
     shown = {k: v for k, v in agent.figures.items() if k not in ("steps/s", "seconds")}
     figures = "\n".join(f"| {name} | {value:.5g} |" for name, value in shown.items())
     unit = "steps of Adam" if agent.name == "bc" else "steps of the environment"

@@ -84,7 +84,7 @@ def evaluation_data(
     if split == "train" or not len(chosen):
         used = found.take(chosen) if 0 < len(chosen) < len(found) else found
         return marked(used, Images("trained on", len(used), len(found)))
-    held = kept_held_out(folders[0].read_json("config.json"), str(folders[0].path("config.json")))
+    held = kept_held_out(folders[0].read_config(), str(folders[0].path("config.json")))
     return marked(
         found.take(chosen),
         Images("held-out", len(chosen), len(found), held["seed"] if held else None),
@@ -101,7 +101,7 @@ def source_of(
 ) -> DataConfig:
     """Where a run's own data set lies, or another one brought to the size and channels of its
     images."""
-    about, where = run.read_json("config.json"), str(run.path("config.json"))
+    about, where = run.read_config(), str(run.path("config.json"))
     spec = from_json(Spec, about["spec"], where)
     if not data:
         own = own_data_config(about, where)
@@ -115,7 +115,7 @@ def trained_rows(
 ) -> Bool[Tensor, "n"] | None:
     """Which of these examples a run was trained on; None if they have nothing to do with its
     data."""
-    about = run.read_json("config.json")
+    about = run.read_config()
     if run.path(FILE).exists():
         own, out = remembered(run)
         kept = torch.ones(len(own), dtype=torch.bool)
@@ -128,24 +128,10 @@ def trained_rows(
     if part == "test" or not same_source(about, given, part):
         return None
     kept = torch.ones(len(found), dtype=torch.bool)
-    held = kept_held_out(about, str(run.path("config.json"))) or earlier_held_out(about, run)
+    held = kept_held_out(about, str(run.path("config.json"))) or {"images": 0}
     if 0 < held["images"] < len(found):
         kept[held_rows(found, held)] = False
     return kept
-
-
-def earlier_held_out(about: dict[str, Any], run: Run) -> dict[str, int]:
-    """What a run of an earlier version held out, which only its settings say."""
-    training = about.get("training") or {}
-    try:
-        return {
-            "images": max(0, int(training.get("hold_out", 0))),
-            "seed": int(training.get("seed", 0)),
-        }
-    except (AttributeError, TypeError, ValueError, OverflowError) as error:
-        raise ZeuxisError(
-            f"'{run.path('config.json')}' does not say what was held out: restore it from a copy."
-        ) from error
 
 
 def remembered(run: Run) -> tuple[Tensor, Tensor]:
