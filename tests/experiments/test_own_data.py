@@ -371,9 +371,9 @@ def test_a_size_is_chosen_by_the_median(
     assert (found.data_config.size, found.data_config.channels) == (expected, 3)
     assert any("RGB" in note for note in found.notes)
     assert any("--size" in note for note in found.notes) == (sides != (32, 32))
-    assert default_experiment(model_class("dcgan"), DataConfig(str(data), 48, 1)).data_config == DataConfig(
-        str(data), 48, 1
-    )
+    assert default_experiment(
+        model_class("dcgan"), DataConfig(str(data), 48, 1)
+    ).data_config == DataConfig(str(data), 48, 1)
 
 
 @pytest.mark.parametrize("n", [3, 60, 700])

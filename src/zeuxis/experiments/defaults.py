@@ -49,7 +49,13 @@ SMALL_RECIPES = {  # model: recipe for gray images, for color images
 NARROWER: dict[str, dict[str, Any]] = {  # for fewer than 10,000 color images
     "dcgan": {"channels": 32},
     "pixelcnn": {"channels": 32, "layers": 6},
-    "vae": {"channels": (32, 64, 64), "hidden_dim": 256, "latent_dim": 64, "optimizer": "muon", "lr": 4e-3},
+    "vae": {
+        "channels": (32, 64, 64),
+        "hidden_dim": 256,
+        "latent_dim": 64,
+        "optimizer": "muon",
+        "lr": 4e-3,
+    },
 }
 
 
