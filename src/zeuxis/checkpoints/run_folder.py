@@ -214,7 +214,7 @@ class Run:
             ZeuxisError: It cannot be read, or zeuxis 0.1 wrote it.
         """
         about = self.read_json("config.json")
-        if "settings" in about:
+        if "settings" in about or "learning" in about:
             raise ZeuxisError(
                 f"'{self}' was written by zeuxis 0.1, whose folders this version does not read: "
                 "train again, or open it with zeuxis 0.1."
