@@ -68,3 +68,19 @@ def test_a_training_that_slept_still_says_how_long_the_rest_takes(
         "0:50",
         "0:50",
     ]
+
+
+def test_a_terminal_of_80_columns_shows_bar_count_and_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = io.StringIO()
+    narrow = progress.Terminal()
+    narrow.file, narrow.width = stream, 80
+    monkeypatch.setattr(progress, "console", narrow)
+    with progress.bar("images", "{task.fields[note]}") as shown:
+        note = "1,234/s  discriminator 1.234  generator 0.789  D(x) 0.65  D(G(z)) 0.31"
+        shown.add_task("training", total=1_500_000, completed=750_000, note=note)
+        narrow.print(shown.get_renderable())
+    line = stream.getvalue().splitlines()[0]
+    assert "750000/1500000" in line and "left" in line and "━" in line
+    assert len(line) <= 80

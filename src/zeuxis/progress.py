@@ -20,6 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.segment import Segment
+from rich.table import Column
 from rich.text import Text
 
 from .printable import printable
@@ -89,24 +90,28 @@ class Speed(ProgressColumn):
 
 
 def bar(*extra: str | ProgressColumn) -> Progress:
-    """A rich bar with done/total, time spent and time left; `extra` are further columns."""
+    """A bar with done/total, time spent and time left; `extra` columns take the rest of the line.
+
+    A terminal of 80 columns always shows bar, count and times: text in `extra` is cut instead.
+    """
+    fixed, rest = Column(no_wrap=True), Column(ratio=1, no_wrap=True, overflow="ellipsis")
     more = [
-        TextColumn(column, style="dim", markup=False) if isinstance(column, str) else column
+        TextColumn(column, style="dim", markup=False, table_column=rest)
+        if isinstance(column, str)
+        else column
         for column in extra
     ]
-    columns = [
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        *more,
-    ]
     return Progress(
-        *columns,
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False, table_column=fixed),
+        BarColumn(bar_width=16),
+        MofNCompleteColumn(table_column=fixed),
+        TimeElapsedColumn(table_column=fixed),
+        TextColumn("left", table_column=fixed),
+        TimeRemainingColumn(table_column=fixed),
+        *more,
         console=console,
         transient=False,
+        expand=True,
     )
 
 

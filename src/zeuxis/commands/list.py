@@ -1,13 +1,16 @@
-"""zeuxis list: what there is."""
+"""zeuxis list: models, recipes, data sets, and runs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import tyro
-from rich.table import Table
+from rich.padding import Padding
+from rich.text import Text
 
 from ..capabilities import (
     CanClassify,
@@ -24,7 +27,7 @@ from ..checkpoints.run_folder import Run
 from ..checkpoints.weights import shipped
 from ..data import describe_sources
 from ..data.densities import DENSITIES
-from ..errors import ZeuxisError
+from ..errors import UsageError, ZeuxisError
 from ..experiments.train_policy import ALGORITHMS
 from ..progress import out
 from ..ranges import BaseConfig
@@ -41,72 +44,92 @@ VERBS = {
     "features": CanFeature,
     "codes": HasCodes,
 }
+Topic = Literal["all", "models", "recipes", "data", "runs"]
 
 
 @dataclass(frozen=True)
 class List(BaseConfig, flags="--"):
-    """Shows models, recipes, data, shipped models and runs."""
+    """Lists models, recipes, data sets, and runs."""
 
+    topic: tyro.conf.Positional[Topic] = "all"
+    """What to list."""
+    model: tyro.conf.Positional[str] = ""
+    """Only the entries of this model."""
     runs: str = "runs"
     """The folder of run folders."""
 
 
-def main(words: Sequence[str]) -> None:
-    wish = tyro.cli(List, args=words, prog="zeuxis list")
-    table = Table("model", "paper", "can", title="models: zeuxis train MODEL", title_justify="left")
+def main(argv: Sequence[str]) -> None:
+    args = tyro.cli(List, args=argv, prog="zeuxis list")
+    known = [*models(), *ALGORITHMS]
+    if args.model and args.model not in known:
+        near = difflib.get_close_matches(args.model, known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"the models are {', '.join(sorted(known))}."
+        raise UsageError(f"There is no model '{args.model}': {hint}")
+    for topic, show in TOPICS.items():
+        if args.topic in ("all", topic):
+            show(args)
+
+
+def heading(text: str) -> None:
+    """A title with an empty line before it."""
+    out.print(Text(f"\n{text}", style="bold"))
+
+
+def entry(name: str, *details: str) -> None:
+    """A name on a line by itself, which is never cut, and what there is to say below it."""
+    out.print(Text(name), soft_wrap=True)
+    for detail in filter(None, details):
+        out.print(Padding(Text(detail), (0, 0, 0, 4)))
+
+
+def list_models(args: List) -> None:
+    heading("Models: zeuxis train MODEL")
     for name, kind in sorted(models().items()):
-        able = [verb for verb, what in VERBS.items() if has(kind, what)]
-        table.add_row(name, kind.paper, ", ".join(able))
-    out.print(table)
-    table = Table(
-        "algorithm",
-        "paper",
-        title="policies: zeuxis train ALGORITHM --env TASK",
-        title_justify="left",
-    )
+        if args.model in ("", name):
+            able = [verb for verb, capability in VERBS.items() if has(kind, capability)]
+            entry(name, kind.paper, f"can {', '.join(able)}" if able else "")
+    heading("Policies: zeuxis train ALGORITHM --env TASK")
     for name, paper in ALGORITHMS.items():
-        table.add_row(name, paper)
-    out.print(table)
-    table = Table(
-        "recipe",
-        "data",
-        "images",
-        "for",
-        title="recipes: zeuxis train MODEL --recipe NAME",
-        title_justify="left",
-    )
-    for name, recipe in recipes().items():
-        table.add_row(
-            name,
-            recipe.data,
-            f"{recipe.training.images:,}",
-            recipe.target or recipe.note or recipe.source,
-        )
-    out.print(table)
-    table = Table(
-        "data", "where", "note", title="data: --data NAME, NAME=PATH or PATH", title_justify="left"
-    )
-    for row in describe_sources():
-        table.add_row(*row)
-    table.add_row(", ".join(DENSITIES), "computed", "points in the plane, for the density picture")
-    out.print(table)
-    table = Table("model", title="shipped: zeuxis sample NAME", title_justify="left")
+        if args.model in ("", name):
+            entry(name, paper)
+    heading("Shipped: zeuxis sample NAME")
     for name in shipped():
-        table.add_row(name)
-    out.print(table)
-    table = Table(
-        "run",
-        "model",
-        "images or steps saved",
-        title=f"runs in '{wish.runs}'",
-        title_justify="left",
-    )
-    for folder in sorted(Path(wish.runs).glob("*/config.json")):
-        run = Run(folder.parent)
+        if not args.model or name.split("/", 1)[1].startswith(args.model):
+            entry(name)
+
+
+def list_recipes(args: List) -> None:
+    heading("Recipes: zeuxis train MODEL --recipe NAME")
+    for name, recipe in recipes().items():
+        if args.model in ("", recipe.model):
+            length = f"{recipe.data}, {recipe.training.images:,} images"
+            entry(name, length, recipe.target or recipe.note or recipe.source)
+
+
+def list_data(args: List) -> None:
+    heading("Data: --data NAME, NAME=PATH or PATH")
+    for name, where, note in describe_sources():
+        entry(name, f"{where}: {note}" if note else where)
+    entry(", ".join(DENSITIES), "computed: points in the plane, for the density picture")
+
+
+def list_runs(args: List) -> None:
+    heading(f"Runs in '{args.runs}'")
+    for path in sorted(Path(args.runs).glob("*/config.json")):
+        run = Run(path.parent)
         try:
-            table.add_row(
-                str(run), str(run.read_json("config.json").get("model")), f"{run.saved_images():,}"
-            )
+            model = str(run.read_json("config.json").get("model"))
+            if args.model in ("", model):
+                entry(str(run), f"{model}, {run.saved_images():,} images or steps saved")
         except ZeuxisError:
-            table.add_row(str(run), "damaged", "")
-    out.print(table)
+            if not args.model:
+                entry(str(run), "damaged")
+
+
+TOPICS: dict[str, Callable[[List], None]] = {
+    "models": list_models,
+    "recipes": list_recipes,
+    "data": list_data,
+    "runs": list_runs,
+}

@@ -1,0 +1,32 @@
+"""zeuxis list: every name is shown whole, and topics and models narrow it down."""
+
+from __future__ import annotations
+
+import pytest
+
+from zeuxis.cli import main
+from zeuxis.recipes import recipes
+from zeuxis.registry import models
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_no_name_is_cut(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {*models(), *recipes()} <= set(lines)
+
+
+def test_a_topic_and_a_model_select_entries(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "recipes", "dcgan"]) == 0
+    shown = capsys.readouterr().out
+    assert "dcgan/mnist-demo" in shown and "vae" not in shown and "Runs in" not in shown
+    assert main(["list", "runs"]) == 0
+    assert capsys.readouterr().out.startswith("\nRuns in 'runs'")
+
+
+def test_an_unknown_model_is_refused_with_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "recipes", "dcgna"]) == 2
+    assert "did you mean dcgan?" in capsys.readouterr().err
