@@ -3,7 +3,7 @@ anything else when it is made.
 
 ```python
 @dataclass(frozen=True)
-class TinyConfig(Settings):
+class TinyConfig(BaseConfig):
     width: Size = 64
     lr: Rate = 1e-3
     slope: Annotated[float, Range(0, 1)] = 0.1

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -9,6 +13,7 @@ import tiny
 from zeuxis.checkpoints.weights import build
 from zeuxis.data.dataset import Spec
 from zeuxis.errors import UsageError
+from zeuxis.gan import wgan_gp
 from zeuxis.gan.wgan_gp import WGANGPConfig
 from zeuxis.model import Batch
 from zeuxis.noise import Noise
@@ -90,3 +95,13 @@ def test_a_batch_that_stands_alone_has_no_further_examples() -> None:
 def test_points_are_refused() -> None:
     with pytest.raises(UsageError, match="WGAN-GP makes images"):
         build("wgan-gp", WGANGPConfig(), Spec("ring", (2,)))
+
+
+def test_the_page_on_new_models_shows_this_file() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "new-model.md"
+    source = inspect.getsource(wgan_gp)
+    excerpts = re.findall(r"(?ms)^```python\n(.*?)^```$", page.read_text())
+    excerpts = [excerpt for excerpt in excerpts if not excerpt.startswith(">>>")]
+    assert len(excerpts) >= 6
+    for excerpt in excerpts:
+        assert excerpt in source, f"docs/new-model.md differs from wgan_gp.py:\n{excerpt}"
