@@ -16,7 +16,7 @@ from zeuxis.autoregressive.sampling import in_order
 from zeuxis.capabilities import CanComplete, CanLogProb, CanScan
 from zeuxis.checkpoints.weights import build
 from zeuxis.data.dataset import Dataset, Spec
-from zeuxis.distributions.logistic_mixture import Mixture, numbers
+from zeuxis.distributions.logistic_mixture import Mixture, parameters_per_pixel
 from zeuxis.errors import UsageError
 from zeuxis.noise import Noise
 from zeuxis.training.loop import fit
@@ -34,14 +34,14 @@ def random_mixture(
 ) -> Mixture:
     generator = torch.Generator().manual_seed(colors)
     return Mixture.of(
-        spread * torch.randn(n, numbers(k, colors), generator=generator, dtype=dtype),
+        spread * torch.randn(n, parameters_per_pixel(k, colors), generator=generator, dtype=dtype),
         colors,
         levels,
     )
 
 
 def test_ten_numbers_a_component() -> None:
-    assert [numbers(10, colors) for colors in (1, 2, 3)] == [30, 60, 100]
+    assert [parameters_per_pixel(10, colors) for colors in (1, 2, 3)] == [30, 60, 100]
 
 
 @pytest.mark.parametrize("spread", [0.3, 3.0, 30.0])

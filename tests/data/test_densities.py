@@ -1,4 +1,4 @@
-"""The toy laws: each density integrates to one, its samples follow it, and its seed repeats; mode
+"""Toy densities: each integrates to one, its samples follow it, and its seed repeats; mode
 coverage in closed form."""
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ def cells(extent: float, side: int) -> tuple[torch.Tensor, float]:
 
 @pytest.mark.parametrize("name", DENSITIES)
 def test_integrates_to_one(name: str) -> None:
-    law = (
+    target = (
         density(name, std=0.1) if name in ("ring", "grid") else density(name)
     )  # cells must be smaller than a standard deviation
-    centers, area = cells(law.extent, 220)  # aligned with the squares of the board
-    mass = law.log_prob(centers).exp().sum().item() * area
+    centers, area = cells(target.extent, 220)  # aligned with the squares of the board
+    mass = target.log_prob(centers).exp().sum().item() * area
     assert mass == pytest.approx(1, abs=2e-4)
 
 
 @pytest.mark.parametrize("name", DENSITIES)
 def test_samples_follow_the_density(name: str) -> None:
     """Chi-square of 100,000 samples against the integral of the density over coarse cells."""
-    law, coarse, fine = (
+    target, coarse, fine = (
         density(name, std=0.2) if name in ("ring", "grid") else density(name),
         22,
         10,
     )
     n = 100_000
-    centers, area = cells(law.extent, coarse * fine)
-    mass = law.log_prob(centers).exp().view(coarse, fine, coarse, fine).sum((1, 3)) * area
-    x = law.sample(n, torch.Generator().manual_seed(3)).double()
-    index = ((x + law.extent) / (2 * law.extent / coarse)).floor().long()
+    centers, area = cells(target.extent, coarse * fine)
+    mass = target.log_prob(centers).exp().view(coarse, fine, coarse, fine).sum((1, 3)) * area
+    x = target.sample(n, torch.Generator().manual_seed(3)).double()
+    index = ((x + target.extent) / (2 * target.extent / coarse)).floor().long()
     assert ((index >= 0) & (index < coarse)).all(1).double().mean() > 0.9999
     index = index.clamp(0, coarse - 1)
     counts = torch.bincount(index[:, 0] * coarse + index[:, 1], minlength=coarse**2).view(
@@ -69,42 +69,50 @@ def test_seed_and_labels(name: str) -> None:
         and a.spec.shape == (2,)
         and a.y.unique().tolist() == list(range(a.spec.classes))
     )
-    law = density_of(a)
-    assert law is not None and law.name == name and law.modes == a.spec.classes
+    target = density_of(a)
+    assert target is not None and target.name == name and target.modes == a.spec.classes
 
 
 def test_ring_is_the_papers() -> None:
-    law = density("ring")
-    assert isinstance(law, Mixture) and law.modes == 8 and law.std == 0.02
-    assert torch.allclose(law.centers.norm(dim=1), torch.full((8,), 2.0).double())
+    target = density("ring")
+    assert isinstance(target, Mixture) and target.modes == 8 and target.std == 0.02
+    assert torch.allclose(target.centers.norm(dim=1), torch.full((8,), 2.0).double())
     data = points("ring", 40_000)
     assert data.y is not None
-    deviation = data.x.double() - law.centers[data.y]
+    deviation = data.x.double() - target.centers[data.y]
     assert deviation.std().item() == pytest.approx(0.02, rel=0.02)
 
 
 @pytest.mark.parametrize("name", ["moons", "spiral"])
 def test_quadrature_has_converged(name: str) -> None:
     """Twice the nodes give the same density to nine digits near the curve."""
-    law = density(name)
-    assert isinstance(law, Curves)
-    twice = Curves(law.name, law.modes, law.extent, law.path, law.root, law.std, 2 * law.nodes)
-    x = law.sample(2000, torch.Generator().manual_seed(0)).double()
-    assert torch.allclose(law.log_prob(x), twice.log_prob(x), rtol=0, atol=1e-9)
+    target = density(name)
+    assert isinstance(target, Curves)
+    twice = Curves(
+        target.name,
+        target.modes,
+        target.extent,
+        target.path,
+        target.root,
+        target.std,
+        2 * target.nodes,
+    )
+    x = target.sample(2000, torch.Generator().manual_seed(0)).double()
+    assert torch.allclose(target.log_prob(x), twice.log_prob(x), rtol=0, atol=1e-9)
 
 
 def test_pinwheel_untwisted_is_a_mixture() -> None:
     """Without twist and with equal deviations the pinwheel is a ring."""
-    wheel, law = (
+    wheel, target = (
         density("pinwheel", radial_std=0.3, tangential_std=0.3, twist=1e-12),
         density("ring", modes=5, std=0.3),
     )
-    x = law.sample(1000, torch.Generator().manual_seed(0)).double()
-    assert torch.allclose(wheel.log_prob(x), law.log_prob(x), atol=1e-8)
+    x = target.sample(1000, torch.Generator().manual_seed(0)).double()
+    assert torch.allclose(wheel.log_prob(x), target.log_prob(x), atol=1e-8)
 
 
 def test_mistakes() -> None:
-    with pytest.raises(UsageError, match="no law of the plane 'rings': the laws are ring, grid"):
+    with pytest.raises(UsageError, match="no density 'rings': the densities are ring, grid"):
         density("rings")
     with pytest.raises(UsageError, match="no setting 'sigma': it takes modes, radius, std"):
         density("ring", sigma=0.1)
@@ -145,9 +153,9 @@ def test_a_stray_sample_does_not_make_a_mode() -> None:
 
 def test_a_fog_hits_no_mode() -> None:
     """Some points of a wide Gaussian fall near every center by chance; that is not coverage."""
-    law = density("ring")
-    assert isinstance(law, Mixture)
-    fog = mode_coverage(torch.randn(100_000, 2), law.centers, law.std)
+    target = density("ring")
+    assert isinstance(target, Mixture)
+    fog = mode_coverage(torch.randn(100_000, 2), target.centers, target.std)
     assert (fog.hit, fog.reached) == (0, 8) and fog.good < 0.01
 
 

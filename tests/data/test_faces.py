@@ -7,7 +7,16 @@ import pytest
 import torch
 
 from zeuxis.data import hold_out, load_data
-from zeuxis.data.faces import FACTORS, IDENTITY, Heads, factors, factors_of, heads, numbers, render
+from zeuxis.data.faces import (
+    FACTORS,
+    IDENTITY,
+    Heads,
+    factors,
+    factors_of,
+    heads,
+    random_numbers,
+    render,
+)
 from zeuxis.errors import UsageError
 
 
@@ -26,7 +35,9 @@ def test_an_image_depends_on_seed_and_number_alone() -> None:
 
 
 def test_numbers_are_uniform_and_unrelated() -> None:
-    x = torch.cat([numbers(np.arange(20_000), 0, 14), numbers(np.arange(20_000), 1, 14)], 1)
+    x = torch.cat(
+        [random_numbers(np.arange(20_000), 0, 14), random_numbers(np.arange(20_000), 1, 14)], 1
+    )
     assert x.min() >= -1
     assert x.max() < 1
     assert x.mean(0).abs().max() < 0.03

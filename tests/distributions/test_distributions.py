@@ -12,7 +12,6 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 from zeuxis.distributions.elementwise import (
     bernoulli,
     discretized_logistic,
-    draw_logistic,
     normal,
     normal_kl,
 )
@@ -120,36 +119,6 @@ def test_gradients_are_the_derivatives() -> None:
         assert torch.autograd.gradcheck(
             lambda m, s: discretized_logistic(PIXELS[::15], m, s, open_edges), (mean, log_scale)
         )
-
-
-@pytest.mark.parametrize(
-    ("mean", "log_scale"), [(0.5, -3.0), (0.98, -3.0), (0.01, -1.5), (0.5, -7.0)]
-)
-def test_drawn_pixels_follow_the_masses(mean: float, log_scale: float) -> None:
-    n = 400_000
-    generator = torch.Generator().manual_seed(0)
-    drawn = draw_logistic(torch.full((n,), mean), torch.tensor(log_scale), generator)
-    assert drawn.dtype == torch.uint8
-    masses = brute(torch.tensor([[mean]]), torch.tensor([[log_scale]]), True)[0]
-    seen = torch.bincount(drawn.long(), minlength=256)
-    often = masses * n > 10
-    chi = ((seen - n * masses)[often].square() / (n * masses[often])).sum().item()
-    k = int(often.sum()) - 1
-    assert chi < k + 4.5 * math.sqrt(2 * k) + 10, (
-        f"chi-square {chi:.1f} with {k} degrees of freedom"
-    )
-    assert abs(seen[~often].sum().item() - n * masses[~often].sum().item()) < 10 + 4.5 * math.sqrt(
-        n * masses[~often].sum().item()
-    )
-
-
-def test_draws_repeat_with_their_generator() -> None:
-    mean, log_scale = parameters(100)
-    a, b, c = (
-        draw_logistic(mean, log_scale, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)
-    )
-    assert torch.equal(a, b)
-    assert not torch.equal(a, c)
 
 
 def test_normal_is_torchs() -> None:

@@ -28,7 +28,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..data.dataset import Dataset, Spec
-from ..distributions.logistic_mixture import Mixture, numbers
+from ..distributions.logistic_mixture import Mixture, parameters_per_pixel
 from ..errors import UsageError
 from ..model import Player
 from ..nn.data_dependent_init import data_dependent_init
@@ -88,7 +88,8 @@ class PixelCNNPP(PixelModel):
         super().__init__(config, spec)
         c = config
         check(c, spec)
-        outputs, classes = numbers(c.mixtures, spec.shape[0]), spec.classes if c.conditional else 0
+        outputs = parameters_per_pixel(c.mixtures, spec.shape[0])
+        classes = spec.classes if c.conditional else 0
         self.network = Network(
             spec.shape[0], c.channels, c.blocks, c.scales, outputs, c.dropout, classes
         )

@@ -1,10 +1,9 @@
-"""What is known of images beyond one label each: a table with one column an attribute, NaN where
-nothing is known.
+"""Attributes of images: a table with one column per attribute, NaN where unknown.
 
-It is read from a CSV of files and attributes (also CelebA's own list, whose first line is a count
-and whose names and values are separated by blanks), from the classes of a labeled set, each against
-the rest, or from the factors of rendered heads. A column of 0 and 1, or of -1 and 1 as in CelebA,
-says whether an image has an attribute; other numbers measure how much of it.
+It comes from a CSV of files and attributes (or CelebA's list, whose first line is a count and whose
+cells are separated by blanks), from the classes of a labeled set, each against the rest, or from
+the factors of rendered heads. Columns of 0 and 1, or of -1 and 1 as in CelebA, are binary; other
+columns are numeric.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from .sources import MADE, open_source
 Kind = Literal["binary", "class", "number"]
 BINARY, CLASS, NUMBER = get_args(Kind)
 FILE_COLUMN = ("file", "filename", "image", "image_id")
-DEPTH = 4  # folders by which a CSV may tell files of one name apart
+DEPTH = 4  # folders that a CSV may use to distinguish files of one name
 
 
 @dataclass(frozen=True)
@@ -38,12 +37,13 @@ class Attributes:
     """A table of attributes.
 
     Arguments:
-        names: One for each column, all different.
+        names: Names of the columns, all different.
         kinds: "binary" (0 or 1), "class" (1 for one class and 0 for the rest), or "number".
         values: (images, attributes), float64, NaN where unknown.
 
     Example:
-        >>> table = Attributes(("smiling",), ("binary",), torch.tensor([[1.0], [0.0], [math.nan]]).double())
+        >>> values = torch.tensor([[1.0], [0.0], [math.nan]]).double()
+        >>> table = Attributes(("smiling",), ("binary",), values)
         >>> table.known.tolist(), len(table.take(table.known))
         ([0, 1], 2)
     """
@@ -72,7 +72,7 @@ class Attributes:
 
     @property
     def known(self) -> Tensor:
-        """Positions of the images of which anything is known."""
+        """Positions of the images with at least one known attribute."""
         return torch.nonzero(self.values.isfinite().any(1))[:, 0]
 
     def take(self, positions: Tensor) -> Attributes:
@@ -81,12 +81,14 @@ class Attributes:
 
 
 def attributes_of(data: Dataset) -> Attributes:
-    """The factors behind a data set where they are known, else its classes, each against the rest.
+    """The factors of a data set if known, else its classes, each against the rest.
 
     Example:
         >>> from zeuxis.data import load_data
-        >>> attributes_of(load_data("heads", limit=5)).names, attributes_of(load_data("mnist", limit=5)).names[:3]
-        (('azimuth', 'elevation', 'lighting', 'width'), ('0', '1', '2'))
+        >>> attributes_of(load_data("heads", limit=5)).names
+        ('azimuth', 'elevation', 'lighting', 'width')
+        >>> attributes_of(load_data("mnist", limit=5)).names[:3]
+        ('0', '1', '2')
     """
     if data.facts.factors is not None:
         names = data.facts.factor_names
@@ -104,33 +106,35 @@ def attributes_of(data: Dataset) -> Attributes:
 
 
 def image_names(data: Dataset, source: str, split: str, limit: int | None = None) -> list[str]:
-    """What a CSV calls the images: their paths, or their numbers from 0 where a data set is not
-    made of files.
+    """Names of images in a CSV: their paths, or their numbers from 0 if they are not files.
 
     Arguments:
-        data: The data set as it was loaded.
+        data: The loaded data set.
         source: Where it was loaded from.
-        split: Which part.
-        limit: How many of its first images it has, None for all.
+        split: Its part.
+        limit: The limit with which it was loaded, None for all images.
     """
-    if source not in MADE and isinstance(
-        images := open_source(source, "test" if split == "test" else "train").images, EncodedFiles
-    ):
-        return [path.as_posix() for path in images.paths[:limit]]
+    if source not in MADE:
+        images = open_source(source, "test" if split == "test" else "train").images
+        if isinstance(images, EncodedFiles):
+            return [path.as_posix() for path in images.paths[:limit]]
     return [str(i) for i in range(len(data))]
 
 
 def read_attributes(path: str | Path, images: Sequence[str]) -> tuple[Attributes, list[str]]:
-    """A CSV of attributes as a table over images, and the names in it that are none of theirs.
+    """Reads a CSV of attributes of images.
 
     Arguments:
-        path: A CSV with the header `file,smiling,glasses,...` and numbers, an empty cell where
-            unknown; or CelebA's list.
-        images: Paths or numbers of the images, in the order of the table. A file is named by the
-            end of its path, as much as it takes to tell it from others.
+        path: A CSV with the header `file,smiling,glasses,...` and numbers, with an empty cell
+            where unknown; or CelebA's list.
+        images: Paths or numbers of the images. In the CSV, the end of a path is enough if it is
+            unique.
+
+    Returns:
+        The table with a row for each image, and the names in the CSV that match no image.
 
     Raises:
-        DataError: The file cannot be read, a cell is no finite number, or no image is named; the
+        DataError: The file cannot be read, a cell is not a finite number, or no image is named; the
             sentence says where.
 
     Example:
@@ -156,9 +160,9 @@ def read_attributes(path: str | Path, images: Sequence[str]) -> tuple[Attributes
             f"The attributes '{path}' have a column {wrong} that is nameless or there "
             "twice: rename or remove it."
         )
-    places = by_ending(images)
+    index = by_ending(images)
     values = torch.full((len(images), len(names)), math.nan, dtype=torch.float64)
-    found: dict[int, list[float]] = {}
+    rows: dict[int, list[float]] = {}
     others = []
     for number, cells in lines:
         if len(cells) != len(header):
@@ -166,7 +170,7 @@ def read_attributes(path: str | Path, images: Sequence[str]) -> tuple[Attributes
                 f"Line {number} of '{path}' has {len(cells)} cells, expected "
                 f"{len(header)} as in its first line."
             )
-        at = places.get(cells[0].strip())
+        at = index.get(cells[0].strip())
         if at is None:
             others.append(cells[0].strip())
         elif at < 0:
@@ -179,12 +183,12 @@ def read_attributes(path: str | Path, images: Sequence[str]) -> tuple[Attributes
                 finite(cell, f"line {number}, column '{name}' of '{path}'")
                 for cell, name in zip(cells[1:], names, strict=True)
             ]
-            if str(found.setdefault(at, row)) != str(row):
+            if str(rows.setdefault(at, row)) != str(row):
                 raise DataError(
                     f"Line {number} of '{path}' gives '{cells[0]}' other values than a "
                     "line before: leave one out."
                 )
-    if not found:
+    if not rows:
         example = (
             f"; it names '{others[0]}' and they are called like '{images[0]}'"
             if others and images
@@ -194,7 +198,7 @@ def read_attributes(path: str | Path, images: Sequence[str]) -> tuple[Attributes
             f"The attributes '{path}' name none of the {len(images):,} images{example}: "
             "correct its first column."
         )
-    values[list(found)] = torch.tensor(list(found.values()), dtype=torch.float64)
+    values[list(rows)] = torch.tensor(list(rows.values()), dtype=torch.float64)
     kinds: list[Kind] = []
     for column in values.T:
         known = set(column[column.isfinite()].unique().tolist())
@@ -205,8 +209,10 @@ def read_attributes(path: str | Path, images: Sequence[str]) -> tuple[Attributes
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Number and cells of each line that is not empty, the header first; CelebA's list gets the
-    header it lacks."""
+    """Line number and cells of each non-empty line, the header first.
+
+    The header of CelebA's list lacks the column of files and is completed.
+    """
     try:
         text = as_text(contents(path))
         lines = text.splitlines()
@@ -226,7 +232,7 @@ def lines_of(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def finite(cell: str, where: str) -> float:
-    """A cell as a number; NaN if it is empty, a sentence if it is anything else."""
+    """A cell as a number, NaN if it is empty; anything else is a `DataError`."""
     if not cell.strip():
         return math.nan
     try:
@@ -242,16 +248,16 @@ def finite(cell: str, where: str) -> float:
 
 
 def by_ending(images: Sequence[str]) -> dict[str, int]:
-    """The image that each ending of a path belongs to, -1 where several end so.
+    """The image by each ending of its path, -1 for an ending of several images.
 
     Example:
-        >>> by_ending(["x/a.png", "y/a.png", "y/b.png"])["a.png"], by_ending(["x/a.png", "y/a.png"])["y/a.png"]
-        (-1, 1)
+        >>> by_ending(["x/a.png", "y/a.png"])
+        {'a.png': -1, 'x/a.png': 0, 'y/a.png': 1}
     """
-    places: dict[str, int] = {}
+    index: dict[str, int] = {}
     for i, image in enumerate(images):
         parts = Path(image).parts
         for depth in {*range(1, min(DEPTH, len(parts)) + 1), len(parts)}:
             ending = Path(*parts[-depth:]).as_posix()
-            places[ending] = i if ending not in places else -1
-    return places
+            index[ending] = i if ending not in index else -1
+    return index

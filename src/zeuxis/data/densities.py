@@ -1,7 +1,6 @@
-r"""Toy laws of the plane whose density is known, so that a generator's mistakes can be seen and
-measured.
+r"""Toy densities in the plane, with exact samples and exact normalized log densities.
 
-Each law can be sampled exactly and has an exact, normalized log density:
+With them the errors of a generator can be seen and measured:
 
 - `ring`, `grid`: equal mixtures of isotropic Gaussians (Metz et al., "Unrolled Generative
   Adversarial Networks", 2017: eight of them with standard deviation 0.02 on a circle of radius 2;
@@ -34,13 +33,12 @@ from .facts import Facts
 
 @dataclass(frozen=True, eq=False)
 class Density:
-    """A law of the plane.
+    """A density in the plane.
 
     Arguments:
-        name: What the command line calls it.
-        modes: The number of parts that a sample can come from.
-        extent: Half the side of the square, centered at the origin, that holds all but a negligible
-            part of the mass.
+        name: Its name on the command line.
+        modes: The number of components.
+        extent: Half the side of a square around the origin with all but negligible mass.
     """
 
     name: str
@@ -50,18 +48,16 @@ class Density:
     def draw(
         self, n: int, generator: torch.Generator
     ) -> tuple[Float[Tensor, "n 2"], Int[Tensor, "n"]]:
-        """n points and the part that each comes from."""
+        """Draws n points; also returns the component of each."""
         raise TypeError(f"{type(self).__name__} must define draw().")
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n 2"]:
-        """n points."""
+        """Draws n points."""
         return self.draw(n, generator)[0]
 
     def log_prob(self, x: Float[Tensor, "n 2"]) -> Float[Tensor, "n"]:
         """Log density at x in nats, computed in float64."""
-        parts = [
-            self.exact(part) for part in x.double().split(512)
-        ]  # small parts stay in the cache
+        parts = [self.exact(part) for part in x.double().split(512)]  # small parts fit the cache
         return torch.cat([x.new_empty(0).double(), *parts]).to(x.dtype)
 
     def exact(self, x: Float[Tensor, "n 2"]) -> Float[Tensor, "n"]:
@@ -93,14 +89,14 @@ class Mixture(Density):
 
 @dataclass(frozen=True, eq=False)
 class Curves(Density):
-    """Curves smeared by Gaussian noise.
+    """Curves blurred by Gaussian noise.
 
     Arguments:
-        path: Maps the part and t in [0, 1] to the plane.
-        root: A point's t is u^(1/root) for uniform u, so that w(t) = root t^(root - 1); 2 makes a
-            spiral evenly dense.
+        path: Maps a component and t in [0, 1] to the plane.
+        root: The t of a point is u^(1/root) for uniform u, so w(t) = root t^(root - 1); 2 makes
+            the density of a spiral uniform.
         std: The standard deviation of the noise along each axis.
-        nodes: Nodes of the quadrature along each curve.
+        nodes: Quadrature nodes along each curve.
     """
 
     path: Callable[[Tensor, Tensor], Tensor]
@@ -145,14 +141,12 @@ class Checkerboard(Density):
         self, n: int, generator: torch.Generator
     ) -> tuple[Float[Tensor, "n 2"], Int[Tensor, "n"]]:
         y = torch.randint(self.modes, (n,), generator=generator)
-        return (
-            self.corners[y] + self.side * torch.rand(n, 2, generator=generator, dtype=torch.float64)
-        ).float(), y
+        u = torch.rand(n, 2, generator=generator, dtype=torch.float64)
+        return (self.corners[y] + self.side * u).float(), y
 
     def exact(self, x: Float[Tensor, "n 2"]) -> Float[Tensor, "n"]:
-        inside = (
-            ((x[:, None] >= self.corners) & (x[:, None] < self.corners + self.side)).all(-1).any(-1)
-        )
+        above, below = x[:, None] >= self.corners, x[:, None] < self.corners + self.side
+        inside = (above & below).all(-1).any(-1)
         return torch.where(inside, -math.log(self.modes * self.side**2), -math.inf).double()
 
 
@@ -161,10 +155,10 @@ class Pinwheel(Density):
     """Gaussians in a circle, twisted.
 
     Arguments:
-        radius: Distance of their means from the origin, before the twist as after it.
+        radius: Distance of their means from the origin.
         radial_std: Standard deviation along the radius.
         tangential_std: Standard deviation across it.
-        twist: The angle by which radius r is turned is twist * r (radians).
+        twist: Points at radius r are rotated by twist * r (radians).
     """
 
     radius: float
@@ -192,11 +186,12 @@ class Pinwheel(Density):
 
 
 def normal(n: int, generator: torch.Generator) -> Tensor:
+    """n standard normal points in float64."""
     return torch.randn(n, 2, generator=generator, dtype=torch.float64)
 
 
 def rotate(v: Tensor, angle: Tensor) -> Tensor:
-    """Points (n, 2) turned about the origin by angles (n,)."""
+    """Rotates points (n, 2) about the origin by angles (n,)."""
     cos, sin = angle.cos(), angle.sin()
     return torch.stack([cos * v[:, 0] - sin * v[:, 1], sin * v[:, 0] + cos * v[:, 1]], 1)
 
@@ -204,9 +199,8 @@ def rotate(v: Tensor, angle: Tensor) -> Tensor:
 def blur(x: Tensor, centers: Tensor, weights: Tensor, std: float) -> Tensor:
     """Log density of weighted isotropic Gaussians at x."""
     square = (x[:, :1] - centers[:, 0]).square_().add_((x[:, 1:] - centers[:, 1]).square_())
-    return torch.logsumexp(square.div_(-2 * std**2).add_(weights.log()), 1) - math.log(
-        2 * math.pi * std**2
-    )
+    exponents = square.div_(-2 * std**2).add_(weights.log())
+    return torch.logsumexp(exponents, 1) - math.log(2 * math.pi * std**2)
 
 
 def ring(modes: int = 8, radius: float = 2.0, std: float = 0.02) -> Density:
@@ -219,32 +213,30 @@ def ring(modes: int = 8, radius: float = 2.0, std: float = 0.02) -> Density:
 def grid(side: int = 5, spacing: float = 2.0, std: float = 0.05) -> Density:
     """Gaussians on a square lattice of side x side points."""
     axis = (torch.arange(side, dtype=torch.float64) - (side - 1) / 2) * spacing
-    return Mixture(
-        "grid", side**2, (side / 2) * spacing + 6 * std, torch.cartesian_prod(axis, axis), std
-    )
+    centers = torch.cartesian_prod(axis, axis)
+    return Mixture("grid", side**2, (side / 2) * spacing + 6 * std, centers, std)
 
 
 def moons(std: float = 0.1) -> Density:
-    """Two half circles of radius 1, each of which reaches into the other."""
+    """Two interleaved half circles of radius 1."""
 
     def path(k: Tensor, t: Tensor) -> Tensor:
-        up = 1 - 2 * k.double()  # the second is the first turned by half a turn
+        up = 1 - 2 * k.double()  # the second is the first rotated by 180 degrees
         return torch.stack([up * ((math.pi * t).cos() - 0.5), up * ((math.pi * t).sin() - 0.25)], 1)
 
     return Curves("moons", 2, 1.8 + 5 * std, path, 1, std, nodes=max(64, round(16 / std)))
 
 
 def spiral(arms: int = 2, turns: float = 1.5, radius: float = 3.0, std: float = 0.1) -> Density:
-    """Arms that wind outwards from the origin, their radius in proportion to their angle."""
+    """Arms that wind outwards; the radius is proportional to the angle."""
 
     def path(k: Tensor, t: Tensor) -> Tensor:
         angle = 2 * math.pi * (turns * t + k / arms)
         return radius * t[:, None] * torch.stack([angle.cos(), angle.sin()], 1)
 
     length = math.pi * turns * radius
-    return Curves(
-        "spiral", arms, radius + 6 * std, path, 2, std, nodes=max(64, round(3 * length / std))
-    )
+    nodes = max(64, round(3 * length / std))
+    return Curves("spiral", arms, radius + 6 * std, path, 2, std, nodes)
 
 
 def checkerboard(cells: int = 4, extent: float = 4.0) -> Density:
@@ -262,13 +254,12 @@ def pinwheel(
     tangential_std: float = 0.15,
     twist: float = 0.6,
 ) -> Density:
-    """Arms that point outwards and are bent the more the farther out they are."""
-    return Pinwheel(
-        "pinwheel", arms, radius + 5 * radial_std, radius, radial_std, tangential_std, twist
-    )
+    """Radial arms, twisted in proportion to the radius."""
+    extent = radius + 5 * radial_std
+    return Pinwheel("pinwheel", arms, extent, radius, radial_std, tangential_std, twist)
 
 
-LAWS: dict[str, Callable[..., Density]] = {
+BUILDERS: dict[str, Callable[..., Density]] = {
     "ring": ring,
     "grid": grid,
     "moons": moons,
@@ -276,50 +267,46 @@ LAWS: dict[str, Callable[..., Density]] = {
     "checkerboard": checkerboard,
     "pinwheel": pinwheel,
 }
-DENSITIES = tuple(LAWS)
+DENSITIES = tuple(BUILDERS)
 
 
 def density(name: str, **config: float) -> Density:
-    """A law by name, with its settings.
+    """Builds a density by name.
 
     Arguments:
         name: One of `DENSITIES`.
-        settings: Arguments of the function of that name, all of them above 0.
+        config: Arguments of the function of that name, all above 0.
 
     Example:
-        >>> law = density("ring", modes=8, std=0.05)
-        >>> law.sample(3, torch.Generator().manual_seed(0)).shape, law.modes
+        >>> ring = density("ring", modes=8, std=0.05)
+        >>> ring.sample(3, torch.Generator().manual_seed(0)).shape, ring.modes
         (torch.Size([3, 2]), 8)
-        >>> round(law.log_prob(torch.tensor([[2.0, 0.0]])).item(), 4)  # -log(8 * 2 pi 0.05^2)
+        >>> round(ring.log_prob(torch.tensor([[2.0, 0.0]])).item(), 4)  # -log(8 * 2 pi 0.05^2)
         2.0741
     """
-    if name not in LAWS:
-        raise UsageError(
-            f"There is no law of the plane '{name}': the laws are {', '.join(DENSITIES)}."
-        )
-    known = inspect.signature(LAWS[name]).parameters
+    if name not in BUILDERS:
+        raise UsageError(f"There is no density '{name}': the densities are {', '.join(DENSITIES)}.")
+    known = inspect.signature(BUILDERS[name]).parameters
     for key, value in config.items():
         if key not in known:
             raise UsageError(
-                f"The law '{name}' has no setting '{key}': it takes {', '.join(known)}."
+                f"The density '{name}' has no setting '{key}': it takes {', '.join(known)}."
             )
-        whole = isinstance(known[key].default, int)
-        if not 0 < value < math.inf or (whole and int(value) != value):
-            raise UsageError(
-                f"The law '{name}' got {key}={value}: give a "
-                f"{'whole ' if whole else ''}number above 0."
-            )
-    return LAWS[name](**config)
+        is_integer = isinstance(known[key].default, int)
+        if not 0 < value < math.inf or (is_integer and int(value) != value):
+            kind = "whole number" if is_integer else "number"
+            raise UsageError(f"The density '{name}' got {key}={value}: give a {kind} above 0.")
+    return BUILDERS[name](**config)
 
 
 def points(name: str, n: int = 100_000, seed: int = 0, **config: float) -> Dataset:
-    """A data set of points in the plane, labeled by the part that each comes from.
+    """A data set of points drawn from a density, labeled by component.
 
     Arguments:
         name: One of `DENSITIES`.
         n: The number of points.
-        seed: Fixes them.
-        settings: As for `density`.
+        seed: Seed of the draw.
+        config: Arguments as for `density`.
 
     Example:
         >>> data = points("moons", 500)
@@ -328,16 +315,15 @@ def points(name: str, n: int = 100_000, seed: int = 0, **config: float) -> Datas
     """
     if n < 1:
         raise UsageError(f"A data set needs at least one point, got {n}: give a number above 0.")
-    law = density(name, **config)
-    x, y = law.draw(n, torch.Generator().manual_seed(seed))
+    source = density(name, **config)
+    x, y = source.draw(n, torch.Generator().manual_seed(seed))
+    spec = Spec(name, (2,), source.modes, tuple(f"part {k}" for k in range(source.modes)))
     facts = Facts(density={"name": name, **config}, seed=seed)
-    return Dataset(
-        Spec(name, (2,), law.modes, tuple(f"part {k}" for k in range(law.modes))), x, y, facts=facts
-    )
+    return Dataset(spec, x, y, facts=facts)
 
 
 def density_of(data: Dataset) -> Density | None:
-    """The law that these points were drawn from, None if it is not known.
+    """The density that points were drawn from, None if it is not known.
 
     Example:
         >>> density_of(points("grid", 10, std=0.1)).std

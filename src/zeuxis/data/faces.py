@@ -1,22 +1,22 @@
-r"""Heads in three dimensions, rendered with known factors: data on which "each code one factor" can
-be measured.
+r"""Rendered heads with known factors of variation, to measure disentanglement.
 
-InfoGAN's figure of faces was made from renderings of a licensed model. Here a head is a union of
-ellipsoids (skull, nose, ears, neck) with eyes, brows, mouth and hair painted on the skull; four
-factors, each uniform in [-1, 1], turn it and light it,
+The faces in InfoGAN's figure were rendered from a licensed model. Here a head is a union of
+ellipsoids (skull, nose, ears, neck) with eyes, brows, mouth and hair painted on the skull. Four
+factors, each uniform in [-1, 1], determine pose, light and shape:
 
-- azimuth, to the left or right by up to 60 degrees; elevation, up or down by up to 25,
-- lighting, from the left or the right by up to 80 degrees; width of the head, from narrow to wide,
+- azimuth, up to 60 degrees to the left or right, and elevation, up to 25 degrees up or down;
+- lighting, from up to 80 degrees to the left or right, and width of the head.
 
-and an identity of ten further numbers (features' size and place, skin and hair) makes heads differ.
+An identity of ten further numbers (size and position of the features, skin, hair) varies the heads.
 
-Rays are parallel, so all is in closed form. In the space where an ellipsoid is the unit sphere, a
-pixel (u, v) sees the points $p + t q$ with $p = u U + v V - c$; the sphere is met where $|p + t
-q|^2 = 1$, whose discriminant is a quadratic in u and v with six coefficients an image. The nearest
-of the ellipsoids is shaded by Lambert's law with a normal along $(p + t q) / s$, s being the axes.
+Rays are parallel, so the image is in closed form. In the space where an ellipsoid is the unit
+sphere, the ray of pixel (u, v) is $p + t q$ with $p = u U + v V - c$. It meets the sphere where
+$|p + t q|^2 = 1$, whose discriminant is a quadratic in u and v with six coefficients per image. The
+nearest ellipsoid is shaded by its Lambertian reflectance, with the normal along $(p + t q) / s$ for
+axes s.
 
-Image i of seed s is a function of (s, i) alone. Nothing is stored: a data set of any length is
-rendered as it is read.
+Image i of seed s is a function of (s, i). Nothing is stored: images are rendered when they are
+read, so a data set can have any length.
 
 Source of the idea: Chen et al., "InfoGAN", 2016, section 7.2 and appendix C.4.
 """
@@ -35,24 +35,17 @@ from .dataset import Dataset, Spec
 from .facts import Facts
 
 FACTORS = ("azimuth", "elevation", "lighting", "width")
+# fmt: off
 IDENTITY = (
-    "nose",
-    "eyes apart",
-    "eye height",
-    "eye size",
-    "mouth height",
-    "mouth width",
-    "brow",
-    "hairline",
-    "skin",
-    "hair",
+    "nose", "eye distance", "eye height", "eye size", "mouth height", "mouth width", "brow",
+    "hairline", "skin", "hair",
 )
+# fmt: on
 SKULL = 0
 
 
-def numbers(index: np.ndarray, seed: int, columns: int) -> Float[Tensor, "n columns"]:
-    """Numbers uniform in [-1, 1) for each image, by mixing the bits of seed, image and column
-    (splitmix64)."""
+def random_numbers(index: np.ndarray, seed: int, columns: int) -> Float[Tensor, "n columns"]:
+    """Numbers uniform in [-1, 1) as a hash of seed, image and column (splitmix64)."""
     keys = np.asarray(index, np.uint64)[:, None] * np.uint64(64) + np.arange(
         columns, dtype=np.uint64
     )
@@ -65,20 +58,22 @@ def numbers(index: np.ndarray, seed: int, columns: int) -> Float[Tensor, "n colu
 
 
 def factors_of(index: np.ndarray, seed: int) -> Float[Tensor, "n 4"]:
-    """The four factors of these images.
+    """The four factors of images.
 
     Example:
         >>> factors_of(np.arange(3), seed=0).shape
         torch.Size([3, 4])
     """
-    return numbers(index, seed, 4 + len(IDENTITY))[:, :4]
+    return random_numbers(index, seed, 4 + len(IDENTITY))[:, :4]
 
 
-def ellipsoids(width: Tensor, who: Tensor) -> tuple[Tensor, Tensor]:
-    """Centers and axes of skull, nose, two ears and neck, (n, 5, 3) each; x to the side, y up, z to
-    the front."""
+def ellipsoids(width: Tensor, identity: Tensor) -> tuple[Tensor, Tensor]:
+    """Centers and axes of skull, nose, ears and neck, (n, 5, 3) each.
+
+    The axis x points to the side, y up, z to the front.
+    """
     one, x = torch.ones_like(width), 0.66 + 0.16 * width
-    nose = 1 + 0.35 * who[:, 0]
+    nose = 1 + 0.35 * identity[:, 0]
     centers = [
         (0 * one, 0 * one, 0 * one),
         (0 * one, -0.12 * one, 0.78 * one),
@@ -96,8 +91,8 @@ def ellipsoids(width: Tensor, who: Tensor) -> tuple[Tensor, Tensor]:
     )  # type: ignore[return-value]
 
 
-def turned(azimuth: Tensor, elevation: Tensor) -> Float[Tensor, "n 3 3"]:
-    """Rotations from the head's space to the camera's."""
+def rotations(azimuth: Tensor, elevation: Tensor) -> Float[Tensor, "n 3 3"]:
+    """Rotations from head coordinates to camera coordinates."""
     a, e = azimuth * math.radians(60), elevation * math.radians(25)
     zero, one = torch.zeros_like(a), torch.ones_like(a)
     around_y = torch.stack(
@@ -110,29 +105,37 @@ def turned(azimuth: Tensor, elevation: Tensor) -> Float[Tensor, "n 3 3"]:
 
 
 def blob(x: Tensor, y: Tensor, at: tuple[Tensor, Tensor], size: tuple[Tensor, Tensor]) -> Tensor:
-    """A painted spot, 1 at its center and 0 where an ellipse of this size ends."""
+    """An elliptic spot, 1 at its center and 0 at its border."""
     dx, dy = (x - at[0][:, None]) / size[0][:, None], (y - at[1][:, None]) / size[1][:, None]
     return (2 - 2 * (dx.square() + dy.square())).clamp(0, 1)
 
 
-def painted(x: Tensor, y: Tensor, z: Tensor, who: Tensor) -> Tensor:
+def painted(x: Tensor, y: Tensor, z: Tensor, identity: Tensor) -> Tensor:
     """Albedo of the skull at points of the unit sphere, (n, pixels)."""
-    one = torch.ones(len(who))
+    one = torch.ones(len(identity))
     front = (z > 0).float()
-    skin, dark = 0.82 + 0.12 * who[:, 8], 0.1 * one
-    apart, eye_y, eye = 0.36 + 0.05 * who[:, 1], 0.12 + 0.04 * who[:, 2], 0.13 + 0.03 * who[:, 3]
+    skin, dark = 0.82 + 0.12 * identity[:, 8], 0.1 * one
+    distance, eye_y, eye = (
+        0.36 + 0.05 * identity[:, 1],
+        0.12 + 0.04 * identity[:, 2],
+        0.13 + 0.03 * identity[:, 3],
+    )
     face = skin[:, None].expand_as(x)
     for side in (-1, 1):
-        brow = blob(x, y, (side * apart, eye_y + 0.17), (1.5 * eye, 0.055 + 0.02 * who[:, 6]))
-        white = blob(x, y, (side * apart, eye_y), (1.3 * eye, 0.7 * eye))
-        pupil = blob(x, y, (side * apart, eye_y), (0.5 * eye, 0.6 * eye))
+        brow = blob(
+            x, y, (side * distance, eye_y + 0.17), (1.5 * eye, 0.055 + 0.02 * identity[:, 6])
+        )
+        white = blob(x, y, (side * distance, eye_y), (1.3 * eye, 0.7 * eye))
+        pupil = blob(x, y, (side * distance, eye_y), (0.5 * eye, 0.6 * eye))
         for spot, color in ((brow, 0.25 * one), (white, 1.0 * one), (pupil, dark)):
             face = torch.lerp(face, color[:, None].expand_as(face), spot * front)
-    mouth = blob(x, y, (0 * one, -0.47 + 0.05 * who[:, 4]), (0.3 + 0.06 * who[:, 5], 0.08 * one))
+    mouth = blob(
+        x, y, (0 * one, -0.47 + 0.05 * identity[:, 4]), (0.3 + 0.06 * identity[:, 5], 0.08 * one)
+    )
     face = torch.lerp(face, (0.45 * skin)[:, None].expand_as(face), mouth * front)
-    hairline = 0.52 + 0.1 * who[:, 7]
+    hairline = 0.52 + 0.1 * identity[:, 7]
     hair = (0.5 + 10 * (y + 0.75 * (-z).clamp(min=-0.3) - hairline[:, None] + 0.2)).clamp(0, 1)
-    return torch.lerp(face, (0.3 + 0.2 * who[:, 9])[:, None].expand_as(face), hair)
+    return torch.lerp(face, (0.3 + 0.2 * identity[:, 9])[:, None].expand_as(face), hair)
 
 
 def render(
@@ -152,9 +155,9 @@ def render(
     if side < 16:
         raise UsageError(f"Heads of {side} pixels show nothing: choose --size 16 or more.")
     if factors.shape[1] != 4 or identity.shape[1] != len(IDENTITY) or len(factors) != len(identity):
-        given = tuple(factors.shape), tuple(identity.shape)
+        shapes = tuple(factors.shape), tuple(identity.shape)
         raise UsageError(
-            f"Heads were asked for with factors and identities of shapes {given}, "
+            f"Heads were asked for with factors and identities of shapes {shapes}, "
             f"expected (n, 4) and (n, {len(IDENTITY)})."
         )
     if len(factors) and (factors.abs().max() > 1 or identity.abs().max() > 1):
@@ -163,50 +166,34 @@ def render(
         return torch.empty(0, 1, side, side, dtype=torch.uint8)
     return torch.cat(
         [
-            rendered(f, who, side)
-            for f, who in zip(factors.split(32), identity.split(32), strict=True)
+            rendered(f, part, side)
+            for f, part in zip(factors.split(32), identity.split(32), strict=True)
         ]
     )
 
 
-def rendered(factors: Tensor, who: Tensor, side: int) -> Tensor:
-    """A few images, small enough for their rays to stay in the processor's cache; four rays a
-    pixel."""
+def rendered(factors: Tensor, identity: Tensor, side: int) -> Tensor:
+    """Renders a batch whose rays fit into the processor's cache, with four rays per pixel."""
     n, fine = len(factors), 2 * side
     line = (torch.arange(fine) + 0.5) / fine * 2 - 1
     u, v = line.repeat(fine) * 1.12, -line.repeat_interleave(fine) * 1.12
     basis = torch.stack([torch.ones_like(u), u, v, u * u, u * v, v * v])  # (6, rays)
 
-    rotation = turned(factors[:, 0], factors[:, 1])
-    centers, axes = ellipsoids(factors[:, 3], who)
-    right, up, back = (
-        rotation[:, i, None, :] / axes for i in range(3)
-    )  # the camera's axes in each sphere's space, (n, 5, 3)
+    rotation = rotations(factors[:, 0], factors[:, 1])
+    centers, axes = ellipsoids(factors[:, 3], identity)
+    # The camera's axes in each sphere's space, (n, 5, 3).
+    right, up, back = (rotation[:, i, None, :] / axes for i in range(3))
     c, q = centers / axes, -back
-    dot = lambda a, b: (a * b).sum(2)  # noqa: E731
-    # Of |p + t q|^2 = 1: half the linear coefficient, the constant one, and their discriminant, as
-    # polynomials in u and v.
+    # Polynomials in u and v for |p + t q|^2 = 1: half the linear coefficient, the constant
+    # coefficient, and their discriminant.
     b = torch.stack([-dot(c, q), dot(right, q), dot(up, q)], 2)  # (n, 5, 3)
-    constant = [
-        dot(c, c) - 1,
-        -2 * dot(right, c),
-        -2 * dot(up, c),
-        dot(right, right),
-        2 * dot(right, up),
-        dot(up, up),
-    ]
+    constant = [dot(c, c) - 1, -2 * dot(right, c), -2 * dot(up, c)]
+    constant += [dot(right, right), 2 * dot(right, up), dot(up, up)]
     qq = dot(q, q)
-    squares = [
-        b[..., 0] ** 2,
-        2 * b[..., 0] * b[..., 1],
-        2 * b[..., 0] * b[..., 2],
-        b[..., 1] ** 2,
-        2 * b[..., 1] * b[..., 2],
-        b[..., 2] ** 2,
-    ]
-    discriminant = (
-        torch.stack(squares, 2) - qq[..., None] * torch.stack(constant, 2)
-    ) @ basis  # (n, 5, rays)
+    b0, b1, b2 = b.unbind(2)
+    squares = [b0**2, 2 * b0 * b1, 2 * b0 * b2, b1**2, 2 * b1 * b2, b2**2]
+    quadratic = torch.stack(squares, 2) - qq[..., None] * torch.stack(constant, 2)
+    discriminant = quadratic @ basis  # (n, 5, rays)
     t = (-(b @ basis[:3]) - discriminant.clamp(min=0).sqrt()) / qq[..., None]
     t = t.masked_fill(discriminant < 0, torch.inf)
     nearest, which = t.min(1)
@@ -215,31 +202,30 @@ def rendered(factors: Tensor, who: Tensor, side: int) -> Tensor:
 
     angle = factors[:, 2] * math.radians(80)
     light = torch.stack([angle.sin(), torch.full_like(angle, 0.35), angle.cos()], 1)
-    light = (torch.nn.functional.normalize(light, dim=1)[:, None] @ rotation).squeeze(
-        1
-    )  # in the head's space
-    pick = lambda table: table.gather(1, which)  # noqa: E731
+    light = torch.nn.functional.normalize(light, dim=1)
+    light = (light[:, None] @ rotation).squeeze(1)  # in head coordinates
     points = []
     towards, length = torch.zeros_like(depth), torch.zeros_like(depth)
     for k in range(3):
-        point = (
-            pick(right[..., k]) * u
-            + pick(up[..., k]) * v
-            - pick(c[..., k])
-            + depth * pick(q[..., k])
-        )
-        normal = point / pick(axes[..., k])
+        r_k, u_k, c_k, q_k, a_k = (t[..., k].gather(1, which) for t in (right, up, c, q, axes))
+        point = r_k * u + u_k * v - c_k + depth * q_k
+        normal = point / a_k
         towards, length = towards + normal * light[:, k, None], length + normal.square()
         points.append(point)
     lambert = (towards * torch.rsqrt(length + 1e-9)).clamp(min=0)
-    skin = (0.82 + 0.12 * who[:, 8])[:, None].expand_as(depth)
-    albedo = torch.where(which == SKULL, painted(points[0], points[1], points[2], who), skin)
+    skin = (0.82 + 0.12 * identity[:, 8])[:, None].expand_as(depth)
+    albedo = torch.where(which == SKULL, painted(points[0], points[1], points[2], identity), skin)
     shade = (albedo * (0.18 + 0.82 * lambert) * hit).view(n, 1, fine, fine)
     return (torch.nn.functional.avg_pool2d(shade, 2) * 255).round().clamp(0, 255).byte()
 
 
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    """Scalar products of vectors (n, 5, 3), (n, 5)."""
+    return (a * b).sum(2)
+
+
 class Heads:
-    """Images by number, rendered when they are read; stands in a `Dataset` where an array would."""
+    """Heads as a `LazyArray`: rendered when their rows are read."""
 
     def __init__(self, n: int, seed: int, side: int = 32) -> None:
         self.seed, self.shape, self.dtype = seed, (n, 1, side, side), np.dtype(np.uint8)
@@ -248,7 +234,7 @@ class Heads:
         return self.shape[0]
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        drawn = numbers(np.asarray(rows).reshape(-1), self.seed, 4 + len(IDENTITY))
+        drawn = random_numbers(np.asarray(rows).reshape(-1), self.seed, 4 + len(IDENTITY))
         return render(drawn[:, :4], drawn[:, 4:], self.shape[2]).numpy()
 
 
@@ -262,15 +248,14 @@ def heads(n: int = 200_000, seed: int = 0, side: int = 32) -> Dataset:
     """
     if n < 1 or side < 16:
         raise UsageError(
-            "Heads need a number of at least 1 and a side of at least 16 pixels, got "
-            f"{n} and {side}."
+            f"Heads need a number of at least 1 and a side of at least 16 pixels, got {n} and {side}."
         )
     facts = Facts(factors=factors_of(np.arange(n), seed), factor_names=FACTORS)
     return Dataset(Spec("heads", (1, side, side)), Heads(n, seed, side), facts=facts)
 
 
 def factors(data: Dataset) -> Tensor:
-    """The factors of a data set's own rows, (len(data), factors)."""
+    """The factors of the rows of a data set, (len(data), factors)."""
     if data.facts.factors is None:
         raise UsageError(
             f"Nothing is known of the factors behind '{data.spec.name}': give --data heads."

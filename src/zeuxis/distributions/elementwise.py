@@ -1,16 +1,15 @@
-r"""The distributions that models of several families share: log-probabilities in nats, from the
-numbers a network gives.
+r"""Elementwise log-probabilities in nats: Bernoulli, Gaussian and discretized logistic.
 
-Pixels are integers from 0 to 255. A **discretized logistic** gives pixel v the mass that a logistic
-distribution of mean $\mu$ and scale s has over the pixel's bin, with $y = v / 256$ and the sigmoid
-$\sigma$ as cumulative distribution:
+Pixels are integers from 0 to 255. Under a **discretized logistic** a pixel v has the mass of a
+logistic distribution of mean $\mu$ and scale s over the pixel's bin, with $y = v / 256$ and the
+sigmoid $\sigma$ as cumulative distribution:
 
 $$ P(v) = \sigma\Big(\frac{y + 1/256 - \mu}{s}\Big) - \sigma\Big(\frac{y - \mu}{s}\Big) . $$
 
-With *open* edges the bins of 0 and 255 reach to infinity, so that the 256 masses add up to 1. The
-code released with IAF has no open edges: mass outside [0, 1] is lost, which costs up to a bit where
-pixels are saturated, and $10^{-7}$ is added to each mass within the logarithm, so that where
-nothing is lost the 256 add up to 1.0000256 (0.00004 bits/dim too good at most).
+With *open* edges the bins of 0 and 255 reach to infinity, so the 256 masses sum to 1. The code
+released with IAF has closed edges: mass outside [0, 1] is lost, which costs up to a bit for
+saturated pixels. It also adds $10^{-7}$ to each mass inside the logarithm, so the 256 masses sum to
+at most 1.0000256 (0.00004 bits/dim too good).
 
 Sources: Kingma et al., "Improving Variational Inference with Inverse Autoregressive Flow", 2016,
 appendix C.5; Salimans et al., "PixelCNN++", 2017, section 2.1; Kingma and Welling, "Auto-Encoding
@@ -30,8 +29,9 @@ HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 
 
 def bernoulli(x: Float[Tensor, "*#shape"], logits: Float[Tensor, "*#shape"]) -> Tensor:
-    """log P(x) for x in {0, 1} (or a probability, for the expected value), in the shape that the
-    two broadcast to.
+    """log P(x) for x in {0, 1}; for a probability x its expected value.
+
+    The two arguments broadcast.
 
     Example:
         >>> bernoulli(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 0.0]))
@@ -41,7 +41,7 @@ def bernoulli(x: Float[Tensor, "*#shape"], logits: Float[Tensor, "*#shape"]) -> 
 
 
 def normal(z: Tensor, mean: Tensor | float, log_std: Tensor | float) -> Tensor:
-    """Log-density of a Gaussian, number by number.
+    """Elementwise log-density of a Gaussian.
 
     Example:
         >>> normal(torch.zeros(1), 0.0, torch.zeros(1))
@@ -57,7 +57,7 @@ def normal_kl(
     prior_mean: Tensor | float = 0.0,
     prior_log_std: Tensor | float = 0.0,
 ) -> Tensor:
-    r"""KL divergence of one Gaussian from another, number by number (nats).
+    r"""Elementwise KL divergence of one Gaussian from another (nats).
 
     $$ \log\frac{s_p}{s_q} + \frac{s_q^2 + (m_q - m_p)^2}{2 s_p^2} - \frac12 $$
 
@@ -66,22 +66,22 @@ def normal_kl(
         tensor([0.5000])
     """
     prior_log_std = torch.as_tensor(prior_log_std, dtype=mean.dtype, device=mean.device)
-    ratio, moved = log_std - prior_log_std, (mean - prior_mean) * torch.exp(-prior_log_std)
-    # expm1: of a posterior that nearly is the prior, exp(.) - 1 would be rounding errors as large
-    # as the divergence.
-    return 0.5 * (torch.expm1(2 * ratio) + moved.square()) - ratio
+    ratio, shift = log_std - prior_log_std, (mean - prior_mean) * torch.exp(-prior_log_std)
+    # If the posterior nearly equals the prior, exp(.) - 1 would have rounding errors as large as
+    # the divergence.
+    return 0.5 * (torch.expm1(2 * ratio) + shift.square()) - ratio
 
 
 def discretized_logistic(
     pixels: Tensor, mean: Tensor, log_scale: Tensor, open_edges: bool = True
 ) -> Tensor:
-    """log P of pixels 0..255 under the module's formula, pixel by pixel.
+    """Elementwise log P of pixels 0..255 (formula in the module's docstring).
 
     Arguments:
-        pixels: Values from 0 to 255, as any type of number.
-        mean: Means on the scale where pixel v fills the bin from v / 256 to (v + 1) / 256.
-        log_scale: Logarithm of s on that scale; broadcasts.
-        open_edges: Whether the bins of 0 and 255 reach to infinity; else the form of the code
+        pixels: Values from 0 to 255, of any dtype.
+        mean: Means, where pixel v is the bin from v / 256 to (v + 1) / 256.
+        log_scale: Logarithm of s in the same units; broadcasts.
+        open_edges: Whether the bins of 0 and 255 reach to infinity; False is the form of the code
             released with IAF.
 
     Example:
@@ -91,29 +91,26 @@ def discretized_logistic(
     """
     y = pixels / 256
     upper, lower = (y + 1 / 256 - mean) * torch.exp(-log_scale), (y - mean) * torch.exp(-log_scale)
-    # log(sigmoid(b) - sigmoid(a)) = log sigmoid(b) + log sigmoid(-a) + log(1 - exp(a - b)): no
-    # difference of near-equal numbers. The
-    # width b - a of a bin is that of 1/256 whatever the mean.
+    # log(sigmoid(b) - sigmoid(a)) = log sigmoid(b) + log sigmoid(-a) + log(1 - exp(a - b)) has no
+    # difference of nearly equal numbers; b - a is the width of a bin.
     width = torch.exp(-log_scale) / 256
     inside = F.logsigmoid(upper) + F.logsigmoid(-lower) + torch.log(-torch.expm1(-width))
     if not open_edges:
         return torch.log(inside.exp() + 1e-7)
-    return torch.where(
-        pixels == 0, F.logsigmoid(upper), torch.where(pixels == 255, F.logsigmoid(-lower), inside)
-    )
+    not_first = torch.where(pixels == 255, F.logsigmoid(-lower), inside)
+    return torch.where(pixels == 0, F.logsigmoid(upper), not_first)
 
 
 def logistic_log_probs(mean: Tensor, log_scale: Tensor, open_edges: bool = True) -> Tensor:
-    r"""log P of all 256 pixels, (*shape, 256): what `discretized_logistic` gives, several times as
-    fast.
+    r"""log P of all 256 pixel values, (*shape, 256); faster than `discretized_logistic` of each.
 
-    A bin's upper edge is the next one's lower edge, and $\log \sigma(-t) = \log \sigma(t) - t$: one
-    evaluation an edge does for both sides.
+    The upper edge of a bin is the lower edge of the next, and $\log \sigma(-t) = \log \sigma(t) - t$,
+    so each edge is evaluated once.
 
     Arguments:
-        mean: Means, as `discretized_logistic` takes them.
-        log_scale: Broadcasts with the means.
-        open_edges: As there.
+        mean: Means as for `discretized_logistic`.
+        log_scale: Logarithm of s; broadcasts with the means.
+        open_edges: As for `discretized_logistic`.
 
     Example:
         >>> logistic_log_probs(torch.tensor([0.5, 0.7]), torch.tensor(-3.0)).exp().sum(1)
@@ -121,32 +118,15 @@ def logistic_log_probs(mean: Tensor, log_scale: Tensor, open_edges: bool = True)
     """
     if not open_edges:
         levels = torch.arange(256.0, dtype=mean.dtype, device=mean.device)
-        return discretized_logistic(
-            levels,
-            mean[..., None],
-            torch.broadcast_to(log_scale, mean.shape)[..., None],
-            open_edges,
-        )
+        log_scale = torch.broadcast_to(log_scale, mean.shape)
+        return discretized_logistic(levels, mean[..., None], log_scale[..., None], open_edges)
     log_scale = torch.broadcast_to(log_scale, mean.shape)[..., None]
     edges = torch.arange(1, 256, dtype=mean.dtype, device=mean.device) / 256
     t = (edges - mean[..., None]) * torch.exp(-log_scale)
-    below = t.clamp(max=0) - torch.log(
-        1 + torch.exp(-t.abs())
-    )  # right to the last digit of 1, which is what a logarithm of P is worth
+    # log(1 + e) instead of log1p(e) errs in the last digit of 1 only, which is enough for a log P.
+    below = t.clamp(max=0) - torch.log(1 + torch.exp(-t.abs()))
     above = below - t
     width = torch.log(-torch.expm1(-torch.exp(-log_scale) / 256))
     return torch.cat(
         [below[..., :1], below[..., 1:] + above[..., :-1] + width, above[..., -1:]], -1
     )
-
-
-def draw_logistic(
-    mean: Tensor, log_scale: Tensor, generator: torch.Generator | None = None
-) -> Tensor:
-    """Pixels 0..255 drawn from the discretized logistic with open edges, as uint8."""
-    u = torch.rand(
-        mean.shape, generator=generator, device=generator.device if generator else mean.device
-    ).to(mean.device)
-    u = u.clamp(min=2**-25)  # 0 comes once in 2**24 draws; 1 never comes
-    y = mean + torch.exp(log_scale) * (torch.log(u) - torch.log1p(-u))
-    return (y * 256).floor().clamp(0, 255).byte()

@@ -1,20 +1,20 @@
 r"""Discretized mixtures of logistics over the colors of a pixel, as PixelCNN++ predicts them.
 
-Levels 0 to L - 1 are the numbers $x = 2 v / (L - 1) - 1$ from -1 to 1. A component gives level v of
-a color the mass of a logistic distribution over the bin $x \pm 1/(L-1)$; the bins of the first and
-the last level reach to infinity. One component is chosen for all colors of a pixel, and within it
-the mean of a color depends on the true values of those before it:
+Levels 0 to L - 1 are scaled to $x = 2 v / (L - 1) - 1$ from -1 to 1. Under a component, level v of a
+color has the mass of a logistic distribution over the bin $x \pm 1/(L-1)$; the bins of the first and
+the last level reach to infinity. One component is chosen for all colors of a pixel, and its mean for
+a color depends on the true values of the colors before it:
 
 $$ P(v) = \sum_k \pi_k \prod_c \Big[ \sigma\Big(\frac{x_c + \frac{1}{L-1} - \mu_{k,c}}{s_{k,c}}\Big)
    - \sigma\Big(\frac{x_c - \frac{1}{L-1} - \mu_{k,c}}{s_{k,c}}\Big) \Big], \qquad
    \mu_{k,c} = m_{k,c} + \sum_{j<c} \alpha_{k,c,j}\, x_j . $$
 
-Taken color by color it is exact as well: after a color is known, $\pi_k$ is multiplied by the mass
-that component k gave it.
+The factorization over colors is exact as well: once a color is known, $\pi_k$ is multiplied by its
+mass under component k.
 
-Differences of sigmoids are computed as $\log\sigma(b) + \log\sigma(-a) + \log(1 - e^{a-b})$, which
-loses no digits, so that the L masses add up to 1 everywhere. The released code switches to density
-times width where the difference is below 1e-5.
+The logarithm of a difference of sigmoids is $\log\sigma(b) + \log\sigma(-a) + \log(1 - e^{a-b})$,
+which loses no digits, so the L masses always sum to 1. The released code switches to density times
+width for differences below 1e-5.
 
 Source: Salimans, Karpathy, Chen and Kingma, "PixelCNN++", 2017, section 2.1 and its released code.
 """
@@ -28,18 +28,18 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-NARROWEST = -7.0
-"""Least logarithm of a scale, as in the released code: a scale of a tenth of a level."""
+MIN_LOG_SCALE = -7.0
+"""As in the released code: a scale of a tenth of a level."""
 
 
-def numbers(components: int, colors: int) -> int:
-    """Numbers a pixel that a network must give: 10 a component for three colors, 3 for one."""
+def parameters_per_pixel(components: int, colors: int) -> int:
+    """Network outputs for each pixel: 10 per component for three colors, 3 for one."""
     return components * (1 + 2 * colors + colors * (colors - 1) // 2)
 
 
 @dataclass
 class Mixture:
-    """Mixtures for any number of pixels.
+    """Mixtures of any number of pixels.
 
     Arguments:
         log_weights: Logarithms of pi, normalized, (*n, k).
@@ -57,7 +57,7 @@ class Mixture:
 
     @classmethod
     def of(cls, out: Float[Tensor, "*n numbers"], colors: int, levels: int) -> Mixture:
-        """The mixtures that a network's numbers stand for."""
+        """The mixtures with a network's outputs as parameters."""
         pairs = colors * (colors - 1) // 2
         k = out.shape[-1] // (1 + 2 * colors + pairs)
         means, scales, coefficients = (
@@ -66,23 +66,23 @@ class Mixture:
         return cls(
             out[..., :k].log_softmax(-1),
             means,
-            scales.clamp(min=NARROWEST),
+            scales.clamp(min=MIN_LOG_SCALE),
             torch.tanh(coefficients),
             levels,
         )
 
     def scaled(self, v: Tensor) -> Tensor:
-        """Levels as numbers from -1 to 1."""
+        """Levels scaled to [-1, 1]."""
         return v.to(self.means.dtype) * (2 / (self.levels - 1)) - 1
 
     def mean(self, color: int, x: Float[Tensor, "*n colors"]) -> Float[Tensor, "*n k"]:
-        """The components' means of a color given the numbers of those before it."""
+        """The components' means of a color given the scaled colors before it."""
         first = color * (color - 1) // 2
-        moved = (self.coefficients[..., first : first + color] * x[..., None, :color]).sum(-1)
-        return self.means[..., color] + moved
+        shift = (self.coefficients[..., first : first + color] * x[..., None, :color]).sum(-1)
+        return self.means[..., color] + shift
 
     def log_mass(self, v: Int[Tensor, "*n colors"]) -> Float[Tensor, "*n colors"]:
-        """log P of each color given those before it.
+        """log P of each color given the colors before it.
 
         Example:
             >>> mixture = Mixture.of(torch.randn(2, 40), colors=3, levels=256)
@@ -103,11 +103,9 @@ class Mixture:
         return torch.cat([so_far[..., :1], so_far[..., 1:] - so_far[..., :-1]], -1)
 
     def table(self, color: int, x: Float[Tensor, "*n colors"]) -> Float[Tensor, "*n k levels"]:
-        """log of each component's mass of every level of a color, given the numbers of the colors
-        before it."""
-        edges = (2 * torch.arange(self.levels - 1, device=x.device).to(x.dtype) + 1) / (
-            self.levels - 1
-        ) - 1
+        """Log mass of every level of a color under each component, given the colors before it."""
+        index = torch.arange(self.levels - 1, device=x.device).to(x.dtype)
+        edges = (2 * index + 1) / (self.levels - 1) - 1
         inverse = torch.exp(-self.log_scales[..., color, None])
         z = (edges - self.mean(color, x)[..., None]) * inverse
         below = F.logsigmoid(z)
