@@ -22,6 +22,8 @@ from PIL import Image, ImageSequence
 
 import zeuxis
 from zeuxis.cli import COMMANDS, main
+from zeuxis.experiments.train_policy import ALGORITHMS
+from zeuxis.registry import models
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -180,13 +182,18 @@ def test_commands_of_the_documentation(
 
 
 @cache
-def options_of(command: str, argument: str) -> str:
-    """The help of a command, and for `train` and `demos` that of their model or action."""
+def help_of(*argv: str) -> str:
+    """What `zeuxis ARGV --help` prints."""
     text = io.StringIO()
-    for argv in ([command], [command, argument]) if command in ("train", "demos") else ([command],):
-        with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
-            main([*argv, "--help"])
+    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+        main([*argv, "--help"])
     return text.getvalue()
+
+
+def has_option(text: str, option: str) -> bool:
+    """Whether a help text has an option, or the option that it negates."""
+    name = option.split("=")[0]
+    return name in text or name.replace(".no-", ".").replace("--no-", "--") in text
 
 
 @pytest.mark.parametrize(("page", "command"), other_commands())
@@ -196,12 +203,23 @@ def test_commands_that_are_not_run_have_existing_options(
     monkeypatch.setenv("COLUMNS", "200")
     name, *argv = argv_of(command.replace("…", "2"))
     assert name in COMMANDS, f"{page}: {command}"
-    text = options_of(name, argv[0] if argv and not argv[0].startswith("-") else "")
+    text = help_of(name)
+    if name in ("train", "demos") and argv and not argv[0].startswith("-"):
+        text += help_of(name, argv[0])
     for part in argv:
-        if part.startswith("--"):
-            option = part.split("=")[0]
-            negated = re.sub(r"\.no-|--no-", lambda m: m[0][:-3] or "--", option)
-            assert option in text or negated in text, f"{page}: {command}: no option {option}"
+        assert not part.startswith("--") or has_option(text, part), f"{page}: {command}: {part}"
+
+
+def test_options_named_in_prose_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    other_programs = {"--nproc-per-node", "--import", "--help", "--version"}
+    text = "".join(help_of(command) for command in COMMANDS)
+    text += "".join(help_of("train", name) for name in [*models(), *ALGORITHMS])
+    for path in PAGES:
+        prose = re.sub(r"(?ms)^```.*?^```", "", path.read_text())
+        for code in re.findall(r"`([^`]+)`", prose):
+            for option in re.findall(r"(?<!\S)--[a-z][\w.-]+", code):
+                assert option in other_programs or has_option(text, option), (path.name, option)
 
 
 @pytest.mark.parametrize(
