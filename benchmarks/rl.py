@@ -37,12 +37,12 @@ from zeuxis.rl.optimization.config import OnPolicyConfig, PolicyExperiment
 from zeuxis.rl.optimization.on_policy import TRPO, OnPolicyTrainer
 from zeuxis.rl.optimization.trpo import Fisher
 from zeuxis.rl.optimization.trust_region import TrustRegionConfig
-from zeuxis.rl.policies.numpy_policy import NumpyPolicy
+from zeuxis.rl.policies.mlp import parameters_to_vector
 from zeuxis.rl.policies.policy import Policy, make_policy
 from zeuxis.rl.rollouts.collector import Collector
 
 
-def single(name: str) -> Callable[[NumpyPolicy, int], int]:
+def single(name: str) -> Callable[[Policy, int], int]:
     """One environment in a plain loop, with a PyTorch policy, as most scripts have it."""
     env = gymnasium.make(name)
     x, _ = env.reset(seed=0)
@@ -67,7 +67,7 @@ def single(name: str) -> Callable[[NumpyPolicy, int], int]:
 
 
 def vector(name: str, count: int) -> Callable[[Policy, int], int]:
-    """A vector of environments in processes that meet at every step."""
+    """A vector of environments in processes that synchronize at every step."""
     env = gymnasium.make_vec(name, count, vectorization_mode="async")
     x, _ = env.reset(seed=0)
     space = env.single_action_space
@@ -89,24 +89,16 @@ def vector(name: str, count: int) -> Callable[[Policy, int], int]:
 
 
 def twice(policy: Policy, x: Tensor) -> Callable[[Tensor], Tensor]:
-    """The Fisher product of the textbook: the gradient of the divergence's gradient times a vector,
-    built anew each time."""
+    """The Fisher product of the textbook: differentiates the divergence twice, at each call."""
     with torch.no_grad():
-        law = policy.distribution(policy.network(x))
+        old = policy.distribution(policy.network(x))
 
     def product(v: Tensor) -> Tensor:
-        divergence = policy.kl(law, policy.network(x)).mean()
-        gradient = torch.cat(
-            [
-                g.flatten()
-                for g in torch.autograd.grad(
-                    divergence, list(policy.parameters()), create_graph=True
-                )
-            ]
-        )
-        return torch.cat(
-            [g.flatten() for g in torch.autograd.grad(gradient @ v, list(policy.parameters()))]
-        )
+        divergence, parameters = policy.kl(old, policy.network(x)).mean(), list(policy.parameters())
+        first = torch.autograd.grad(divergence, parameters, create_graph=True)
+        gradient = torch.cat([g.flatten() for g in first])
+        second = torch.autograd.grad(gradient @ v, parameters)
+        return torch.cat([g.flatten() for g in second])
 
     return product
 
@@ -116,14 +108,14 @@ def rollouts(name: str, n: int, rounds: int) -> dict[str, float]:
     cores = len(os.sched_getaffinity(0))
     policy = make_policy(task_of(name), (100, 100))
     one, many = single(name), vector(name, max(2, cores))
-    found = {}
+    result = {}
     with Collector(name, 0) as here, Collector(name, cores) as there:
-        actor, taken = policy.to_numpy(), {}
+        acting, taken = policy.to_numpy(), {}
 
-        def ours(engine: Collector, key: str) -> None:
-            taken[key] = len(collector.collect(actor, steps=n)[0])
+        def ours(collector: Collector, key: str) -> None:
+            taken[key] = len(collector.collect(acting, steps=n)[0])
 
-        ours(there, "workers")  # they start
+        ours(there, "workers")  # starts them
         cases = {
             "plain loop": lambda: taken.update({"plain loop": one(policy, n)}),
             "async vector": lambda: taken.update({"async vector": many(policy, n)}),
@@ -132,17 +124,17 @@ def rollouts(name: str, n: int, rounds: int) -> dict[str, float]:
         }
         times = interleaved(cases, rounds)
         for key, seconds in times.items():
-            found[f"{key} steps/s"] = taken[key] / statistics.median(seconds)
-    best = max(found["plain loop steps/s"], found["async vector steps/s"])
-    found["ratio"] = found["workers steps/s"] / best
+            result[f"{key} steps/s"] = taken[key] / statistics.median(seconds)
+    best = max(result["plain loop steps/s"], result["async vector steps/s"])
+    result["ratio"] = result["workers steps/s"] / best
     print(
         name
         + ": "
-        + ", ".join(f"{key} {value:,.0f}" for key, value in found.items() if key != "ratio"),
+        + ", ".join(f"{key} {value:,.0f}" for key, value in result.items() if key != "ratio"),
         end="",
     )
-    print(f" ({cores} workers): {found['ratio']:.2f} times the better of the others")
-    return found
+    print(f" ({cores} workers): {result['ratio']:.2f} times the better of the others")
+    return result
 
 
 def products(name: str, n: int, rounds: int) -> dict[str, float]:
@@ -166,7 +158,7 @@ def products(name: str, n: int, rounds: int) -> dict[str, float]:
         ),
         end="",
     )
-    print(f"{ratio:.2f} times as fast, {share:.0%} of the machine's products, apart by {error:.0e}")
+    print(f"{ratio:.2f} times as fast, {share:.0%} of the machine's products, error {error:.0e}")
     return {
         "twice ms": 1e3 * slow,
         "ours ms": 1e3 * fast,
@@ -214,11 +206,11 @@ def against_peer(name: str, batch: int, iterations: int, rounds: int) -> dict[st
         more = {"cg_max_steps": 25, "n_critic_updates": 20, "device": "cpu", "seed": 0}
         peer = PeerTRPO("MlpPolicy", envs, n_steps=batch // envs.num_envs, **more, **same)
         peers[place] = peer, peer.learn
-    learning = OnPolicyConfig(
+    training = OnPolicyConfig(
         steps=10**9, batch=batch, lam=0.95, value_epochs=20, value_batch=128, log_every=10**6
     )
     ours = TRPO(
-        PolicyExperiment(name, learning, TrustRegionConfig(delta=0.04, iterations=25)), quiet=True
+        PolicyExperiment(name, training, TrustRegionConfig(delta=0.04, iterations=25)), quiet=True
     )
     return race(
         f"TRPO {name}, {batch:,} steps an iteration",
@@ -245,7 +237,7 @@ def against_imitation(name: str, batch: int, iterations: int, rounds: int) -> di
     from imitation.util import logger
     from sb3_contrib import TRPO as PeerTRPO
 
-    with Collector(name, 0) as collector:  # whom it imitates does not matter to the time it takes
+    with Collector(name, 0) as collector:  # the expert does not matter to the speed
         demos = Demonstrations(
             collector.collect(make_policy(task_of(name), (100, 100)).to_numpy(), episodes=20)[0]
         )
@@ -272,7 +264,7 @@ def against_imitation(name: str, batch: int, iterations: int, rounds: int) -> di
             "custom_logger": logger.configure(tempfile.mkdtemp(), ()),
         }
         round_size = batch // envs.num_envs * envs.num_envs
-        theirs = PeerGAIL(
+        peer_gail = PeerGAIL(
             demonstrations=pairs,
             venv=envs,
             gen_algo=peer,
@@ -280,10 +272,10 @@ def against_imitation(name: str, batch: int, iterations: int, rounds: int) -> di
             gen_train_timesteps=round_size,
             **more,
         )
-        peers[place] = peer, lambda n, theirs=theirs, **_: theirs.train(n)
-    learning = OnPolicyConfig(steps=10**9, batch=batch, hidden=(100, 100), log_every=10**6)
+        peers[place] = peer, lambda n, gail=peer_gail, **_: gail.train(n)
+    training = OnPolicyConfig(steps=10**9, batch=batch, hidden=(100, 100), log_every=10**6)
     ours = GAIL(
-        PolicyExperiment(name, learning, TrustRegionConfig(iterations=15), GAILConfig()),
+        PolicyExperiment(name, training, TrustRegionConfig(iterations=15), GAILConfig()),
         demos,
         quiet=True,
     )
@@ -303,13 +295,13 @@ Peer = tuple[Any, Callable[..., object]]
 def race(
     what: str, rival: str, peers: dict[str, Peer], ours: OnPolicyTrainer, steps: int, rounds: int
 ) -> dict[str, float]:
-    """Steps a second of a peer in each of its settings and of the learner here, in turn, after one
+    """Steps a second of a peer in each of its settings and of the trainer here, in turn, after one
     turn to warm up."""
     threads = torch.get_num_threads()
     labels = {place: f"{rival}, {place}" if place else rival for place in peers}
     rates: dict[str, list[float]] = {label: [] for label in (*labels.values(), "zeuxis")}
 
-    def theirs(peer: Any, learn: Callable[..., object]) -> int:
+    def peer_steps(peer: Any, learn: Callable[..., object]) -> int:
         before = peer.num_timesteps
         learn(steps, reset_num_timesteps=False)
         return int(peer.num_timesteps - before)
@@ -321,7 +313,7 @@ def race(
         return ours.steps - before
 
     turns: dict[str, Callable[[], int]] = {
-        labels[place]: lambda peer=peer: theirs(*peer) for place, peer in peers.items()
+        labels[place]: lambda peer=peer: peer_steps(*peer) for place, peer in peers.items()
     }
     turns["zeuxis"] = here
     for turn in range(rounds + 1):
@@ -334,24 +326,24 @@ def race(
     ours.collector.close()
     for peer, _ in peers.values():
         peer.get_env().close()
-    found = {f"{key} steps/s": statistics.median(values) for key, values in rates.items()}
+    result = {f"{key} steps/s": statistics.median(values) for key, values in rates.items()}
     for place, label in labels.items():
         ratio = statistics.median(a / b for a, b in zip(rates["zeuxis"], rates[label], strict=True))
-        found[f"ratio to {place}" if place else "ratio"] = ratio
-    best = max(labels.values(), key=lambda label: found[f"{label} steps/s"])
-    found["ratio to the best"] = statistics.median(
+        result[f"ratio to {place}" if place else "ratio"] = ratio
+    best = max(labels.values(), key=lambda label: result[f"{label} steps/s"])
+    result["ratio to the best"] = statistics.median(
         a / b for a, b in zip(rates["zeuxis"], rates[best], strict=True)
     )
-    said = ", ".join(f"{found[f'{label} steps/s']:,.0f} by {label}" for label in labels.values())
+    said = ", ".join(f"{result[f'{label} steps/s']:,.0f} by {label}" for label in labels.values())
     print(
         (
-            f"{what}: steps/s {said}, {found['zeuxis steps/s']:,.0f} here: "
-            f"{found['ratio']:.2f} times the first, "
+            f"{what}: steps/s {said}, {result['zeuxis steps/s']:,.0f} here: "
+            f"{result['ratio']:.2f} times the first, "
         ),
         end="",
     )
-    print(f"{found['ratio to the best']:.2f} times the best")
-    return found
+    print(f"{result['ratio to the best']:.2f} times the best")
+    return result
 
 
 def main() -> None:
@@ -360,24 +352,24 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="few repetitions, no record")
     parser.add_argument("--record", default="results/speed/rl.json", help="where the figures go")
-    wish = parser.parse_args()
+    args = parser.parse_args()
     began, figures = time.monotonic(), {}
     setup_device("cpu", "fp32")
     print(machine())
-    n, rounds = (500, 1) if wish.quick else (10_000, 3)
-    for name in ("Hopper-v5",) if wish.quick else ("Hopper-v5", "HalfCheetah-v5", "Humanoid-v5"):
+    n, rounds = (500, 1) if args.quick else (10_000, 3)
+    for name in ("Hopper-v5",) if args.quick else ("Hopper-v5", "HalfCheetah-v5", "Humanoid-v5"):
         figures[f"rollouts {name}"] = rollouts(name, n, rounds)
     for name in ("Hopper-v5", "Humanoid-v5"):
         figures[f"Fisher {name}"] = products(
-            name, 2_000 if wish.quick else 50_000, 3 if wish.quick else 11
+            name, 2_000 if args.quick else 50_000, 3 if args.quick else 11
         )
-    figures["TRPO Hopper-v5"] = against_peer("Hopper-v5", 2048, 1 if wish.quick else 5, rounds)
-    figures["GAIL Hopper-v5"] = against_imitation("Hopper-v5", 5000, 1 if wish.quick else 2, rounds)
-    if not wish.quick:
+    figures["TRPO Hopper-v5"] = against_peer("Hopper-v5", 2048, 1 if args.quick else 5, rounds)
+    figures["GAIL Hopper-v5"] = against_imitation("Hopper-v5", 5000, 1 if args.quick else 2, rounds)
+    if not args.quick:
         print(
             "record:",
             write_record(
-                wish.record,
+                args.record,
                 figures,
                 seconds=time.monotonic() - began,
                 seed=0,

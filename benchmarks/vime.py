@@ -28,10 +28,9 @@ from torch import Tensor
 from dcgan import interleaved
 from zeuxis.device import setup_device
 from zeuxis.evaluation.record import machine, write_record
-from zeuxis.recipes.policies import exploration
+from zeuxis.recipes.policies import policy_experiment
 from zeuxis.rl.exploration.bayesian_network import BNN, columns
 from zeuxis.rl.exploration.vime import VIME
-from zeuxis.rl.optimization.config import PolicyExperiment
 
 SIZES = {
     "classic": (3, (32,), 2),
@@ -148,10 +147,10 @@ class Plain:
 def rivals(plain: Plain, x: Tensor, y: Tensor) -> dict[str, Callable[[], object]]:
     """Bonuses of all rows by `torch.func`, in parts of 100 and 500, and compiled where there is a
     compiler; checked against autograd."""
-    found: dict[str, Callable[[], object]] = {}
+    result: dict[str, Callable[[], object]] = {}
     for part in (100, 500):
         bonuses = plain.batched(part)
-        found[f"torch.func, {part} rows"] = lambda bonuses=bonuses: bonuses(x, y)
+        result[f"torch.func, {part} rows"] = lambda bonuses=bonuses: bonuses(x, y)
     one_by_one = statistics.mean(plain.bonus(x[:1], y[:1]) for _ in range(300))
     together = plain.batched(100)(x[:1].expand(300, -1), y[:1].expand(300, -1)).mean().item()
     if abs(together / one_by_one - 1) > 0.3:
@@ -161,70 +160,72 @@ def rivals(plain: Plain, x: Tensor, y: Tensor) -> dict[str, Callable[[], object]
     try:
         compiled = plain.batched(500, compiled=True)
         compiled(x, y)
-        found["torch.func, compiled"] = lambda: compiled(x, y)
+        result["torch.func, compiled"] = lambda: compiled(x, y)
     except Exception as error:  # whatever the compiler lacks here
         print(
             "torch.compile does not work here, its rival is left out: "
             f"{str(error).strip().splitlines()[0][:100]}"
         )
-    return found
+    return result
 
 
-def gains(name: str, n: int, few: int, rounds: int) -> dict[str, float]:
-    """Milliseconds of the bonus of n transitions; the plain script does a few of them, and its time
-    is scaled up."""
+def gains(name: str, n: int, single: int, rounds: int) -> dict[str, float]:
+    """Milliseconds of the bonus of n transitions; the slow ways do `single` of them, and
+    their time is scaled up."""
     inputs, hidden, outputs = SIZES[name]
     rng = np.random.default_rng(0)
     x, y = (
         rng.standard_normal((n, inputs)).astype(np.float32),
         rng.standard_normal((n, outputs)).astype(np.float32),
     )
-    given, wanted = columns(x), np.ascontiguousarray(y.T)
+    inputs_by_column, targets = columns(x), np.ascontiguousarray(y.T)
     nets = {
         kind: BNN(inputs, hidden, outputs, expectation=kind, samples=SAMPLES)
         for kind in ("moments", "samples")
     }  # type: ignore[arg-type]
     plain, xs, ys = Plain(inputs, hidden, outputs), torch.from_numpy(x), torch.from_numpy(y)
     calls: dict[str, Callable[[], object]] = {
-        kind: lambda net=net: net.fisher_quadratic_form(given, wanted, rng)
+        kind: lambda net=net: net.fisher_quadratic_form(inputs_by_column, targets, rng)
         for kind, net in nets.items()
     }
-    calls["autograd"] = lambda: [plain.bonus(xs[i : i + 1], ys[i : i + 1]) for i in range(few)]
+    calls["autograd"] = lambda: [plain.bonus(xs[i : i + 1], ys[i : i + 1]) for i in range(single)]
     calls["closed, one by one"] = lambda: [
-        nets["moments"].fisher_quadratic_form(given[:, i : i + 1], wanted[:, i : i + 1], rng)
-        for i in range(few)
+        nets["moments"].fisher_quadratic_form(
+            inputs_by_column[:, i : i + 1], targets[:, i : i + 1], rng
+        )
+        for i in range(single)
     ]
     calls |= rivals(plain, xs, ys)
     times = interleaved(calls, rounds)
-    scale = {"autograd": n / few, "closed, one by one": n / few}
-    found = {
+    scale = {"autograd": n / single, "closed, one by one": n / single}
+    result = {
         f"{kind} ms": 1e3 * statistics.median(taken) * scale.get(kind, 1)
         for kind, taken in times.items()
     }
-    found |= {
-        f"{kind} times as fast as autograd": found["autograd ms"] / found[f"{kind} ms"]
+    result |= {
+        f"{kind} times as fast as autograd": result["autograd ms"] / result[f"{kind} ms"]
         for kind in nets
     }
-    batched = {kind: value for kind, value in found.items() if kind.startswith("torch.func")}
+    batched = {kind: value for kind, value in result.items() if kind.startswith("torch.func")}
     best = min(batched, key=lambda kind: batched[kind])
-    found |= {
-        f"{kind} times as fast as batched": batched[best] / found[f"{kind} ms"] for kind in nets
+    result |= {
+        f"{kind} times as fast as batched": batched[best] / result[f"{kind} ms"] for kind in nets
     }
     print(
         (
             f"{name}, {n:,} transitions, {nets['moments'].weights:,} weights: "
-            f"{found['autograd ms']:,.0f} ms by autograd, "
+            f"{result['autograd ms']:,.0f} ms by autograd, "
         ),
         end="",
     )
     print(f"{batched[best]:,.0f} ms by {best.removesuffix(' ms')}, ", end="")
-    print(f"{found['closed, one by one ms']:,.0f} ms in closed form one by one, ", end="")
+    print(f"{result['closed, one by one ms']:,.0f} ms in closed form one by one, ", end="")
     for kind in ("samples", "moments"):
-        print(f"{found[f'{kind} ms']:.1f} ms at once by {kind} ", end="")
-        print(f"({found[f'{kind} times as fast as autograd']:,.0f} and ", end="")
-        print(f"{found[f'{kind} times as fast as batched']:.1f} times)", end=", ")
+        print(f"{result[f'{kind} ms']:.1f} ms at once by {kind} ", end="")
+        print(f"({result[f'{kind} times as fast as autograd']:,.0f} and ", end="")
+        print(f"{result[f'{kind} times as fast as batched']:.1f} times)", end=", ")
     print()
-    return found
+    return result
 
 
 def fits(name: str, part: int, rounds: int) -> dict[str, float]:
@@ -254,15 +255,15 @@ def fits(name: str, part: int, rounds: int) -> dict[str, float]:
         "moments, 500 on 10": lambda: by["moments"].fit(*small, rng, 1e-5),
         "moments, 150 on 64": lambda: by["moments"].fit(*large, rng, 1e-5),
     }
-    found = {
+    result = {
         f"{kind} ms": 1e3 * part * statistics.median(taken)
         for kind, taken in interleaved(calls, rounds).items()
     }
     print(
         f"{name}, learning of an iteration: "
-        + ", ".join(f"{kind} {value:,.0f}" for kind, value in found.items())
+        + ", ".join(f"{kind} {value:,.0f}" for kind, value in result.items())
     )
-    return found
+    return result
 
 
 def timed(agent: VIME, name: str, spent: dict[str, float]) -> None:
@@ -271,23 +272,23 @@ def timed(agent: VIME, name: str, spent: dict[str, float]) -> None:
 
     def outer(*arguments: np.ndarray) -> object:
         began = time.perf_counter()
-        found = inner(*arguments)
+        result = inner(*arguments)
         spent[name] = spent.get(name, 0.0) + time.perf_counter() - began
-        return found
+        return result
 
     object.__setattr__(agent.curiosity, name, outer)
 
 
 def iterations(task: str, rounds: int, batch: int) -> dict[str, float]:
-    """Steps a second with and without exploration, and what bonus and learning take of an iteration,
+    """Steps a second with and without exploration, and the shares of bonus and learning,
     on one core."""
-    config, learning, region = exploration(task)
-    learning = replace(learning, workers=0, threads=1, batch=min(batch, learning.batch))
+    experiment = policy_experiment("vime", task)
+    training, config = experiment.training, experiment.config
+    training = replace(training, workers=0, threads=1, batch=min(batch, training.batch))
+    experiment = replace(experiment, training=training)
     spent: dict[str, float] = {}
     agents = {
-        kind: VIME(
-            PolicyExperiment(task, learning, region, replace(config, bonus=kind)), quiet=True
-        )
+        kind: VIME(replace(experiment, config=replace(config, bonus=kind)), quiet=True)
         for kind in ("none", "information")
     }  # type: ignore[arg-type]
     for name in ("bonus", "fit"):
@@ -309,26 +310,26 @@ def iterations(task: str, rounds: int, batch: int) -> dict[str, float]:
     rounds += 1
     typical = {kind: statistics.median(taken) for kind, taken in times.items()}
     each = {kind: count / rounds for kind, count in began.items()}
-    found = {f"{kind} steps/s": each[kind] / typical[kind] for kind in agents}
-    found |= {f"{name} ms": 1e3 * seconds / rounds for name, seconds in spent.items()}
-    found |= {
+    result = {f"{kind} steps/s": each[kind] / typical[kind] for kind in agents}
+    result |= {f"{name} ms": 1e3 * seconds / rounds for name, seconds in spent.items()}
+    result |= {
         f"{name} share": seconds / rounds / typical["information"]
         for name, seconds in spent.items()
     }
     print(
         (
-            f"{task}: {found['none steps/s']:,.0f} steps/s without, "
-            f"{found['information steps/s']:,.0f} with; of an iteration "
+            f"{task}: {result['none steps/s']:,.0f} steps/s without, "
+            f"{result['information steps/s']:,.0f} with; of an iteration "
         ),
         end="",
     )
     print(
-        f"the bonus takes {found['bonus share']:.1%} ({found['bonus ms']:.1f} ms), "
-        f"learning {found['fit share']:.1%}"
+        f"the bonus takes {result['bonus share']:.1%} ({result['bonus ms']:.1f} ms), "
+        f"learning {result['fit share']:.1%}"
     )
     for agent in agents.values():
         agent.collector.close()
-    return found
+    return result
 
 
 def main() -> None:
@@ -337,27 +338,27 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="few repetitions, no record")
     parser.add_argument("--record", default="results/speed/vime.json", help="where the figures go")
-    wish = parser.parse_args()
+    args = parser.parse_args()
     began, figures = time.monotonic(), {}
     setup_device("cpu", "fp32", 1)
     print(machine())
-    few, rounds = (20, 1) if wish.quick else (500, 7)
+    single, rounds = (20, 1) if args.quick else (500, 7)
     for name in SIZES:
-        figures[f"bonus {name}"] = gains(name, 5_000, few, rounds)
+        figures[f"bonus {name}"] = gains(name, 5_000, single, rounds)
     for name in SIZES:
-        figures[f"learning {name}"] = fits(name, 10 if wish.quick else 1, 1 if wish.quick else 5)
-    for task in TASKS[:1] if wish.quick else TASKS:
+        figures[f"learning {name}"] = fits(name, 10 if args.quick else 1, 1 if args.quick else 5)
+    for task in TASKS[:1] if args.quick else TASKS:
         figures[f"iteration {task}"] = iterations(
-            task, 1 if wish.quick else 9, 1_000 if wish.quick else 5_000
+            task, 1 if args.quick else 9, 1_000 if args.quick else 5_000
         )
-    if not wish.quick:
+    if not args.quick:
         note = (
             "one thread; medians of interleaved rounds; one by one 500 transitions "
             "are timed and scaled to 5,000"
         )
         print(
             "record:",
-            write_record(wish.record, figures, seconds=time.monotonic() - began, seed=0, note=note),
+            write_record(args.record, figures, seconds=time.monotonic() - began, seed=0, note=note),
         )
 
 

@@ -57,10 +57,6 @@ RL_FLOORS = [
 PLATFORM = {"fcntl"}  # of the standard library, but not on every system
 REQUIRED = {"torch", "numpy", "PIL", "safetensors", "tyro", "rich", "jaxtyping", "scipy"}
 REQUIRED |= {"filelock", "platformdirs"}
-TO_RESOLVE = {  # until demonstrations are split from their files
-    ("rl.rollouts.policy_evaluation", "rl.imitation.demonstrations"),
-    ("rl.imitation.demonstrations", "rl.imitation.minari_format"),
-}
 
 
 @dataclass(frozen=True)
@@ -106,8 +102,7 @@ def relative_imports() -> Iterator[Import]:
             for alias in node.names:
                 name = ".".join([*base, alias.name])
                 imported = name if name in known else ".".join(base)
-                if (importer, imported) not in TO_RESOLVE:
-                    yield Import(importer, imported, node not in tree.body)
+                yield Import(importer, imported, node not in tree.body)
 
 
 def packages(path: Path, inside: bool) -> set[str]:

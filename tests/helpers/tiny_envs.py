@@ -113,7 +113,7 @@ class Odd(Count):
 
 
 RAISED = {
-    "error": KeyError("a stranger's mistake"),
+    "error": KeyError("a bug of the environment"),
     "exit": SystemExit(3),
     "memory": MemoryError(),
     "silent": RuntimeError(),
@@ -147,8 +147,7 @@ class Slow(Count):
 
 
 class Bandit(gymnasium.Env):
-    """Twenty-five pulls; the reward of each is given by the arm, or by the distance of a number to
-    0.5."""
+    """Twenty-five pulls; the reward depends on the arm, or on the distance of a number to 0.5."""
 
     def __init__(self, arms: int = 0) -> None:
         self.observation_space = Box(-1, 1, (1,), np.float32)

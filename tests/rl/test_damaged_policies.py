@@ -40,10 +40,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The unchanged files and runs."""
     at = tmp_path_factory.mktemp("made")
     demos = record(right_expert(3), "CartPole-v1", 4, horizon=50)
-    found = {form: write_demos(demos, at / f"d.{form}") for form in ("npz", "safetensors")}
+    result = {form: write_demos(demos, at / f"d.{form}") for form in ("npz", "safetensors")}
     with contextlib.suppress(ZeuxisError):  # without h5py
-        found["hdf5"] = write_demos(demos, at / "d.hdf5")
-    path = str(found["npz"])
+        result["hdf5"] = write_demos(demos, at / "d.hdf5")
+    path = str(result["npz"])
     trainings = {
         "trpo": PolicyTraining("trpo", PolicyExperiment("CartPole-v1", SMALL)),
         "gail": PolicyTraining(
@@ -61,7 +61,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             path,
         ),
     }
-    return found | {
+    return result | {
         name: start(training, at / "runs").run.folder for name, training in trainings.items()
     }
 
@@ -149,8 +149,8 @@ BOMBS: dict[str, dict[str, tuple[bytes, int]]] = {
 def test_small_archives_cost_little(name: str, tmp_path: Path) -> None:
     rest = {k: (header((2,)), 8) for k in ("actions", "rewards", "lengths", "finals", "terminated")}
     path = archive(tmp_path / "d.npz", BOMBS[name] | rest)
-    found = guarded(lambda: read_demos(path), tmp_path / "work", seconds=20, megabytes=200)
-    assert found.kind == "refused", found
+    result = guarded(lambda: read_demos(path), tmp_path / "work", seconds=20, megabytes=200)
+    assert result.kind == "refused", result
 
 
 @linux_only
@@ -164,8 +164,8 @@ def test_arrays_that_nobody_asked_for_are_not_read(tmp_path: Path) -> None:
         junk.write(header((300_000_000,)))
         for _ in range(75):
             junk.write(bytes(16_000_000))
-    found = guarded(lambda: len(read_demos(path)), tmp_path / "work", seconds=20, megabytes=200)
-    assert found.kind == "accepted", found
+    result = guarded(lambda: len(read_demos(path)), tmp_path / "work", seconds=20, megabytes=200)
+    assert result.kind == "accepted", result
 
 
 @pytest.mark.parametrize("what", ["pipe", "device", "folder"])
@@ -276,8 +276,8 @@ def test_hdf5_that_leads_elsewhere_or_unfolds_is_refused(how: str, tmp_path: Pat
                 whole.create_dataset(name, data=np.zeros(200_000, np.int8), compression="gzip")
             for i in range(1, 60):
                 file[f"episode_{i}"] = whole
-    found = guarded(lambda: read_demos(path).about, tmp_path / "work", seconds=20, megabytes=1000)
-    assert found.kind == ("accepted" if how == "attribute" else "refused"), found
+    result = guarded(lambda: read_demos(path).about, tmp_path / "work", seconds=20, megabytes=1000)
+    assert result.kind == ("accepted" if how == "attribute" else "refused"), result
 
 
 def test_numbers_that_float32_cannot_hold_are_refused(tmp_path: Path) -> None:

@@ -169,11 +169,11 @@ def test_bad_input_gets_one_sentence(
 ) -> None:
     monkeypatch.chdir(place / "empty")
     try:
-        found = main(argv.format(place).split())
+        result = main(argv.format(place).split())
     except SystemExit as exit:  # tyro's own refusals of options
-        found = exit.code
+        result = exit.code
     said = capsys.readouterr()
-    assert found == code, said.err
+    assert result == code, said.err
     assert sentence in " ".join(said.err.split()) + " ".join(said.out.split())
     assert "Traceback" not in said.err
     if said.err.startswith("zeuxis: "):

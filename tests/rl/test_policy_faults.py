@@ -174,14 +174,14 @@ def test_observations_of_every_type_and_numpys_flags_are_taken(dtype: Any) -> No
             return x, forms[self.t % 4], np.bool_(ended), np.array([cut]), about
 
     with Collector(Typed, horizon=9) as collector:
-        found, _ = collector.collect(POLICY, episodes=1)
-    assert found.observations[:, 0].tolist() == [0, 1, 2, 3] and found.rewards.tolist() == [
+        result, _ = collector.collect(POLICY, episodes=1)
+    assert result.observations[:, 0].tolist() == [0, 1, 2, 3] and result.rewards.tolist() == [
         1,
         2,
         3,
         4,
     ]
-    assert found.observations.dtype == np.float32 and not found.terminated[0]
+    assert result.observations.dtype == np.float32 and not result.terminated[0]
 
 
 def test_a_class_outside_its_space_is_no_observation() -> None:
@@ -199,9 +199,9 @@ def test_a_class_outside_its_space_is_no_observation() -> None:
 
 def test_long_limits_cost_nothing_until_they_are_reached() -> None:
     with Collector(partial(tiny_envs.Count, cut=1000), horizon=10**15) as collector:
-        found, _ = collector.collect(POLICY, episodes=1)
-    assert found.observations[:, 0].tolist() == list(range(1000)) and found.finals[0, 0] == 1000
-    assert found.rewards.tolist() == list(range(1, 1001))
+        result, _ = collector.collect(POLICY, episodes=1)
+    assert result.observations[:, 0].tolist() == list(range(1000)) and result.finals[0, 0] == 1000
+    assert result.rewards.tolist() == list(range(1, 1001))
 
 
 # numbers that are not finite
@@ -267,9 +267,16 @@ def test_what_diverges_says_so_and_keeps_the_last_good_save(
 
 
 @pytest.mark.parametrize(
-    "place", ["policy.network.layers.0.weight", "policy.obs_rms.mean", "value.network.layers.0.weight", "regression.adam.second",
-              "optimizer.discriminator.0.exp_avg", "reward_model.network.layers.0.bias"]
-)  # fmt: skip
+    "place",
+    [
+        "policy.network.layers.0.weight",
+        "policy.obs_rms.mean",
+        "value.network.layers.0.weight",
+        "regression.adam.second",
+        "optimizer.discriminator.0.exp_avg",
+        "reward_model.network.layers.0.bias",
+    ],
+)
 def test_no_number_of_a_save_may_be_other_than_finite(
     place: str, demos: Path, tmp_path: Path
 ) -> None:
@@ -415,10 +422,23 @@ def test_a_run_finds_its_demonstrations_from_anywhere_and_where_they_went(
 
 @pytest.mark.parametrize(
     "change",
-    [{"algorithm": 5}, {"algorithm": ["trpo"]}, {"env": 5}, {"env": None}, {"demos": 7}, {"training": 5}, {"training": {"steps": "x"}},
-     {"training": {"hidden": [10**6, 10**6]}}, {"training": {"unheard": 1}}, {"trust_region": None}, {"learning": {}}, {"preset": 5}, {"env": "nowhere:Task-v0"}],
+    [
+        {"algorithm": 5},
+        {"algorithm": ["trpo"]},
+        {"env": 5},
+        {"env": None},
+        {"demos": 7},
+        {"training": 5},
+        {"training": {"steps": "x"}},
+        {"training": {"hidden": [10**6, 10**6]}},
+        {"training": {"unheard": 1}},
+        {"trust_region": None},
+        {"learning": {}},
+        {"preset": 5},
+        {"env": "nowhere:Task-v0"},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_damaged_config_gets_one_sentence(change: dict, tmp_path: Path) -> None:
     run = start(PolicyTraining("trpo", PolicyExperiment("CartPole-v1", SMALL)), tmp_path).run
     run.write_json("config.json", run.read_json("config.json") | change)
@@ -429,10 +449,20 @@ def test_a_damaged_config_gets_one_sentence(change: dict, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     "about",
-    [{"steps": -1}, {"steps": 1e3}, {"steps": None}, {"steps": 2**63}, {"steps": True}, {"iteration": "1"}, {"seconds": "x"},
-     {"seconds": -1}, {"trajectories": []}, {"steps": 10**30}],
+    [
+        {"steps": -1},
+        {"steps": 1e3},
+        {"steps": None},
+        {"steps": 2**63},
+        {"steps": True},
+        {"iteration": "1"},
+        {"seconds": "x"},
+        {"seconds": -1},
+        {"trajectories": []},
+        {"steps": 10**30},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_save_with_odd_counts_gets_one_sentence(about: dict, tmp_path: Path) -> None:
     run = start(PolicyTraining("trpo", PolicyExperiment("CartPole-v1", SMALL)), tmp_path).run
     tensors, known = run.read_tensors("state.safetensors")

@@ -53,31 +53,31 @@ def test_the_final_observation_is_true_and_termination_differs_from_truncation(
     with Collector(
         partial(tiny_envs.Count, ends, cut), horizon=3 if not (ends or cut) else 50
     ) as collector:
-        found, episodes = collector.collect(actor(), steps=5)
+        result, episodes = collector.collect(actor(), steps=5)
     assert episodes == 2
-    assert found.lengths.tolist() == [3, 3]
-    assert found.terminated.tolist() == [terminated] * 2
-    assert found.observations[:, 0].tolist() == [0, 1, 2, 0, 1, 2]
-    assert found.finals[:, 0].tolist() == [3, 3]
-    assert found.next_observations[:, 0].tolist() == [1, 2, 3, 1, 2, 3]
-    assert found.next_observations[2, 1] == found.observations[0, 1] != found.observations[3, 1]
-    assert found.times.tolist() == [0, 1, 2, 0, 1, 2]
-    assert found.returns.tolist() == [6, 6]
+    assert result.lengths.tolist() == [3, 3]
+    assert result.terminated.tolist() == [terminated] * 2
+    assert result.observations[:, 0].tolist() == [0, 1, 2, 0, 1, 2]
+    assert result.finals[:, 0].tolist() == [3, 3]
+    assert result.next_observations[:, 0].tolist() == [1, 2, 3, 1, 2, 3]
+    assert result.next_observations[2, 1] == result.observations[0, 1] != result.observations[3, 1]
+    assert result.times.tolist() == [0, 1, 2, 0, 1, 2]
+    assert result.returns.tolist() == [6, 6]
 
 
 def test_trajectories_do_not_depend_on_the_number_of_workers() -> None:
-    found = []
+    result = []
     for workers in (0, 1, 2):
         with Collector("CartPole-v1", workers, seed=3) as collector:
             one = collector.collect(actor(4), steps=700)
             two = collector.collect(actor(4), steps=300, first=one[1])
             three = collector.collect(actor(4), episodes=3, stream="evaluate", deterministic=True)
-            found.append((one, two, three))
-    for other in found[1:]:
-        for (a, n), (b, m) in zip(found[0], other, strict=True):
+            result.append((one, two, three))
+    for other in result[1:]:
+        for (a, n), (b, m) in zip(result[0], other, strict=True):
             assert n == m
             assert same(a, b)
-    (one, n), (two, _), (three, k) = found[0]
+    (one, n), (two, _), (three, k) = result[0]
     assert len(one) >= 700 > len(one) - one.lengths[-1], "no trajectory more than needed"
     assert k == 3 == len(three.lengths)
     assert not np.array_equal(one.observations[0], two.observations[0])
@@ -87,14 +87,14 @@ def test_trajectories_do_not_depend_on_the_number_of_workers() -> None:
 
 def test_noise_follows_the_policys_distribution() -> None:
     with Collector(partial(tiny_envs.Bandit, 3), horizon=25) as collector:
-        found, _ = collector.collect(actor(1, 3), steps=4000)
+        result, _ = collector.collect(actor(1, 3), steps=4000)
     weights = actor(1, 3).weights[0][:, 0]
-    law = np.exp(weights) / np.exp(weights).sum()
-    assert np.abs(np.bincount(found.actions) / 4000 - law).max() < 0.03
+    probabilities = np.exp(weights) / np.exp(weights).sum()
+    assert np.abs(np.bincount(result.actions) / 4000 - probabilities).max() < 0.03
     with Collector(tiny_envs.Bandit, horizon=25) as collector:
-        found, _ = collector.collect(actor(1, 1, False, np.log(0.3)), steps=4000)
-    assert abs(found.actions.mean() - actor(1, 1).weights[0].item()) < 0.02
-    assert abs(found.actions.std() - 0.3) < 0.02
+        result, _ = collector.collect(actor(1, 1, False, np.log(0.3)), steps=4000)
+    assert abs(result.actions.mean() - actor(1, 1).weights[0].item()) < 0.02
+    assert abs(result.actions.std() - 0.3) < 0.02
 
 
 def test_the_environment_sees_clipped_actions_and_the_learner_what_was_chosen() -> None:
@@ -106,24 +106,25 @@ def test_the_environment_sees_clipped_actions_and_the_learner_what_was_chosen() 
         assert collector.task == Task(
             "<lambda>", 2, 2, False, 8, (-0.5, -0.5), (1.0, np.float32(0.1).item()), shape=(1, 2)
         )
-        found, _ = collector.collect(actor(2, 2, False, 1.0), episodes=1)
-    assert found.actions.shape == (8, 2)
-    assert np.abs(found.actions).max() > 1
+        result, _ = collector.collect(actor(2, 2, False, 1.0), episodes=1)
+    assert result.actions.shape == (8, 2)
+    assert np.abs(result.actions).max() > 1
     taken = np.stack(environment.taken)
     assert taken.shape == (8, 1, 2)
     assert np.array_equal(
-        taken[:, 0], np.clip(found.actions, [-0.5, -0.5], [1.0, np.float32(0.1)]).astype(np.float32)
+        taken[:, 0],
+        np.clip(result.actions, [-0.5, -0.5], [1.0, np.float32(0.1)]).astype(np.float32),
     )
 
 
 def test_spaces_of_other_kinds() -> None:
     with Collector(tiny_envs.Nested, horizon=4) as collector:
-        found, _ = collector.collect(actor(7), episodes=1)
-    assert found.observations[1].tolist() == [0.5] * 4 + [0, 1, 0]
+        result, _ = collector.collect(actor(7), episodes=1)
+    assert result.observations[1].tolist() == [0.5] * 4 + [0, 1, 0]
     environment = tiny_envs.Count(cut=4, actions=gymnasium.spaces.Discrete(2, start=5))
     with Collector(lambda: environment, horizon=4) as collector:
-        found, _ = collector.collect(actor(), episodes=1)
-    assert environment.taken == (found.actions + 5).tolist()
+        result, _ = collector.collect(actor(), episodes=1)
+    assert environment.taken == (result.actions + 5).tolist()
 
 
 def test_registered_tasks_and_functions_reach_other_processes() -> None:
@@ -254,8 +255,8 @@ collector.collect(linear_policy(np.zeros((2, 2))), steps=100)
 
 
 def test_no_worker_outlives_a_killed_run() -> None:
-    words = [sys.executable, "-c", SCRIPT, HELPERS]
-    parent = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    argv = [sys.executable, "-c", SCRIPT, HELPERS]
+    parent = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     pids = [int(pid) for pid in parent.stdout.readline().split()]
     assert len(pids) == 2
@@ -273,8 +274,8 @@ def test_rollouts_join_trajectories_in_order() -> None:
         )
         for n in (2, 1, 3)
     ]
-    found = Rollouts.of(parts)
-    assert found.starts.tolist() == [0, 2, 3]
-    assert found.terminated.tolist() == [False, True, True]
-    assert found.returns.tolist() == [2, 1, 3]
-    assert len(found) == 6
+    result = Rollouts.of(parts)
+    assert result.starts.tolist() == [0, 2, 3]
+    assert result.terminated.tolist() == [False, True, True]
+    assert result.returns.tolist() == [2, 1, 3]
+    assert len(result) == 6

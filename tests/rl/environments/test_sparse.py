@@ -51,10 +51,10 @@ def name_of(task: str) -> str:
 
 @pytest.mark.parametrize("task", IDS)
 def test_tasks_are_found_here_and_in_worker_processes(task: str) -> None:
-    found = task_of(task)
+    result = task_of(task)
     entries, actions = SIZES[name_of(task)]
-    assert (found.observation, found.action, found.horizon) == (entries, actions, 500)
-    assert found.low == (-1.0,) * actions and found.high == (1.0,) * actions
+    assert (result.observation, result.action, result.horizon) == (entries, actions, 500)
+    assert result.low == (-1.0,) * actions and result.high == (1.0,) * actions
     weights = np.random.default_rng(0).standard_normal((actions, entries)) * 0.1
     policy = linear_policy(weights, log_std=np.zeros(actions), head="gaussian_mean")
     results = []

@@ -62,7 +62,7 @@ BOXES = {
     "float64": Box(-0.1, 0.1, (2,), np.float64),
     "float32": Box(-0.1, 0.1, (2,), np.float32),
     "float16": Box(-0.1, 0.1, (2,), np.float16),
-    "apart": Box(np.array([-0.3, 2.0]), np.array([0.1, 2.7]), dtype=np.float64),
+    "different": Box(np.array([-0.3, 2.0]), np.array([0.1, 2.7]), dtype=np.float64),
     "one": Box(0.1, 0.7, (), np.float64),
     "matrix": Box(-0.1, 0.3, (1, 2), np.float64),
 }
@@ -254,10 +254,20 @@ def foreign(n: int = 8) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize(
     "starts",
-    [np.zeros(8, bool), np.arange(8) == 1, np.array([True, False]), np.array([0, 8]), np.array([0.5]), np.array([-1, 0]),
-     np.array([np.nan]), np.array([0, 2**62]), np.zeros(0), np.array([2.0**80])],
+    [
+        np.zeros(8, bool),
+        np.arange(8) == 1,
+        np.array([True, False]),
+        np.array([0, 8]),
+        np.array([0.5]),
+        np.array([-1, 0]),
+        np.array([np.nan]),
+        np.array([0, 2**62]),
+        np.zeros(0),
+        np.array([2.0**80]),
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_starts_that_are_neither_are_refused(starts: np.ndarray, tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", **foreign(), episode_starts=starts)
     with pytest.raises(DataError, match="expected starts from 0 on within the steps, or a mask"):

@@ -46,12 +46,12 @@ def rows_of(n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def layers(net: BNN, mu: Tensor, sigma: Tensor) -> list[tuple[Tensor, Tensor]]:
-    found, start = [], 0
+    result, start = [], 0
     for a, b in net.shapes:
         part = slice(start, start + a * b)
-        found.append((mu[part].view(a, b), sigma[part].view(a, b)))
+        result.append((mu[part].view(a, b), sigma[part].view(a, b)))
         start += a * b
-    return found
+    return result
 
 
 def expected(
@@ -94,8 +94,7 @@ def split(net: BNN) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def drawn(net: BNN, n: int, seed: int) -> list[list[Tensor]]:
-    """The noise that `fisher_quadratic_form` draws for a block of n rows: of each row, of each layer
-    (units, S)."""
+    """The noise that `fisher_quadratic_form` draws for n rows: by row and layer, (units, S)."""
     rng = np.random.default_rng(seed)
     by_layer = [rng.standard_normal((a, n, net.samples), np.float32) for a, _ in net.shapes]
     return [[torch.from_numpy(e[:, k].astype(np.float64)) for e in by_layer] for k in range(n)]
@@ -108,7 +107,7 @@ def test_the_bonus_is_that_of_a_gradient_for_each_row(
 ) -> None:
     net = net_of(hidden, expectation=expectation, samples=3)
     x, y = rows_of(5)
-    found = net.fisher_quadratic_form(
+    result = net.fisher_quadratic_form(
         columns(x), np.ascontiguousarray(y.T), np.random.default_rng(4)
     )
     noise = drawn(net, 5, 4) if expectation == "samples" else [None] * 5
@@ -133,7 +132,7 @@ def test_the_bonus_is_that_of_a_gradient_for_each_row(
                 to_mu.square() * sigma.square()
                 + to_raw.square() * sigma.square() / (2 * slope.square())
             ).sum()
-            assert found[k] == pytest.approx(by_hand.item(), rel=1e-9)
+            assert result[k] == pytest.approx(by_hand.item(), rel=1e-9)
 
 
 @pytest.mark.parametrize("expectation", ["moments", "samples"])
@@ -159,10 +158,10 @@ def test_gradients_by_finite_differences(expectation: str) -> None:
         by_mu = (loss(mu + step, rho) - loss(mu - step, rho)) / (2 * h)
         by_rho = (loss(mu, rho + step) - loss(mu, rho - step)) / (2 * h)
         total += (by_mu**2 * sigma[i] ** 2 + by_rho**2 * sigma[i] ** 2 / (2 * slope[i] ** 2)).item()
-    found = net.fisher_quadratic_form(
+    result = net.fisher_quadratic_form(
         columns(x), np.ascontiguousarray(y.T), np.random.default_rng(4)
     )
-    assert found[0] == pytest.approx(total, rel=1e-6)
+    assert result[0] == pytest.approx(total, rel=1e-6)
 
 
 def kl(mu: Tensor, sigma: Tensor, old_mu: Tensor, old_sigma: Tensor) -> float:
@@ -264,13 +263,13 @@ def test_samples_tend_to_the_moments(hidden: tuple[int, ...], tolerance: float) 
     for net in by.values():
         net.theta[net.weights : 2 * net.weights] -= 1
     x, y = rows_of(6)
-    found = {
+    result = {
         kind: net.fisher_quadratic_form(
             columns(x), np.ascontiguousarray(y.T), np.random.default_rng(0)
         )
         for kind, net in by.items()
     }
-    np.testing.assert_allclose(found["samples"], found["moments"], rtol=tolerance)
+    np.testing.assert_allclose(result["samples"], result["moments"], rtol=tolerance)
 
 
 @pytest.mark.parametrize("learned", [True, False])
@@ -281,14 +280,14 @@ def test_the_gradient_is_that_of_the_bound(
 ) -> None:
     net = net_of(hidden, expectation=expectation, samples=3, learned=learned)
     x, y = rows_of(4)
-    found = np.empty(len(net.theta))
+    result = np.empty(len(net.theta))
     net.gradient(
         net.posterior(),
         columns(x),
         np.ascontiguousarray(y.T),
         np.random.default_rng(4),
         0.05,
-        found,
+        result,
     )
     noise = drawn(net, 4, 4) if expectation == "samples" else [None] * 4
     theta = net.theta.clone().requires_grad_()
@@ -304,7 +303,7 @@ def test_the_gradient_is_that_of_the_bound(
     )
     (by_hand,) = torch.autograd.grad(0.05 * divergence + fits, theta)
     by_hand[2 * net.weights :] *= learned
-    np.testing.assert_allclose(found, by_hand.numpy(), rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(result, by_hand.numpy(), rtol=1e-8, atol=1e-10)
     assert net.divergence() == pytest.approx(divergence.item())
 
 
@@ -346,8 +345,8 @@ def test_an_ensemble_learns_by_the_gradient_of_each_members_error() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((2, 4, 6)), rng.standard_normal((2, 2, 6))
     x[:, -1] = 1
-    found = np.empty(len(net.theta))
-    net.gradient(x, y, found)
+    result = np.empty(len(net.theta))
+    net.gradient(x, y, result)
     theta = net.theta.clone().requires_grad_()
     h, start = torch.from_numpy(x), 0
     for i, shape in enumerate(net.shapes):
@@ -363,7 +362,7 @@ def test_an_ensemble_learns_by_the_gradient_of_each_members_error() -> None:
         + log_sd.sum()
     )
     (by_hand,) = torch.autograd.grad(0.5 * error.square().sum() / 6 + scale, theta)
-    np.testing.assert_allclose(found, by_hand.numpy(), rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(result, by_hand.numpy(), rtol=1e-8, atol=1e-12)
     np.testing.assert_allclose(
         net.error(x[0], y[0]), np.square(net.predict(x[0]).mean(0) - y[0]).mean(0)
     )
@@ -406,14 +405,16 @@ def test_curiosity_fades_where_one_has_been_and_stays_where_not(
 
 
 def test_the_likelihood_of_unseen_rows_rises_with_learning() -> None:
-    curiosity, found = (
+    curiosity, result = (
         InformationGain(1, 1, replace(VIMEConfig(), lr=5e-3, updates=300, learning_starts=100)),
         [],
     )
     for k in range(8):
-        found.append(curiosity.fit(*line(300, -2, 2, k)))
-    assert "likelihood" not in found[0] and found[-1]["likelihood"] > found[1]["likelihood"] + 0.5
-    assert found[-1]["noise"] < 0.5 * found[0]["noise"] and found[-1]["transitions"] == 2_400
+        result.append(curiosity.fit(*line(300, -2, 2, k)))
+    assert (
+        "likelihood" not in result[0] and result[-1]["likelihood"] > result[1]["likelihood"] + 0.5
+    )
+    assert result[-1]["noise"] < 0.5 * result[0]["noise"] and result[-1]["transitions"] == 2_400
 
 
 def test_gains_are_counted_in_recent_medians() -> None:

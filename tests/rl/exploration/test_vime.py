@@ -83,13 +83,13 @@ def agent_of(
 
 
 def test_curiosity_finds_what_random_actions_do_not() -> None:
-    found = {}
+    result = {}
     for bonus in ("none", "information"):
         agent = agent_of(VIMEConfig(bonus=bonus, updates=100), seed=2)  # type: ignore[arg-type]
-        found[bonus] = [agent.train(1).figures["return"] for _ in range(13)]
+        result[bonus] = [agent.train(1).figures["return"] for _ in range(13)]
         assert agent.figures["cells"] == len(agent.coverage.cells)
-    assert max(found["none"]) == 0
-    assert max(found["information"][:2]) == 0 and found["information"][-1] > 0.8, found[
+    assert max(result["none"]) == 0
+    assert max(result["information"][:2]) == 0 and result["information"][-1] > 0.8, result[
         "information"
     ]
 
@@ -170,7 +170,8 @@ def test_every_kind_of_task(env: Any, kind: type[VIME], config: VIMEConfig) -> N
 
 @pytest.mark.parametrize("bonus", ["information", "disagreement", "none"])
 def test_a_resumed_run_ends_where_an_unbroken_one_does(bonus: str, tmp_path: Path) -> None:
-    config, t = replace(QUICK, bonus=bonus, buffer_size=300), training(batch=200, steps=800)  # type: ignore[arg-type]
+    config: Any = replace(QUICK, bonus=bonus, buffer_size=300)  # type: ignore[arg-type]
+    t = training(batch=200, steps=800)
     whole = VIME(
         PolicyExperiment(Far, t, config=config), run=Run.create(tmp_path, "whole"), quiet=True
     ).train()
@@ -193,7 +194,7 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(bonus: str, tmp_path: Pat
 
 
 def test_workers_change_nothing() -> None:
-    found = []
+    result = []
     for workers in (0, 2):
         agent = VIME(
             PolicyExperiment(
@@ -201,8 +202,8 @@ def test_workers_change_nothing() -> None:
             ),
             quiet=True,
         ).train(600)
-        found.append({k: v for k, v in agent.figures.items() if k not in ("seconds", "steps/s")})
-    assert found[0] == found[1]
+        result.append({k: v for k, v in agent.figures.items() if k not in ("seconds", "steps/s")})
+    assert result[0] == result[1]
 
 
 def test_first_actions_reach_half_their_range() -> None:
@@ -257,7 +258,8 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> None:
         "stable_baselines3.common.callbacks",
     ):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
-    sys.modules["stable_baselines3.common.callbacks"].BaseCallback = tiny_sb3.BaseCallback  # type: ignore[attr-defined]
+    callbacks: Any = sys.modules["stable_baselines3.common.callbacks"]
+    callbacks.BaseCallback = tiny_sb3.BaseCallback
 
 
 @pytest.mark.parametrize("make", [partial(tiny_envs.Corridor, 3, 5), Far], ids=["discrete", "box"])
@@ -435,12 +437,12 @@ def test_bad_input_gets_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     try:
-        found = main(argv.split())
+        result = main(argv.split())
     except SystemExit as exit:  # tyro's own refusals of options
-        found = exit.code
+        result = exit.code
     said = capsys.readouterr()
     assert (
-        found == code
+        result == code
         and sentence in " ".join((said.err + said.out).split())
         and "Traceback" not in said.err
     )

@@ -100,7 +100,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "lengths": {"lengths": np.array([2, 3])},
         "short": {"actions": np.zeros((5, 2))},
         "pictures": {"observations": np.zeros((6, 3, 3))},
-        "words": {"actions": np.array(["left"] * 6)},
+        "strings": {"actions": np.array(["left"] * 6)},
     }
     np.savez(at / "good.npz", **good)
     for name, change in changes.items():
@@ -133,7 +133,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("lengths.npz", "must agree"),
         ("short.npz", "6 observations, 5 actions"),
         ("pictures.npz", "expected (steps, entries)"),
-        ("words.npz", "no numbers"),
+        ("strings.npz", "no numbers"),
         ("missing.npz", "no array 'actions'"),
         ("objects.npz", "cannot be read as plain arrays"),
         ("cut.npz", "cannot be read as plain arrays"),
@@ -241,10 +241,10 @@ def test_heads_and_layouts() -> None:
     angles = NumpyPolicy(
         [np.eye(4)[:3]], [np.zeros(3)], np.zeros(4), np.ones(4), "logits", layout="acrobot_angles"
     )
-    found = angles.bind(Task("Acrobot", 6, 3, True, 5)).forward(
+    result = angles.bind(Task("Acrobot", 6, 3, True, 5)).forward(
         np.array([np.cos(2), np.sin(2), np.cos(-1), np.sin(-1), 7, 8], np.float32)
     )
-    np.testing.assert_allclose(found, [2, -1, 7], rtol=1e-6)
+    np.testing.assert_allclose(result, [2, -1, 7], rtol=1e-6)
     relu = NumpyPolicy(
         [-np.eye(2), np.eye(2)],
         [np.zeros(2)] * 2,
@@ -328,8 +328,8 @@ def test_published_experts_act_as_well_as_was_measured(name: str, shared: Path) 
     about = next(
         e for e in json.loads((shared / "experts/index.json").read_text()) if name in e["file"]
     )
-    found = evaluate_policy(read_policy(shared / "experts" / about["file"]), about["env"], 10)
-    assert found.returns.mean() == pytest.approx(
+    result = evaluate_policy(read_policy(shared / "experts" / about["file"]), about["env"], 10)
+    assert result.returns.mean() == pytest.approx(
         about["eval"]["mean"], abs=2 * about["eval"]["std"] + 3
     )
 

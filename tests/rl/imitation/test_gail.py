@@ -1,4 +1,4 @@
-"""Imitation: signs and limits of its rewards, what the judges see, that planted experts are
+"""Imitation: signs and limits of its rewards, what the discriminators see, that planted experts are
 recovered, and what demonstrations may be."""
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 pytest.importorskip("gymnasium")
 
@@ -59,7 +60,7 @@ def test_rewards_have_the_papers_signs_and_limits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "ended", "wish", "sign"),
+    ("task", "ended", "reward", "sign"),
     [
         ("Hopper-v5", 0, "auto", "positive"),
         ("Hopper-v5", 1, "auto", "positive"),
@@ -71,12 +72,12 @@ def test_rewards_have_the_papers_signs_and_limits() -> None:
     ],
 )
 def test_the_sign_is_chosen_by_the_task_and_said(
-    task: str, ended: int, wish: str, sign: str
+    task: str, ended: int, reward: str, sign: str
 ) -> None:
     demos = demos_of()
     demos = replace(demos, rollouts=replace(demos.rollouts, terminated=np.arange(2) < ended))
-    found, why = sign_for(GAILConfig(reward=wish), task, demos)  # type: ignore[arg-type]
-    assert found == sign and why
+    result, why = sign_for(GAILConfig(reward=reward), task, demos)  # type: ignore[arg-type]
+    assert result == sign and why
 
 
 @pytest.mark.parametrize("absorbing", [False, True])
@@ -173,7 +174,10 @@ def test_the_discriminators_loss_is_the_papers_and_reaches_all_of_it(
     encoder = StateActionEncoder(task)
     discriminator = Discriminator(GAILConfig(hidden=(8,), penalty=penalty), encoder)
     torch.nn.init.normal_(discriminator.network.layers[-1].weight)
-    draw = lambda: torch.randint(2, (5,)) if task.discrete else torch.randn(5, 2).clamp(-1, 1)  # noqa: E731
+
+    def draw() -> Tensor:
+        return torch.randint(2, (5,)) if task.discrete else torch.randn(5, 2).clamp(-1, 1)
+
     x = torch.cat(
         [encoder.rows(torch.randn(5, 3), draw()), encoder.rows(torch.randn(5, 3), draw())]
     )
@@ -217,8 +221,7 @@ def test_the_gradient_penalty_holds_the_norm_at_one(scale: float) -> None:
 
 
 def test_the_gradient_penalty_looks_between_the_expert_and_the_policy() -> None:
-    """s = relu(z - 1) has slope 1 beyond 1 and 0 before it: a penalty on one side differs from one on
-    the other."""
+    """s = relu(z - 1) has slope 1 beyond 1 and 0 before it, which shows where the norm is taken."""
     task = tiny_envs.Task("x", 1, 1, False, 10, (-1.0,), (1.0,))
     encoder = StateActionEncoder(task)
 
@@ -450,7 +453,7 @@ def test_imitation_can_begin_with_a_clone(continuous: bool) -> None:
     the expert; without cloning it is not."""
     env = partial(tiny_envs.Switch, continuous=continuous)
     demos = record(switch_expert(continuous), env, 2, horizon=20)
-    found = []
+    result = []
     for bc_steps in (0, 300):
         agent = GAIL(
             PolicyExperiment(
@@ -459,13 +462,12 @@ def test_imitation_can_begin_with_a_clone(continuous: bool) -> None:
             demos,
             quiet=True,
         ).train(200)
-        found.append(evaluate_policy(agent.policy, env, 10, horizon=20).returns.mean())
-    assert found[0] < 13 and found[1] > 18
+        result.append(evaluate_policy(agent.policy, env, 10, horizon=20).returns.mean())
+    assert result[0] < 13 and result[1] > 18
 
 
 def test_an_imitator_begins_with_the_deviation_that_its_clone_shows_on_other_pairs() -> None:
-    """Random actions of deviation 0.4: the clone memorizes those it trains on, and misses the others
-    by all of it."""
+    """Random actions of deviation 0.4: a clone memorizes its pairs and misses others by 0.4."""
     rng = np.random.default_rng(0)
     actions = (0.4 * rng.standard_normal((400, 1))).astype(np.float32)
     seen, ends = rng.standard_normal((400, 2)).astype(np.float32), np.zeros((1, 2), np.float32)
@@ -549,12 +551,12 @@ def test_settings_that_cannot_work_are_refused() -> None:
 
 
 def test_chance_is_the_policy_before_it_learns() -> None:
-    found = evaluate_policy(
+    result = evaluate_policy(
         random_policy(Task("Switch", 2, 2, True, 20)),
         tiny_envs.Switch,
         200,
         deterministic=False,
         horizon=20,
     )
-    assert found.returns.mean() == pytest.approx(10, abs=0.5)
-    assert found.as_dict()["episodes"] == 200 and "± " in str(found)
+    assert result.returns.mean() == pytest.approx(10, abs=0.5)
+    assert result.as_dict()["episodes"] == 200 and "± " in str(result)

@@ -35,7 +35,7 @@ def cartpole() -> Demonstrations:
     return record(expert, "CartPole-v1", 12, horizon=30, policy="planted")
 
 
-@pytest.mark.parametrize("name", ["demos.hdf5", "demos.h5", "mine-v0"])
+@pytest.mark.parametrize("name", ["demos.hdf5", "demos.h5", "own-v0"])
 def test_demonstrations_go_through_hdf5(name: str, tmp_path: Path) -> None:
     pytest.importorskip("minari")
     for i, demos in enumerate((demos_of(100, lengths=(40, 5, 55)), cartpole())):
@@ -47,14 +47,14 @@ def test_demonstrations_go_through_hdf5(name: str, tmp_path: Path) -> None:
             and again.name == str(path)
         )
         assert sorted(p.name for p in path.parent.iterdir()) == [name], "nothing else is left"
-    assert len(again) == 12, "ten and more are not sorted as words"
+    assert len(again) == 12, "ten and more are not sorted as text"
 
 
 def test_a_folder_is_not_written_over(tmp_path: Path) -> None:
     pytest.importorskip("minari")
-    (tmp_path / "mine").mkdir()
+    (tmp_path / "own").mkdir()
     with pytest.raises(UsageError, match="exists already"):
-        write_demos(demos_of(), tmp_path / "mine")
+        write_demos(demos_of(), tmp_path / "own")
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="could not be written"):
         write_demos(demos_of(), tmp_path / "file" / "demos.hdf5")
@@ -65,19 +65,19 @@ def test_minari_reads_what_is_written(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "datasets"))
     demos = cartpole()
     write_demos(demos, tmp_path / "datasets" / "cartpole" / "planted-v0")
-    found = minari.load_dataset("cartpole/planted-v0")
+    result = minari.load_dataset("cartpole/planted-v0")
     assert (
-        found.total_episodes == 12
-        and found.total_steps == len(demos.rollouts)
-        and found.action_space.n == 2
+        result.total_episodes == 12
+        and result.total_steps == len(demos.rollouts)
+        and result.action_space.n == 2
     )
-    assert found.env_spec.id == "CartPole-v1"
-    assert same(Demonstrations.of_episodes(found.iterate_episodes()).rollouts, demos.rollouts)
+    assert result.env_spec.id == "CartPole-v1"
+    assert same(Demonstrations.of_episodes(result.iterate_episodes()).rollouts, demos.rollouts)
     boxes = demos_of(100, lengths=(40, 60))
     write_demos(boxes, tmp_path / "datasets" / "boxes-v0")
-    found = minari.load_dataset("boxes-v0")
-    assert same(Demonstrations.of_episodes(found.iterate_episodes()).rollouts, boxes.rollouts)
-    assert all(found.action_space.contains(a) for a in boxes.rollouts.actions)
+    result = minari.load_dataset("boxes-v0")
+    assert same(Demonstrations.of_episodes(result.iterate_episodes()).rollouts, boxes.rollouts)
+    assert all(result.action_space.contains(a) for a in boxes.rollouts.actions)
 
 
 def test_what_minari_writes_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,8 +95,8 @@ def test_what_minari_writes_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
                 i, i, None, seen, done, list(rng.random(n)), list(ends[0]), list(ends[1]), {}
             )
         )
-    whole = minari.create_dataset_from_buffers("mine/cartpole-v0", buffers, env="CartPole-v1")
-    demos = read_demos(tmp_path / "mine" / "cartpole-v0")
+    whole = minari.create_dataset_from_buffers("own/cartpole-v0", buffers, env="CartPole-v1")
+    demos = read_demos(tmp_path / "own" / "cartpole-v0")
     assert same(demos.rollouts, Demonstrations.of_episodes(whole.iterate_episodes()).rollouts)
     assert np.array_equal(
         demos.rollouts.finals[7], buffers[7].observations[-1]
@@ -109,7 +109,7 @@ def test_what_minari_writes_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_folder_is_imitated(tmp_path: Path) -> None:
     pytest.importorskip("minari")
-    path = write_demos(cartpole(), tmp_path / "mine-v0")
+    path = write_demos(cartpole(), tmp_path / "own-v0")
     experiment = PolicyExperiment("CartPole-v1", config=CloningConfig(steps=2, seed=1))
     start(
         PolicyTraining("bc", experiment, str(path)),
@@ -126,7 +126,7 @@ def damaged(at: Path, how: str) -> Path:
     import h5py
 
     path = write_demos(demos_of(), at / "demos.hdf5")
-    if how == "words":
+    if how == "text file":
         path.write_text("no HDF5")
         return path
     if how == "cut":
@@ -157,7 +157,7 @@ def damaged(at: Path, how: str) -> Path:
 
 
 SENTENCES = {
-    "words": "cannot be read as HDF5",
+    "text file": "cannot be read as HDF5",
     "cut": "cannot be read as HDF5",
     "empty": "no episodes",
     "parts": "whose observations are missing, or a link",

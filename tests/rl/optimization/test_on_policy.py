@@ -21,7 +21,8 @@ from zeuxis.rl.optimization.trust_region import TrustRegionConfig
 
 
 def training(**changes: object) -> OnPolicyConfig:
-    return OnPolicyConfig(**{"batch": 500, "workers": 0, "threads": 1, "hidden": (16,), **changes})  # type: ignore[arg-type]
+    defaults = {"batch": 500, "workers": 0, "threads": 1, "hidden": (16,)}
+    return OnPolicyConfig(**(defaults | changes))  # type: ignore[arg-type]
 
 
 class Flat(tiny_envs.Count):

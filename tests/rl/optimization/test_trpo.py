@@ -96,9 +96,9 @@ def test_products_with_the_fisher_matrix_are_those_of_the_explicit_one(
         Divergence(policy, x), parameters_to_vector(policy)
     )
     product = trpo.Fisher(policy, policy.network.trace(policy.standardize(x)))
-    found = torch.stack([product(row) for row in torch.eye(len(explicit), dtype=torch.float64)])
-    torch.testing.assert_close(found, explicit, atol=1e-10, rtol=1e-8)
-    assert torch.linalg.eigvalsh(found).min() > -1e-10
+    result = torch.stack([product(row) for row in torch.eye(len(explicit), dtype=torch.float64)])
+    torch.testing.assert_close(result, explicit, atol=1e-10, rtol=1e-8)
+    assert torch.linalg.eigvalsh(result).min() > -1e-10
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
@@ -194,7 +194,7 @@ def test_a_step_gains_and_stays_within_the_bound(discrete: bool) -> None:
             TrustRegionConfig(delta=1e-4, fraction=0.1),
         ):
             start = parameters_to_vector(policy)
-            found = trpo.update(
+            result = trpo.update(
                 policy, x, actions, gained, region, torch.Generator().manual_seed(seed)
             )
             with torch.no_grad():
@@ -203,10 +203,10 @@ def test_a_step_gains_and_stays_within_the_bound(discrete: bool) -> None:
                 gain = (
                     ((torch.exp(policy.log_prob(y, actions) - before) - 1) * gained).mean().item()
                 )
-            assert found["step"] > 0
+            assert result["step"] > 0
             assert 0 < divergence <= region.delta * (1 + 1e-3)
-            assert divergence == pytest.approx(found["kl"], rel=1e-4, abs=1e-7)
-            assert gain > 0 and gain == pytest.approx(found["gain"], rel=1e-5, abs=1e-5)
+            assert divergence == pytest.approx(result["kl"], rel=1e-4, abs=1e-7)
+            assert gain > 0 and gain == pytest.approx(result["gain"], rel=1e-5, abs=1e-5)
             load_parameters(policy, start)
 
 
@@ -221,10 +221,10 @@ def test_the_full_step_is_the_quadratic_models() -> None:
         moved = parameters_to_vector(layer) - start
         return (g @ moved).item(), (0.5 * moved @ f @ moved).item() * (1 - 1e-12)
 
-    found = natural_gradient_step(
+    result = natural_gradient_step(
         layer, g, lambda v: f @ v, evaluate, TrustRegionConfig(damping=0.0)
     )
-    assert found["step"] == 1 and found["kl"] == pytest.approx(0.01)
+    assert result["step"] == 1 and result["kl"] == pytest.approx(0.01)
     natural = torch.linalg.solve(f, g)
     torch.testing.assert_close(
         (parameters_to_vector(layer) - start) / (parameters_to_vector(layer) - start).norm(),
@@ -238,14 +238,14 @@ def test_the_full_step_is_the_quadratic_models() -> None:
 def test_a_search_that_fails_takes_no_step(outcome: tuple[float, float]) -> None:
     policy = some_policy(False).float()
     before = [p.clone() for p in policy.parameters()]
-    found = natural_gradient_step(
+    result = natural_gradient_step(
         policy,
         torch.randn(len(parameters_to_vector(policy))),
         lambda v: v,
         lambda: outcome,
         TrustRegionConfig(),
     )
-    assert found == {"gain": 0, "kl": 0, "step": 0}
+    assert result == {"gain": 0, "kl": 0, "step": 0}
     assert all(torch.equal(a, b) for a, b in zip(before, policy.parameters(), strict=True))
     for gradient in (
         torch.zeros(len(parameters_to_vector(policy))),
@@ -277,14 +277,14 @@ def test_advantages_are_those_worked_out_by_hand_with_ends_and_cuts_mixed(
     lengths, beyond = np.array([3, 1, 5, 2]), np.array([0.0, 2.5, -1.0, 0.0])
     rng = np.random.default_rng(0)
     rewards, values = rng.standard_normal(11), rng.standard_normal(11)
-    found = advantages(rewards, values, beyond, lengths, gamma, lam)
+    result = advantages(rewards, values, beyond, lengths, gamma, lam)
     hand, start = [], 0
     for n, last in zip(lengths, beyond, strict=True):
         hand += by_hand(
             list(rewards[start : start + n]), list(values[start : start + n]), last, gamma, lam
         )
         start += n
-    np.testing.assert_allclose(found, hand, atol=1e-12)
+    np.testing.assert_allclose(result, hand, atol=1e-12)
     # three numbers by pencil: r = 1, 2; V = 0.5, 1; beyond 4, gamma 0.5, lambda 0.5
     np.testing.assert_allclose(
         advantages(
@@ -359,10 +359,10 @@ def test_one_natural_step_of_the_value_function_lowers_the_error_within_its_regi
     errors = []
     for _ in range(30):
         start = value.predict(x, times)
-        found = value.fit_natural(
+        result = value.fit_natural(
             x, times, targets, TrustRegionConfig(fraction=0.5), torch.arange(250)
         )
-        assert found["kl"] <= 0.01 * (1 + 1e-3)
+        assert result["kl"] <= 0.01 * (1 + 1e-3)
         errors.append((value.predict(x, times) - targets).square().mean().item())
         assert (value.predict(x, times) - start).abs().max() > 0
     assert errors[-1] < 0.3 * errors[0]

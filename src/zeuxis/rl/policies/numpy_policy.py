@@ -187,12 +187,12 @@ class NumpyPolicy:
                 f"({origin})."
             )
         if self.discrete != task.discrete or self.actions != task.action:
-            given, expected = (
+            offered, expected = (
                 f"one of {n} actions" if discrete else f"{n} numbers"
                 for discrete, n in ((self.discrete, self.actions), (task.discrete, task.action))
             )
             raise UsageError(
-                f"The policy gives {given} and '{task.name}' takes {expected}: take a policy for "
+                f"The policy gives {offered} and '{task.name}' takes {expected}: take a policy for "
                 f"this task, or the task it is for ({origin})."
             )
         self.task = task
