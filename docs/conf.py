@@ -70,13 +70,9 @@ def to_rest(app, what, name, obj, options, lines) -> None:
 def table_of_models() -> str:
     """Every model with its paper and its capabilities."""
     rows = ["| model | paper | capabilities |", "| --- | --- | --- |"]
-    kinds = {
-        name: kind
-        for name, kind in vars(capabilities).items()
-        if re.match(r"Can|Has", name) and isinstance(kind, type)
-    }
     for name, model in sorted(models().items()):
-        able = [f"`{each}`" for each, kind in kinds.items() if capabilities.has(model, kind)]
+        kinds = capabilities.ALL.values()
+        able = [f"`{kind.__name__}`" for kind in kinds if capabilities.has(model, kind)]
         rows.append(f"| `{name}` | {model.paper} | {', '.join(able)} |")
     return "\n".join(rows) + "\n"
 

@@ -8,14 +8,39 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from .data.dataset import Spec
+
+
+class IsModel(Protocol):
+    """What every model has beside its capabilities, for the type checker alone: at run time a
+    capability is its methods."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def name(self) -> str: ...
+
+        @property
+        def config(self) -> Any: ...
+
+        @property
+        def spec(self) -> Spec: ...
+
+        @property
+        def conditional(self) -> bool: ...
+
+        @property
+        def device(self) -> torch.device: ...
+
 
 @runtime_checkable
-class CanSample(Protocol):
+class CanSample(IsModel, Protocol):
     """Makes new examples."""
 
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
@@ -24,7 +49,7 @@ class CanSample(Protocol):
 
 
 @runtime_checkable
-class CanDecode(Protocol):
+class CanDecode(IsModel, Protocol):
     """Turns codes into examples; `codes` draws codes from the prior."""
 
     def prior(self, n: int, *, generator: torch.Generator | None = None) -> Tensor: ...
@@ -33,7 +58,7 @@ class CanDecode(Protocol):
 
 
 @runtime_checkable
-class CanEncode(Protocol):
+class CanEncode(IsModel, Protocol):
     """Turns examples into codes."""
 
     def encode(self, x: Tensor) -> Tensor: ...
@@ -48,7 +73,7 @@ class LogProb:
 
 
 @runtime_checkable
-class CanLogProb(Protocol):
+class CanLogProb(IsModel, Protocol):
     """Tells how likely an example is."""
 
     def log_prob(self, x: Tensor) -> LogProb: ...
@@ -74,7 +99,7 @@ class ELBO:
 
 
 @runtime_checkable
-class HasELBO(Protocol):
+class HasELBO(IsModel, Protocol):
     """Bounds the likelihood by codes it infers; `log_weights` sharpens the bound with further
     codes."""
 
@@ -86,7 +111,7 @@ class HasELBO(Protocol):
 
 
 @runtime_checkable
-class CanBitsBack(Protocol):
+class CanBitsBack(IsModel, Protocol):
     """Has a posterior whose numbers are independent Gaussians, a prior N(0, I), and independent
     pixels given a code: all that a codec by bits-back coding needs."""
 
@@ -106,28 +131,28 @@ class CanBitsBack(Protocol):
 
 
 @runtime_checkable
-class CanClassify(Protocol):
+class CanClassify(IsModel, Protocol):
     """Tells which class an example belongs to: probabilities (n, classes)."""
 
     def classify(self, x: Tensor) -> Tensor: ...
 
 
 @runtime_checkable
-class CanComplete(Protocol):
+class CanComplete(IsModel, Protocol):
     """Fills in what a mask hides."""
 
     def complete(self, x: Tensor, mask: Tensor) -> Tensor: ...
 
 
 @runtime_checkable
-class CanFeature(Protocol):
+class CanFeature(IsModel, Protocol):
     """Describes examples by feature vectors (n, features), for scores and linear probes."""
 
     def features(self, x: Tensor) -> Tensor: ...
 
 
 @runtime_checkable
-class CanScan(Protocol):
+class CanScan(IsModel, Protocol):
     """Knows the exact law of every number of an image given those before it, in the order row,
     column, channel.
 
@@ -175,7 +200,7 @@ class Code:
 
 
 @runtime_checkable
-class HasCodes(Protocol):
+class HasCodes(IsModel, Protocol):
     """Names its latents, reads them from examples, and can vary each with everything else fixed."""
 
     def codes(self) -> tuple[Code, ...]:
@@ -190,6 +215,22 @@ class HasCodes(Protocol):
     def prior(self, n: int, *, generator: torch.Generator | None = None) -> Tensor: ...
 
     def decode(self, z: Tensor) -> Tensor: ...
+
+
+ALL: dict[str, type] = {
+    "sample": CanSample,
+    "decode": CanDecode,
+    "encode": CanEncode,
+    "log_prob": CanLogProb,
+    "elbo": HasELBO,
+    "bits_back": CanBitsBack,
+    "classify": CanClassify,
+    "complete": CanComplete,
+    "features": CanFeature,
+    "scan": CanScan,
+    "codes": HasCodes,
+}
+"""Every capability by the word that tables show for it."""
 
 
 def has(kind: type, capability: type) -> bool:

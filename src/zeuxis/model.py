@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,8 @@ from .errors import MissingCapability, UsageError
 from .noise import Noise
 from .ranges import BaseConfig, Decay, Rate, Share, Weight, shown
 from .registry import models, register
+
+C = TypeVar("C")
 
 
 @runtime_checkable
@@ -147,6 +149,34 @@ class Model(nn.Module):
                 if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
+    def can(self, capability: type) -> bool:
+        """Whether this model, with its settings, has a capability.
+
+        Example:
+            >>> from zeuxis.capabilities import CanClassify, CanSample
+            >>> from zeuxis.checkpoints.weights import load
+            >>> model = load("mnist/dcgan")
+            >>> model.can(CanSample), model.can(CanClassify)
+            (True, False)
+        """
+        return isinstance(self, capability) and capability not in self.disabled()
+
+    def disabled(self) -> tuple[type, ...]:
+        """Capabilities whose methods this class has and its settings rule out, as `CanClassify` of
+        a model that is trained without labels."""
+        return ()
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the settings make the model one of examples given their class: its methods take
+        `y`."""
+        return bool(getattr(self.config, "conditional", False))
+
+    @property
+    def normal_prior(self) -> bool:
+        """Whether the prior of the latents is N(0, I); else it is uniform in [-1, 1]."""
+        return getattr(self.config, "prior", "normal") == "normal"
+
     @classmethod
     def tiny(cls) -> tuple[Any, Spec]:
         """A config and a data spec that make this model small: tests over all models train it.
@@ -176,19 +206,32 @@ class Model(nn.Module):
         return next(self.parameters()).device
 
 
-def require(model: Any, capability: type, verb: str) -> Any:
-    """The model itself if it has the capability; else an error that names the models that have it.
+def require(model: Any, capability: type[C], verb: str) -> C:
+    """The model itself if it has the capability, typed as one that has.
 
     Arguments:
         model: The model asked.
         capability: One of the protocols of `zeuxis.capabilities`.
         verb: What was asked for, to complete "cannot ...".
+
+    Raises:
+        MissingCapability: It has not; the sentence names the models that have.
+
+    Example:
+        >>> from zeuxis.capabilities import CanClassify
+        >>> from zeuxis.checkpoints.weights import load
+        >>> require(load("mnist/dcgan"), CanClassify, "classify")
+        Traceback (most recent call last):
+        ...
+        zeuxis.errors.MissingCapability: The model 'dcgan' cannot classify; models that can: ...
     """
-    if isinstance(model, capability):
+    if isinstance(model, capability) and (not isinstance(model, Model) or model.can(capability)):
         return model
     if model is None or isinstance(model, str | int | float | Path):
         raise UsageError(f"{shown(model)} is no model and cannot {verb}: zeuxis.load opens one.")
     able = sorted(name for name, kind in models().items() if has(kind, capability))
     known = f"models that can: {', '.join(able)}" if able else "no model here can yet"
     name = getattr(model, "name", type(model).__name__)
+    if isinstance(model, capability):
+        known = "its settings rule it out"
     raise MissingCapability(f"The model '{name}' cannot {verb}; {known}.")

@@ -21,6 +21,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
+from ..capabilities import IsModel
 from ..data.dataset import Dataset
 from ..errors import UsageError, ZeuxisError
 from ..model import require
@@ -34,7 +35,7 @@ GROUND = 32  # the gray between the images of a grid
 
 
 @runtime_checkable
-class Autoencoder(Protocol):
+class Autoencoder(IsModel, Protocol):
     """Turns examples into codes and codes into examples."""
 
     def encode(self, x: Tensor) -> Tensor: ...

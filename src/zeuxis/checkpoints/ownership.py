@@ -144,12 +144,7 @@ def signature(about: dict[str, Any], secret: bytes) -> str:
     training = training if isinstance(training, dict) else {}
     outward = [about.get("data"), training.get("start", ""), training.get("track", "")]
     if "algorithm" in about:  # a policy's
-        learning = about.get("learning")
-        outward += [
-            about.get("env"),
-            about.get("demos"),
-            learning.get("track") if isinstance(learning, dict) else "",
-        ]
+        outward += [about.get("env"), about.get("demos")]
     return hmac.new(
         secret, json.dumps(outward, sort_keys=True).encode(), hashlib.sha256
     ).hexdigest()

@@ -83,7 +83,7 @@ def main(words: Sequence[str]) -> None:
         figures = {}
         data, used = evaluation_data(wish.model, wish.data, wish.split)
         more = used.as_dict()
-        classifies = isinstance(model, CanClassify) and getattr(model.config, "supervised", True)
+        classifies = model.can(CanClassify)
         if wish.only == "classification" or (classifies and wish.only == "both"):
             found, _ = score(model, data, split=used.split)
             out.print(found.confusion())
@@ -95,7 +95,8 @@ def main(words: Sequence[str]) -> None:
         if wish.only == "samples" or (
             wish.only == "both" and not (classifies and not isinstance(model, CanSample))
         ):
-            figures |= images(require(model, CanSample, "draw samples"), data, wish)
+            require(model, CanSample, "draw samples")
+            figures |= images(model, data, wish)
     if wish.record:
         seconds, more = time.monotonic() - began, provenance(wish.model) | more
         path = write_record(
@@ -135,9 +136,8 @@ def points(model: Model, name: str, wish: Evaluate) -> dict[str, Any]:
     """Divergences of points in the plane from their law, and mode coverage where the law has
     modes."""
     law = density(name)
-    require(model, CanSample, "draw samples")
-    assert isinstance(model, CanSample)
-    samples = model.sample(wish.n, generator=torch.Generator().manual_seed(wish.seed)).cpu()
+    sampler = require(model, CanSample, "draw samples")
+    samples = sampler.sample(wish.n, generator=torch.Generator().manual_seed(wish.seed)).cpu()
     found = divergences(samples, law)
     out.print(f"KL(data || model) {found.kl:.4f}, Jensen-Shannon {found.js:.4f} nats", markup=False)
     figures: dict[str, Any] = {"divergence": vars(found)}

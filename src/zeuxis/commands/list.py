@@ -12,17 +12,7 @@ import tyro
 from rich.padding import Padding
 from rich.text import Text
 
-from ..capabilities import (
-    CanClassify,
-    CanComplete,
-    CanDecode,
-    CanEncode,
-    CanFeature,
-    CanLogProb,
-    CanSample,
-    HasCodes,
-    has,
-)
+from ..capabilities import ALL, has
 from ..checkpoints.run_folder import Run
 from ..checkpoints.weights import shipped
 from ..data import describe_sources
@@ -34,16 +24,6 @@ from ..ranges import BaseConfig
 from ..recipes import recipes
 from ..registry import models
 
-VERBS = {
-    "sample": CanSample,
-    "decode": CanDecode,
-    "encode": CanEncode,
-    "log_prob": CanLogProb,
-    "complete": CanComplete,
-    "classify": CanClassify,
-    "features": CanFeature,
-    "codes": HasCodes,
-}
 Topic = Literal["all", "models", "recipes", "data", "runs"]
 
 
@@ -87,7 +67,7 @@ def list_models(args: List) -> None:
     heading("Models: zeuxis train MODEL")
     for name, kind in sorted(models().items()):
         if args.model in ("", name):
-            able = [verb for verb, capability in VERBS.items() if has(kind, capability)]
+            able = [verb for verb, capability in ALL.items() if has(kind, capability)]
             entry(name, kind.paper, f"can {', '.join(able)}" if able else "")
     heading("Policies: zeuxis train ALGORITHM --env TASK")
     for name, paper in ALGORITHMS.items():

@@ -40,6 +40,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from ..capabilities import CanClassify
 from ..data.dataset import Dataset, Spec
 from ..distributed import mean_over_batch
 from ..errors import UsageError
@@ -431,6 +432,9 @@ class ImprovedGAN(Model):
         ]
         features, logits = zip(*found, strict=True)
         return torch.cat(features)[: len(x)], torch.cat(logits)[: len(x)]
+
+    def disabled(self) -> tuple[type, ...]:
+        return () if self.config.supervised else (CanClassify,)
 
     def features(self, x: UInt8[Tensor, "n *shape"]) -> Float[Tensor, "n features"]:
         """The layer that feature matching compares."""
