@@ -189,7 +189,9 @@ def test_save_refuses_what_load_could_not_find(tmp_path: Path) -> None:
     class Nameless(kind):  # type: ignore[misc, valid-type]
         pass
 
-    for model in (Nameless(kind.Config(channels=(4,), hidden_dim=4, latent_dim=2), Spec("x", (1, 8, 8))),):
+    for model in (
+        Nameless(kind.Config(channels=(4,), hidden_dim=4, latent_dim=2), Spec("x", (1, 8, 8))),
+    ):
         with pytest.raises(
             UsageError,
             match=(
