@@ -8,6 +8,7 @@ from pathlib import Path
 
 import zeuxis
 from zeuxis import capabilities
+from zeuxis.cli import COMMANDS
 from zeuxis.registry import models
 
 HERE = Path(__file__).parent
@@ -77,6 +78,14 @@ def table_of_models() -> str:
     return "\n".join(rows) + "\n"
 
 
+def table_of_commands() -> str:
+    """Every command with what it does; `zeuxis COMMAND --help` has its options."""
+    rows = ["| command | what it does |", "| --- | --- |"]
+    rows += [f"| `zeuxis {name}` | {text} |" for name, text in COMMANDS.items()]
+    note = "`zeuxis COMMAND --help` lists the options of a command, with their ranges and defaults."
+    return f"# Commands\n\n{note}\n\n" + "\n".join(rows) + "\n"
+
+
 def api_pages() -> dict[str, str]:
     """A page of API for each package, from its files, and an index."""
     packages: dict[str, list[str]] = {}
@@ -114,7 +123,7 @@ def setup(app) -> None:
     app.connect("source-read", with_figures)
     app.connect("autodoc-process-docstring", to_rest)
     generated = HERE / "_generated"
-    pages = {"models": "# Models\n\n" + table_of_models()}
+    pages = {"models": "# Models\n\n" + table_of_models(), "commands": table_of_commands()}
     pages |= {f"api/{name}": text for name, text in api_pages().items()}
     pages |= {f"results/{name}": text for name, text in records.pages().items()}
     for path in generated.rglob("*.md"):
