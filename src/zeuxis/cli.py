@@ -1,5 +1,5 @@
-"""The command line: one word chooses the command, a dataclass of that command gives its options,
-types, defaults and help."""
+"""The command line: its first word chooses the command, whose dataclass gives options, types, defaults
+and help."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 
 from .errors import UsageError, ZeuxisError
+from .openmp import wait_passively
 
 COMMANDS = {
     "demo": "train a DCGAN on handwritten digits, film it and score it, in minutes",
@@ -74,38 +75,21 @@ def overview() -> str:
             "any command"
         ),
     ]
-    lines += ["", "zeuxis COMMAND --help teaches a command's options. Start with: zeuxis demo"]
+    lines += ["", "zeuxis COMMAND --help shows a command's options. Start with: zeuxis demo"]
     return "\n".join(lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit code: 0, 1 for what failed, 2 for what could not be taken,
-    130 for an interruption."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    """Runs one command.
+
+    Returns:
+        The exit code: 0, 1 for what failed, 2 for what could not be taken, 130 for an interruption.
+    """
+    wait_passively()
     try:
-        if not words or words[0] in ("-h", "--help", "help"):
-            print(overview())
-            return 0 if words else 2
-        if words[0] in ("-V", "--version"):
-            print(f"zeuxis {version('zeuxis')}")
-            return 0
-        for module in modules_named(words):
-            importlib.import_module("zeuxis.registry").imported(module)
-        if not words:
-            raise UsageError(
-                "Name a command after --import, as in zeuxis --import mymodels.py sample RUN."
-            )
-        if words[0] not in COMMANDS:
-            near = difflib.get_close_matches(words[0], COMMANDS, 1)
-            hint = (
-                f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}."
-            )
-            raise UsageError(f"There is no command '{words[0]}': {hint}")
-        with interrupts_deferred():
-            command = importlib.import_module(f"zeuxis.commands.{words[0]}")
-        command.main(with_record_folder(words[1:]))
+        code = run_command(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()  # here, where a reader that has gone is no error
-        return 0
+        return code
     except ZeuxisError as error:
         print(f"zeuxis: {error}", file=sys.stderr)
         return error.exit_code
@@ -116,47 +100,77 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (MemoryError, RuntimeError) as error:
-        if (
-            isinstance(error, MemoryError)
-            or "out of memory" in str(error).lower()
-            or "can't allocate" in str(error).lower()
-        ):
-            print(
-                (
-                    "zeuxis: the memory ran out: use a smaller --training.batch, or "
-                    "--training.accumulate 2."
-                ),
-                file=sys.stderr,
-            )
-            return 1
-        raise
+        if not out_of_memory(error):
+            raise
+        print(
+            "zeuxis: the memory ran out: use a smaller --batch, or --training.accumulate 2.",
+            file=sys.stderr,
+        )
+        return 1
     finally:
         if "torch" in sys.modules:
             importlib.import_module("zeuxis.distributed").shutdown()
 
 
-def modules_named(words: list[str]) -> list[str]:
-    """Takes `--import MODULE` out of a command line, wherever it stands; the modules in their
-    order."""
-    found = []
-    while (
-        i := next(
-            (
-                i
-                for i, word in enumerate(words)
-                if word == "--import" or word.startswith("--import=")
-            ),
-            None,
+def run_command(argv: list[str]) -> int:
+    """Imports and runs the command that a command line names; its exit code.
+
+    Raises:
+        UsageError: There is no such command.
+    """
+    if not argv:
+        print(overview())
+        return 2
+    if argv[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    if argv[0] in ("-V", "--version"):
+        print(f"zeuxis {version('zeuxis')}")
+        return 0
+    for module in pop_imports(argv):
+        importlib.import_module("zeuxis.registry").imported(module)
+    if not argv:
+        raise UsageError(
+            "Name a command after --import, as in zeuxis --import mymodels.py sample RUN."
         )
-    ) is not None:
-        if "=" in words[i]:
-            found.append(words.pop(i).split("=", 1)[1])
-        elif i + 1 < len(words):
-            found.append(words.pop(i + 1))
-            words.pop(i)
+    if argv[0] not in COMMANDS:
+        near = difflib.get_close_matches(argv[0], COMMANDS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}."
+        raise UsageError(f"There is no command '{argv[0]}': {hint}")
+    with interrupts_deferred():
+        command = importlib.import_module(f"zeuxis.commands.{argv[0]}")
+    command.main(with_record_folder(argv[1:]))
+    return 0
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory could not be allocated."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate" in text
+
+
+def pop_imports(argv: list[str]) -> list[str]:
+    """Takes every `--import MODULE` out of a command line; the modules in their order.
+
+    Example:
+        >>> argv = ["sample", "--import", "mymodels.py", "RUN"]
+        >>> pop_imports(argv), argv
+        (['mymodels.py'], ['sample', 'RUN'])
+    """
+    modules, i = [], 0
+    while i < len(argv):
+        name, equals, value = argv[i].partition("=")
+        if name != "--import":
+            i += 1
+        elif equals:
+            modules.append(value)
+            del argv[i]
+        elif i + 1 < len(argv):
+            modules.append(argv[i + 1])
+            del argv[i : i + 2]
         else:
             raise UsageError("--import needs a module after it, as in --import mymodels.py.")
-    return found
+    return modules
 
 
 def with_record_folder(argv: Sequence[str]) -> list[str]:
@@ -177,8 +191,8 @@ def with_record_folder(argv: Sequence[str]) -> list[str]:
 
 @contextlib.contextmanager
 def interrupts_deferred() -> Iterator[None]:
-    """Keeps a Ctrl-C until what is inside is done: an import of PyTorch that is cut short is
-    swallowed or aborts the process."""
+    """Delays a Ctrl-C until the block is done: an interrupted import of PyTorch may swallow it or
+    abort the process."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
