@@ -18,7 +18,7 @@ from .errors import UsageError, ZeuxisError
 from .openmp import wait_passively
 
 COMMANDS = {
-    "demo": "train a DCGAN on handwritten digits, film it and score it, in minutes",
+    "demo": "samples of the shipped models; train, film and score a DCGAN in three minutes",
     "train": (
         "train a model: zeuxis train MODEL [--recipe NAME] [--data DATA]; a policy: "
         "train trpo --env TASK; or --resume RUN"
@@ -55,7 +55,7 @@ COMMANDS = {
     "demos": "an expert's demonstrations: zeuxis demos record POLICY, zeuxis demos show FILE",
     "play": "film a policy in its task: zeuxis play RUN",
     "data": "look at a data set before training on it: zeuxis data check PATH",
-    "list": "what there is: models, recipes, data, shipped models, runs",
+    "list": "models, recipes, data sets and runs: zeuxis list [TOPIC] [MODEL]",
 }
 
 

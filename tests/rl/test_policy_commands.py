@@ -20,10 +20,11 @@ pytest.importorskip("gymnasium")
 from tiny_envs import demos_of, right_expert, switch_expert
 from zeuxis.checkpoints.run_folder import Run
 from zeuxis.cli import main
+from zeuxis.rl.environments.environment import Environment, maker
 from zeuxis.rl.imitation.demonstration_files import write_demos
 from zeuxis.rl.policies.numpy_policy import write_policy
 from zeuxis.rl.policies.policy import load_policy
-from zeuxis.rl.rollouts.rendering import track_body
+from zeuxis.rl.rollouts.rendering import draw_without_screen, image_of, track_body
 
 TASK = "--env tiny_envs:Drawn-v0"
 SMALL = "--training.workers 0 --training.threads 1 --training.batch 100 --training.hidden 8"
@@ -200,6 +201,16 @@ def test_a_run_that_is_stopped_saves_and_goes_on(
     assert saved >= 100 and saved == Run(folder).metrics()[-1]["steps"]
     assert main(["train", "--resume", str(folder), "--images", str(saved + 200)]) == 0
     assert Run(folder).saved_images() == saved + 200
+
+
+def test_classic_control_is_drawn_with_the_packages_of_the_extra() -> None:
+    pytest.importorskip("pygame")
+    draw_without_screen()
+    environment = Environment(*maker("CartPole-v1", render_mode="rgb_array"))
+    environment.reset(0)
+    image = image_of(environment, "CartPole-v1", 60)
+    environment.close()
+    assert image.size == (60, 40) and len(image.getcolors() or ()) > 2  # pole and cart on white
 
 
 def test_films_follow_the_body_where_a_task_has_such_a_camera() -> None:
