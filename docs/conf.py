@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import zeuxis
-from zeuxis import capabilities
+from zeuxis.capabilities import ALL, has
 from zeuxis.cli import COMMANDS
 from zeuxis.registry import models
 
@@ -36,7 +36,7 @@ autodoc_default_options = {
     "member-order": "bysource",
     "exclude-members": "forward, training, set_fit_request, set_score_request",
 }
-autodoc_typehints = "none"
+autodoc_typehints, autodoc_inherit_docstrings = "none", False
 suppress_warnings = ["myst.header"]
 FIGURES = figures.Figures()
 PACKAGE = Path(zeuxis.__file__).parent
@@ -72,8 +72,7 @@ def table_of_models() -> str:
     """Every model with its paper and its capabilities."""
     rows = ["| model | paper | capabilities |", "| --- | --- | --- |"]
     for name, model in sorted(models().items()):
-        kinds = capabilities.ALL.values()
-        able = [f"`{kind.__name__}`" for kind in kinds if capabilities.has(model, kind)]
+        able = [f"`{verb}`" for verb, capability in ALL.items() if has(model, capability)]
         rows.append(f"| `{name}` | {model.paper} | {', '.join(able)} |")
     return "\n".join(rows) + "\n"
 

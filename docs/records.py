@@ -1,4 +1,4 @@
-"""Pages of all records, one for each model, made from `results/` when the documentation is built."""
+"""Pages of all records, one for each model, made from `results/` with the documentation."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def training_runs(record: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def trained(training: dict[str, Any]) -> str:
-    """One sentence on the training of a model, and a second one if it started from other weights."""
+    """One sentence on a training, and a second one if it started from other weights."""
     if "probabilities" in training:
         return f"A member by its probabilities: `{training['probabilities']}`."
     unit = "steps" if "steps" in training else "images"

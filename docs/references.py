@@ -3,8 +3,8 @@
 `RECORD:KEY:KEY` is a value of `results/RECORD.json`. Keys are searched in its `figures`, then in
 the whole record. A key may skip levels where only one place fits, an index takes an entry of a
 list, and `*` matches any text. `{2..11}` and `{a,b}` name several records or keys, whose values
-make a list. In square brackets such references are operands of arithmetic, with min, max, mean, median,
-std, sum and count of lists, and abs and round of each number.
+make a list. In square brackets such references are operands of arithmetic, with min, max, mean,
+median, std, sum and count of lists, and abs and round of each number.
 """
 
 from __future__ import annotations
