@@ -40,6 +40,7 @@ SMALL_RECIPES = {  # model: recipe for gray images, for color images
     "iaf-ladder": ("cifar10-small", "cifar10-small"),
     "iaf-vae": ("mnist-small", "mnist-small"),
     "improved-gan": ("mnist", "cifar10-4000-small"),
+    "improved-gan-augmented": ("mnist", "cifar10-4000-small"),
     "infogan": ("mnist", "svhn"),
     "pixelcnn": ("mnist-small", "cifar10-small"),
     "pixelcnnpp": ("mnist-small", "mnist-small"),
