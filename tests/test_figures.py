@@ -197,7 +197,7 @@ def test_published_figures_have_sources(figures: ModuleType) -> None:
 
 
 def test_what_uses_augmented_images_says_so_beside_a_published_figure() -> None:
-    augmenting = ("elastic", "flip", "consistency", "invariant")
+    augmenting = ("elastic", "flip", "consistency")
     augmented = 0
     for name, recipe in recipes().items():
         if recipe.target and any(getattr(recipe.config, setting, 0) for setting in augmenting):

@@ -20,27 +20,26 @@ Representation Learning by Information Maximizing Generative Adversarial Nets", 
 experiment released with it. As there, both players maximize the bound, so that the layers shared by
 D and Q learn the codes as well. Departures: losses from logits; the networks' statistics are
 averaged over many batches for use after training. The paper's text has a slope of 0.1 in the leaky
-ReLU, its code 0.01; the text is the default. `invariant`, which is not the paper's and off by
-default, keeps categories from standing for slant, size and the like.
+ReLU, its code 0.01; the text is the default.
+What is not the paper's is in `infogan_augmented`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..capabilities import Code
 from ..data.dataset import Spec
 from ..errors import UsageError
 from ..model import Batch, Model, Player
-from ..nn.augmentation import random_elastic
 from ..nn.data_dependent_init import normal_
 from ..nn.norm import estimate_batch_statistics
 from ..ranges import BaseConfig, Decay, Range, Rate, Share, SizeOrNone, Weight
@@ -70,17 +69,10 @@ class InfoGANConfig(BaseConfig):
     inform_generator: bool = True
     """Whether the generator maximizes the information; without, Q reads what a plain GAN does with
     its codes (the paper's control)."""
-    invariant: Annotated[float, Range(0, 10)] = 0.0
-    """How much an image is turned, slanted, scaled and bent at random before its categories are
-    read, so that they cannot stand for such things: 1 by up to 20 degrees, 0.4, a fifth and 2
-    pixels of 28; 0, the paper's, reads the image itself."""
     slope: Share = 0.1
     """Slope of the leaky ReLU below 0 (0.01 in the released code)."""
     width: Annotated[float, Range(0, 100, above=True)] = 1.0
     """All channels and hidden units relative to the paper's."""
-    rank: SizeOrNone = 0
-    """Makes each wide dense layer, in which most weights lie, a product of two through so many
-    numbers, as `factorized` does with a trained model; 0 leaves them whole."""
     lr: Rate = 2e-4
     """Step size of the discriminator and of Q."""
     generator_lr: Rate = 1e-3
@@ -119,9 +111,13 @@ class InfoGAN(Model):
         c, table = config, layout(config, spec)
         outputs = sum(c.categorical) + 2 * c.continuous
         self.generator = Generator(
-            table, c.noise_dim + sum(c.categorical) + c.continuous, spec.shape[0], c.width, c.rank
+            table,
+            c.noise_dim + sum(c.categorical) + c.continuous,
+            spec.shape[0],
+            c.width,
+            self.rank,
         )
-        self.discriminator = Discriminator(table, spec.shape, outputs, c.width, c.rank, c.slope)
+        self.discriminator = Discriminator(table, spec.shape, outputs, c.width, self.rank, c.slope)
         self.signed = table.signed
         normal_(self)
 
@@ -156,16 +152,14 @@ class InfoGAN(Model):
                 loss = loss - self.information(reading, z)
         yield "generator", loss
 
+    @property
+    def rank(self) -> int:
+        """Rank of the factorized dense layers; 0 keeps full matrices, as the paper does."""
+        return 0
+
     def read(self, fake: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """D's logits and Q's outputs, those for the categories from images moved at random if the
-        settings say so."""
-        c = self.config
-        on_fake, reading = self.discriminator.both(fake)
-        if c.invariant and c.categorical:
-            classes = sum(c.categorical)
-            moved = self.discriminator.both(random_elastic(fake, c.invariant, batch.noise))[1]
-            reading = torch.cat([moved[:, :classes], reading[:, classes:]], 1)
-        return on_fake, reading
+        """D's logits and Q's outputs for generated images."""
+        return self.discriminator.both(fake)
 
     def information(self, reading: Tensor, z: Tensor, batch: Batch | None = None) -> Tensor:
         """The weighted bound on the information about all codes (nats); the bounds by themselves go
@@ -229,7 +223,10 @@ class InfoGAN(Model):
         """n codes: noise, one-hot categories, continuous codes."""
         c = self.config
         device = generator.device if generator is not None else self.device
-        uniform = lambda k: torch.rand(n, k, generator=generator, device=device) * 2 - 1  # noqa: E731
+
+        def uniform(k: int) -> Tensor:
+            return torch.rand(n, k, generator=generator, device=device) * 2 - 1
+
         parts = [uniform(c.noise_dim)]
         for size in c.categorical:
             parts.append(
@@ -301,32 +298,6 @@ class InfoGAN(Model):
                 for part in x.split(256)
             ]
         )
-
-
-@torch.no_grad()
-def factorized(model: InfoGAN, rank: int, x: Tensor) -> InfoGAN:
-    """A copy whose wide dense layers are replaced by their best approximation of this rank, with
-    few of the weights.
-
-    Arguments:
-        model: A trained model.
-        rank: Singular values that are kept.
-        x: Raw images, over which the statistics of the normalizations are set anew.
-    """
-    small = InfoGAN(replace(model.config, rank=rank), model.spec).to(model.device).eval()
-    tensors = dict(model.state_dict())
-    for name, part in small.named_modules():
-        if isinstance(part, nn.Sequential) and len(part) == 2 and f"{name}.weight" in tensors:
-            u, s, v = torch.linalg.svd(tensors.pop(f"{name}.weight").float(), full_matrices=False)
-            root = s[:rank].sqrt()
-            tensors |= {
-                f"{name}.0.weight": root[:, None] * v[:rank],
-                f"{name}.1.weight": u[:, :rank] * root,
-            }
-            tensors[f"{name}.1.bias"] = tensors.pop(f"{name}.bias")
-    small.load_state_dict(tensors)
-    small.update_statistics(x)
-    return small.requires_grad_(False)
 
 
 def layout(config: InfoGANConfig, spec: Spec) -> Layout:

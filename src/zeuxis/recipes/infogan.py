@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..gan.infogan import InfoGANConfig
+from ..gan.infogan_augmented import InfoGANAugmentedConfig
 from ..training.config import TrainingConfig
 from . import Recipe
 
@@ -33,14 +34,14 @@ RECIPES = {
             "it near log 10 = 2.303 nats"
         ),
     ),
-    "infogan/mnist-invariant": Recipe(
-        model="infogan",
+    "infogan-augmented/mnist": Recipe(
+        model="infogan-augmented",
         data="mnist",
-        config=InfoGANConfig(invariant=1.0),
+        config=InfoGANAugmentedConfig(elastic=1.0),
         training=replace(MNIST, images=320_000),
         source=(
             f"{PAPER}, sections 7.1 and 7.2; but categories are read from images "
-            "moved at random, which is not the paper's"
+            "distorted at random, which is not the paper's"
         ),
         target=(
             "the categorical code read as a digit's class: none published for "
