@@ -45,7 +45,7 @@ RECIPES = {
         training=TrainingConfig(images=250_000, schedule="linear", decay_from=0.3),
         note=(
             "the same network at a quarter of its width, 0.9 million weights, with five times the "
-            "paper's step size: for three minutes on two cores"
+            "paper's step size: the one that zeuxis demo trains"
         ),
     ),
     "dcgan/cifar10": Recipe(
