@@ -37,7 +37,8 @@ from zeuxis.experiments.train import start
 from zeuxis.gan.dcgan import DCGANConfig
 from zeuxis.gan.planar import PlanarConfig
 from zeuxis.rl.imitation.demonstration_files import read_demos
-from zeuxis.rl.policies.numpy_policy import NumpyPolicy, write_policy
+from zeuxis.rl.policies.numpy_policy import NumpyPolicy
+from zeuxis.rl.policies.policy_file import write_policy
 from zeuxis.training.config import TrainingConfig
 
 pytestmark = linux_only

@@ -15,7 +15,8 @@ from PIL import Image
 import tiny
 from fuzzing import command, guarded, linux_only
 from zeuxis.experiments.train import train
-from zeuxis.rl.policies.numpy_policy import NumpyPolicy, write_policy
+from zeuxis.rl.policies.numpy_policy import NumpyPolicy
+from zeuxis.rl.policies.policy_file import write_policy
 
 LINES = [
     line.strip()

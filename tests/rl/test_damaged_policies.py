@@ -28,7 +28,7 @@ from zeuxis.rl.imitation.demonstration_files import read_demos, write_demos
 from zeuxis.rl.imitation.demonstrations import record
 from zeuxis.rl.imitation.discriminator import GAILConfig
 from zeuxis.rl.optimization.config import OnPolicyConfig, PolicyExperiment
-from zeuxis.rl.policies.policy import load_policy
+from zeuxis.rl.policies.policy_file import load_policy
 
 SMALL = OnPolicyConfig(
     steps=200, batch=100, horizon=50, hidden=(8,), workers=0, threads=1, value_epochs=1

@@ -20,10 +20,10 @@ pytest.importorskip("gymnasium")
 from tiny_envs import demos_of, right_expert, switch_expert
 from zeuxis.checkpoints.run_folder import Run
 from zeuxis.cli import main
-from zeuxis.rl.environments.environment import Environment, maker
+from zeuxis.rl.environments.environment import Environment
+from zeuxis.rl.environments.registration import maker
 from zeuxis.rl.imitation.demonstration_files import write_demos
-from zeuxis.rl.policies.numpy_policy import write_policy
-from zeuxis.rl.policies.policy import load_policy
+from zeuxis.rl.policies.policy_file import load_policy, write_policy
 from zeuxis.rl.rollouts.rendering import draw_without_screen, image_of, track_body
 
 TASK = "--env tiny_envs:Drawn-v0"

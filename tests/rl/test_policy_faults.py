@@ -28,7 +28,8 @@ import zeuxis.rl.rollouts.process as process
 from zeuxis.checkpoints.run_folder import Run
 from zeuxis.errors import DivergenceError, UsageError, ZeuxisError
 from zeuxis.experiments.train_policy import PolicyTraining, build, load_demos, resume, start
-from zeuxis.rl.environments.environment import Environment, named_by_file
+from zeuxis.rl.environments.environment import Environment
+from zeuxis.rl.environments.registration import named_by_file
 from zeuxis.rl.exploration.information_gain import VIMEConfig
 from zeuxis.rl.exploration.vime import VIME
 from zeuxis.rl.imitation.behavioral_cloning import CloningConfig
@@ -39,7 +40,8 @@ from zeuxis.rl.imitation.gail import GAIL
 from zeuxis.rl.optimization.config import OnPolicyConfig, PolicyExperiment
 from zeuxis.rl.optimization.on_policy import TRPO
 from zeuxis.rl.policies.mlp import MLP
-from zeuxis.rl.policies.numpy_policy import NumpyPolicy, linear_policy, write_policy
+from zeuxis.rl.policies.numpy_policy import NumpyPolicy, linear_policy
+from zeuxis.rl.policies.policy_file import write_policy
 from zeuxis.rl.rollouts.collector import Collector
 from zeuxis.rl.rollouts.policy_evaluation import evaluate_policy
 from zeuxis.rl.rollouts.rendering import render_episodes

@@ -17,11 +17,12 @@ from ..evaluation.record import write_record
 from ..experiments.train_policy import PolicyTraining, training_from
 from ..progress import out
 from ..ranges import BaseConfig, Count, CountOrNone, Seed, Workers
-from ..rl.environments.environment import MAX_REWARD, named_by_file, task_of
+from ..rl.environments.environment import MAX_REWARD, task_of
+from ..rl.environments.registration import named_by_file
 from ..rl.imitation.demonstration_files import read_demos
 from ..rl.optimization.config import cpu_cores
 from ..rl.policies.numpy_policy import NumpyPolicy, random_policy
-from ..rl.policies.policy import load_policy
+from ..rl.policies.policy_file import load_policy
 from ..rl.rollouts.policy_evaluation import evaluate_policy
 from .provenance import training_of
 

@@ -18,7 +18,7 @@ from ..errors import DataError, UsageError, ZeuxisError
 from ..machine import machine
 from ..progress import clock, console
 from ..ranges import BaseConfig
-from ..rl.environments.environment import named_by_file
+from ..rl.environments.registration import named_by_file
 from ..rl.exploration.information_gain import VIMEConfig
 from ..rl.exploration.released_code import ReleasedVIME
 from ..rl.exploration.vime import VIME

@@ -21,8 +21,9 @@ from typing import Any
 MODULES = {
     "environments.task": ("Task",),
     "environments.environment": ("task_of",),
-    "policies.policy": ("Policy", "load_policy"),
-    "policies.numpy_policy": ("NumpyPolicy", "random_policy", "read_policy", "write_policy"),
+    "policies.policy": ("Policy",),
+    "policies.numpy_policy": ("NumpyPolicy", "random_policy"),
+    "policies.policy_file": ("load_policy", "read_policy", "write_policy"),
     "rollouts.trajectory": ("Rollouts", "Trajectory"),
     "rollouts.collector": ("Collector",),
     "rollouts.policy_evaluation": ("Returns", "evaluate_policy"),

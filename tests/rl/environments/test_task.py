@@ -28,8 +28,7 @@ from zeuxis.rl.imitation.discriminator import GAILConfig
 from zeuxis.rl.imitation.gail import GAIL
 from zeuxis.rl.optimization.config import OnPolicyConfig, PolicyExperiment
 from zeuxis.rl.optimization.on_policy import TRPO
-from zeuxis.rl.policies.numpy_policy import read_policy
-from zeuxis.rl.policies.policy import load_policy
+from zeuxis.rl.policies.policy_file import load_policy, read_policy
 from zeuxis.rl.rollouts.collector import Collector
 from zeuxis.rl.rollouts.policy_evaluation import evaluate_policy
 

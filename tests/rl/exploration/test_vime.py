@@ -32,7 +32,7 @@ from zeuxis.rl.exploration.state_coverage import MAX_POINTS, StateCoverage
 from zeuxis.rl.exploration.vime import VIME
 from zeuxis.rl.integrations.sb3_exploration import vime_callback
 from zeuxis.rl.optimization.config import OnPolicyConfig, PolicyExperiment
-from zeuxis.rl.policies.policy import load_policy
+from zeuxis.rl.policies.policy_file import load_policy
 from zeuxis.rl.rollouts.trajectory import Rollouts
 
 QUICK = VIMEConfig(updates=20, learning_starts=50)

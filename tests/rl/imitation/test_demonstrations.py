@@ -18,8 +18,9 @@ from zeuxis.errors import DataError, UsageError, ZeuxisError
 from zeuxis.rl.environments.task import Task
 from zeuxis.rl.imitation.demonstration_files import read_demos, write_demos
 from zeuxis.rl.imitation.demonstrations import Demonstrations, record
-from zeuxis.rl.policies.numpy_policy import NumpyPolicy, read_policy, write_policy
-from zeuxis.rl.policies.policy import load_policy, make_policy
+from zeuxis.rl.policies.numpy_policy import NumpyPolicy
+from zeuxis.rl.policies.policy import make_policy
+from zeuxis.rl.policies.policy_file import load_policy, read_policy, write_policy
 from zeuxis.rl.rollouts.policy_evaluation import evaluate_policy
 
 

@@ -37,7 +37,8 @@ import numpy as np
 
 from ...data.reading import affordable
 from ...errors import DataError, MissingExtra, UsageError, ZeuxisError
-from ..environments.environment import gymnasium, named_by_file, task_of
+from ..environments.environment import task_of
+from ..environments.registration import gymnasium, named_by_file
 from ..environments.task import Task
 from .arrays import MAX_JSON, first_line, plain_json
 from .demonstrations import EPISODE_PARTS, Demonstrations

@@ -31,7 +31,8 @@ from torch import Tensor, nn
 from ...distributions.elementwise import HALF_LOG_TAU, normal, normal_kl
 from ..environments.task import Task
 from .mlp import MLP, Activation
-from .numpy_policy import NumpyPolicy, read_policy, write_policy
+from .numpy_policy import NumpyPolicy
+from .policy_file import write_policy
 from .running_stats import RunningMeanStd
 
 
@@ -230,9 +231,3 @@ def make_policy(
 ) -> Policy:
     """Makes a new policy for the task's kind of actions."""
     return (CategoricalPolicy if task.discrete else GaussianPolicy)(task, hidden, activation, seed)
-
-
-def load_policy(path: str | Path) -> NumpyPolicy:
-    """Loads a policy to act with, from a policy file or the folder of a run."""
-    path = Path(path)
-    return read_policy(path / "policy.safetensors" if path.is_dir() else path)

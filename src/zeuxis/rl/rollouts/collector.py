@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import UsageError
-from ..environments.environment import Environment, maker
+from ..environments.environment import Environment
+from ..environments.registration import maker
 from ..policies.numpy_policy import NumpyPolicy
 from .external_policy import ActingPolicy
 from .process import Worker, wait_for_answers

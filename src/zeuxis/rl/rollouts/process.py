@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ...errors import UsageError, ZeuxisError
-from ..environments.environment import one_line
+from ..environments.registration import one_line
 
 STEP_SECONDS, RESET_SECONDS = 5.0, 180.0  # without a sign of life
 POLL_SECONDS = 0.25  # between looks at the clock

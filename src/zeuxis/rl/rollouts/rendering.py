@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from ...errors import UsageError
-from ..environments.environment import Environment, maker, one_line
+from ..environments.environment import Environment
+from ..environments.registration import maker, one_line
 from ..policies.numpy_policy import NumpyPolicy
 from .collector import STREAMS
 
