@@ -1,4 +1,4 @@
-"""Names and places of data: a built-in set, NAME=PATH, a folder, a file, or an id on the Hub."""
+"""Loads data by name or path: a built-in set, NAME=PATH, a folder, a file, or a Hub id."""
 
 from __future__ import annotations
 
@@ -33,18 +33,12 @@ from .reading import contents, first_line, kind_of, shown
 from .text import ENDINGS, text
 
 SHIPPED = Path(__file__).parent / "files"
+# fmt: off
 FASHION = (
-    "T-shirt/top",
-    "trouser",
-    "pullover",
-    "dress",
-    "coat",
-    "sandal",
-    "shirt",
-    "sneaker",
-    "bag",
+    "T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",
     "ankle boot",
 )
+# fmt: on
 OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 DIGITS = tuple("0123456789")
 
@@ -55,8 +49,8 @@ BUILT_IN: dict[str, tuple[tuple[str, ...], str, str | None]] = {
     "cifar10": (OBJECTS, "uoft-cs/cifar10", None),
     "svhn": (DIGITS, "ufldl-stanford/svhn", "cropped_digits"),
 }
-LARGEST = 8192  # pixels of a side
-MADE = ("mnist-static", "heads")  # built-in names of what zeuxis makes itself
+MAX_SIZE = 8192  # pixels of a side
+MADE = ("mnist-static", "heads")  # built-in sets that zeuxis generates
 
 
 @public
@@ -70,24 +64,24 @@ def load_data(
     labels: str | Path | None = None,
     cache: Path | None = None,
 ) -> Dataset:
-    """Reads a data set as uint8 NCHW.
+    """Loads a data set as uint8 NCHW.
 
     Arguments:
-        source: A built-in name (mnist comes with zeuxis, mnist-static and heads are made by it, the
-            others come from ZEUXIS_DATA/NAME or the Hub), NAME=PATH for a built-in set that lies
-            somewhere, a folder or file, or a Hub id `owner/name`.
-        split: The training or the test part. A source without a test part has one part only, and
+        source: A built-in name, NAME=PATH for a copy of a built-in set, a folder, a file, or a Hub
+            id `owner/name`. mnist comes with zeuxis, mnist-static and heads are generated, and the
+            other built-in sets are in ZEUXIS_DATA/NAME or on the Hub.
+        split: The training or the test part. Without a test part both are the same, and
             `facts.part` is "all".
-        size: Side to which images are resized and center-cropped (pixels); of a text the characters
-            in a piece.
+        size: Side to which images are resized and center-cropped (pixels); for a text the
+            characters of an example.
         channels: 1 for gray, 3 for RGB.
-        limit: Use the first so many images.
-        labels: A CSV of file and label for an image folder.
-        cache: Where decoded images are kept; by default ZEUXIS_CACHE, else the user's cache folder.
+        limit: Use only the first images.
+        labels: A CSV of file and label for a folder of images.
+        cache: Folder for decoded images; by default ZEUXIS_CACHE, else the user's cache folder.
 
     Raises:
-        DataError: The data cannot be read or cannot be trained on; the sentence says which file and
-            what to do.
+        DataError: The data cannot be read or trained on; the sentence says which file and what to
+            do.
 
     Example:
         >>> data = load_data("mnist", split="test")
@@ -104,15 +98,14 @@ def load_data(
     if is_text(source):
         if labels is not None or channels is not None:
             raise UsageError(f"'{source}' is a text: leave out --labels and --channels.")
-        return text(home(source), split, size, limit)
-    if size is not None and size > LARGEST:
-        raise UsageError(f"--size must be at most {LARGEST:,} pixels, got {size:,}.")
+        return text(expanded(source), split, size, limit)
+    if size is not None and size > MAX_SIZE:
+        raise UsageError(f"--size must be at most {MAX_SIZE:,} pixels, got {size:,}.")
     if source == "heads":
         return rendered_heads(split, size, channels, limit)
     if source == "mnist-static":
-        return static(
-            load_data("mnist", split=split, size=size, channels=channels, limit=limit), split
-        )
+        gray = load_data("mnist", split=split, size=size, channels=channels, limit=limit)
+        return static(gray, split)
     raw = open_source(source, split, None if labels is None else Path(labels))
     if len(raw.images) == 0:
         raise DataError(f"'{source}' holds no images: give a data set with at least one.")
@@ -121,47 +114,34 @@ def load_data(
             f"'{source}' has {len(raw.images):,} images and {len(raw.labels):,} labels: "
             "give one label an image."
         )
-    y = None if raw.labels is None else torch.from_numpy(raw.labels)
     x: torch.Tensor | np.ndarray
     if isinstance(raw.images, np.ndarray):
-        if (
-            size is not None
-            and min(len(raw.images), limit or len(raw.images)) * size * size * 3 > memory()
-        ):
+        n = min(len(raw.images), limit or len(raw.images))
+        if size is not None and n * size * size * 3 > memory():
             raise DataError(
                 f"The images of '{source}' do not fit into memory at {size:,} pixels: "
                 "choose a smaller --size or --limit."
             )
         array = converted(raw.images[:limit], size, channels)
-        x = torch.from_numpy(
-            array if array.flags.writeable and array.flags.c_contiguous else array.copy()
-        )
+        is_owned = array.flags.writeable and array.flags.c_contiguous
+        x = torch.from_numpy(array if is_owned else array.copy())
     else:
         x = decoded(raw, size, channels, limit, cache)
-    y = None if y is None or int(y.max()) < 0 else y[:limit]
-    classes = (
-        max(len(raw.class_names), int(raw.labels.max()) + 1)
-        if raw.labels is not None and y is not None
-        else 0
-    )
-    names = (
-        tuple(raw.class_names)
-        if len(raw.class_names) == classes
-        else tuple(str(i) for i in range(classes))
-    )
-    return Dataset(
-        Spec(raw.name, tuple(x.shape[1:]), classes, names),
-        x,
-        y,
-        facts=Facts(part=raw.part, notes=tuple(raw.notes), inexact=tuple(raw.inexact)),
-    )
+    y, classes, names = None, 0, tuple(raw.class_names)
+    if raw.labels is not None and raw.labels.max() >= 0:
+        y = torch.from_numpy(raw.labels)[:limit]
+        classes = max(len(names), int(raw.labels.max()) + 1)
+    if len(names) != classes:
+        names = tuple(str(i) for i in range(classes))
+    spec = Spec(raw.name, tuple(x.shape[1:]), classes, names)
+    facts = Facts(part=raw.part, notes=tuple(raw.notes), inexact=tuple(raw.inexact))
+    return Dataset(spec, x, y, facts=facts)
 
 
 def rendered_heads(
     split: Split, size: int | None, channels: int | None, limit: int | None
 ) -> Dataset:
-    """The built-in heads: 200,000 for training and 10,000 of another seed for tests, rendered as
-    they are read."""
+    """The built-in heads: 200,000 for training, and 10,000 of another seed for tests."""
     if channels == 3:
         raise UsageError("--data heads is gray: leave out --channels 3.")
     full, seed = (200_000, 0) if split == "train" else (10_000, 1)
@@ -170,8 +150,8 @@ def rendered_heads(
 
 
 def open_source(source: str, split: Split, labels: Path | None = None) -> Raw:
-    """What the source holds, before images are decoded."""
-    raw = found(source, split, labels)
+    """Opens a source without decoding its images."""
+    raw = resolved(source, split, labels)
     if labels is not None and not isinstance(raw.images, EncodedFiles):
         raise UsageError(
             f"--labels {labels} is for a folder of images, and '{source}' is none: leave it out."
@@ -179,30 +159,32 @@ def open_source(source: str, split: Split, labels: Path | None = None) -> Raw:
     return raw
 
 
-def found(source: str, split: Split, labels: Path | None) -> Raw:
-    """What a name, a place or a Hub id stands for."""
-    name, equals, place = source.partition("=")
-    if equals and not there(Path(source)):
+def resolved(source: str, split: Split, labels: Path | None) -> Raw:
+    """Opens what a name, a path or a Hub id refers to."""
+    name, equals, path_of_copy = source.partition("=")
+    if equals and not exists(Path(source)):
         if name not in BUILT_IN:
             raise UsageError(
                 f"'{name}' in --data {source} is no built-in set: {', '.join(BUILT_IN)} "
                 "can be given a place."
             )
-        if not place:
+        if not path_of_copy:
             raise UsageError(
                 f"--data {source} gives '{name}' no place: write {name}=PATH, or {name} alone."
             )
-        return named(open_path(home(place), split, name, labels, BUILT_IN[name][0]), name, split)
+        raw = open_path(expanded(path_of_copy), split, name, labels, BUILT_IN[name][0])
+        return as_built_in(raw, name, split)
     if name in BUILT_IN:
+        classes, identity, configuration = BUILT_IN[name]
         root = os.environ.get("ZEUXIS_DATA")
         for folder in (SHIPPED / name, *([Path(root) / name] if root else [])):
             if folder.is_dir():
-                return named(open_path(folder, split, name, labels, BUILT_IN[name][0]), name, split)
-        return named(from_hub(BUILT_IN[name][1], split, BUILT_IN[name][2], name), name, split)
+                return as_built_in(open_path(folder, split, name, labels, classes), name, split)
+        return as_built_in(from_hub(identity, split, configuration, name), name, split)
     if not source:
         raise UsageError("--data is empty: give a path, a Hub id, or a built-in name.")
-    path = home(source)
-    if there(path):
+    path = expanded(source)
+    if exists(path):
         return open_path(path, split, shown(path.stem or path.resolve().name), labels)
     near = difflib.get_close_matches(source, [*BUILT_IN, *MADE], 1) if "/" not in source else []
     if source.count("/") == 1 and not source.startswith((".", "/", "~")) and not path.suffix:
@@ -216,19 +198,20 @@ def found(source: str, split: Split, labels: Path | None) -> Raw:
 
 
 def is_text(source: str) -> bool:
-    """Whether a place is that of a text."""
-    return (
-        Path(source).suffix.lower() in ENDINGS and there(path := home(source)) and not path.is_dir()
-    )
+    """Whether a source is a text file."""
+    if Path(source).suffix.lower() not in ENDINGS:
+        return False
+    path = expanded(source)
+    return exists(path) and not path.is_dir()
 
 
 def is_made(source: str) -> bool:
-    """Whether there are no stored images to look at: a text, or a set that zeuxis makes itself."""
+    """Whether a source has no stored images: a text, or a set that zeuxis generates."""
     return source in MADE or is_text(source)
 
 
-def home(source: str) -> Path:
-    """A path in which ~ stands for a home folder."""
+def expanded(source: str) -> Path:
+    """A path with ~ replaced by the home folder."""
     try:
         return Path(source).expanduser()
     except RuntimeError as error:
@@ -237,27 +220,26 @@ def home(source: str) -> Path:
         ) from error
 
 
-def there(path: Path) -> bool:
-    """Whether there is anything of this name; one that cannot be looked at is there."""
+def exists(path: Path) -> bool:
+    """Whether a path exists, or may exist in a folder without permission."""
     try:
         return path.exists()
     except PermissionError:
         return True
-    except (OSError, ValueError):  # no name that a file could have
+    except (OSError, ValueError):  # not a valid file name
         return False
 
 
-def named(raw: Raw, name: str, split: Split) -> Raw:
-    """A built-in set's own name and classes; it has both parts, whatever a copy lacks."""
+def as_built_in(raw: Raw, name: str, split: Split) -> Raw:
+    """Gives a copy of a built-in set its name and classes, and refuses one without a test part."""
     if raw.part == ALL and split == "test" and not isinstance(raw.images, EncodedFiles):
         raise DataError(
             f"The copy of '{name}' holds no test images: add them, or give a whole copy "
             f"as --data {name}=FOLDER."
         )
     raw.name = name
-    if not isinstance(
-        raw.images, EncodedFiles
-    ):  # a folder's labels number its own sub-folders, in alphabetical order
+    # The labels of a folder number its sub-folders in alphabetical order.
+    if not isinstance(raw.images, EncodedFiles):
         raw.class_names = BUILT_IN[name][0] if raw.labels is not None else ()
     return raw
 
@@ -265,14 +247,14 @@ def named(raw: Raw, name: str, split: Split) -> Raw:
 def open_path(
     path: Path, split: Split, name: str, labels: Path | None = None, classes: Sequence[str] = ()
 ) -> Raw:
-    """A file or folder, by what lies in it.
+    """Opens a file or folder of any supported format.
 
     Arguments:
-        path: Where it is.
-        split: The part wanted.
+        path: The file or folder.
+        split: The part to read.
         name: The data set's name.
-        labels: A CSV of file and label for an image folder.
-        classes: What labels of arrays stand for, where that is known; they are then numbers from 0.
+        labels: A CSV of file and label for a folder of images.
+        classes: Names of the classes if known; labels of arrays are then numbers from 0.
     """
     try:
         kind = kind_of(path.stat().st_mode)
@@ -309,7 +291,7 @@ def open_path(
 
 
 def open_file(path: Path, split: Split, name: str, classes: Sequence[str]) -> Raw:
-    """A file by its ending; it is all there is, whatever part its name speaks of."""
+    """Opens a file by its ending; it has one part, whatever its name."""
     ending = path.suffix.lower()
     if ending == ".npz":
         return npz(path, split, name, classes)
@@ -324,13 +306,13 @@ def open_file(path: Path, split: Split, name: str, classes: Sequence[str]) -> Ra
 
 
 def parquet_folder(folder: Path, split: Split, name: str, classes: Sequence[str]) -> Raw | None:
-    """The parquet files of a folder; None if there are none."""
+    """Reads the parquet files below a folder; None if there are none."""
     files = parquet_parts(folder)
     return parquet(files, split, name, folder, classes) if files else None
 
 
 class HubImages:
-    """Encoded images of a Hub data set, which reads its files memory-mapped."""
+    """Encoded images of a data set from the Hub, which memory-maps its files."""
 
     def __init__(self, rows: object, column: str, name: str) -> None:
         self.rows, self.column, self.name = rows, column, name
@@ -353,7 +335,7 @@ class HubImages:
 
 
 def from_hub(identity: str, split: Split, configuration: str | None, name: str) -> Raw:
-    """A data set of the Hub, through the `datasets` library; images stay encoded."""
+    """Opens a data set of the Hub with the `datasets` library; images stay encoded."""
     try:
         import datasets
     except ImportError as error:
@@ -362,9 +344,7 @@ def from_hub(identity: str, split: Split, configuration: str | None, name: str) 
     local = f"--data {name}=FOLDER with {forms}" if name in BUILT_IN else f"--data PATH of {forms}"
     log = logging.getLogger("huggingface_hub")
     level = log.level
-    log.setLevel(
-        logging.ERROR
-    )  # it announces every retry, and the sentence below says how it ended
+    log.setLevel(logging.ERROR)  # it would print every retry
     try:
         rows, part = hub_part(identity, configuration, split)
     except Exception as error:
@@ -385,13 +365,12 @@ def from_hub(identity: str, split: Split, configuration: str | None, name: str) 
     names = rows.features[label].names if label else ()
     numbers = np.asarray(rows[label], np.int64) if label else None
     notes: list[str] = []
-    if label is None and (
-        column := next((c for c in LABEL_NAMES if c in rows.features and c != image), None)
-    ):
+    others = [c for c in LABEL_NAMES if c in rows.features and c != image]
+    if label is None and others:
+        column = others[0]
         try:
-            numbers, names, notes = class_numbers(
-                {part: np.asarray(rows[column])}, part, Path(identity)
-            )
+            labels = {part: np.asarray(rows[column])}
+            numbers, names, notes = class_numbers(labels, part, Path(identity))
         except DataError as error:
             notes = [f"Left out: the column '{column}'. {error}"]
     encoded = HubImages(rows.cast_column(image, datasets.Image(decode=False)), image, identity)
@@ -399,7 +378,7 @@ def from_hub(identity: str, split: Split, configuration: str | None, name: str) 
 
 
 def hub_part(identity: str, configuration: str | None, split: Split) -> tuple[Any, str]:
-    """The rows of the part wanted, by whatever name the Hub has for it, and which part that is."""
+    """The rows of a part, whatever its name on the Hub, and the part."""
     import datasets
 
     try:
@@ -410,9 +389,8 @@ def hub_part(identity: str, configuration: str | None, split: Split) -> tuple[An
             raise
         known = datasets.get_dataset_split_names(identity, configuration)
         names = {part: name for name in reversed(known) if (part := part_of(name))}
-        rows = datasets.load_dataset(
-            identity, configuration, split=names[chosen(names, split, f"'{identity}'")]
-        )
+        part = chosen(names, split, f"'{identity}'")
+        rows = datasets.load_dataset(identity, configuration, split=names[part])
     parts = {part for name in known if (part := part_of(name))}
     return rows, part_name(chosen(parts or {split}, split, f"'{identity}'"), parts)
 
@@ -426,13 +404,8 @@ def describe_sources() -> list[tuple[str, str, str]]:
         if name != "mnist"
     ]
     rows += [("mnist-static", "comes with zeuxis", "the digits with pixels drawn once as 0 or 1")]
-    rows += [
-        (
-            "heads",
-            "rendered by zeuxis",
-            "200,000 heads of known azimuth, elevation, lighting and width, 32x32",
-        )
-    ]
+    heads_note = "200,000 heads of known azimuth, elevation, lighting and width, 32x32"
+    rows += [("heads", "rendered by zeuxis", heads_note)]
     rows += [("owner/name", "Hub", "any set with a column of images")]
     rows += [("PATH", "your own", "a folder of images, IDX, parquet, .npz or .mat")]
     rows += [("BOOK.txt", "your own", "a text, in pieces of --size characters")]
