@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import tiny
-from codec import Given, chain, noise, vae
+from codec import InMemoryImages, chain, noise, vae
 from zeuxis.autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
 from zeuxis.autoregressive.sampling import to_pixels
 from zeuxis.capabilities import CanBitsBack, CanLogProb, CanScan, has
@@ -181,7 +181,7 @@ MODELS = {
     "vae": lambda: vae(),
     "gray vae": lambda: vae(binary=False),
     "color vae": lambda: vae((3, 4, 4), binary=False, open_edges=False),
-    "convolutional vae": lambda: vae((1, 8, 8), network="conv", maps=(4,)),
+    "convolutional vae": lambda: vae((1, 8, 8), architecture="conv", channels=(4,)),
     "diagonal iaf": lambda: IAFVAE(
         IAFConfig(channels=(4,), hidden_dim=8, latent_dim=2, width=4, posterior="diagonal"),
         Spec("toy", (1, 8, 8)),
@@ -207,7 +207,7 @@ def test_any_images_come_back_to_the_last_bit(
     precision = data.draw(st.sampled_from(["double", "single"]))
     report = compress(
         model,
-        Given(images),
+        InMemoryImages(images),
         path,
         tiles=data.draw(st.integers(1, 20)),
         precision=precision,
@@ -363,7 +363,7 @@ def test_the_posterior_of_a_flow_and_other_models_are_refused() -> None:
 def test_pixels_a_model_does_not_know_are_refused(tmp_path: Path) -> None:
     for model, sentence in ((vae(), "add --binarize"), (chain(levels=4), "4 levels of brightness")):
         with pytest.raises(UsageError, match=sentence):
-            compress(model, Given([noise(1, 4, 4)]), tmp_path / "x.zx")
+            compress(model, InMemoryImages([noise(1, 4, 4)]), tmp_path / "x.zx")
     assert not list(tmp_path.iterdir())
 
 

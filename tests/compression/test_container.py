@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from codec import Chain, ChainConfig, Given, chain, noise, vae
+from codec import Chain, ChainConfig, InMemoryImages, chain, noise, vae
 from zeuxis.compression import container
 from zeuxis.compression.codec import compress, decompress, survey
 from zeuxis.compression.container import FRAME, MAGIC, Block, Header, Writer, link, sections
@@ -26,7 +26,7 @@ pytest.importorskip("constriction")
 @pytest.fixture
 def written(tmp_path: Path) -> tuple[Path, Chain, list[Tensor]]:
     model, images = chain(), [noise(1, 5, 6), noise(3, 2, 2, seed=1), noise(1, 4, 4, seed=2)]
-    compress(model, Given(images), tmp_path / "good.zx", tiles=4)
+    compress(model, InMemoryImages(images), tmp_path / "good.zx", tiles=4)
     return tmp_path / "good.zx", model, images
 
 
@@ -233,12 +233,12 @@ def test_a_machine_that_computes_otherwise_gets_an_error_and_no_image(
         next(decompress(path, model))
     wavering = Wavering(ChainConfig(), model.spec).eval()
     with pytest.raises(ZeuxisError, match="nothing was written"):
-        compress(wavering, Given(images), path.with_name("x.zx"), check=True)
+        compress(wavering, InMemoryImages(images), path.with_name("x.zx"), check=True)
     assert not path.with_name("x.zx").exists()
 
 
 def test_an_interrupted_writing_leaves_nothing(tmp_path: Path) -> None:
-    class Broken(Given):
+    class Broken(InMemoryImages):
         def read(self, i: int) -> Tensor:
             raise DataError("gone.")
 
@@ -247,7 +247,7 @@ def test_an_interrupted_writing_leaves_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     (tmp_path / "file").write_text("")
     with pytest.raises(ZeuxisError, match="could not be written"):
-        compress(chain(), Given([noise(1, 4, 4)]), tmp_path / "file" / "x.zx")
+        compress(chain(), InMemoryImages([noise(1, 4, 4)]), tmp_path / "file" / "x.zx")
 
 
 def test_a_block_says_what_it_holds() -> None:

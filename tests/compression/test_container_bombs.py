@@ -11,7 +11,7 @@ import pytest
 import torch
 from test_container import BLOCK, forged
 
-from codec import Given, chain, noise, vae
+from codec import InMemoryImages, chain, noise, vae
 from fuzzing import guarded, linux_only
 from zeuxis.compression import container
 from zeuxis.compression.codec import compress, decompress, survey
@@ -208,7 +208,7 @@ def test_honest_files_pay_for_every_pixel(levels: int, sharpness: float, tmp_pat
         )
     ):
         model = chain(levels=levels, sharpness=sharpness, seed=seed)
-        compress(model, Given(images), tmp_path / "x.zx")
+        compress(model, InMemoryImages(images), tmp_path / "x.zx")
         assert all(
             torch.equal(x, y)
             for x, (_, y) in zip(images, decompress(tmp_path / "x.zx", model), strict=True)
@@ -219,9 +219,9 @@ def test_a_dense_file_of_ones_own_needs_a_word(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, images = chain(levels=2, sharpness=8.0), [torch.zeros(1, 20, 20, dtype=torch.uint8)] * 30
-    compress(model, Given(images), tmp_path / "x.zx")
+    compress(model, InMemoryImages(images), tmp_path / "x.zx")
     assert len(list(decompress(tmp_path / "x.zx", model))) == 30
-    monkeypatch.setattr(container, "DENSE", (100, 1))
+    monkeypatch.setattr(container, "MAX_DENSITY", (100, 1))
     with pytest.raises(DataError, match="--large"):
         list(decompress(tmp_path / "x.zx", model))
     assert len(list(decompress(tmp_path / "x.zx", model, large=True))) == 30
@@ -232,21 +232,21 @@ def test_what_is_too_large_to_be_read_is_not_written(
 ) -> None:
     monkeypatch.setattr("zeuxis.compression.codec.BLOCK", 300)
     report = compress(
-        chain(), Given([noise(1, 12, 12, seed=i) for i in range(4)]), tmp_path / "x.zx"
+        chain(), InMemoryImages([noise(1, 12, 12, seed=i) for i in range(4)]), tmp_path / "x.zx"
     )
     assert report.chains == [18, 18]
     with pytest.raises(UsageError, match="too large for one block"):
-        compress(chain(), Given([noise(1, 20, 20)]), tmp_path / "x.zx")
-    monkeypatch.setattr(container, "LARGEST", {b"HEAD": 2**16, b"BLCK": 100, b"DONE": 100})
+        compress(chain(), InMemoryImages([noise(1, 20, 20)]), tmp_path / "x.zx")
+    monkeypatch.setattr(container, "MAX_JSON", {b"HEAD": 2**16, b"BLCK": 100, b"DONE": 100})
     with pytest.raises(UsageError, match="blocks of fewer tiles"):
-        compress(chain(), Given([noise(1, 4, 4)] * 9), tmp_path / "y.zx")
+        compress(chain(), InMemoryImages([noise(1, 4, 4)] * 9), tmp_path / "y.zx")
     assert not (tmp_path / "y.zx").exists()
 
 
 def test_a_file_that_is_changed_while_it_is_read_is_noticed(tmp_path: Path) -> None:
     model = chain()
-    compress(model, Given([noise(1, 4, 4)] * 2), tmp_path / "x.zx", tiles=1)
-    compress(model, Given([noise(1, 4, 4, seed=9)] * 2), tmp_path / "y.zx", tiles=1)
+    compress(model, InMemoryImages([noise(1, 4, 4)] * 2), tmp_path / "x.zx", tiles=1)
+    compress(model, InMemoryImages([noise(1, 4, 4, seed=9)] * 2), tmp_path / "y.zx", tiles=1)
     from zeuxis.compression import codec as module
 
     real = module.sections

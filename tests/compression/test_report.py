@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from codec import Chain, Given, chain, noise, vae
+from codec import Chain, InMemoryImages, chain, noise, vae
 from zeuxis.compression.baselines import Baselines
 from zeuxis.compression.codec import compress
 from zeuxis.compression.report import Report
@@ -31,7 +31,7 @@ def coin(share: float, shape: tuple[int, int, int] = (1, 4, 4)) -> Chain:
 def written(
     model: object, images: list[Tensor], folder: Path, **config: object
 ) -> tuple[Report, int]:
-    report = compress(model, Given(images), folder / "x.zx", **config)  # type: ignore[arg-type]
+    report = compress(model, InMemoryImages(images), folder / "x.zx", **config)  # type: ignore[arg-type]
     return report, (folder / "x.zx").stat().st_size
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from codec import Given, chain, noise
+from codec import InMemoryImages, chain, noise
 from zeuxis.cli import main
 from zeuxis.compression import unpacking
 from zeuxis.compression.codec import compress, decompress
@@ -159,7 +159,7 @@ def test_files_have_the_modes_that_the_user_wants(tmp_path: Path) -> None:
         os.umask(before)
 
 
-class Named(Given):
+class Named(InMemoryImages):
     """Images with names of the test's choice."""
 
     def __init__(self, names: list[str]) -> None:
@@ -186,10 +186,10 @@ def test_an_image_is_not_written_over_by_its_archive(tmp_path: Path) -> None:
     pytest.importorskip("constriction")
     (tmp_path / "a.png").write_bytes(b"precious")
     with pytest.raises(UsageError, match="which `zeuxis compress` did not write"):
-        compress(chain(), Given([noise(1, 4, 4)]), tmp_path / "a.png")
+        compress(chain(), InMemoryImages([noise(1, 4, 4)]), tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes() == b"precious"
     for seed in (0, 1):
-        compress(chain(), Given([noise(1, 4, 4, seed=seed)]), tmp_path / "x.zx")
+        compress(chain(), InMemoryImages([noise(1, 4, 4, seed=seed)]), tmp_path / "x.zx")
     assert [x.tolist() for _, x in decompress(tmp_path / "x.zx", chain())] == [
         noise(1, 4, 4, seed=1).tolist()
     ]
@@ -254,7 +254,7 @@ def test_images_whose_names_are_refused_are_had_by_numbers(tmp_path: Path) -> No
     from zeuxis.errors import DataError
 
     model, x = chain(), noise(1, 4, 4)
-    compress(model, Given([x]), tmp_path / "good.zx")
+    compress(model, InMemoryImages([x]), tmp_path / "good.zx")
     from zeuxis.compression.container import Block, sections
 
     payload = next(

@@ -1,4 +1,4 @@
-"""Models with known laws, and images of any shape, for the tests of the lossless codec."""
+"""Models with known distributions, and images of any shape, for tests of the lossless codec."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ class ChainConfig:
 
 
 class Chain(Model):
-    """A Markov chain over the numbers of an image: each number's law is a row of a table, chosen by
-    the number before it."""
+    """A Markov chain over the numbers of an image: one distribution per previous number."""
 
     name = "chain"
     Config = ChainConfig
@@ -70,19 +69,15 @@ def vae(
 ) -> VAE:
     torch.manual_seed(seed)
     likelihood = "bernoulli" if binary else "logistic"
-    model = VAE(
-        VAEConfig(
-            **{"network": "dense", "hidden": 8, "latent": 2, "likelihood": likelihood, **changes}
-        ),
-        Spec("toy", shape),
-    )
-    for p in model.parameters():  # a random code should matter
+    config = {"architecture": "dense", "hidden_dim": 8, "latent_dim": 2, "likelihood": likelihood}
+    model = VAE(VAEConfig(**{**config, **changes}), Spec("toy", shape))  # type: ignore[arg-type]
+    for p in model.parameters():  # a random latent should matter
         p.data += 0.3 * torch.randn(p.shape)
     return model.eval()
 
 
-class Given:
-    """Images of any shapes as originals."""
+class InMemoryImages:
+    """Images of any shapes as an image source."""
 
     prefix = ""
 

@@ -1,8 +1,8 @@
-"""What the codecs that everybody has need for the same pixels.
+"""Sizes of the same images under common codecs.
 
-PNG (optimized) and WebP (lossless, slowest and smallest) take each image as a file, with the header
-that every file has: on small images headers are much of it. xz (its strongest setting) takes the
-bare pixels of all images in a row. Black-and-white images get one bit a pixel in PNG and for xz.
+PNG (optimized) and WebP (lossless, slowest setting) store each image as a file, whose header is a
+large part of a small image. xz (strongest setting) compresses the pixels of all images as one
+stream. Black-and-white images have one bit per pixel in PNG and for xz.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from torch import Tensor
 
 from ..visual.grid import to_image
 
-WEBP_SIDE = 16_383  # pixels that a side of a WebP image can have
+WEBP_SIDE = 16_383  # largest side of a WebP image (pixels)
 
 
 class Baselines:
-    """Sums up the sizes of images given one after the other.
+    """Sums the sizes of images.
 
     Example:
         >>> import torch
@@ -37,7 +37,7 @@ class Baselines:
         self.stream = lzma.LZMACompressor(preset=9 | lzma.PRESET_EXTREME)
 
     def add(self, x: UInt8[Tensor, "channels height width"]) -> None:
-        """One more image."""
+        """Adds an image."""
         array, picture = x.numpy(), to_image(x)
         binary = len(array) == 1 and bool(((array == 0) | (array == 255)).all())
         self.png += size(
@@ -53,13 +53,13 @@ class Baselines:
         )
 
     def sizes(self) -> dict[str, int]:
-        """Bytes by codec, at the end; WebP only if no image was too large for it."""
+        """Bytes by codec, after the last image; without WebP if an image was too large for it."""
         self.xz += len(self.stream.flush())
         return {"PNG": self.png} | ({"WebP": self.webp} if self.fits else {}) | {"xz": self.xz}
 
 
 def size(picture: Image.Image, kind: str, **config: object) -> int:
-    """Bytes of a picture as a file."""
+    """Bytes of an image as a file."""
     file = io.BytesIO()
     picture.save(file, kind, **config)
     return file.tell()

@@ -1,28 +1,27 @@
-r"""The file format `.zx`: what a decoder must know, and proof of every byte.
+r"""The file format `.zx`: what a decoder needs, with a checksum over every byte.
 
 ```
-89 5A 58 0D 0A 1A 0A 00    magic: a byte above 127, ZX, and line ends that a transfer as text would change
+89 5A 58 0D 0A 1A 0A 00    magic: ZX among bytes that a transfer as text would change
 01 00 00 00                version
 sections, each:
   4 bytes                  HEAD, BLCK or DONE
   u32, u32                 lengths of the two parts that follow
   part 1                   JSON of plain values, deflated
   part 2                   bits of the entropy coder (BLCK), else empty
-  16 bytes                 BLAKE2b of all bytes of the section, and of the digest of the section before it
+  16 bytes                 BLAKE2b of the previous section's digest and this section's bytes
 ```
 
-Numbers are little-endian. One HEAD gives the model's name, place and fingerprint (SHA-256 of
-settings and weights), how it computes, and the number of images; each BLCK holds whole images,
-their shapes and names, and a digest of their decoded pixels; DONE counts images and blocks and is
-the end of the file. As each digest covers the one before it, a section that is changed, lost,
-doubled or moved is noticed, and so is a file that was cut off or has bytes behind its end. Nothing
-is unpickled.
+Numbers are little-endian. HEAD holds the model's name, path and fingerprint (SHA-256 of settings
+and weights), how it computes, and the number of images. Each BLCK holds whole images, with their
+shapes, names and a digest of their decoded pixels. DONE counts images and blocks and ends the file.
+Each digest covers the previous one, so a section that is changed, lost, duplicated or moved is
+detected, and so is a truncated file or one with bytes after its end. Nothing is unpickled.
 
-A small file must not cost much memory or time, whoever wrote it. No length is believed before it is
-compared with the size of the file; descriptions that inflate to more than `LARGEST` bytes, blocks
-of more than `BLOCK` numbers, and files of more than `DENSE` numbers a byte are refused before
-anything is decoded. (Black digits, the densest of what the shipped models code, have 240 numbers a
-byte.) Who knows where a file comes from can lift the last of these limits.
+A small file must not cost much memory or time, whoever wrote it. Every length is first compared
+with the size of the file. Descriptions that inflate to more than `MAX_JSON` bytes, blocks of more
+than `BLOCK` numbers, and files of more than `MAX_DENSITY` numbers per byte are refused before
+anything is decoded. (Black digits, the densest images of the shipped models, have 240 numbers per
+byte.) The last limit can be lifted for files from a known source.
 """
 
 from __future__ import annotations
@@ -49,37 +48,30 @@ MAGIC, VERSION = b"\x89ZX\r\n\x1a\n\0", 1
 FRAME = struct.Struct("<4sII")
 DIGEST = 16
 WORD = 4  # bytes; payloads are whole words
-LARGEST = {
-    b"HEAD": 2**16,
-    b"BLCK": 2**24,
-    b"DONE": 2**16,
-}  # bytes of a section's JSON, far above what is ever written
+MAX_JSON = {b"HEAD": 2**16, b"BLCK": 2**24, b"DONE": 2**16}  # bytes of a section's JSON
 RUNS = 2**16  # runs of images of one shape in a block
-ALL_JSON = (
-    2**24,
-    4,
-)  # bytes of the JSON of all sections: so many, and so many more for each byte of the file
 BLOCK = 2**29  # numbers of a block's tiles
-DENSE = 2**20, 1024  # numbers of all tiles: so many, and so many more for each byte of the file
+# Limits of a whole file: a constant, and a multiple of its bytes.
+ALL_JSON = 2**24, 4  # bytes of JSON
+MAX_DENSITY = 2**20, 1024  # numbers of all tiles
 
 
 @dataclass(frozen=True)
 class Header:
-    """What HEAD says.
+    """The content of HEAD.
 
     Arguments:
         zeuxis: Version that wrote the file.
         model: The model's name.
-        source: The run folder or shipped model as it was given.
-        weights: Which of its files of weights was asked for; empty for the one that is loaded by
-            default.
+        source: The run folder or shipped model, as the user named it.
+        weights: Its file of weights; empty for the default.
         fingerprint: SHA-256 of settings and weights.
-        coder: How bits are made: "range" or "bits-back".
-        precision: What the network computed in.
-        machine: Where, as far as sums depend on it.
-        shape: A tile: channels, height, width.
-        images: How many there are in the file.
-        bits: Each law's frequencies sum to 2 ** bits.
+        coder: "range" or "bits-back".
+        precision: Precision of the network's computations.
+        machine: Processor and version, as far as sums depend on them.
+        shape: Channels, height and width of a tile.
+        images: Number of images in the file.
+        bits: The frequencies of a distribution sum to 2 ** bits.
         prefix: Start of the names of numbered images; empty if blocks list names.
     """
 
@@ -99,10 +91,10 @@ class Header:
 
 @dataclass(frozen=True)
 class Block:
-    """What BLCK says of its images.
+    """The content of BLCK.
 
     Arguments:
-        shapes: Runs of images of one shape: how many, channels, height, width.
+        shapes: Runs of images of one shape: count, channels, height, width.
         names: Each image's file name, relative, with / between folders; empty if they are numbered.
         first: Number of the first image.
         lanes: Tiles that went through the network together.
@@ -124,11 +116,11 @@ class Block:
                 yield channels, height, width
 
     def __len__(self) -> int:
-        """How many images there are."""
+        """The number of images."""
         return sum(run[0] for run in self.shapes)
 
     def tiles(self, tile: tuple[int, ...]) -> int:
-        """How many tiles of a shape they have."""
+        """The number of tiles of a shape."""
         count, channels, height, width = np.array(self.shapes, np.int64).T
         planes = channels if tile[0] == 1 else 1
         return int((count * planes * -(-height // tile[1]) * -(-width // tile[2])).sum())
@@ -136,7 +128,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Done:
-    """What DONE says."""
+    """The content of DONE."""
 
     images: int
     blocks: int
@@ -156,7 +148,7 @@ class Writer:
     def section(self, about: Header | Block | Done, body: bytes = b"") -> None:
         kind = next(name for name, one in KINDS.items() if isinstance(about, one))
         text = json.dumps(dataclasses.asdict(about), separators=(",", ":")).encode()
-        if len(text) > LARGEST[kind] or (isinstance(about, Block) and len(about.shapes) > RUNS):
+        if len(text) > MAX_JSON[kind] or (isinstance(about, Block) and len(about.shapes) > RUNS):
             raise UsageError(
                 f"A description of {len(text):,} bytes is too long for a file: ask for "
                 "blocks of fewer tiles."
@@ -178,14 +170,14 @@ def link(before: bytes, *parts: bytes) -> bytes:
 def sections(
     path: str | Path, large: bool = False
 ) -> Iterator[tuple[Header | Block | Done, bytes]]:
-    """The sections of a file in their order, each checked before it is given out.
+    """Yields the sections of a file in order, each checked first.
 
     Arguments:
         path: The file.
-        large: Take it, too, if it claims far more pixels than a file of its size is likely to hold.
+        large: Accept a file with far more pixels than its size makes likely.
 
     Raises:
-        DataError: The file is none of this format, was cut off, was changed, or claims too much.
+        DataError: The file has another format, is truncated or changed, or claims too much.
     """
     path = Path(path)
     try:
@@ -232,30 +224,32 @@ class Reader:
             expected = () if kind == b"DONE" else (b"BLCK", b"DONE")
 
     def start(self) -> bytes:
-        """The file's first bytes, which the first digest covers."""
-        found = self.file.read(len(MAGIC) + 4)
-        if found[: len(MAGIC)] != MAGIC[: len(found)]:
-            begins = found[:8].hex(" ") or "nothing"
+        """Reads the magic and the version, which the first digest covers."""
+        start = self.file.read(len(MAGIC) + 4)
+        if start[: len(MAGIC)] != MAGIC[: len(start)]:
+            begins = start[:8].hex(" ") or "nothing"
             raise DataError(
                 f"'{self.path}' is no file that `zeuxis compress` wrote: it starts with {begins}."
             )
-        if len(found) < len(MAGIC) + 4:
+        if len(start) < len(MAGIC) + 4:
             raise self.damaged(f"it ends after {self.size} bytes")
-        if (version := int.from_bytes(found[len(MAGIC) :], "little")) != VERSION:
+        if (version := int.from_bytes(start[len(MAGIC) :], "little")) != VERSION:
             newer = "it is damaged, or a newer zeuxis is needed"
             raise DataError(
                 f"'{self.path}' is of version {version} of the format, and this zeuxis "
                 f"reads version {VERSION}: {newer}."
             )
-        return found
+        return start
 
     def damaged(self, how: str) -> DataError:
+        """The error of a damaged file."""
         return DataError(
             f"'{self.path}' is damaged ({how}): fetch or copy it again, or restore it "
             "from a backup."
         )
 
     def beyond(self, how: str) -> DataError:
+        """The error of a file that claims too much for its size."""
         return DataError(
             f"'{self.path}' has {self.size:,} bytes and {how}, far beyond what a file of "
             "its size holds: if you know where it comes from, "
@@ -263,22 +257,19 @@ class Reader:
         )
 
     def parsed(self, head: bytes, kind: bytes) -> Header | Block | Done:
-        """A section's description."""
-        most = LARGEST[kind] if self.large else min(LARGEST[kind], self.json)
+        """Parses a section's JSON."""
+        most = MAX_JSON[kind] if self.large else min(MAX_JSON[kind], self.json)
         try:
             inflate = zlib.decompressobj()
             text = inflate.decompress(head, most)
             if not inflate.eof or inflate.unused_data:
-                if len(text) < LARGEST[kind] and len(text) == most:
+                if len(text) < MAX_JSON[kind] and len(text) == most:
                     raise self.beyond("inflates to far more")
                 raise ValueError("too long")
             self.json -= len(text)
             values = parse_json(text)
-            if (
-                isinstance(values, dict)
-                and isinstance(runs := values.get("shapes"), list)
-                and len(runs) > RUNS
-            ):
+            shapes = values.get("shapes") if isinstance(values, dict) else None
+            if isinstance(shapes, list) and len(shapes) > RUNS:
                 raise ValueError("too many runs")
             return from_json(KINDS[kind], values, "a section")
         except DataError:
@@ -287,7 +278,7 @@ class Reader:
             raise self.damaged("a section's description cannot be read") from error
 
     def check(self, about: Header | Block | Done, body: bytes) -> None:
-        """Looks at what a hostile file could say."""
+        """Refuses values that a hostile file could hold."""
         if isinstance(about, Header):
             self.tile = about.shape
             if not possible(((1, *about.shape),)) or body:
@@ -296,32 +287,26 @@ class Reader:
             if not possible(about.shapes) or len(body) % WORD:
                 raise self.damaged("a block's description makes no sense")
             numbers = about.tiles(self.tile) * self.tile[0] * self.tile[1] * self.tile[2]
-            alike = len(about.names) in (0, len(about)) and about.first == self.images
-            if numbers > BLOCK or not alike or about.lanes < 1 or about.kept < 0:
+            consistent = len(about.names) in (0, len(about)) and about.first == self.images
+            if numbers > BLOCK or not consistent or about.lanes < 1 or about.kept < 0:
                 raise self.damaged("a block's description makes no sense")
-            self.images, self.blocks, self.numbers = (
-                self.images + len(about),
-                self.blocks + 1,
-                self.numbers + numbers,
-            )
-            if not self.large and self.numbers > DENSE[0] + DENSE[1] * self.size:
+            self.images += len(about)
+            self.blocks += 1
+            self.numbers += numbers
+            if not self.large and self.numbers > MAX_DENSITY[0] + MAX_DENSITY[1] * self.size:
                 raise self.beyond(f"claims {self.numbers:,} pixels or more")
         elif about != Done(self.images, self.blocks) or body or self.file.read(1):
             raise self.damaged("it does not end where it should")
 
 
 def possible(shapes: tuple[tuple[int, ...], ...]) -> bool:
-    """Whether a block can hold images like these, given as runs of count, channels, height and
-    width."""
+    """Whether a block can hold images of these runs of count, channels, height and width."""
     try:
         runs = np.array(shapes, np.int64)  # there may be a million
     except ValueError:
         return False
-    if (
-        runs.ndim != 2
-        or runs.shape[1] != 4
-        or runs.min() < 1
-        or not np.isin(runs[:, 1], (1, 3)).all()
-    ):
+    if runs.ndim != 2 or runs.shape[1] != 4 or runs.min() < 1:
+        return False
+    if not np.isin(runs[:, 1], (1, 3)).all():
         return False
     return bool(runs.astype(np.float64).prod(1).sum() <= BLOCK)

@@ -1,10 +1,9 @@
-"""What is to be kept to the last pixel: image files or a data set, one image at a time, with the
-names they will have again.
+"""Images to compress: files or a data set, read one at a time, with their names.
 
-Only what 8 bits of gray or RGB hold is taken: an image with transparency, 16 bits, CMYK or several
-pictures would not come back as it was, and is refused before anything is written. Palettes become
-RGB, black-and-white pictures become 0 and 255, and photographs are turned upright; their pixels
-stay the same, their files and metadata do not. All become PNG.
+Images have 8 bits of gray or RGB. One with transparency, 16 bits, CMYK or several frames would not
+be restored exactly, and is refused before anything is written. Palettes become RGB, black and white
+become 0 and 255, and photographs are turned upright. All pixels are restored, as PNG; other formats
+and metadata are not.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ MODES = {"1": 1, "L": 1, "P": 3, "RGB": 3}
 
 @runtime_checkable
 class ImageSource(Protocol):
-    """Images to be coded.
+    """Images to compress.
 
     Attributes:
-        prefix: Start of the names of numbered images; empty if they have names of their own.
+        prefix: Start of the names of numbered images; empty for images with names.
     """
 
     prefix: str
@@ -43,11 +42,11 @@ class ImageSource(Protocol):
     def __len__(self) -> int: ...
 
     def name(self, i: int) -> str:
-        """The name that image i will have, relative, with / between folders."""
+        """The relative name of image i, with / between folders."""
         ...
 
     def where(self, i: int) -> str:
-        """Where image i comes from, for error sentences."""
+        """The origin of image i, for error sentences."""
         ...
 
     def shape(self, i: int) -> tuple[int, int, int]:
@@ -61,8 +60,8 @@ class ImageFiles:
     """Image files, and all images of folders.
 
     Arguments:
-        words: Files and folders; of a folder's images the path from the folder on is kept.
-        binarize: Make pixels from 128 on white and the others black first, which is not lossless.
+        names: Files and folders; the name of an image in a folder begins with the folder.
+        binarize: First make pixels from 128 on white and the others black, which is not lossless.
 
     Raises:
         DataError: An image cannot be read, or holds more than 8 bits of gray or RGB.
@@ -70,14 +69,14 @@ class ImageFiles:
 
     prefix = ""
 
-    def __init__(self, words: Sequence[str], binarize: bool = False) -> None:
-        self.files = EncodedFiles(image_paths(words))
+    def __init__(self, names: Sequence[str], binarize: bool = False) -> None:
+        self.files = EncodedFiles(image_paths(names))
         if not len(self.files):
             raise UsageError(
                 "There are no images to compress: give image files, folders of them, or --data."
             )
         self.binarize = binarize
-        self.names = unique([name for word in words for name in inside(Path(word))])
+        self.names = unique([inner for name in names for inner in names_at(Path(name))])
         self.shapes = [inspected(path, self.where(i)) for i, path in enumerate(self.files.paths)]
 
     def __len__(self) -> int:
@@ -106,9 +105,9 @@ class DatasetImages:
 
     Arguments:
         data: The data set.
-        prefix: What their names start with, as in "mnist-test-".
-        seed: Draw every pixel as 0 or 255 first, with its brightness as probability, as
-            `zeuxis likelihood` does with this seed.
+        prefix: Start of their names, as in "mnist-test-".
+        seed: Binarize the images first (`data.binarized`), as `zeuxis likelihood` does with this
+            seed.
     """
 
     def __init__(self, data: Dataset, prefix: str, seed: int | None = None) -> None:
@@ -117,11 +116,8 @@ class DatasetImages:
                 f"'{data.spec.name}' has examples of shape {data.spec.shape}, expected "
                 "gray or RGB images."
             )
-        self.data, self.prefix, self.seed = (
-            data,
-            portable(f"{prefix}0.png").removesuffix("0.png"),
-            seed,
-        )
+        self.data, self.seed = data, seed
+        self.prefix = portable(f"{prefix}0.png").removesuffix("0.png")
 
     def __len__(self) -> int:
         return len(self.data)
@@ -140,14 +136,13 @@ class DatasetImages:
         index = torch.tensor([i])
         x = self.data.batch(index)[0].cpu()
         if self.seed is not None:
-            x = binarized(
-                x, index if self.data.rows is None else self.data.rows[index].cpu(), self.seed
-            )
+            rows = index if self.data.rows is None else self.data.rows[index].cpu()
+            x = binarized(x, rows, self.seed)
         return x[0]
 
 
 def numbered(prefix: str, i: int, total: int) -> str:
-    """The name of image i of so many.
+    """The name of image i, with as many digits as the last one needs.
 
     Example:
         >>> numbered("mnist-test-", 7, 10_000)
@@ -156,54 +151,55 @@ def numbered(prefix: str, i: int, total: int) -> str:
     return f"{prefix}{i:0{len(str(total - 1))}}.png"
 
 
-def inside(path: Path) -> list[str]:
-    """Names of the images that a word of the command line stands for, in the order of `image_paths`."""
+def names_at(path: Path) -> list[str]:
+    """Names of the images at a path, in the order of `image_paths`."""
     if not path.is_dir():
         return [path.name]
     root = path.resolve().name
     return [
-        str(PurePosixPath(root, *found.relative_to(path).parts))
-        for found in image_paths([str(path)])
+        str(PurePosixPath(root, *image.relative_to(path).parts))
+        for image in image_paths([str(path)])
     ]
 
 
 def unique(names: Sequence[str]) -> list[str]:
-    """The names as PNG files: another ending is replaced, or kept before .png where two would be
-    called the same, and so is what some system does not allow in a name.
+    """Different, portable names of PNG files.
+
+    Another ending is replaced by .png, or kept before it where two names would be the same.
 
     Example:
         >>> unique(["a.png", "b.jpg", "c.bmp", "c.gif", "12:00.png"])
         ['a.png', 'b.png', 'c.bmp.png', 'c.gif.png', '12_00.png']
     """
     short = [portable(f"{PurePosixPath(name).with_suffix('')}.png") for name in names]
-    often = Counter(map(folded, short))
-    whole = [
-        s if PurePosixPath(n).suffix == ".png" or often[folded(s)] == 1 else portable(f"{n}.png")
+    counts = Counter(map(folded, short))
+    result = [
+        s if PurePosixPath(n).suffix == ".png" or counts[folded(s)] == 1 else portable(f"{n}.png")
         for s, n in zip(short, names, strict=True)
     ]
-    if twice := clash(whole):
+    if twice := clash(result):
         raise UsageError(
             f"Two images would both be called '{twice}': compress them into two files, "
             "or rename one."
         )
-    return whole
+    return result
 
 
 def inspected(path: Path, where: str) -> tuple[int, int, int]:
-    """Channels, height and width of an image file, if 8 bits of gray or RGB hold it."""
+    """Channels, height and width of an image file of 8 bits of gray or RGB."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as picture:
-                refused = too_much(picture)
+                lost = beyond_8_bits(picture)
                 channels, (width, height) = MODES.get(picture.mode, 3), upright_size(picture)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(
             f"The image {where} is too large to be safe ({first_line(error)}): cut it "
             "into smaller ones."
         ) from error
-    except OSError as error:  # Pillow's error for what is no image is one of these
+    except OSError as error:  # Pillow's error for unknown formats among them
         raise DataError(
             f"The image {where} cannot be read ({first_line(error)}): replace or remove it."
         ) from error
@@ -211,17 +207,19 @@ def inspected(path: Path, where: str) -> tuple[int, int, int]:
         raise DataError(
             f"The image {where} cannot be decoded ({first_line(error)}): replace or remove it."
         ) from error
-    if refused:
+    if lost:
         raise DataError(
-            f"The image {where} has {refused}, which would be lost: convert it to gray "
+            f"The image {where} has {lost}, which would be lost: convert it to gray "
             "or RGB of 8 bits, or leave it out."
         )
     return channels, height, width
 
 
-def too_much(picture: Image.Image) -> str:
-    """What an image has beyond 8 bits of gray or RGB; empty if nothing. Further pictures in a
-    camera's file are left aside."""
+def beyond_8_bits(picture: Image.Image) -> str:
+    """What an image has beyond 8 bits of gray or RGB; empty if nothing.
+
+    Further images in a camera's MPO file are ignored.
+    """
     frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
     if frames > 1:
         return f"{frames} pictures"

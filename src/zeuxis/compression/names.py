@@ -1,8 +1,8 @@
-"""File names that images in an archive may have.
+"""File names of the images in an archive.
 
-A name is relative, with / between folders, and ends in .png. `fault` says why a name that a file
-gives must not be written; `portable` makes any name one that every system can write; `clash` finds
-two names that some systems take for the same.
+A name is relative, with / between folders, and ends in .png. `fault` says why a name must not be
+written, `portable` turns any name into one that every system can write, and `clash` finds two names
+that are the same on some systems.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ DEVICES = re.compile(
     r"(con|prn|aux|nul|conin\$|conout\$|clock\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]) *(\.|$)",
     re.IGNORECASE,
 )
-UNDECODED = re.compile("[\udc80-\udcff]")  # how Python gives bytes of a file name that are no UTF-8
-LONGEST, DEEPEST, LONGEST_NAME = 255, 32, 1024  # bytes of a part, parts, and bytes in all
+UNDECODED = re.compile("[\udc80-\udcff]")  # bytes of a file name that are not UTF-8
+MAX_PART, MAX_PARTS, MAX_NAME = 255, 32, 1024  # bytes of a part, parts, and bytes in all
 
 
 def fault(name: str) -> str:
-    """Why no image may be written under a name; empty if it may.
+    """The reason why a name must not be written; empty if there is none.
 
     Example:
         >>> fault("photos/cat.png"), fault("../cat.png"), fault("cat.jpg")
@@ -37,21 +37,19 @@ def fault(name: str) -> str:
         return "does not end in .png"
     if any(DEVICES.match(part) for part in parts):
         return "is that of a device"
-    if (
-        len(parts) > DEEPEST
-        or size(name) > LONGEST_NAME
-        or any(size(part) > LONGEST for part in parts)
-    ):
+    too_long = size(name) > MAX_NAME or any(size(part) > MAX_PART for part in parts)
+    if too_long or len(parts) > MAX_PARTS:
         return "is too long"
     return ""
 
 
 def size(name: str) -> int:
+    """Bytes of a name."""
     return len(name.encode("utf-8", "surrogateescape"))
 
 
 def portable(name: str) -> str:
-    """The name with what some system does not allow replaced by _, and what is too long cut.
+    """A name that every system allows: forbidden characters become _, long parts are cut.
 
     Arguments:
         name: A relative name that ends in .png, with / between folders.
@@ -62,15 +60,15 @@ def portable(name: str) -> str:
     """
     *folders, last = (part for part in name.split("/") if part not in ("", "."))
     parts = [cleaned(part) for part in folders] + [
-        cleaned(last.removesuffix(".png"), LONGEST - 4) + ".png"
+        cleaned(last.removesuffix(".png"), MAX_PART - 4) + ".png"
     ]
-    first = len(parts) - DEEPEST
-    while first < len(parts) - 1 and size("/".join(parts[max(0, first) :])) > LONGEST_NAME:
+    first = len(parts) - MAX_PARTS
+    while first < len(parts) - 1 and size("/".join(parts[max(0, first) :])) > MAX_NAME:
         first = max(0, first) + 1
     return "/".join(parts[max(0, first) :])
 
 
-def cleaned(part: str, longest: int = LONGEST) -> str:
+def cleaned(part: str, longest: int = MAX_PART) -> str:
     """One part of a name, without an ending."""
     part = STEERING.sub(lambda c: c[0] if UNDECODED.match(c[0]) else "_", part)
     part = re.sub(r'[\\:*?"<>|\t\n]', "_", part).rstrip(" .") or "_"
@@ -83,15 +81,16 @@ def cleaned(part: str, longest: int = LONGEST) -> str:
 
 
 def folded(name: str) -> str:
-    """What names have in common that a system may take for the same: case, composition of accents,
-    spaces and dots at an end."""
+    """A key that is equal for names that some system treats as the same.
+
+    It ignores case, the composition of accents, and spaces and dots at the end of a part.
+    """
     name = unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
     return "/".join(part.rstrip(" .") for part in name.split("/"))
 
 
 def clash(names: Iterable[str]) -> str:
-    """A name that cannot be beside an earlier one, being the same or a folder of it; empty if there
-    is none.
+    """The first name that equals an earlier one or one of its folders; empty if there is none.
 
     Example:
         >>> clash(["a.png", "b/c.png"]), clash(["a.png", "A.png"]), clash(["a.png", "a.png/b.png"])
@@ -110,7 +109,7 @@ def clash(names: Iterable[str]) -> str:
 
 
 def ancestors(name: str) -> Iterator[str]:
-    """The folders that a name lies in."""
+    """The folders of a name."""
     parts = name.split("/")
     for i in range(1, len(parts)):
         yield "/".join(parts[:i])

@@ -1,4 +1,4 @@
-"""What a codec did: sizes and rates beside those of the model itself and of other codecs."""
+"""The result of a compression: sizes and rates, beside the model's and other codecs'."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from .entropy_coding import Coded
 
 @dataclass
 class Report:
-    """What was coded, and in how many bits.
+    """Sizes of what was compressed.
 
     Arguments:
         coder: "range" or "bits-back".
-        images: How many.
+        images: Number of images.
         numbers: Pixels times channels of all images.
-        padding: Numbers that were coded beside them since tiles reached beyond edges, or channels
-            were repeated.
+        padding: Further numbers that were coded because tiles reach beyond edges or channels are
+            repeated.
         size: Bytes of the file.
-        payload: Bytes of it that are the coder's.
-        nats: The code length by the model itself: -log p(x) of all tiles, or the bound on it.
-        initial: Initial bits that bits-back coding spent.
+        payload: Bytes of the entropy coder.
+        nats: Code length under the model: -log p(x) of all tiles, or the bound on it.
+        initial: Initial bits that bits-back coding used.
         chains: Tiles of each block, in order.
-        lanes: Most tiles side by side.
-        seconds: Time that coding took, without reading and writing.
-        baselines: Bytes that other codecs need.
+        lanes: Largest number of tiles coded in parallel.
+        seconds: Time of coding, without reading and writing.
+        baselines: Bytes under other codecs.
     """
 
     coder: str
@@ -48,35 +48,34 @@ class Report:
     baselines: dict[str, int] = field(default_factory=dict)
 
     def add(self, images: Sequence[Tensor], x: Tensor, coded: Coded) -> None:
-        """Counts a block: its images, their tiles, and what they were coded as."""
-        numbers = sum(one.numel() for one in images)
-        self.images, self.numbers, self.padding = (
-            self.images + len(images),
-            self.numbers + numbers,
-            self.padding + x.numel() - numbers,
-        )
-        self.payload, self.nats = self.payload + len(coded.payload), self.nats + coded.nats
-        self.initial, self.lanes = self.initial + coded.initial, max(self.lanes, coded.lanes)
+        """Adds a block: its images, their tiles and their code."""
+        numbers = sum(image.numel() for image in images)
+        self.images += len(images)
+        self.numbers += numbers
+        self.padding += x.numel() - numbers
+        self.payload += len(coded.payload)
+        self.nats += coded.nats
+        self.initial += coded.initial
+        self.lanes = max(self.lanes, coded.lanes)
         self.chains.append(len(x))
 
     @property
     def ideal(self) -> float:
-        """Bytes that the model itself gives the tiles."""
+        """Bytes of the tiles under the model."""
         return self.nats / math.log(2) / 8
 
     def bits(self, size: float) -> float:
-        """Bits a dimension of so many bytes."""
+        """Bits per dimension of a size in bytes."""
         return 8 * size / self.numbers
 
     def as_dict(self) -> dict[str, Any]:
         """The figures of a record."""
         ideal = self.ideal
+        fields = dataclasses.asdict(self)
+        for key in ("baselines", "nats", "seconds"):
+            del fields[key]
         return {
-            **{
-                key: value
-                for key, value in dataclasses.asdict(self).items()
-                if key not in ("baselines", "nats", "seconds")
-            },
+            **fields,
             "bits/dim": self.bits(self.size),
             "bits/dim of the payload": self.bits(self.payload),
             "bits/dim of the model itself": self.bits(ideal),
@@ -111,11 +110,12 @@ class Report:
         return sheet
 
     def sentence(self) -> str:
-        """How the bits came about, in words."""
-        about = self.as_dict()
+        """A sentence on the parts of the size."""
+        figures = self.as_dict()
+        plural = "s" if len(self.chains) > 1 else ""
         chains = (
-            f"{len(self.chains)} block{'s' if len(self.chains) > 1 else ''} of "
-            f"{min(self.chains):,} to {max(self.chains):,} tiles"
+            f"{len(self.chains)} block{plural} of {min(self.chains):,} to "
+            f"{max(self.chains):,} tiles"
         )
         spent = (
             (
@@ -125,12 +125,12 @@ class Report:
             if self.initial
             else ""
         )
-        over, whole = about["overhead of the payload"], about["overhead of the file"]
+        payload, file = figures["overhead of the payload"], figures["overhead of the file"]
         return (
             f"{self.images:,} image{'s' if self.images > 1 else ''} in {self.size:,} "
             f"bytes: {self.payload:,} of the {self.coder} coder in "
-            f"{chains}{spent}. Over the model's own length: {over:+.2%}, with names, "
-            f"sizes and checksums {whole:+.2%}. Tiles hold "
+            f"{chains}{spent}. Over the model's own length: {payload:+.2%}, with names, "
+            f"sizes and checksums {file:+.2%}. Tiles hold "
             f"{self.padding / self.numbers:.1%} more than the images. "
-            f"{about['megabytes of pixels a second']:.3f} MB/s."
+            f"{figures['megabytes of pixels a second']:.3f} MB/s."
         )

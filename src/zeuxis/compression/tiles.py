@@ -1,9 +1,9 @@
-"""Images of any size as tiles of the size that a model knows, and back.
+"""Cuts images of any size into tiles of a model's size, and joins tiles to images.
 
-An image is cut into tiles from the top left, row by row. Tiles that reach beyond its right or lower
-edge repeat its last column or row; the decoder cuts them off again. A model of gray images codes a
-color image as three gray ones, red, green and blue; a model of color images codes a gray image as a
-color image of three equal channels. Both lose what a model of the right kind would know.
+Tiles are cut from the top left, row by row. Tiles beyond the right or lower edge repeat the last
+column or row, which the decoder crops. A model of gray images codes a color image as three gray
+images; a model of color images codes a gray image with three equal channels. Both need more bits
+than a model of the right kind.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Shape = tuple[int, ...]
 
 
 def tile_count(image: Shape, tile: Shape) -> int:
-    """How many tiles an image has.
+    """The number of tiles of an image.
 
     Example:
         >>> tile_count((3, 33, 64), (3, 32, 32)), tile_count((3, 28, 28), (1, 28, 28))
@@ -31,7 +31,7 @@ def tile_count(image: Shape, tile: Shape) -> int:
 def cut(
     x: UInt8[Tensor, "channels height width"], tile: Shape
 ) -> UInt8[Tensor, "tiles tile_channels tile_height tile_width"]:
-    """An image's tiles.
+    """Cuts an image into tiles.
 
     Arguments:
         x: A gray or RGB image.
@@ -64,7 +64,7 @@ def cut(
 def join(
     tiles: UInt8[Tensor, "tiles tile_channels tile_height tile_width"], image: Shape
 ) -> UInt8[Tensor, "channels height width"]:
-    """The image of this shape that has these tiles.
+    """Joins the tiles of an image of this shape.
 
     Example:
         >>> x = torch.arange(30, dtype=torch.uint8).view(3, 2, 5)
@@ -74,7 +74,6 @@ def join(
     channels, height, width = tiles.shape[1:]
     down, across = -(-image[1] // height), -(-image[2] // width)
     planes = tiles.view(-1, down, across, channels, height, width).permute(0, 3, 1, 4, 2, 5)
-    whole = planes.reshape(
-        -1, down * height, across * width
-    )  # the planes of a gray model, or the channels of a color one
-    return whole[: image[0], : image[1], : image[2]].contiguous()
+    # Planes of a gray model, or channels of a color model.
+    joined = planes.reshape(-1, down * height, across * width)
+    return joined[: image[0], : image[1], : image[2]].contiguous()

@@ -1,8 +1,8 @@
-"""Images onto the disk, each read back from there and compared before it has its name.
+"""Writes decompressed images; each is read back and compared before it gets its name.
 
-Nothing that is there is overwritten without being asked to, and no link is followed: a file is
-written under a random name, proven, and then linked to its place, which fails where something is
-already. Folders on the way must be folders and no links to some.
+No file is overwritten unless asked for, and no link is followed. A file is written under a random
+name, verified, and then linked to its path, which fails if the path exists. Folders on the way must
+be folders and not links.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from ..visual.grid import to_image
 
 
 def require_free(path: Path, overwrite: bool) -> None:
-    """Refuses a place where something is, or where nothing can be.
+    """Refuses a path that exists.
 
     Raises:
-        UsageError: There is a file and it is not to be overwritten, or there is a folder.
+        UsageError: It is a folder, or a file that must not be overwritten.
     """
     if os.path.lexists(path):
         if path.is_dir() and not path.is_symlink():
@@ -46,7 +46,7 @@ def require_free(path: Path, overwrite: bool) -> None:
 
 
 def require_folders(root: Path, name: str) -> None:
-    """Refuses a name whose folders below the root are links or files."""
+    """Refuses a name with a link or a file among its folders below the root."""
     folder = root
     for part in name.split("/")[:-1]:
         folder = folder / part
@@ -64,26 +64,24 @@ def write_png(
 
     Arguments:
         x: The image.
-        root: The folder that names are relative to; it is made if need be.
-        name: The image's name, which `names.fault` has nothing against.
-        overwrite: Replace a file that is there.
+        root: The folder that names are relative to; it is created if needed.
+        name: The image's name, in which `names.fault` finds no fault.
+        overwrite: Replace an existing file.
 
     Raises:
-        UsageError: Something is there.
-        ZeuxisError: The place cannot be written, or gives back other pixels.
+        UsageError: The path exists.
+        ZeuxisError: The path cannot be written, or other pixels are read back.
     """
     require_folders(root, name)
     path = root / name
     encoded = io.BytesIO()
     to_image(x).save(encoded, "PNG")
-    with proven(path, overwrite) as file:
+    with verified(path, overwrite) as file:
         file.write(encoded.getbuffer())
         file.seek(0)
         encoded = io.BytesIO(file.read())
         try:
-            with PngImageFile(
-                encoded
-            ) as picture:  # which, unlike `Image.open`, has no limit on pixels
+            with PngImageFile(encoded) as picture:  # has no limit on pixels, unlike `Image.open`
                 back = np.asarray(picture)
         except (OSError, SyntaxError, ValueError) as error:
             raise ZeuxisError(
@@ -106,22 +104,23 @@ def write_array(
     path: Path,
     overwrite: bool = False,
 ) -> Path:
-    """Writes images of one shape as the array `images` of an .npz, one after the other, reads them
-    back and compares.
+    """Writes images of one shape as the array `images` of an .npz.
+
+    Images are written one at a time, read back and compared.
 
     Arguments:
         images: The images.
-        count: How many there are.
+        count: Their number.
         shape: The shape of each.
         path: The file.
-        overwrite: Replace a file that is there.
+        overwrite: Replace an existing file.
 
     Raises:
-        UsageError: Something is there.
-        ZeuxisError: The place cannot be written, or gives back other pixels.
+        UsageError: The path exists.
+        ZeuxisError: The path cannot be written, or other pixels are read back.
     """
-    written, found = hashlib.blake2b(), hashlib.blake2b()
-    with proven(path, overwrite) as file:
+    written, read = hashlib.blake2b(), hashlib.blake2b()
+    with verified(path, overwrite) as file:
         with (
             zipfile.ZipFile(file, "w") as archive,
             archive.open("images.npy", "w", force_zip64=True) as array,
@@ -136,8 +135,8 @@ def write_array(
             np.lib.format.read_magic(array)
             np.lib.format.read_array_header_1_0(array)
             while part := array.read(1 << 20):
-                found.update(part)
-        if found.digest() != written.digest():
+                read.update(part)
+        if read.digest() != written.digest():
             raise ZeuxisError(
                 f"'{path}' was written and holds other pixels: the disk may be failing."
             )
@@ -145,9 +144,8 @@ def write_array(
 
 
 @contextlib.contextmanager
-def proven(path: Path, overwrite: bool) -> Iterator[BinaryIO]:
-    """A new file, for writing and reading, that gets its name when all has gone well, or
-    vanishes."""
+def verified(path: Path, overwrite: bool) -> Iterator[BinaryIO]:
+    """A new file for writing and reading; it gets its name at the end, or is deleted on an error."""
     partial = path.with_name(f".{secrets.token_hex(8)}.partial")
     try:
         require_free(path, overwrite)
@@ -164,18 +162,16 @@ def proven(path: Path, overwrite: bool) -> Iterator[BinaryIO]:
         if overwrite:
             os.replace(partial, path)
         else:
-            place(partial, path)
+            link_to(partial, path)
     except OSError as error:
         raise WriteError(path, reason(error)) from error
     finally:
-        with contextlib.suppress(
-            OSError
-        ):  # it may have its name already, or there may be no such folder
+        with contextlib.suppress(OSError):  # it may have its name already
             partial.unlink()
 
 
-def place(partial: Path, path: Path) -> None:
-    """Gives a file its name, which must be free."""
+def link_to(partial: Path, path: Path) -> None:
+    """Gives a file its name, which must not exist."""
     try:
         os.link(partial, path)
     except FileExistsError:
