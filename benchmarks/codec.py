@@ -25,7 +25,7 @@ from torch import Tensor
 from zeuxis.autoregressive.pixelcnn import PixelCNNConfig
 from zeuxis.checkpoints.weights import build
 from zeuxis.compression.codec import coder_for
-from zeuxis.compression.entropy_coding import Precision, pinned
+from zeuxis.compression.entropy_coding import Precision, reproducible
 from zeuxis.data import load_data
 from zeuxis.data.binarized import binarized
 from zeuxis.data.dataset import Spec
@@ -40,7 +40,7 @@ from zeuxis.visual.grid import to_image
 def measured(model: Model, x: Tensor, precision: Precision, lanes: int) -> dict[str, float]:
     """Megabytes a second of both directions, and what the code costs beyond the model's own
     length."""
-    with pinned():
+    with reproducible():
         coder = coder_for(model, precision)
         began = time.monotonic()
         coded = coder.encode(x, lanes, lambda more: None)

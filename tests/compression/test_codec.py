@@ -26,9 +26,9 @@ from zeuxis.compression.entropy_coding import (
     PRECISION,
     categorical,
     frequencies,
-    pinned,
-    ready,
-    slots,
+    integer_weights,
+    prepare,
+    reproducible,
 )
 from zeuxis.compression.image_sources import DatasetImages
 from zeuxis.compression.range_coding import RangeCoder
@@ -109,7 +109,7 @@ def test_the_coder_takes_exactly_these_integers(levels: int) -> None:
     f, symbols = frequencies(log_p).numpy(), torch.multinomial(log_p.exp(), 1)[:, 0].int().numpy()
     symbols[:20] = levels - 1
     coder = constriction.stack.AnsCoder()
-    coder.encode_reverse(symbols, categorical(), slots(log_p))
+    coder.encode_reverse(symbols, categorical(), integer_weights(log_p))
     state, words, starts = 0, [], f.cumsum(1) - f
     for i in reversed(range(len(f))):
         c, size = int(starts[i, symbols[i]]), int(f[i, symbols[i]])
@@ -121,7 +121,7 @@ def test_the_coder_takes_exactly_these_integers(levels: int) -> None:
         words.append(state & 0xFFFFFFFF)
         state >>= 32
     assert coder.get_compressed().tolist() == words
-    assert np.array_equal(coder.decode(categorical(), slots(log_p)), symbols)
+    assert np.array_equal(coder.decode(categorical(), integer_weights(log_p)), symbols)
 
 
 @pytest.mark.parametrize("open_edges", [True, False])
@@ -233,7 +233,7 @@ def test_a_range_code_is_as_long_as_the_images_are_unlikely(levels: int, sharpne
         before = x[:, i] = torch.multinomial(laws[before].detach(), 1, generator=generator)[:, 0]
     images = to_pixels(x.view(40, 1, 6, 6), levels)
     nats = -model.conditionals(images).gather(4, x.view(40, 1, 6, 6, 1)).sum().item()
-    with pinned():
+    with reproducible():
         coder = RangeCoder(model, "double")
         coded = coder.encode(images, coder.lanes_for(40), lambda more: None)
     assert coded.nats == pytest.approx(nats, rel=1e-5)
@@ -280,7 +280,7 @@ def test_bits_back_costs_the_bound_and_leaves_the_initial_bits_as_they_were(
         / 20
         / math.log(2)
     )
-    with pinned():
+    with reproducible():
         coder = BitsBack(model, "double")
         coder.stack = Remembering()
         for lanes in (1, 4):
@@ -294,7 +294,7 @@ def test_bits_back_costs_the_bound_and_leaves_the_initial_bits_as_they_were(
 
 def test_initial_bits_weigh_less_in_longer_chains(trained: tuple[VAE, Tensor]) -> None:
     model, x = trained
-    with pinned():
+    with reproducible():
         coder = BitsBack(model, "double")
         rates = [
             8 * len(coder.encode(x[:n], 1, lambda more: None).payload) / n for n in (1, 10, 100)
@@ -314,7 +314,7 @@ def test_bins_have_equal_prior_mass_and_cost_what_continuous_codes_do(
     assert torch.allclose(coder.centers, -coder.centers.flip(0), atol=1e-12)
     # What a code costs beyond the prior, summed over all bins, against the divergence of the two
     # Gaussians.
-    with pinned():
+    with reproducible():
         law = torch.from_numpy(coder.posterior(x[:50])).double().add(1) / 2**PRECISION
         mean, log_std = coder.model.posterior(x[:50])
     discrete = (law * (law.log() + math.log(len(masses)))).sum().item()
@@ -334,7 +334,7 @@ def test_every_model_with_the_capability_is_a_codec(name: str) -> None:
     model = kind(kind.Config(**tiny.config(name), **changes), Spec("toy", (1, 8, 8))).eval()
     x = noise(3, 1, 8, 8, levels=model.levels)
     for precision in ("double", "single"):
-        with pinned():
+        with reproducible():
             coder = coder_for(model, precision)
             coded = coder.encode(x, 2, lambda more: None)
             assert torch.equal(coder.decode(coded, 3, lambda more: None), x)
@@ -382,9 +382,9 @@ def test_settings_of_torch_are_given_back() -> None:
         torch.backends.mkldnn.matmul.fp32_precision,
         torch.is_grad_enabled(),
     )
-    with pytest.raises(ValueError, match="x"), pinned():
+    with pytest.raises(ValueError, match="x"), reproducible():
         raise ValueError(f"x {torch.get_num_threads() == 1} {torch.is_grad_enabled()}")
-    with pinned():
+    with reproducible():
         assert torch.get_num_threads() == 1
         assert not torch.is_grad_enabled()
     assert before == (
@@ -396,7 +396,7 @@ def test_settings_of_torch_are_given_back() -> None:
 
 THREADS = """
 import hashlib, torch
-from zeuxis.compression.entropy_coding import pinned, ready
+from zeuxis.compression.entropy_coding import reproducible, prepare
 from zeuxis.compression.codec import coder_for
 from zeuxis.autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
 from zeuxis.data.dataset import Spec
@@ -410,7 +410,7 @@ models[0].float()
 for model in models:
     x = 255 * (torch.rand(8, *model.spec.shape) < 0.3).byte()
     for precision in ("double", "single"):
-        with pinned():
+        with reproducible():
             print(hashlib.sha1(coder_for(model.eval(), precision).encode(x, 8, lambda more: None).payload).hexdigest())
 """
 
@@ -444,4 +444,4 @@ def test_the_coding_copy_forgets_the_layout_of_training() -> None:
         }
 
     assert any(s[1] == 1 for s in strides(model))
-    assert not any(s[1] == 1 for s in strides(ready(model, "double")))
+    assert not any(s[1] == 1 for s in strides(prepare(model, "double")))

@@ -1,27 +1,26 @@
-r"""Lossless coding with a model that has codes: bits-back coding with asymmetric numeral systems.
+r"""Lossless coding with a latent variable model: bits-back coding with asymmetric numeral systems.
 
-The stack of bits is a source as well as a sink. Of each image
+Bits are pushed to a stack and popped from it. For each image
 
-1. a code z is *popped* with the posterior q(z | x), which takes $-\log_2 q(z|x)$ bits off the
+1. a latent z is *popped* with the posterior q(z | x), which takes $-\log_2 q(z|x)$ bits from the
    stack,
 2. the pixels are pushed with $p(x | z)$,
 3. z is pushed with the prior p(z).
 
-The stack has grown by $-\log_2 p(x|z) - \log_2 p(z) + \log_2 q(z|x)$ bits, whose mean is the
-negative of the evidence lower bound: the code is free but for its divergence from the prior. The
-decoder pops z with the prior and x with p(x | z), and pushes z back with q(z | x), which it knows
-once it has x: images come back in reverse, and the last of them leaves the initial bits as they
-were, to the last one. That is checked.
+The stack grows by $-\log_2 p(x|z) - \log_2 p(z) + \log_2 q(z|x)$ bits, whose mean is the negative
+evidence lower bound. The decoder pops z with the prior and x with p(x | z), and pushes z back with
+q(z | x), which it can compute from x. Images are decoded in reverse order, and the last one leaves
+the initial bits exactly as they were, which is verified.
 
-A number of a code is one of $2^{10}$ bins of equal mass under the prior, so that pushing it with
-the prior takes exactly 10 bits; the decoder network sees the bin's median $\Phi^{-1}((i + 1/2) /
-2^{10})$, and the posterior has in each bin the difference of its cumulative distribution. Finer
-bins cost nothing, since bits spent on them are had back.
+A latent has $2^{10}$ bins of equal mass under the prior, so pushing it with the prior takes exactly
+10 bits. The decoder network gets the bin's median $\Phi^{-1}((i + 1/2) / 2^{10})$, and the posterior
+mass of a bin is the difference of its cumulative distribution. Finer bins cost nothing, since their
+bits come back.
 
-The first images find an empty stack. It is filled with bits that decoder and encoder know
-(SHAKE-256 of a fixed text), of which those not touched are left out of the file; what is used up is
-spent once a sequence. Images go through the network in groups of `lanes`, which multiplies that
-expense: a sequence of n images has n / 256 lanes, so that it stays at about half a per cent.
+The first images need bits on the stack. These initial bits are known to encoder and decoder
+(SHAKE-256 of a fixed text); those that were not used are not stored, so only the used ones cost,
+once per sequence. The network processes images in groups of `lanes`, which multiplies this cost. A
+sequence of n images has n / 256 lanes, so the cost stays at about half a per cent.
 
 Sources: Townsend, Bird and Barber, "Practical lossless compression with latent variables using bits
 back coding", 2019; Hinton and van Camp, 1993. Departures: groups of images, and initial bits that
@@ -48,19 +47,19 @@ from .entropy_coding import (
     Precision,
     categorical,
     constriction,
-    ready,
-    slots,
+    integer_weights,
+    prepare,
     to_bytes,
     to_words,
 )
 
-BINS = 10  # log2 of the bins of a number of a code
-TABLE = 2**22  # entries of the tables of laws that are held at a time
-ROWS = 2**14  # laws of the posterior, of 2**BINS entries each, that are computed at a time
+BINS = 10  # log2 of the bins of a latent
+TABLE = 2**22  # probabilities in memory at a time
+ROWS = 2**14  # posteriors, of 2**BINS bins each, computed at a time
 
 
 class BitsBack:
-    """Codes images with a model's posterior, pixel laws and prior.
+    """Codes images with a model's posterior, likelihood and prior.
 
     Arguments:
         model: The model; a copy of it is used.
@@ -71,14 +70,10 @@ class BitsBack:
     kind: Literal["range", "bits-back"] = "bits-back"
 
     def __init__(self, model: Model, precision: Precision, bins: int = BINS) -> None:
-        exact, measured = ready(model, precision), ready(model, "single")
+        exact, measured = prepare(model, precision), prepare(model, "single")
         assert isinstance(exact, CanBitsBack) and isinstance(measured, CanBitsBack)
-        self.model, self.measured, self.shape, self.levels = (
-            exact,
-            measured,
-            model.spec.shape,
-            exact.levels,
-        )
+        self.model, self.measured = exact, measured
+        self.shape, self.levels = model.spec.shape, exact.levels
         self.latent = exact.posterior(torch.zeros(1, *self.shape, dtype=torch.uint8))[0].shape[1]
         count = 2**bins
         self.edges = torch.special.ndtri(torch.arange(count + 1, dtype=torch.float64) / count)
@@ -92,7 +87,7 @@ class BitsBack:
     def encode(
         self, x: UInt8[Tensor, "n channels height width"], lanes: int, advance: Advance
     ) -> Coded:
-        """The images' bits, and the initial bits they used up."""
+        """Encodes images."""
         groups = x.split(lanes)
         start = self.initial(min(lanes, len(x)))
         coder, nats, generator = self.stack.AnsCoder(start), 0.0, torch.Generator().manual_seed(0)
@@ -110,7 +105,7 @@ class BitsBack:
     def decode(
         self, coded: Coded, n: int, advance: Advance
     ) -> UInt8[Tensor, "n channels height width"]:
-        """The n images of these bits."""
+        """Decodes n images."""
         start, words = self.initial(min(coded.lanes, n)), to_words(coded.payload)
         if coded.kept > len(start):
             raise DataError("more initial bits than there are")
@@ -118,51 +113,48 @@ class BitsBack:
             coder = self.stack.AnsCoder(np.concatenate([start[: coded.kept], words]))
         except ValueError as error:
             raise DataError("bits that no image has") from error
-        found = torch.empty(n, *self.shape, dtype=torch.uint8)
+        x = torch.empty(n, *self.shape, dtype=torch.uint8)
         for first in reversed(range(0, n, coded.lanes)):
             count = min(coded.lanes, n - first)
             bins = coder.decode(self.prior, count * self.latent)
             numbers = coder.decode(categorical(), self.pixels(bins, count))
-            if (
-                coder.num_words() < 2
-                # an empty stack goes on with zeros; the initial bits see to it that no image
-                # empties it
-            ):
+            # An empty stack continues with zeros; a valid file never empties it.
+            if coder.num_words() < 2:
                 raise DataError("more than its bits can hold")
             group = self.images(numbers, count)
             coder.encode_reverse(bins, categorical(), self.posterior(group))
-            found[first : first + count] = group
+            x[first : first + count] = group
             advance(count)
         if not np.array_equal(coder.get_compressed(), start):
             raise DataError("bits that do not lead back to the initial ones")
-        return found
+        return x
 
     def initial(self, lanes: int) -> np.ndarray:
-        """Bits for the codes of the first group, which can take 24 for each number; the last word
-        is 1, as the coder wants it."""
-        words = to_words(
-            hashlib.shake_256(b"zeuxis initial bits").digest(3 * lanes * self.latent // 4 * 4 + 32)
-        )
+        """Initial bits for the first group, up to 24 per latent; the coder needs a last word of 1."""
+        size = 3 * lanes * self.latent // 4 * 4 + 32
+        words = to_words(hashlib.shake_256(b"zeuxis initial bits").digest(size))
         words[-1] = 1
         return words
 
     def posterior(
         self, x: UInt8[Tensor, "n channels height width"]
     ) -> Float32[np.ndarray, "numbers bins"]:
-        """Laws of the bins of every number of the codes, image by image."""
+        """Posterior weights of the bins of every latent, image by image."""
         mean, log_std = (t.double().flatten()[:, None] for t in self.model.posterior(x))
         parts = []
         for m, s in zip(mean.split(ROWS), log_std.split(ROWS), strict=True):
             below = torch.special.ndtr((self.edges - m) * torch.exp(-s))
-            parts.append(slots(below.diff(dim=1).log_()))
+            parts.append(integer_weights(below.diff(dim=1).log_()))
         return np.concatenate(parts)
 
     def pixels(
         self, bins: Int32[np.ndarray, "numbers"], n: int
     ) -> Float32[np.ndarray, "pixels levels"]:
-        """Laws of all numbers of n images given their codes."""
+        """Weights of the levels of all pixels of n images given their latents."""
         z = self.centers[torch.from_numpy(bins).long()].view(n, self.latent)
-        return slots(self.model.pixels(z.to(next(self.model.parameters()).dtype)).flatten(0, -2))
+        return integer_weights(
+            self.model.pixels(z.to(next(self.model.parameters()).dtype)).flatten(0, -2)
+        )
 
     def numbers(self, x: UInt8[Tensor, "n channels height width"]) -> Int32[np.ndarray, "pixels"]:
         return to_levels(x, self.levels).flatten().int().numpy()

@@ -1,15 +1,14 @@
-r"""A lossless codec from any model that knows how likely an image is.
+r"""A lossless codec for images with any likelihood model.
 
-A model that gives an image the probability P(x) can write it in $-\log_2 P(x)$ bits, and no code
-does better on average if images are as the model believes. Models that know each number's law given
-those before it are used with a range coder (`range_coding`), models with codes by bits-back coding
-(`bits_back`), at the price of their bound. Images of any size go through as tiles (`tiles`), in a
-file that proves itself (`container`); `coding` says how numbers that a network computes become the
-same bits on both sides.
+A model with probability P(x) for an image can store it in $-\log_2 P(x)$ bits, and no code is shorter
+on average if the model is right. Autoregressive models use a range coder (`range_coding`), latent
+variable models use bits-back coding (`bits_back`) and need the bits of their bound. Images of any
+size are cut into tiles (`tiles`) and stored in a file with checksums (`container`).
+`entropy_coding` explains how encoder and decoder get the same integers from a network.
 
-Images are read, coded and written block by block, so that memory does not grow with their number. A
-block holds whole images and is a sequence of its own: bits-back coding spends its initial bits once
-a block, and what is damaged is known block by block.
+Images are read, coded and written in blocks, so memory does not grow with their number. A block
+holds whole images and is coded independently: bits-back coding uses its initial bits once per
+block, and damage affects one block.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ from .entropy_coding import (
     Precision,
     fingerprint,
     machine,
-    pinned,
+    reproducible,
 )
 from .image_sources import ImageSource, numbered
 from .names import clash, fault
@@ -57,12 +56,12 @@ TILES = 4096  # tiles after which a block is closed
 
 
 def coder_for(model: Model, precision: Precision) -> Coder:
-    """The coder that fits a model.
+    """The coder for a model.
 
     Raises:
-        MissingCapability: The model tells no likelihood that can be coded with.
-        UsageError: It knows no gray or RGB images, or is conditional, so that its laws need every
-            image's class.
+        MissingCapability: The model has no likelihood that can be coded with.
+        UsageError: Its examples are not gray or RGB images, or it is conditional and would need
+            the class of every image.
     """
     if isinstance(model, CanScan | CanBitsBack) and (
         len(model.spec.shape) != 3 or model.spec.shape[0] not in (1, 3)
@@ -101,23 +100,23 @@ def compress(
     compare: bool = False,
     tiles: int = TILES,
 ) -> Report:
-    """Writes images into a file from which `decompress` gets them back to the last pixel.
+    """Compresses images into a file, from which `decompress` restores every pixel.
 
     Arguments:
         model: A model with `scan`, or with a posterior for bits-back coding.
         originals: The images.
-        path: The file; it appears when all of it is written.
-        precision: What the network computes in; "single" is faster, and only the same machine and
-            version decode it.
-        source: Where the model comes from, for the decoder to find it again.
-        weights: Which file of weights it has, if not the one loaded by default.
+        path: The file; it appears when it is complete.
+        precision: Precision of the network; "single" is faster, but only the same machine and
+            version can decode it.
+        source: Run folder or shipped model, for the decoder to find the model.
+        weights: Its file of weights, if not the default.
         check: Decode every block and compare before it is written.
-        compare: Find out what PNG, WebP and xz need.
+        compare: Also measure the sizes under PNG, WebP and xz.
         tiles: Tiles after which a block is closed.
 
     Raises:
         DataError: An image cannot be read.
-        UsageError: The model is for black-and-white images and these are not.
+        UsageError: The model is for black-and-white images, and the images are not.
 
     Example:
         >>> import tempfile, zeuxis
@@ -132,7 +131,7 @@ def compress(
         ([8], ['tiny-0.png', 'tiny-1.png'], True)
     """
     shape, baselines = model.spec.shape, Baselines()
-    with pinned():
+    with reproducible():
         coder = coder_for(model, precision)
         report = Report(coder.kind)
         header = Header(
@@ -196,20 +195,19 @@ def compress(
 def decompress(
     path: str | Path, model: Model, *, numbers: bool = False, large: bool = False
 ) -> Iterator[tuple[str, UInt8[Tensor, "channels height width"]]]:
-    """The images of a file with their names, block by block; a block's images are given out when
-    all of them are proven right.
+    """Yields the names and images of a file, block by block.
+
+    The images of a block are yielded after all of them are verified.
 
     Arguments:
         path: A file that `compress` wrote. All of it is checked before anything is decoded.
-        model: The model it was written with.
-        numbers: Call the images 0.png, 1.png and so on instead of by their names, which are then
-            not checked.
-        large: Decode it, too, if it claims far more pixels than a file of its size is likely to
-            hold.
+        model: The model that it was written with.
+        numbers: Name the images 0.png, 1.png and so on; their names are then not checked.
+        large: Accept a file with far more pixels than its size makes likely.
 
     Raises:
-        DataError: The file is damaged, belongs to another model, names images as no file should be
-            named, or decodes to other pixels than were coded.
+        DataError: The file is damaged, belongs to another model, has unsafe names, or decodes to
+            other pixels than were coded.
     """
     contents = survey(path, numbers=numbers, large=large)
     header = contents.header
@@ -220,7 +218,7 @@ def decompress(
             f"'{path}' was written with {asked}, and this {model.name} has {found[:12]}: "
             "give the same weights with --model."
         )
-    with pinned():
+    with reproducible():
         coder = coder_for(model, header.precision)
     if header.bits != PRECISION or header.shape != model.spec.shape or header.coder != coder.kind:
         how = (
@@ -244,7 +242,7 @@ def decompress(
                     "copy it again."
                 )
             try:
-                with pinned():
+                with reproducible():
                     x = coder.decode(Coded(payload, block.lanes, block.kept), count, advance)
                 if digest(joined(x, block)) != block.digest:
                     raise DataError("other pixels than were coded")
@@ -261,7 +259,7 @@ def decompress(
 
 
 def joined(tiles: UInt8[Tensor, "n channels height width"], block: Block) -> Iterator[Tensor]:
-    """A block's images of its tiles, one at a time."""
+    """Joins the tiles of a block, one image at a time."""
     at = 0
     for shape in block.images():
         count = tile_count(shape, tuple(tiles.shape[1:]))
@@ -271,12 +269,12 @@ def joined(tiles: UInt8[Tensor, "n channels height width"], block: Block) -> Ite
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file says of itself.
+    """The descriptions in a file.
 
     Arguments:
-        header: Its first section.
-        blocks: What its blocks say.
-        numbers: Whether its images are to be numbered instead of named.
+        header: Its header.
+        blocks: Its blocks.
+        numbers: Whether its images are numbered instead of named.
     """
 
     header: Header
@@ -296,20 +294,20 @@ class Contents:
                 yield from block.names
 
     def shapes(self) -> set[tuple[int, ...]]:
-        """The shapes that images have."""
+        """The shapes of the images."""
         return {run[1:] for block in self.blocks for run in block.shapes}
 
 
 def survey(path: str | Path, *, numbers: bool = False, large: bool = False) -> Contents:
-    """What a file says of itself, every byte checked.
+    """Reads the descriptions in a file and checks every byte.
 
     Arguments:
         path: The file.
         numbers: Number the images instead of checking their names.
-        large: Take it, too, if it claims far more pixels than a file of its size is likely to hold.
+        large: Accept a file with far more pixels than its size makes likely.
 
     Raises:
-        DataError: It is damaged, of another kind, or claims or names what no file should.
+        DataError: It is damaged, has another format, claims too much, or has unsafe names.
     """
     found = [about for about, _ in sections(path, large)]
     header, blocks = found[0], [about for about in found if isinstance(about, Block)]
@@ -339,7 +337,7 @@ INSTEAD = "Add --numbers (numbers=True) to have its images numbered instead of n
 
 
 def require_names(originals: ImageSource) -> None:
-    """Refuses names that `decompress` would not take."""
+    """Refuses names that `decompress` would refuse."""
     total = len(originals)
     names = (
         [numbered(originals.prefix, 0, total)]
@@ -357,7 +355,7 @@ def require_names(originals: ImageSource) -> None:
 
 
 def require_own(path: Path) -> None:
-    """Refuses to write over what is none of this format, as one of the images may be."""
+    """Refuses to overwrite a file of another format, such as one of the images."""
     if path.is_file() and path.stat().st_size:
         with open(path, "rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
@@ -368,7 +366,7 @@ def require_own(path: Path) -> None:
 
 
 def require_levels(x: UInt8[Tensor, "channels height width"], levels: int, where: str) -> None:
-    """Refuses an image with pixels that a model gives no probability to."""
+    """Refuses an image with pixels that have no probability under the model."""
     if torch.equal(to_pixels(to_levels(x, levels), levels), x):
         return
     if levels == 2:
@@ -384,8 +382,7 @@ def require_levels(x: UInt8[Tensor, "channels height width"], levels: int, where
 
 
 def blocks(originals: ImageSource, shape: tuple[int, ...], tiles: int) -> Iterator[tuple[int, int]]:
-    """First and last + 1 of the images of each block: as many as make `tiles` tiles, at least
-    one."""
+    """Start and stop of each block: as many images as make `tiles` tiles, at least one."""
     first = count = 0
     most = BLOCK // math.prod(shape)
     for i in range(len(originals)):
@@ -405,7 +402,7 @@ def blocks(originals: ImageSource, shape: tuple[int, ...], tiles: int) -> Iterat
 
 
 def runs(images: list[Tensor]) -> tuple[tuple[int, ...], ...]:
-    """Shapes of images in a row: how many, then the shape."""
+    """Runs of images of one shape: count, then the shape."""
     return tuple(
         (len(list(same)), *shape)
         for shape, same in itertools.groupby(tuple(x.shape) for x in images)
@@ -413,7 +410,7 @@ def runs(images: list[Tensor]) -> tuple[tuple[int, ...], ...]:
 
 
 def digest(images: Iterable[Tensor]) -> str:
-    """What proves pixels and shapes right."""
+    """A hash of pixels and shapes."""
     total = hashlib.blake2b(digest_size=DIGEST)
     for x in images:
         total.update(repr(tuple(x.shape)).encode())

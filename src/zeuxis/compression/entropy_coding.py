@@ -1,30 +1,28 @@
-r"""From a network's probabilities to bits and back: integer frequencies that encoder and decoder
-cannot disagree on.
+r"""Entropy coding with a network's probabilities, as integer frequencies equal on both sides.
 
-An entropy coder needs integers $f_k \ge 1$ with $\sum_k f_k = 2^{24}$, the same to the last unit on
-both sides. They are made from log-probabilities in three steps, of which only the first sees a
-number that two machines may compute differently:
+An entropy coder needs integers $f_k \ge 1$ with $\sum_k f_k = 2^{24}$, exactly the same in encoder
+and decoder. They are computed from log-probabilities in three steps, and two machines can differ in
+the input of the first step only:
 
 $$ s_k = \mathrm{round}(-256 \log_2 p_k), \qquad w_k = \mathrm{round}(2^{32 - s_k / 256}), \qquad
    f_k = 1 + \Big\lfloor w_k \frac{2^{24} - K}{\sum_j w_j} \Big\rfloor , $$
 
-with $s_k$ at most $32 \cdot 256$, $w_k$ from a table of exact integers, and what is missing from
-$2^{24}$ given to the first of the largest. Rounding to steps of 1/256 bit costs $3 \cdot 10^{-7}$
-nats a number, and the floor of 1 at most $K / 2^{24}$ of the mass.
+where $s_k$ is at most $32 \cdot 256$, $w_k$ comes from a table of exact integers, and the remainder
+to $2^{24}$ is added to the first of the largest. Rounding to 1/256 bit costs $3 \cdot 10^{-7}$ nats
+per number, and the minimum of 1 at most $K / 2^{24}$ of the mass.
 
-**What is guaranteed.** A network's sums depend in their last digits on the number of threads, the
-size of the batch, the kernels and the processor. While coding, PyTorch therefore runs on one thread
-whatever the process was given, batches have the same sizes in both directions, and the network
-computes in float64 on the CPU. On one machine and one version of PyTorch a file then decodes. On
-another processor or version sums differ by about $10^{-14}$, and the frequencies by nothing unless
-a $256 \log_2 p_k$ lies that near to the middle between two integers: some $10^{-11}$ for each
-probability, so that most files decode and none is certain to. With single precision, which is
-faster, sums differ by $10^{-6}$, and only the same machine and version decode. In every case
-checksums of the pixels have the last word: what was not reproduced is an error and never an image.
+**Reproducibility.** The last digits of a network's sums depend on the number of threads, the batch
+size, the kernels and the processor. So coding uses one thread, the same batch sizes in both
+directions, and float64 on the CPU. The same machine and version of PyTorch always decode a file. On
+another processor or version, sums differ by about $10^{-14}$, which changes a frequency only if
+$256 \log_2 p_k$ is that close to the middle between two integers. The probability is about
+$10^{-11}$ for each $p_k$: most files decode, but it is not certain. In single precision, which is
+faster, sums differ by $10^{-6}$, and only the same machine and version decode. Checksums of the
+pixels are always compared: pixels that differ are an error and never an image.
 
-The coders themselves (range coding, and asymmetric numeral systems for bits-back) are those of
-`constriction`, whose categorical model takes $f_k - 1$ as weights and adds the 1: its integers are
-then exactly these.
+The coders (range coding, and asymmetric numeral systems for bits-back coding) are those of
+`constriction`. Its categorical model takes $f_k - 1$ as weights and adds the 1, which gives exactly
+these integers.
 
 Sources: Duda, "Asymmetric numeral systems", 2013; Martin, "Range encoding", 1979; Bamler,
 "Understanding Entropy Coding With Asymmetric Numeral Systems", 2022.
@@ -54,9 +52,20 @@ from ..errors import MissingExtra, ZeuxisError
 from ..model import Model
 from ..nn.weight_norm import WeightNorm
 
-PRECISION = 24  # the frequencies of a law sum to 2 ** PRECISION
-STEPS = 256  # steps of a bit to which logarithms are rounded
-RANGE = 32  # bits between the largest weight and the smallest
+PRECISION = 24  # the frequencies of a distribution sum to 2 ** PRECISION
+STEPS = 256  # logarithms are rounded to 1 / STEPS bit
+RANGE = 32  # bits between the largest and the smallest weight
+
+# Version 1 of the format hashes settings by these names, so that its files decode for good.
+VERSION_1_NAMES = {
+    "architecture": "network",
+    "channels": "maps",
+    "first_kernel": "first",
+    "head_channels": "head",
+    "hidden_dim": "hidden",
+    "latent_dim": "latent",
+    "optimizer": "optimiser",
+}
 
 Precision = Literal["double", "single"]
 Advance = Callable[[float], None]
@@ -64,17 +73,14 @@ Advance = Callable[[float], None]
 
 @dataclass(frozen=True)
 class Coded:
-    """A sequence of images of the model's size as bits.
+    """The code of a sequence of images of the model's size.
 
     Arguments:
         payload: The bits, in whole 32-bit words.
-        lanes: Images that went through the network together.
-        kept: Words of the initial bits that were not touched and need not be stored (bits-back
-            coding only).
-        nats: The code length that the model itself gives: -log p(x), or the bound on it, of all
-            images.
-        initial: Initial bits that were used up and are spent once a sequence (bits-back coding
-            only).
+        lanes: Images that the network processed together.
+        kept: Words of the initial bits that were not used and are not stored (bits-back coding).
+        nats: Code length under the model: -log p(x) of all images, or the bound on it.
+        initial: Initial bits that were used, once per sequence (bits-back coding).
     """
 
     payload: bytes
@@ -86,13 +92,13 @@ class Coded:
 
 @runtime_checkable
 class Coder(Protocol):
-    """Images of the model's size to bits and back."""
+    """Codes images of the model's size."""
 
     kind: Literal["range", "bits-back"]
     levels: int
 
     def lanes_for(self, n: int) -> int:
-        """How many images go through the network together in a sequence of n."""
+        """The number of images that the network processes together in a sequence of n."""
         ...
 
     def encode(
@@ -105,7 +111,7 @@ class Coder(Protocol):
 
 
 def constriction() -> Any:
-    """The package of the entropy coders."""
+    """The package `constriction`, with the entropy coders."""
     try:
         return importlib.import_module("constriction").stream
     except ImportError as error:
@@ -114,60 +120,52 @@ def constriction() -> Any:
 
 @functools.cache
 def categorical() -> Any:
-    """The family of laws given by weights, one row a symbol."""
+    """The family of categorical distributions, with one row of weights per symbol."""
     return constriction().model.Categorical(perfect=False)
 
 
 @functools.cache
-def table() -> Float[Tensor, "steps"]:
-    """w of the module's formula for every s, from decimal arithmetic, which is the same on every
-    machine."""
+def exact_weights() -> Float[Tensor, "steps"]:
+    """w for every s of the module's formula, by decimal arithmetic, which is exact everywhere."""
     context = decimal.Context(prec=60, rounding=decimal.ROUND_HALF_EVEN)
-    scale = [
-        context.power(2, context.divide(decimal.Decimal(-s), STEPS)) * 2**RANGE
-        for s in range(STEPS)
-    ]
-    weights = [
-        int((scale[s % STEPS] / 2 ** (s // STEPS)).to_integral_value())
-        for s in range(RANGE * STEPS + 1)
-    ]
+    exponents = [context.divide(decimal.Decimal(-s), STEPS) for s in range(STEPS)]
+    scale = [context.power(2, exponent) * 2**RANGE for exponent in exponents]
+    exact = [scale[s % STEPS] / 2 ** (s // STEPS) for s in range(RANGE * STEPS + 1)]
+    weights = [int(w.to_integral_value()) for w in exact]
     return torch.tensor(weights, dtype=torch.float64)
 
 
-def slots(log_p: Float[Tensor, "n levels"]) -> Float32[np.ndarray, "n levels"]:
-    """f - 1 of the module's formula, whole numbers in float32 as the coder takes them.
+def integer_weights(log_p: Float[Tensor, "n levels"]) -> Float32[np.ndarray, "n levels"]:
+    """f - 1 of the module's formula, as integers in float32 for the coder.
 
-    Every operation after the first rounding is on integers below 2^53 or one IEEE multiplication,
-    division or floor of float64, so that it has one result. The floors sum to no more than 2^24 -
-    K: their sum is an integer, and rounding errors are far below 1.
+    After the first rounding, every operation is on integers below 2^53, or one IEEE multiplication,
+    division or floor in float64, so the result is unique. The floors sum to at most 2^24 - K, since
+    their sum is an integer and rounding errors are far below 1.
     """
     n, levels = log_p.shape
-    free, at_once = (
-        2**PRECISION - levels,
-        max(1, 65_536 // levels),
-    )  # as many rows at once as a processor's cache holds
-    made = np.empty((n, levels), np.float32)
+    free = 2**PRECISION - levels
+    at_once = max(1, 65_536 // levels)  # rows that fit into a processor's cache
+    result = np.empty((n, levels), np.float32)
     for i in range(0, n, at_once):
-        steps = (
-            (log_p[i : i + at_once].double() * (-STEPS / math.log(2)))
-            .round_()
-            .clamp_(0, RANGE * STEPS)
-        )
+        bits = log_p[i : i + at_once].double() * (-STEPS / math.log(2))
+        steps = bits.round_().clamp_(0, RANGE * STEPS)
         if steps.sum().isnan():
             raise ZeuxisError(
                 "The model gives probabilities that are no numbers: its weights are "
                 "damaged, or its training diverged."
             )
-        w = table().index_select(0, steps.int().view(-1)).view(steps.shape)
+        w = exact_weights().index_select(0, steps.int().view(-1)).view(steps.shape)
         f = w.mul_(free / w.sum(1, keepdim=True)).floor_().numpy()
         f[np.arange(len(f)), f.argmax(1)] += free - f.sum(1)
-        made[i : i + at_once] = f
-    return made
+        result[i : i + at_once] = f
+    return result
 
 
 def frequencies(log_p: Float[Tensor, "n levels"]) -> Int64[Tensor, "n levels"]:
-    """The integers that stand for laws given as log-probabilities (natural logarithms): at least 1
-    each, 2^24 in all.
+    """Integer frequencies of distributions: at least 1 each, with sum 2^24.
+
+    Arguments:
+        log_p: Log-probabilities (nats), a distribution per row.
 
     Raises:
         ZeuxisError: A probability is not a number.
@@ -176,13 +174,12 @@ def frequencies(log_p: Float[Tensor, "n levels"]) -> Int64[Tensor, "n levels"]:
         >>> frequencies(torch.tensor([[0.5, 0.25, 0.25, 0.0]]).log())
         tensor([[8388609, 4194303, 4194303,       1]])
     """
-    return torch.from_numpy(slots(log_p)).long() + 1
+    return torch.from_numpy(integer_weights(log_p)).long() + 1
 
 
 @contextlib.contextmanager
-def pinned() -> Iterator[None]:
-    """One thread, float32 products in float32, no autocast and no gradients, as long as it
-    lasts."""
+def reproducible() -> Iterator[None]:
+    """Makes results reproducible: one thread, float32 products, no autocast, no gradients."""
     products = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     threads, before = torch.get_num_threads(), products.fp32_precision
     torch.set_num_threads(1)
@@ -195,44 +192,50 @@ def pinned() -> Iterator[None]:
         products.fp32_precision = before
 
 
-def ready(model: Model, precision: Precision) -> Model:
-    """A copy of the model that computes on the CPU in this precision, without dropout, its weights
-    normalized once."""
-    twin = copy.deepcopy(model).cpu().eval().requires_grad_(False)
-    twin = twin.double() if precision == "double" else twin.float()
-    twin.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # as the decoder will load it, whatever it did before
-    for layer in twin.modules():
+def prepare(model: Model, precision: Precision) -> Model:
+    """A copy of the model for coding: on the CPU, in a precision, and in evaluation mode.
+
+    Normalized weights are computed once.
+    """
+    copied = copy.deepcopy(model).cpu().eval().requires_grad_(False)
+    copied = copied.double() if precision == "double" else copied.float()
+    # The decoder loads a model with this memory format.
+    copied.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    for layer in copied.modules():
         if isinstance(layer, WeightNorm):
             layer.freeze()
-    return twin
+    return copied
 
 
 def fingerprint(model: Model) -> str:
-    """SHA-256 of all that a decoder must have the same: the model's name, settings, shape of images
-    and every weight.
+    """SHA-256 of what encoder and decoder must share: name, config, shape and weights.
 
     Example:
         >>> import zeuxis
         >>> fingerprint(zeuxis.load("mnist/dcgan")) == fingerprint(zeuxis.load("mnist/dcgan"))
         True
     """
-    about = {"model": model.name, "config": to_json(model.config), "shape": list(model.spec.shape)}
-    total = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    names = VERSION_1_NAMES | ({"architecture": "layer"} if model.name == "pixelrnn" else {})
+    description = {
+        "model": model.name,
+        "settings": {names.get(key, key): value for key, value in to_json(model.config).items()},
+        "shape": list(model.spec.shape),
+    }
+    total = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
     for name, tensor in sorted(model.state_dict().items()):
         total.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        total.update(
-            tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
-        )
+        flat = tensor.detach().cpu().contiguous().view(-1)
+        total.update(flat.view(torch.uint8).numpy().tobytes())
     return total.hexdigest()
 
 
 def machine() -> str:
-    """What the last digits of a sum depend on beside threads and shapes."""
+    """What the last digits of a sum depend on, besides threads and shapes."""
     return f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def to_words(data: bytes) -> np.ndarray:
-    """Little-endian 32-bit words as the coders take them."""
+    """Little-endian 32-bit words for the coders."""
     return np.frombuffer(data, "<u4").astype(np.uint32)
 
 

@@ -1,12 +1,11 @@
-r"""Lossless coding with a model that knows each number's exact law given those before it: PixelCNN
-and its family.
+r"""Lossless coding with an autoregressive model, such as PixelCNN.
 
-$$ \text{bits} = -\sum_i \log_2 P(x_i \,|\, x_{<i}) + \text{what the integers and the coder cost (about 0.1 \%)} . $$
+$$ \text{bits} = -\sum_i \log_2 P(x_i \,|\, x_{<i}) + \text{overhead of integers and coder (about 0.1 \%)} . $$
 
-Numbers are coded in the order row, column, channel. Encoder and decoder drive the same scan with
-the same number of images side by side (*lanes*), so that the laws are the same to the last bit; the
-one tells the scan the numbers it knows, the other those it has just decoded. A range coder is a
-queue: what is encoded first is decoded first, which is the order that a scan has.
+Numbers are coded in the order row, column, channel. Encoder and decoder run the same scan with the
+same number of images in parallel (*lanes*), so the distributions are identical. The encoder sends
+the known numbers to the scan, and the decoder those that it has just decoded. A range coder is a
+queue: what is encoded first is decoded first, in the order of the scan.
 
 Sources: van den Oord, Kalchbrenner and Kavukcuoglu, "Pixel Recurrent Neural Networks", 2016;
 Martin, "Range encoding", 1979.
@@ -32,14 +31,14 @@ from .entropy_coding import (
     Precision,
     categorical,
     constriction,
-    ready,
-    slots,
+    integer_weights,
+    prepare,
     to_bytes,
     to_words,
 )
 
 LANES = 256
-SLACK = 128  # bits by which a range code may be shorter than what it says
+SLACK = 128  # bits by which a range code may be shorter than its information
 
 
 class RangeCoder:
@@ -53,7 +52,7 @@ class RangeCoder:
     kind: Literal["range", "bits-back"] = "range"
 
     def __init__(self, model: Model, precision: Precision) -> None:
-        exact = ready(model, precision)
+        exact = prepare(model, precision)
         assert isinstance(exact, CanScan)
         self.model, self.shape, self.levels = exact, model.spec.shape, exact.levels
         self.queue = constriction().queue
@@ -64,14 +63,14 @@ class RangeCoder:
     def encode(
         self, x: UInt8[Tensor, "n channels height width"], lanes: int, advance: Advance
     ) -> Coded:
-        """The images' bits."""
+        """Encodes images."""
         encoder, nats = self.queue.RangeEncoder(), 0.0
         for part in x.split(lanes):
             numbers = in_order(to_levels(part, self.levels))
             scan = self.model.scan(len(part))
             log_p = next(scan)
             for i, column in enumerate(numbers.T.contiguous()):
-                encoder.encode(column.int().numpy(), categorical(), slots(log_p))
+                encoder.encode(column.int().numpy(), categorical(), integer_weights(log_p))
                 nats -= log_p.double().gather(1, column[:, None]).sum().item()
                 if i + 1 < numbers.shape[1]:
                     log_p = scan.send(column)
@@ -82,7 +81,7 @@ class RangeCoder:
     def decode(
         self, coded: Coded, n: int, advance: Advance
     ) -> UInt8[Tensor, "n channels height width"]:
-        """The n images of these bits."""
+        """Decodes n images."""
         decoder, size = self.queue.RangeDecoder(to_words(coded.payload)), int(np.prod(self.shape))
         found = torch.empty(n, *self.shape, dtype=torch.uint8)
         left = 8.0 * len(coded.payload) + SLACK
@@ -92,14 +91,15 @@ class RangeCoder:
             scan = self.model.scan(count)
             log_p = next(scan)
             for i in range(size):
-                laws = slots(log_p)
+                weights = integer_weights(log_p)
                 try:
-                    column = decoder.decode(categorical(), laws)
-                except AssertionError as error:  # how constriction says that the bits fit no symbol
+                    column = decoder.decode(categorical(), weights)
+                except AssertionError as error:  # raised for bits that match no symbol
                     raise DataError("bits that no image has") from error
-                # Behind its end a code goes on with zeros, which always mean something: what it
-                # says must have been paid for.
-                left -= float((PRECISION - np.log2(laws[np.arange(count), column] + 1)).sum())
+                # After its end a code continues with zeros, which decode to some symbols: more
+                # information than the code has bits is an error.
+                bits = PRECISION - np.log2(weights[np.arange(count), column] + 1)
+                left -= float(bits.sum())
                 if left < 0:
                     raise DataError("more than its bits can hold")
                 numbers[:, i] = torch.from_numpy(column).long()
