@@ -99,15 +99,32 @@ def noise(shape: tuple[int, ...], n: int = 2_000, binary: bool = False) -> Any:
     return zeuxis.Dataset(zeuxis.Spec("noise", shape, 10), x, torch.arange(n) % 10)
 
 
+BEFORE = {  # names that version 0.1 had
+    "architecture": ("layout", "network"),
+    "channels": ("maps",),
+    "latent_dim": ("latent", "code"),
+    "elastic": ("moved",),
+    "consistency": ("agree",),
+}
+
+
 def fresh(name: str, data: Any, config: dict[str, Any]) -> Any:
-    """A new model of this name."""
+    """A new model of this name, or in an old checkout the one that it came from."""
+    import dataclasses
+
     import torch
 
     import zeuxis
 
     torch.manual_seed(0)
-    kind = zeuxis.models()[name]
-    return kind(kind.Config(**config), data.spec)
+    known = zeuxis.models()
+    kind = known[name] if name in known else known[name.removesuffix("-augmented")]
+    fields = {field.name for field in dataclasses.fields(kind.Config)}
+    named = {
+        next((key for key in (key, *BEFORE.get(key, ())) if key in fields), key): value
+        for key, value in config.items()
+    }
+    return kind(kind.Config(**named), data.spec)
 
 
 def steps(
@@ -133,9 +150,8 @@ def steps(
             yield from game(given)
 
         model.play = play
-        training = zeuxis.TrainingConfig(
-            images=10**9, batch=batch, film=0, log_every=10**12, threads=threads
-        )
+        kind = getattr(zeuxis, "TrainingConfig", None) or zeuxis.Training
+        training = kind(images=10**9, batch=batch, film=0, log_every=10**12, threads=threads)
         zeuxis.fit(model, data, training=training, quiet=True)
 
     return serve
@@ -268,26 +284,28 @@ TINY = (
 DENSE = ("--model.architecture", "dense", "--model.hidden-dim", "50", "--model.latent-dim", "5")
 GRAY, RGB = (1, 28, 28), (3, 32, 32)
 CASES: dict[str, Callable[[bool, int, Any], None]] = {
-    "step dcgan 28x28": steps("dcgan", GRAY, 128, 4, layout="strided", channels=64),
-    "step dcgan 32x32x3": steps("dcgan", RGB, 64, 4, layout="strided", channels=64),
+    "step dcgan 28x28": steps("dcgan", GRAY, 128, 4, architecture="strided", channels=64),
+    "step dcgan 32x32x3": steps("dcgan", RGB, 64, 4, architecture="strided", channels=64),
     "step improved-gan 28x28": steps("improved-gan", GRAY, 100, 15),
-    "step improved-gan 28x28, moved, agree": steps(
-        "improved-gan", GRAY, 100, 8, moved=0.5, agree=1.0
+    "step improved-gan-augmented 28x28": steps(
+        "improved-gan-augmented", GRAY, 100, 8, elastic=0.5, consistency=1.0
     ),
     "step infogan 28x28": steps("infogan", GRAY, 128, 4),
     "step vae 28x28": steps("vae", GRAY, 100, 6),
     "step iaf-vae 28x28": steps("iaf-vae", GRAY, 100, 6),
-    "step iaf-ladder 32x32x3": steps("iaf-ladder", RGB, 16, 2, blocks=(2, 2), maps=32, latent=8),
-    "step pixelcnn 28x28": steps("pixelcnn", GRAY, 16, 3, maps=16, layers=4),
-    "step pixelcnnpp 32x32x3": steps("pixelcnnpp", RGB, 8, 2, maps=16, blocks=1, mixtures=5),
-    "step pixelrnn 28x28": steps("pixelrnn", GRAY, 16, 2, maps=16, layers=2),
+    "step iaf-ladder 32x32x3": steps(
+        "iaf-ladder", RGB, 16, 2, blocks=(2, 2), channels=32, latent_dim=8
+    ),
+    "step pixelcnn 28x28": steps("pixelcnn", GRAY, 16, 3, channels=16, layers=4),
+    "step pixelcnnpp 32x32x3": steps("pixelcnnpp", RGB, 8, 2, channels=16, blocks=1, mixtures=5),
+    "step pixelrnn 28x28": steps("pixelrnn", GRAY, 16, 2, channels=16, layers=2),
     "step planar": steps("planar", (2,), 512, 40),
     "sampling dcgan, 500": calls(sampled("dcgan", GRAY, 500)),
     "sampling vae, 500": calls(sampled("vae", GRAY, 500)),
-    "sampling pixelcnn, 16": calls(sampled("pixelcnn", GRAY, 16, maps=16, layers=4)),
-    "sampling pixelrnn, 16": calls(sampled("pixelrnn", GRAY, 16, maps=16, layers=2)),
+    "sampling pixelcnn, 16": calls(sampled("pixelcnn", GRAY, 16, channels=16, layers=4)),
+    "sampling pixelrnn, 16": calls(sampled("pixelrnn", GRAY, 16, channels=16, layers=2)),
     "likelihood vae, 500": calls(likely("vae", GRAY, 500)),
-    "likelihood pixelcnn, 100": calls(likely("pixelcnn", GRAY, 100, maps=16, layers=4)),
+    "likelihood pixelcnn, 100": calls(likely("pixelcnn", GRAY, 100, channels=16, layers=4)),
     "classify, 1,000": calls(lambda: classified()),
     "load mnist/dcgan": calls(loaded("mnist/dcgan")),
     "load mnist/improved-gan": calls(loaded("mnist/improved-gan")),
