@@ -23,6 +23,9 @@ def test_a_topic_and_a_model_select_entries(capsys: pytest.CaptureFixture[str]) 
     assert main(["list", "recipes", "dcgan"]) == 0
     shown = capsys.readouterr().out
     assert "dcgan/mnist-demo" in shown and "vae" not in shown and "Runs in" not in shown
+    assert main(["list", "recipes", "gail"]) == 0
+    shown = capsys.readouterr().out
+    assert "gail/paper" in shown and "gail/modern" in shown and "vime" not in shown
     assert main(["list", "runs"]) == 0
     assert capsys.readouterr().out.startswith("\nRuns in 'runs'")
 

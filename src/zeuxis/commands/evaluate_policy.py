@@ -1,5 +1,4 @@
-"""zeuxis evaluate RUN, for the run of a policy: returns over whole episodes, beside a random policy
-and the expert."""
+"""zeuxis evaluate RUN, for a policy: returns beside a random policy and the expert."""
 
 from __future__ import annotations
 

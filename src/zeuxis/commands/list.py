@@ -22,6 +22,7 @@ from ..experiments.train_policy import ALGORITHMS
 from ..progress import out
 from ..ranges import BaseConfig
 from ..recipes import recipes
+from ..recipes.policies import PRESETS
 from ..registry import models
 
 Topic = Literal["all", "models", "recipes", "data", "runs"]
@@ -80,11 +81,18 @@ def list_models(args: List) -> None:
 
 
 def list_recipes(args: List) -> None:
-    heading("Recipes: zeuxis train MODEL --recipe NAME")
+    if args.model not in PRESETS:
+        heading("Recipes: zeuxis train MODEL --recipe NAME")
     for name, recipe in recipes().items():
         if args.model in ("", recipe.model):
             length = f"{recipe.data}, {recipe.training.images:,} images"
             entry(name, length, recipe.target or recipe.note or recipe.source)
+    if not args.model or args.model in PRESETS:
+        heading("Presets of policies: zeuxis train ALGORITHM --env TASK --preset NAME")
+    for algorithm, presets in PRESETS.items():
+        if args.model in ("", algorithm):
+            for name, note in presets.items():
+                entry(f"{algorithm}/{name}", note)
 
 
 def list_data(args: List) -> None:

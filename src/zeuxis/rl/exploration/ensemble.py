@@ -124,8 +124,10 @@ class Ensemble(nn.Module):
         return np.exp(self.theta.numpy()[self.weights :])
 
     def log_prob(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Log density of each row: Gaussian around the mean prediction, with the variance of the
-        predictions and of the errors (nats), (n,)."""
+        """Log predictive density of each row (nats), (n,).
+
+        It is Gaussian around the mean prediction, with the variance of predictions and errors.
+        """
         predictions = self.predict(x)
         v = predictions.var(0) + np.square(self.noise())[:, None]
         error = np.square(predictions.mean(0) - y)

@@ -277,8 +277,10 @@ def sign_for(c: GAILConfig, task: str, demos: Demonstrations) -> tuple[str, str]
 
 
 def modern(config: GAILConfig, training: OnPolicyConfig) -> tuple[GAILConfig, OnPolicyConfig]:
-    """Improvements since the paper: a gradient penalty, several small updates of the discriminator,
-    and absorbing states."""
+    """Applies improvements since the paper.
+
+    They are a gradient penalty, several small updates of the discriminator, and absorbing states.
+    """
     config = replace(
         config,
         penalty=1.0,

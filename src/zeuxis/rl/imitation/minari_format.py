@@ -139,8 +139,10 @@ def read_env(file: Path) -> dict[str, Any]:
 
 
 def member(group: Any, name: str, kind: type) -> Any:
-    """A member of a group if it is of this kind; links are not followed, since they may lead to
-    other files."""
+    """A member of a group if it is of this kind, else None.
+
+    Links are not followed, since they may lead to other files.
+    """
     if not isinstance(group.get(name, getlink=True), h5py().HardLink):
         return None
     value = group.get(name)

@@ -70,10 +70,8 @@ def frames(
         track_body(environment.inner.unwrapped)
         for episode in range(episodes):
             source = np.random.SeedSequence([seed, STREAMS["evaluate"], episode])
-            x, rng = (
-                environment.reset(int(source.generate_state(1)[0])),
-                np.random.default_rng(source),
-            )
+            x = environment.reset(int(source.generate_state(1)[0]))
+            rng = np.random.default_rng(source)
             draw = rng.gumbel if policy.discrete else rng.standard_normal
             total, t, over = 0.0, 0, False
             while True:
