@@ -81,7 +81,7 @@ def refused(act: Callable[[], object], tmp_path: Path, seconds: float = 20) -> N
 
 
 def resume(folder: Path) -> None:
-    resuming.resume(folder, 96, given=points("ring", 256, 0))
+    resuming.resume(folder, 96, data=points("ring", 256, 0))
 
 
 def changed(folder: Path, part: str, key: str, value: object) -> None:

@@ -74,7 +74,7 @@ class LogProb:
 
 @runtime_checkable
 class CanLogProb(IsModel, Protocol):
-    """Tells how likely an example is."""
+    """Computes how likely an example is."""
 
     def log_prob(self, x: Tensor) -> LogProb: ...
 
@@ -123,7 +123,7 @@ class CanBitsBack(IsModel, Protocol):
         ...
 
     def pixels(self, z: Tensor) -> Tensor:
-        """The laws of all numbers given codes: log-probabilities (n, C, H, W, levels), with levels
+        """The conditionals of all numbers given codes: log-probabilities (n, C, H, W, levels), with levels
         as in `CanScan`."""
         ...
 
@@ -132,7 +132,7 @@ class CanBitsBack(IsModel, Protocol):
 
 @runtime_checkable
 class CanClassify(IsModel, Protocol):
-    """Tells which class an example belongs to: probabilities (n, classes)."""
+    """Classifies examples: probabilities (n, classes)."""
 
     def classify(self, x: Tensor) -> Tensor: ...
 
@@ -153,7 +153,7 @@ class CanFeature(IsModel, Protocol):
 
 @runtime_checkable
 class CanScan(IsModel, Protocol):
-    """Knows the exact law of every number of an image given those before it, in the order row,
+    """Knows the exact conditional of every number of an image given those before it, in the order row,
     column, channel.
 
     A number is one of `levels` values: level k of 256 is the pixel k itself, level k of two is the
@@ -173,7 +173,7 @@ class CanScan(IsModel, Protocol):
         ...
 
     def conditionals(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """The same laws for given images by one parallel pass: log-probabilities (n, C, H, W,
+        """The same conditionals for whole images by one parallel pass: log-probabilities (n, C, H, W,
         levels)."""
         ...
 

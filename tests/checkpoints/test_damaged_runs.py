@@ -77,7 +77,7 @@ def loaded(folder: Path) -> str:
 
 
 def resumed(folder: Path) -> str:
-    return summary(resume(folder, images=80, given=data()).model)
+    return summary(resume(folder, images=80, data=data()).model)
 
 
 def looked(folder: Path) -> str:

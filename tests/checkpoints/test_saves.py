@@ -190,7 +190,7 @@ def test_a_refused_resume_changes_nothing(tmp_path: Path) -> None:
     with run.held(), pytest.raises(ZeuxisError, match="Another process is training"):
         resume(run.folder, 320)
     with pytest.raises(DataError, match="not the data"):
-        resume(run.folder, 320, given=points("ring", 256, 1))
+        resume(run.folder, 320, data=points("ring", 256, 1))
     about = run.read_json("config.json")
     run.write_json("config.json", about | {"config": about["config"] | {"width": 16}})
     with pytest.raises(ZeuxisError, match="fit"):

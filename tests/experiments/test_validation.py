@@ -184,7 +184,7 @@ def test_reports_stand_once_wherever_the_last_life_ended(
             )
     broken = Run(next((tmp_path / "broken").iterdir()))
     for _ in range(2):  # once to the end, and once more from there
-        result = resume(broken.folder, given=data)
+        result = resume(broken.folder, data=data)
         assert times(broken) == times(whole.run) and "held-out/accuracy" in result.figures
 
 

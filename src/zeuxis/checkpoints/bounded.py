@@ -1,5 +1,5 @@
-"""Building a model whose settings came out of a file, in no more memory than the weights beside
-them call for.
+"""Builds a model from the settings in a file, in no more memory than the weights beside them call
+for.
 
 Settings are a few numbers, and any of them may ask for a terabyte. So every tensor that a
 constructor makes is held to a multiple of what the weights' own header says, before it is made, and
@@ -44,7 +44,7 @@ class Bounded(TorchDispatchMode):
 
     def wanted(self, func: Any, args: Any, kwargs: dict[str, Any]) -> float:
         """Numbers in the tensor that an operation is about to make, as far as its arguments
-        tell."""
+        say."""
         tensors = [a for a in args if isinstance(a, Tensor)]
         if not tensors:
             sizes = next(
@@ -85,10 +85,10 @@ def bounded(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[None]:
     """
     numbers = sum(math.prod(shape) for shape in shapes.values())
     left = {"tensors": 100 + 4 * len(shapes), "numbers": ROOM + 4 * numbers}
-    mine = threading.get_ident()
+    thread = threading.get_ident()
 
     def count(module: nn.Module, name: str, tensor: Tensor | None) -> None:
-        if tensor is not None and threading.get_ident() == mine:
+        if tensor is not None and threading.get_ident() == thread:
             left["tensors"] -= 1
             left["numbers"] -= tensor.numel()
             if min(left.values()) < 0:

@@ -42,19 +42,19 @@ def own_data_config(about: dict[str, Any], where: str) -> DataConfig:
         UsageError: The folder was written elsewhere and names no built-in set that lies here.
     """
     spec = from_json(Spec, about.get("spec"), where)
-    source = from_json(DataConfig, about.get("data", {"data": spec.name}), where)
-    if is_own(about) or (lies_here(source.data) and not source.labels):
-        if source.size not in (None, *spec.shape[-1:]):
-            raise ZeuxisError(
-                f"{where} brings images to {source.size} pixels, and its examples have "
-                f"the shape {spec.shape}: it is damaged."
-            )
-        return source
-    raise UsageError(
-        f"'{Path(where).parent}' names the data '{source.data[:200]}' and was not made "
-        "by you on this machine, so they are not looked "
-        "for: give them with --data, as a place, a Hub id or a built-in name."
-    )
+    config = from_json(DataConfig, about.get("data", {"data": spec.name}), where)
+    if not is_own(about) and (not lies_here(config.data) or config.labels):
+        raise UsageError(
+            f"'{Path(where).parent}' names the data '{config.data[:200]}' and was not made "
+            "by you on this machine, so they are not looked for: give them with --data, as a "
+            "place, a Hub id or a built-in name."
+        )
+    if config.size not in (None, *spec.shape[-1:]):
+        raise ZeuxisError(
+            f"{where} brings images to {config.size} pixels, and its examples have "
+            f"the shape {spec.shape}: it is damaged."
+        )
+    return config
 
 
 def lies_here(name: str) -> bool:
@@ -70,8 +70,8 @@ def require_same(about: dict[str, Any], data: Dataset, run: str) -> Dataset:
     """The data themselves, by the run's name for them, if they are those that the run began with.
 
     Arguments:
-        about: What `config.json` holds; an older run has no fingerprint, and shape and classes are
-            compared alone.
+        about: What `config.json` holds; without a fingerprint in it only shape and classes are
+            compared.
         data: What was loaded or given.
         run: The folder.
 
@@ -86,20 +86,16 @@ def require_same(about: dict[str, Any], data: Dataset, run: str) -> Dataset:
     )
     kept = about.get("fingerprint")
     if not same or (kept is not None and kept != data.fingerprint()):
-        count = about["held_out"].get("of") if isinstance(about.get("held_out"), dict) else None
-        was, now = (
-            described(spec, count if isinstance(count, int) else None),
-            described(data.spec, len(data)),
-        )
-        change = (
-            f"it had {was}, these are {now}"
-            if was != now
-            else f"{now} again, with other pixels or labels"
-        )
+        held = about.get("held_out")
+        count = held.get("of") if isinstance(held, dict) else None
+        before = described(spec, count if isinstance(count, int) else None)
+        now = described(data.spec, len(data))
+        change = f"it had {before}, these are {now}"
+        if before == now:
+            change = f"{now} again, with other pixels or labels"
         raise DataError(
-            f"These are not the data that '{run}' began with: {change}. Give the same "
-            "ones with --data PLACE, or begin a new run "
-            f"from its weights with --training.start {run}."
+            f"These are not the data that '{run}' began with: {change}. Give the same ones with "
+            f"--data PLACE, or begin a new run from its weights with --training.start {run}."
         )
     return dataclasses.replace(data, spec=dataclasses.replace(data.spec, name=spec.name))
 
@@ -107,16 +103,11 @@ def require_same(about: dict[str, Any], data: Dataset, run: str) -> Dataset:
 def described(spec: Spec, count: int | None) -> str:
     """Number, shape and classes of examples."""
     number = "examples" if count is None else f"{count:,} examples"
-    names = [str(name)[:30] for name in spec.class_names[:6]] + ["..."] * (
-        len(spec.class_names) > 6
-    )
-    classes = (
-        f" of the classes {', '.join(names)}"
-        if names
-        else f" of {spec.classes:,} classes"
-        if spec.classes
-        else ""
-    )
+    classes = f" of {spec.classes:,} classes" if spec.classes else ""
+    if spec.class_names:
+        names = [str(name)[:30] for name in spec.class_names[:6]]
+        names += ["..."] * (len(spec.class_names) > 6)
+        classes = f" of the classes {', '.join(names)}"
     return f"{number} of shape {spec.shape}{classes}"
 
 
@@ -129,12 +120,11 @@ def signed(about: dict[str, Any]) -> dict[str, Any]:
 
 def is_own(about: dict[str, Any]) -> bool:
     """Whether what `config.json` names outside its folder was put there by this user."""
-    given, secret = about.get("signature"), key()
-    return (
-        isinstance(given, str)
-        and secret is not None
-        and hmac.compare_digest(given.encode("utf-8", "replace"), signature(about, secret).encode())
-    )
+    signed_with, secret = about.get("signature"), key()
+    if not isinstance(signed_with, str) or secret is None:
+        return False
+    expected = signature(about, secret)
+    return hmac.compare_digest(signed_with.encode("utf-8", "replace"), expected.encode())
 
 
 def signature(about: dict[str, Any], secret: bytes) -> str:
@@ -167,9 +157,5 @@ def key() -> bytes | None:
                 partial.unlink()
         secret = files.require_regular(path).read_bytes()
         return secret if len(secret) == 32 else None
-    except (
-        OSError,
-        RuntimeError,
-        ZeuxisError,
-    ):  # no home, a read-only one, or one without hard links
-        return None
+    except (OSError, RuntimeError, ZeuxisError):
+        return None  # no home, a read-only one, or one without hard links

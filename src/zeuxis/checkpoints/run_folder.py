@@ -354,10 +354,10 @@ class Run:
 
     def frames(self) -> list[tuple[int, Path]]:
         """Images seen and path of each frame of the film, in order."""
-        found = self.path("frames").glob("*.png")
+        paths = self.path("frames").glob("*.png")
         return sorted(
             (int(p.stem), p)
-            for p in found
+            for p in paths
             if re.fullmatch("[0-9]{1,18}", p.stem) and not p.is_symlink()
         )
 
@@ -391,8 +391,8 @@ def not_finite(tensors: dict[str, Tensor]) -> str:
 
 
 def is_finite(t: Tensor) -> bool:
-    """Whether every number is finite. One that is not makes their sum so, which is found in a tenth
-    of the time."""
+    """Whether every number is finite. One that is not makes their sum not finite, and a sum takes a
+    tenth of the time."""
     if not (t.is_floating_point() or t.is_complex()):
         return True
     if t.element_size() == 1:  # of 8-bit numbers there are no sums

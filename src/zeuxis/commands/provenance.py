@@ -17,21 +17,22 @@ from ..recipes import recipes
 from .options import option_for
 from .policy_provenance import policy_command
 
+DATA_OPTIONS = ("size", "channels", "labels", "limit", "labels_per_class", "label_seed")
+
 
 def provenance(name: str | Path) -> dict[str, Any]:
-    """What a record tells of a model: how it was trained, and its settings.
+    """How a model was trained, and its settings, as a record keeps them.
 
     Arguments:
         name: A run folder or a shipped model's name.
     """
     run = Run.open(resolve(name))
-    about = run.read_config()
-    return {"training": training_of(run), "config": about["config"]}
+    return {"training": training_of(run), "config": run.read_config()["config"]}
 
 
 def training_of(run: Run) -> dict[str, Any]:
     """Command, seed, seconds, length and machine of a run's training, None where its folder does
-    not tell.
+    not say.
 
     Arguments:
         run: The folder of a run, of a policy or of a saved model.
@@ -40,7 +41,7 @@ def training_of(run: Run) -> dict[str, Any]:
     config: dict[str, Any] = about.get("training") or about.get("bc") or {}
     last = reports[-1] if reports else {}
     unit = "steps" if "algorithm" in about else "images"
-    found = {
+    training = {
         "model": about.get("algorithm") or about.get("model"),
         "data": about.get("env") or about.get("data", {}).get("data"),
         "command": command_of(about),
@@ -50,10 +51,10 @@ def training_of(run: Run) -> dict[str, Any]:
         "machine": about.get("machine"),
     }
     if config.get("start"):
-        found["start"] = about.get("start") or {"weights": config["start"], "sha256": None}
+        training["start"] = about.get("start") or {"weights": config["start"], "sha256": None}
     if "training" in about:
-        found["config"] = about["training"]
-    return found | {"last report": last or None}
+        training["config"] = about["training"]
+    return training | {"last report": last or None}
 
 
 def command_of(about: dict[str, Any]) -> str | None:
@@ -66,34 +67,28 @@ def command_of(about: dict[str, Any]) -> str | None:
 
 def training_command(about: dict[str, Any]) -> str:
     """The command that trains a run with these settings: its recipe and what differs from it."""
-    name = about.get("recipe", "")
-    words = ["zeuxis", "train", str(about["model"])]
-    base: dict[str, Any] = {}
-    if name in recipes():
-        words += ["--recipe", name.split("/", 1)[1]]
-        base = {
-            "training": to_json(recipes()[name].training),
-            "config": to_json(recipes()[name].config),
+    argv = ["zeuxis", "train", str(about["model"])]
+    recipe, data_config = recipes().get(about.get("recipe", "")), about.get("data", {})
+    defaults: dict[str, Any] = {"data": {}, "config": {}, "training": {}}
+    if recipe is not None:
+        argv += ["--recipe", about["recipe"].split("/", 1)[1]]
+        defaults = {
+            "data": {"size": recipe.size, "labels_per_class": recipe.labels_per_class},
+            "config": to_json(recipe.config),
+            "training": to_json(recipe.training),
         }
-    source = about.get("data", {})
-    data = source.get("data", "")
-    if name not in recipes() or data != recipes()[name].data:
-        words += ["--data", data.split("=")[0]]
-    given = (
-        {"size": recipes()[name].size, "labels_per_class": recipes()[name].labels_per_class}
-        if name in recipes()
-        else {}
-    )
-    for key in ("size", "channels", "labels", "limit", "labels_per_class", "label_seed"):
-        if source.get(key) and source[key] != given.get(key):
-            words.append(f"--{key.replace('_', '-')}={source[key]}")
+    data = data_config.get("data", "")
+    if recipe is None or data != recipe.data:
+        argv += ["--data", data.split("=")[0]]
+    for key in DATA_OPTIONS:
+        value = data_config.get(key)
+        if value and value != defaults["data"].get(key):
+            argv.append(f"--{key.replace('_', '-')}={value}")
     for part, option in (("config", "model"), ("training", "training")):
         for key, value in about.get(part, {}).items():
-            if key == "minutes":  # the images that came of them are there
-                continue
-            usual = base.get(part, {}).get(key, value)
-            if value != (
-                list(usual) if isinstance(usual, tuple) else usual
-            ):  # a file knows lists only
-                words.append(option_for(f"{option}.{key}", value))
-    return " ".join(words)
+            default = defaults[part].get(key, value)
+            if isinstance(default, tuple):  # JSON has lists only
+                default = list(default)
+            if key != "minutes" and value != default:  # minutes became a number of images
+                argv.append(option_for(f"{option}.{key}", value))
+    return " ".join(argv)

@@ -1,40 +1,35 @@
-"""The model card: what a run folder tells someone who gets it without the rest."""
+"""The model card: README.md of a run folder, for someone who gets the folder alone."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 from ..checkpoints.run_folder import Run
 from ..progress import clock
 from ..registry import model_class
+from ..training.loop import Result
 
-if TYPE_CHECKING:
-    from ..training.loop import Result
+PICTURES = ("samples/final.png", "film.webp")
+HIDDEN = ("images/s", "seconds", "step", "memory", "film seconds")
+"""Figures of the machine and not of the model."""
 
 
 def card(run: Run, result: Result) -> str:
-    """README.md of a run folder."""
+    """The text of README.md."""
     about = run.read_config()
-    kind = model_class(about["model"])
     weights = sum(p.numel() for p in result.model.parameters())
-    shown = {
-        k: v
-        for k, v in result.figures.items()
-        if k not in ("images/s", "seconds", "step", "memory", "film seconds")
-    }
-    made_by = about.get("zeuxis", "of an unknown version")
+    settings = {key: about[key] for key in ("config", "training", "data") if key in about}
+    shown = {name: value for name, value in result.figures.items() if name not in HIDDEN}
     figures = "\n".join(f"| {name} | {value:.5g} |" for name, value in shown.items())
-    pictures = [
-        f"![]({name})" for name in ("samples/final.png", "film.webp") if run.path(name).exists()
-    ]
+    pictures = "\n".join(f"![]({name})" for name in PICTURES if run.path(name).exists())
+    version = about.get("zeuxis", "of an unknown version")
     return f"""# {about["model"]} on {about["spec"]["name"]}
 
-{kind.paper}
+{model_class(about["model"]).paper}
 
-{chr(10).join(pictures)}
+{pictures}
 
-{weights:,} weights, trained on {result.images:,} images in {clock(result.seconds)} with zeuxis {made_by}.
+{weights:,} weights, trained on {result.images:,} images in {clock(result.seconds)} with zeuxis {version}.
 
 ```python
 import zeuxis
@@ -49,7 +44,7 @@ model = zeuxis.load("{run.folder.name}")
 Settings:
 
 ```json
-{json.dumps({k: about[k] for k in ("config", "training", "data") if k in about}, indent=2)}
+{json.dumps(settings, indent=2)}
 ```
 
 The data's own license and limits hold for what was learned from them. No file of this folder is a pickle.

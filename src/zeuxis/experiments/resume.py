@@ -32,8 +32,7 @@ from .train import finish, locked, prepare
 def resume(
     folder: str | Path,
     images: Count | None = None,
-    given: Dataset | None = None,
-    data: str = "",
+    data: str | Dataset = "",
     labels: str | None = None,
     minutes: Duration = 0.0,
 ) -> Result:
@@ -42,8 +41,7 @@ def resume(
     Arguments:
         folder: The run folder.
         images: Where to end, instead of the planned end.
-        given: The data, where they are a `Dataset` and no place.
-        data: Where the data lie now, if they were moved.
+        data: Where the data lie now, if they were moved, or the data as a `Dataset`.
         labels: Where their CSV of labels lies now.
         minutes: Train for this many more minutes, instead of to an end in images; the new end
             follows from the speed of a few steps.
@@ -67,8 +65,9 @@ def resume(
         training = training_config(run, about)
         if images is not None:
             training = replace(training, images=images, minutes=0.0)
-        data_config = data_config_of(run, about, data, labels, given is not None)
-        loaded = given if given is not None else load_data(data_config)
+        place = data if isinstance(data, str) else None
+        data_config = data_config_of(run, about, place, labels)
+        loaded = data if isinstance(data, Dataset) else load_data(data_config)
         examples = require_same(about, loaded, str(folder))
         model = model_of(run, about, examples, training.seed)
         held = kept_held_out(about, where) or {
@@ -81,7 +80,7 @@ def resume(
             training = fit_more_minutes(model, kept, training, minutes, run, world)
         trainer = prepare(model, examples, run, training, data_config, held, world)
         changed = about | {"training": to_json(training), "data": to_json(data_config)}
-        if is_own(about) or data:
+        if is_own(about) or place:
             changed = signed(changed)
         if world.is_main and changed != about:  # after everything that may refuse the run
             run.write_json("config.json", changed)
@@ -109,17 +108,24 @@ def training_config(run: Run, about: dict[str, Any]) -> TrainingConfig:
 
 
 def data_config_of(
-    run: Run, about: dict[str, Any], data: str, labels: str | None, given: bool
+    run: Run, about: dict[str, Any], place: str | None, labels: str | None
 ) -> DataConfig:
-    """Which data the run learns from, at the place that the user names or config.json may name."""
-    if "data" not in about and not given and not data:
+    """Which data the run learns from, at the place that the user names or that config.json may name.
+
+    Arguments:
+        run: The run folder.
+        about: What its config.json says.
+        place: Where the user says that the data lie, "" for nowhere; None where they are loaded.
+        labels: Where the user says that their labels lie.
+    """
+    if "data" not in about and place == "":
         raise UsageError(f"'{run}' does not say which data it learned from: give them with --data.")
     about = {"data": {}} | about
     config = from_json(DataConfig, section(run, about, "data"), where(run))
-    if data or labels:
+    if place or labels:
         kept = (config.data, config.labels) if is_own(about) else ("", None)
-        return replace(config, data=data or kept[0], labels=labels or kept[1]).absolute()
-    return config if given else own_data_config(about, where(run))
+        return replace(config, data=place or kept[0], labels=labels or kept[1]).absolute()
+    return config if place is None else own_data_config(about, where(run))
 
 
 def load_data(data_config: DataConfig) -> Dataset:

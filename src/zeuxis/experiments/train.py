@@ -29,7 +29,7 @@ from ..recipes import recipes
 from ..registry import named
 from ..training.budget import fit_minutes
 from ..training.config import TrainingConfig
-from ..training.held_out import held_out, remember, split_off
+from ..training.held_out import held_out, split_off, write_hashes
 from ..training.loop import Result, Trainer
 from ..visual.film import write_film
 from ..visual.grid import grid
@@ -121,7 +121,7 @@ def start(experiment: Experiment, out: str | Path = "runs") -> Result:
         for note in (*e.notes, *length_notes(e, kept)):
             console.print(note, markup=False, soft_wrap=True)
         run = Run.create(out, f"{e.model}-{data.spec.name}-seed{training.seed}")
-        remember(run, data, held, data_config.data)  # before config.json, which makes it a run
+        write_hashes(run, data, held, data_config.data)  # before config.json makes it a run
         run.write_json("config.json", signed(describe_run(e, model, data, held)))
     with locked(run, world):
         result = prepare(model, data, run, training, data_config, held, world).run()

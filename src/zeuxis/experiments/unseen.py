@@ -1,5 +1,5 @@
-"""Which images a run may be scored by: those it did not see, known by their hashes wherever they
-lie."""
+"""Which images a run may be scored by: those that it did not see, recognized by their hashes wherever
+they lie."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from ..checkpoints.ownership import own_data_config
@@ -39,8 +39,8 @@ def evaluation_data(
         split: "test": the test part; of a set with one part the images that no run saw, and if
             there are none, all of them. "train": those it was trained on, or the training part of
             another set. "held-out": those it held out.
-        labels: A CSV of file and label, for a folder given as `data`.
-        limit: Use the first so many.
+        labels: A CSV of file and label, for a folder passed as `data`.
+        limit: Use only this many, from the first on.
 
     Raises:
         UsageError: There is no such split, or nothing was held out.
@@ -54,41 +54,42 @@ def evaluation_data(
     check_split(split)
     names = [runs] if isinstance(runs, str | Path) else list(runs)
     folders = [Run.open(resolve(name)) for name in names]
-    source = source_of(folders[0], data if isinstance(data, str) else "", labels, limit)
     part = "test" if split == "test" else "train"
-    found = data if isinstance(data, Dataset) else source.load(part)
-    kind = found.facts.part or ("" if isinstance(data, Dataset) else part)
-    masks = [mask for run in folders if (mask := trained_rows(run, data, found, kind)) is not None]
-    seen = torch.stack(masks).any(0) if masks else torch.zeros(len(found), dtype=torch.bool)
-    if kind == "test" and split == "test" and 2 * int(seen.sum()) <= len(found):
-        return marked(found, Images("test", len(found), len(found)))
-    if not masks:
+    if isinstance(data, Dataset):
+        examples, kind = data, data.facts.part
+    else:
+        examples = source_of(folders[0], data, labels, limit).load(part)
+        kind = examples.facts.part or part
+    n = len(examples)
+    masks = [trained_rows(run, data, examples, kind) for run in folders]
+    known = [mask for mask in masks if mask is not None]
+    seen = torch.stack(known).any(0) if known else torch.zeros(n, dtype=torch.bool)
+    if kind == "test" and split == "test" and 2 * int(seen.sum()) <= n:
+        return marked(examples, Images("test", n, n))
+    if not known:
         if split == "held-out":
             raise UsageError(
-                f"'{names[0]}' was not trained on '{found.spec.name}' and held nothing "
+                f"'{names[0]}' was not trained on '{examples.spec.name}' and held nothing "
                 "of it out: leave out --split."
             )
-        return marked(found, Images(kind or "all", len(found), len(found)))
-    if limit is not None and not isinstance(
-        data, Dataset
-    ):  # the first of those that count, not what counts among the first
-        whole, about = evaluation_data(names, data, split, labels=labels)
-        few = whole.take(torch.arange(min(limit, len(whole))))
-        return marked(few, replace(about, images=len(few)))
-    chosen = torch.nonzero(seen if split == "train" else ~seen)[:, 0]
-    if split == "held-out" and not len(chosen):
+        return marked(examples, Images(kind or "all", n, n))
+    if limit is not None and not isinstance(data, Dataset):
+        # The limit counts the images that are used, and not the ones they are chosen from.
+        chosen, images = evaluation_data(names, data, split, labels=labels)
+        first = chosen.take(torch.arange(min(limit, len(chosen))))
+        return marked(first, replace(images, images=len(first)))
+    rows = torch.nonzero(seen if split == "train" else ~seen)[:, 0]
+    if split == "held-out" and not len(rows):
         raise UsageError(
             f"'{names[0]}' held no images out: train with --training.hold-out N, or "
             "leave out --split."
         )
-    if split == "train" or not len(chosen):
-        used = found.take(chosen) if 0 < len(chosen) < len(found) else found
-        return marked(used, Images("trained on", len(used), len(found)))
+    if split == "train" or not len(rows):
+        used = examples.take(rows) if 0 < len(rows) < n else examples
+        return marked(used, Images("trained on", len(used), n))
     held = kept_held_out(folders[0].read_config(), str(folders[0].path("config.json")))
-    return marked(
-        found.take(chosen),
-        Images("held-out", len(chosen), len(found), held["seed"] if held else None),
-    )
+    seed = held["seed"] if held else None
+    return marked(examples.take(rows), Images("held-out", len(rows), n, seed))
 
 
 def marked(data: Dataset, images: Images) -> tuple[Dataset, Images]:
@@ -99,8 +100,8 @@ def marked(data: Dataset, images: Images) -> tuple[Dataset, Images]:
 def source_of(
     run: Run, data: str = "", labels: str | None = None, limit: int | None = None
 ) -> DataConfig:
-    """Where a run's own data set lies, or another one brought to the size and channels of its
-    images."""
+    """Which data an evaluation loads: the run's own, or another set brought to the size and channels
+    of the run's images."""
     about, where = run.read_config(), str(run.path("config.json"))
     spec = from_json(Spec, about["spec"], where)
     if not data:
@@ -111,48 +112,58 @@ def source_of(
 
 
 def trained_rows(
-    run: Run, given: str | Dataset, found: Dataset, part: str
+    run: Run, data: str | Dataset, examples: Dataset, part: str
 ) -> Bool[Tensor, "n"] | None:
-    """Which of these examples a run was trained on; None if they have nothing to do with its
-    data."""
+    """Which examples a run was trained on; None if they have nothing to do with its data.
+
+    Arguments:
+        run: The run.
+        data: How the user names the examples.
+        examples: The examples.
+        part: Their part of the data set.
+    """
     about = run.read_config()
     if run.path(FILE).exists():
-        own, out = remembered(run)
-        kept = torch.ones(len(own), dtype=torch.bool)
-        kept[out] = False
-        mine = hashes(found) if found.spec.shape == tuple(about["spec"]["shape"]) else own[:0]
-        n = min(len(own), len(mine))
-        if n and torch.equal(own[:n], mine[:n]):  # by row, since a set may hold an image twice
-            return torch.cat([kept[:n], torch.zeros(len(mine) - n, dtype=torch.bool)])
-        return torch.isin(mine, own[kept]) if torch.isin(mine, own).any() else None
-    if part == "test" or not same_source(about, given, part):
+        return trained_by_hash(run, about, examples)
+    if part == "test" or not same_data(about, data, part):
         return None
-    kept = torch.ones(len(found), dtype=torch.bool)
+    trained = torch.ones(len(examples), dtype=torch.bool)
     held = kept_held_out(about, str(run.path("config.json"))) or {"images": 0}
-    if 0 < held["images"] < len(found):
-        kept[held_rows(found, held)] = False
-    return kept
+    if 0 < held["images"] < len(examples):
+        trained[held_rows(examples, held)] = False
+    return trained
 
 
-def remembered(run: Run) -> tuple[Tensor, Tensor]:
-    """The hashes of a run's examples and the rows it held out."""
-    table, _ = run.read_tensors(FILE)
-    found = [table.get(name, torch.empty(0)) for name in ("hashes", "held_out")]
-    whole = all(t.dtype == torch.int64 and t.dim() == 1 for t in found)
-    if not whole or (
-        len(found[1]) and not 0 <= int(found[1].min()) <= int(found[1].max()) < len(found[0])
-    ):
+def trained_by_hash(run: Run, about: dict[str, Any], examples: Dataset) -> Bool[Tensor, "n"] | None:
+    """Which examples a run was trained on, by the hashes that it keeps."""
+    own, held = read_hashes(run)
+    trained = torch.ones(len(own), dtype=torch.bool)
+    trained[held] = False
+    same_shape = examples.spec.shape == tuple(about["spec"]["shape"])
+    values = hashes(examples) if same_shape else own[:0]
+    n = min(len(own), len(values))
+    if n and torch.equal(own[:n], values[:n]):  # by row, since a set may hold an image twice
+        return torch.cat([trained[:n], torch.zeros(len(values) - n, dtype=torch.bool)])
+    return torch.isin(values, own[trained]) if torch.isin(values, own).any() else None
+
+
+def read_hashes(run: Run) -> tuple[Int64[Tensor, "n"], Int64[Tensor, "m"]]:
+    """The hashes of a run's examples and the rows that it held out."""
+    tensors, _ = run.read_tensors(FILE)
+    own, held = (tensors.get(name, torch.empty(0)) for name in ("hashes", "held_out"))
+    whole = all(t.dtype == torch.int64 and t.dim() == 1 for t in (own, held))
+    if not whole or (len(held) and not 0 <= int(held.min()) <= int(held.max()) < len(own)):
         raise ZeuxisError(f"'{run.path(FILE)}' is damaged: restore it from a copy.")
-    return found[0], found[1]
+    return own, held
 
 
-def same_source(about: dict[str, Any], given: str | Dataset, part: str) -> bool:
-    """Whether data are the run's own by their name or place."""
+def same_data(about: dict[str, Any], data: str | Dataset, part: str) -> bool:
+    """Whether data are the run's own, by their name or place."""
     own = str(about.get("data", {}).get("data", ""))
-    if isinstance(given, Dataset):
-        return is_built_in(own) and part == "train" and given.spec.name == own.split("=")[0]
+    name = own.split("=")[0]
+    if isinstance(data, Dataset):
+        return is_built_in(own) and part == "train" and data.spec.name == name
     if is_built_in(own):
-        return (given or own).split("=")[0] == own.split("=")[0]
-    return bool(own) and (
-        not given or Path(own).expanduser().resolve() == Path(given).expanduser().resolve()
-    )
+        return (data or own).split("=")[0] == name
+    resolved = [Path(place).expanduser().resolve() for place in (own, data)]
+    return bool(own) and (not data or resolved[0] == resolved[1])

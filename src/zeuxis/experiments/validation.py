@@ -1,5 +1,5 @@
-"""What a model is judged by while it trains: figures on images that were held out of the training
-data, never on test data."""
+"""Figures for validation during a training, on images held out of the training data and never on
+test data."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from ..data.dataset import Dataset
 from ..errors import UsageError
 from ..evaluation.features.feature_network import feature_network
 from ..evaluation.metrics import frechet_distance, statistics
-from ..model import Model
+from ..model import Model, require
 from ..training.selection import Validation
 
 
 def validation_of(model: Model, held: Dataset) -> Validation:
-    """The figures that this model's capabilities allow: accuracy, nats, or the Fréchet distance of
-    its samples.
+    """The figures that a model's capabilities allow: accuracy, nats, or the Fréchet distance of its
+    samples.
 
     Arguments:
-        model: A model of the kind that will be judged.
-        held: Images that it does not train on.
+        model: A model of the kind to validate.
+        held: Images that it is not trained on.
     """
-    if isinstance(model, CanClassify) and held.labels is not None:
-        return lambda judged: accuracy(judged, held)
-    if isinstance(model, CanLogProb):
-        return lambda judged: likelihood(judged, held)
-    if isinstance(model, CanSample) and len(held.spec.shape) == 3:
+    if model.can(CanClassify) and held.labels is not None:
+        return lambda trained: accuracy(trained, held)
+    if model.can(CanLogProb):
+        return lambda trained: likelihood(trained, held)
+    if model.can(CanSample) and len(held.spec.shape) == 3:
         network = feature_network(None, held.spec.name)
         real = statistics(network.features(held.all())[0])
 
-        def frechet(judged: Model) -> dict[str, float]:
-            assert isinstance(judged, CanSample)
-            fake = judged.sample(len(held), generator=torch.Generator().manual_seed(0)).cpu()
+        def frechet(trained: Model) -> dict[str, float]:
+            sampler = require(trained, CanSample, "draw samples")
+            fake = sampler.sample(len(held), generator=torch.Generator().manual_seed(0)).cpu()
             return {"frechet": frechet_distance(real, statistics(network.features(fake)[0]))}
 
         return frechet
@@ -44,26 +44,25 @@ def validation_of(model: Model, held: Dataset) -> Validation:
 
 
 def accuracy(model: Model, held: Dataset) -> dict[str, float]:
-    """Share of held-out images classified rightly, in per cent."""
-    assert isinstance(model, CanClassify)
-    assert held.labels is not None
-    guesses = torch.cat([model.classify(part).argmax(1).cpu() for part in held.all().split(1000)])
-    labels = held.labels.cpu()
+    """Share of the labeled held-out images that are classified correctly, in per cent."""
+    classifier = require(model, CanClassify, "classify")
+    parts = [classifier.classify(part).argmax(1).cpu() for part in held.all().split(1000)]
+    labels = torch.full((len(held),), -1) if held.labels is None else held.labels.cpu()
     known = labels >= 0
     if not known.any():
         raise UsageError(
             "None of the images held out has a label: hold out more, or train without "
             "--training.hold-out."
         )
-    return {"accuracy": 100 * (guesses == labels)[known].float().mean().item()}
+    return {"accuracy": 100 * (torch.cat(parts) == labels)[known].float().mean().item()}
 
 
 def likelihood(model: Model, held: Dataset) -> dict[str, float]:
-    """Mean log-likelihood (or its bound) in nats an image; for models of binary images pixels are
-    drawn once, the same ones every time."""
-    assert isinstance(model, CanLogProb)
-    nats = []
+    """Mean log-likelihood, or its bound, in nats per image. Models of binary images see the same
+    binarization each time."""
+    bounded, nats = require(model, CanLogProb, "say how likely an image is"), []
     for rows in torch.arange(len(held)).split(256):
         x = held.batch(rows)[0]
-        nats.append(model.log_prob(binarized(x, rows, 0) if model.levels == 2 else x).nats.cpu())
+        x = binarized(x, rows, 0) if model.levels == 2 else x
+        nats.append(bounded.log_prob(x).nats.cpu())
     return {"nats": torch.cat(nats).mean().item()}

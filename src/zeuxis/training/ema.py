@@ -1,12 +1,12 @@
-r"""An average of the weights along the way, the one that samples are drawn from.
+r"""Exponential moving average of the weights, from which samples are drawn.
 
 With half-life $h$ and batch size $B$ (both in images), the decay of one step is $d = 2^{-B/h}$ and
 the average after $t$ steps is
 
 $$ \bar\theta_t = \frac{1 - d}{1 - d^t} \sum_{s=1}^{t} d^{\,t-s} \theta_s , $$
 
-so the first average equals the first weights and nothing of the random start stays in it (the bias
-correction of Adam).
+so the first average equals the first weights and nothing of the random start stays in it (Adam's
+bias correction).
 """
 
 from __future__ import annotations
@@ -19,17 +19,15 @@ from ..model import Model
 
 
 class EMA:
-    """The bias-corrected exponential average of a model's parameters, with the newest of its
-    buffers.
+    """The bias-corrected exponential average of a model's parameters, with its newest buffers.
 
-    Running statistics and counters are no weights: their average would be none of anything, so the
-    copy has the model's own. They are copied when `model` is asked for and not at every step, which
-    gives the same and costs a training nothing.
+    Running statistics and counters are not weights, and their average means nothing. So the copy
+    takes the model's own, when `model` is read and not at every step: the same result at no cost.
 
     Arguments:
         model: The model that is trained.
         halflife: Images after which a weight counts half; 0 keeps the newest weights only.
-        batch: Images a step.
+        batch: Images per step.
 
     Example:
         >>> from zeuxis.training.ema import decay
@@ -39,34 +37,34 @@ class EMA:
 
     def __init__(self, model: Model, halflife: int, batch: int) -> None:
         self.copy = copy.deepcopy(model).requires_grad_(False)
-        self.source: Model | None = None  # whose buffers are newer than the copy's
+        self.updated_from: Model | None = None  # its buffers are newer than the copy's
         self.decay = decay(halflife, batch)
         self.steps = 0
 
     @torch.no_grad()
     def update(self, model: Model) -> None:
-        """Takes in the weights of one more step."""
+        """Adds the weights of one more step."""
         self.steps += 1
-        mine, theirs = ([p.detach() for p in m.parameters()] for m in (self.copy, model))
+        average, newest = ([p.detach() for p in m.parameters()] for m in (self.copy, model))
         weight = (1 - self.decay) / (1 - self.decay**self.steps) if self.decay else 1.0
-        torch._foreach_lerp_(mine, theirs, weight)
-        self.source = model
+        torch._foreach_lerp_(average, newest, weight)
+        self.updated_from = model
 
     @property
     def model(self) -> Model:
         """The averaged model."""
-        if self.source is not None:
-            newest = dict(self.source.named_buffers())
+        if self.updated_from is not None:
+            newest = dict(self.updated_from.named_buffers())
             with torch.no_grad():
                 for name, buffer in self.copy.named_buffers():
                     if buffer.shape == newest[name].shape:
                         buffer.copy_(newest[name])
-                    else:  # one that grows
+                    else:  # a buffer that grows
                         buffer.data = newest[name].detach().clone()
-            self.source = None
+            self.updated_from = None
         return self.copy
 
 
 def decay(halflife: int, batch: int) -> float:
-    """The decay of one step of `batch` images for this half-life in images."""
+    """The decay of one step of `batch` images for a half-life in images; 0 for no average."""
     return 0.5 ** (batch / halflife) if halflife else 0.0

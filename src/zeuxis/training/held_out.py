@@ -1,8 +1,8 @@
-"""Images held out of a training, and what knows its images again: a short hash of each.
+"""Images held out of a training, and hashes by which its images are recognized anywhere.
 
-A data set with a test part is scored by that. Of a set with one part only, a training holds a tenth
-out (`TrainingConfig.hold_out`): number and seed are in `config.json`, and the hashes of all images,
-with the rows held out, in `examples.safetensors`.
+A data set with a test part is scored by that part. Of a set with one part, a training holds a tenth
+out (`TrainingConfig.hold_out`). Their number and the seed are in `config.json`; a short hash of every
+image and the rows held out are in `examples.safetensors`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ from ..errors import ZeuxisError
 from .config import TrainingConfig
 
 FILE = "examples.safetensors"
-HASHED = 4 << 30  # bytes; larger sets are known by their place only
-# of the tenth held out by default: the same for runs of all seeds, so that their scores compare
-SEED = 0
+LARGEST_HASHED = 4 << 30  # bytes; larger sets are recognized by their place only
+SEED = 0  # of the tenth held out by default: the same for all seeds, so that scores compare
 
 
 def held_out(data: Dataset, training: TrainingConfig) -> dict[str, int]:
@@ -37,54 +36,56 @@ def held_out(data: Dataset, training: TrainingConfig) -> dict[str, int]:
 
 
 def kept_held_out(about: dict[str, Any], where: str) -> dict[str, int] | None:
-    """What `config.json` says was held out, as `held_out` gives it; None if it says nothing, as
-    runs of earlier versions.
+    """What `config.json` says was held out, as `held_out` gives it; None if it says nothing, as that
+    of a model trained by `fit`.
 
     Raises:
         ZeuxisError: It says something else.
     """
-    found = about.get("held_out")
-    if not found:
+    entry, keys = about.get("held_out"), ("images", "of", "seed")
+    if not entry:
         return None
-    names = ("images", "of", "seed")
-    if not isinstance(found, dict) or not all(
-        type(found.get(name)) is int and 0 <= found[name] < 2**63 for name in names
+    if isinstance(entry, dict) and all(
+        type(entry.get(key)) is int and 0 <= entry[key] < 2**63 for key in keys
     ):
-        raise ZeuxisError(
-            f"'{where}' does not say how many images are held out: it is damaged, "
-            "restore it from a copy."
-        )
-    return {name: found[name] for name in names}
+        return {key: entry[key] for key in keys}
+    raise ZeuxisError(
+        f"'{where}' does not say how many images are held out: it is damaged, "
+        "restore it from a copy."
+    )
 
 
 def split_off(data: Dataset, held: dict[str, int]) -> tuple[Dataset, Dataset | None]:
-    """What is trained on, and what is held out."""
+    """The examples to train on, and those held out."""
     return hold_out(data, held["images"], held["seed"]) if held["images"] else (data, None)
 
 
 def held_rows(data: Dataset, held: dict[str, int]) -> Int64[Tensor, "n"]:
     """Positions of the examples held out."""
-    numbers = torch.arange(len(data))
-    out = split_off(
-        Dataset(Spec("", (1,), data.spec.classes), numbers[:, None], data.labels), held
-    )[1]
-    return torch.empty(0, dtype=torch.int64) if out is None else out.all()[:, 0]
+    positions = torch.arange(len(data))[:, None]
+    numbered = Dataset(Spec("", (1,), data.spec.classes), positions, data.labels)
+    unseen = split_off(numbered, held)[1]
+    return torch.empty(0, dtype=torch.int64) if unseen is None else unseen.all()[:, 0]
 
 
-def remember(run: Run, data: Dataset, held: dict[str, int], source: str) -> None:
-    """Keeps what knows images of one's own again: a hash of each, and the rows held out."""
-    if len(data.spec.shape) == 3 and not is_built_in(source) and data.nbytes <= HASHED:
+def write_hashes(run: Run, data: Dataset, held: dict[str, int], place: str) -> None:
+    """Writes a hash of every image of a user's own data set, and the rows held out.
+
+    Arguments:
+        run: The run folder.
+        data: All examples.
+        held: As `held_out` gives it.
+        place: The data set's name or place; built-in sets are recognized by their name.
+    """
+    if len(data.spec.shape) == 3 and not is_built_in(place) and data.nbytes <= LARGEST_HASHED:
         run.write_tensors(FILE, {"hashes": hashes(data), "held_out": held_rows(data, held)})
 
 
 def hashes(data: Dataset) -> Int64[Tensor, "n"]:
     """64 bits of BLAKE2 of each example."""
-    found: list[int] = []
+    values: list[int] = []
     for rows in torch.arange(len(data)).split(1024):
         for x in data.batch(rows)[0].cpu().contiguous().numpy():
-            found.append(
-                int.from_bytes(
-                    hashlib.blake2b(x.tobytes(), digest_size=8).digest(), "little", signed=True
-                )
-            )
-    return torch.tensor(found, dtype=torch.int64)
+            digest = hashlib.blake2b(x.tobytes(), digest_size=8).digest()
+            values.append(int.from_bytes(digest, "little", signed=True))
+    return torch.tensor(values, dtype=torch.int64)
