@@ -4,7 +4,7 @@ in one flat all-reduce.
 Modules stay plain: `torchrun --nproc-per-node N -m zeuxis train ...` starts N processes, and each
 takes its rows of the same global batch. DistributedDataParallel does not fit: a loss is what `play`
 yields and not what `forward` returns, so its hooks would not run and the processes would drift
-apart.
+away from each other.
 """
 
 from __future__ import annotations

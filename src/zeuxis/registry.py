@@ -1,5 +1,4 @@
-"""Which models there are: those of zeuxis, of installed packages, and those that a program defines
-or a user names.
+"""All models by name: those of zeuxis, of installed packages, and of the user's program.
 
 A model registers when its class is defined. A saved folder only holds a name, which is looked up
 among the registered models: a file never decides what is imported. Modules are imported when the
@@ -27,12 +26,8 @@ from .errors import UsageError, ZeuxisError
 if TYPE_CHECKING:
     from .model import Model
 
-FAMILIES = (
-    "gan",
-    "vae",
-    "autoregressive",
-    "evaluation.features",
-)  # rl has learners, which need its extra and are found by their commands
+# Without rl, whose policies need an extra and have commands for themselves.
+FAMILIES = ("gan", "vae", "autoregressive", "evaluation.features")
 GROUP = "zeuxis.models"
 
 defined: list[type[Model]] = []
@@ -69,9 +64,8 @@ def register(kind: type[Model]) -> None:
             f"The name of {place(kind)} is {name!r}: give a text without / and : as name."
         )
     other = built_in().get(name) or own.get(name)
-    if other is not None and place(other) != place(
-        kind
-    ):  # a cell that runs again defines the same class again
+    # A notebook's cell that runs again defines the same class again.
+    if other is not None and place(other) != place(kind):
         raise UsageError(
             f"There is a model '{name}' already, {place(other)}: give {place(kind)} another name."
         )
@@ -94,13 +88,8 @@ def installed() -> None:
         try:
             entry.load()
         except Exception as error:
-            warnings.warn(
-                (
-                    f"The model '{entry.name}' of an installed package, {entry.value}, is "
-                    f"left out: {error}"
-                ),
-                stacklevel=2,
-            )
+            name = f"The model '{entry.name}' of an installed package, {entry.value},"
+            warnings.warn(f"{name} is left out: {error}", stacklevel=2)
 
 
 def models() -> dict[str, type[Model]]:
@@ -120,7 +109,7 @@ def model_class(model: str | type[Model], defined: str = "") -> type[Model]:
 
     Arguments:
         model: A name, or a class that is registered.
-        defined: Where a file says that a model of this name was defined, for the sentence.
+        defined: Where a file says that a model of this name was defined, for the error sentence.
 
     Raises:
         UsageError: No model has this name, or the class cannot be found by a name.
@@ -201,14 +190,11 @@ def imported(where: str) -> ModuleType:
         raise
     except (Exception, SystemExit) as error:
         line = traceback.extract_tb(error.__traceback__)[-1]
-        at = (
-            f" ({Path(line.filename).name}, line {line.lineno})"
-            if "importlib" not in line.filename
-            else ""
-        )
-        said = " ".join(str(error).split())[:200]
+        at = f" ({Path(line.filename).name}, line {line.lineno})"
+        at = "" if "importlib" in line.filename else at
+        reason = " ".join(str(error).split())[:200]
         raise UsageError(
-            f"'{where}' cannot be imported{at}: {type(error).__name__}: {said}."
+            f"'{where}' cannot be imported{at}: {type(error).__name__}: {reason}."
         ) from error
 
 

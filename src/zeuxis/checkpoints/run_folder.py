@@ -30,9 +30,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -40,6 +39,7 @@ from .. import files
 from ..arguments import public
 from ..errors import DivergenceError, ZeuxisError
 from ..progress import console
+from . import tensor_file
 
 STATE = "state.safetensors"
 TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
@@ -56,7 +56,7 @@ class Run:
     @public
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self.begun = False  # whether this process trains in it, so that config.json must be there
+        self.begun = False  # whether this process trains in it: then config.json must stay there
 
     @classmethod
     @public
@@ -69,9 +69,8 @@ class Run:
             name = re.sub(r"[^A-Za-z0-9._-]+", "-", label)[:100]
             for number in itertools.count(max(numbers, default=0) + 1):
                 folder = root / f"{number:04}-{name}"
-                with contextlib.suppress(
-                    FileExistsError
-                ):  # another training that began at the same moment took it
+                # Another training that began at the same moment may take the number.
+                with contextlib.suppress(FileExistsError):
                     folder.mkdir()
                     break
         except (OSError, ValueError) as error:
@@ -118,9 +117,7 @@ class Run:
         try:
             if path.parent != self.folder:
                 self.subfolder(path.parent.name).mkdir(exist_ok=True)
-            if (
-                self.begun and not self.path("config.json").exists()
-            ):  # not made again by what is left of a training
+            if self.begun and not self.path("config.json").exists():
                 raise OSError(errno.ENOENT, "the run folder was moved or deleted")
             return files.write(path, content, make=False, flush=True)
         except files.WriteError as error:
@@ -168,8 +165,8 @@ class Run:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Keeps a second process from training in the same folder; the hold ends with its process,
-        however that ends."""
+        """Locks the folder against a second training; the lock ends with its process, however that
+        ends."""
         import fcntl
 
         try:
@@ -230,7 +227,7 @@ class Run:
             DivergenceError: A number is not finite; the file that was there before is kept.
         """
         ready = {key: t.detach().cpu().contiguous() for key, t in tensors.items()}
-        if wrong := not_finite(ready):
+        if wrong := tensor_file.not_finite(ready):
             saved = moment(self.saved())
             kept = (
                 f"the last good save, at {saved:,}, is kept"
@@ -251,49 +248,16 @@ class Run:
         self.write(name, content)
 
     def read_tensors(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and the values beside them.
+        """Tensors of a file and the values beside them.
 
         Raises:
             ZeuxisError: The file is missing or damaged, or a number in it is not finite.
         """
-        path = self.path(name)
-        try:
-            files.check_seal(files.require_regular(path))
-            with safe_open(path, "pt") as file:
-                about = about_of(file)
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        except FileNotFoundError as error:
-            raise ZeuxisError(
-                f"'{path}' does not exist: this folder holds no such weights, train or "
-                "copy them first."
-            ) from error
-        except (OSError, SafetensorError, ValueError, RuntimeError, MemoryError) as error:
-            reason = files.reason(error)
-            raise ZeuxisError(
-                f"'{path}' is damaged or no safetensors file ({reason}): restore it from a copy."
-            ) from error
-        if wrong := not_finite(tensors):
-            raise ZeuxisError(
-                f"'{path}' holds numbers in '{wrong}' that are not finite: restore it from a copy."
-            )
-        return tensors, about
+        return tensor_file.read(self.path(name))
 
     def shapes(self, name: str) -> dict[str, tuple[int, ...]]:
         """The shape of each tensor in a file, by its header alone."""
-        path = self.path(name)
-        try:
-            with safe_open(files.require_regular(path), "pt") as file:
-                return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
-        except FileNotFoundError as error:
-            raise ZeuxisError(
-                f"'{path}' does not exist: this folder holds no such weights, train or "
-                "copy them first."
-            ) from error
-        except (OSError, SafetensorError, ValueError) as error:
-            reason = files.reason(error)
-            raise ZeuxisError(
-                f"'{path}' is damaged or no safetensors file ({reason}): restore it from a copy."
-            ) from error
+        return tensor_file.shapes(self.path(name))
 
     def saved_images(self) -> int:
         """Images seen (by a policy: steps taken) at the last save, 0 without one."""
@@ -307,8 +271,7 @@ class Run:
     def saved(self) -> dict[str, Any]:
         """What the last save says of itself, nothing without one."""
         try:
-            with safe_open(files.require_regular(self.path(STATE)), "pt") as file:
-                return about_of(file)
+            return tensor_file.about(self.path(STATE))
         except (OSError, SafetensorError, ValueError, ZeuxisError):
             return {}
 
@@ -346,11 +309,8 @@ class Run:
                         when = figures.get("images", figures.get("steps", math.nan))
                         if not math.isnan(when) and line.endswith("\n"):
                             yield line, figures
-        except (
-            OSError,
-            ZeuxisError,
-        ):  # no figures yet, or something else in their place: no reason to lose the run
-            return
+        except (OSError, ZeuxisError):
+            return  # no figures yet, or not a file: no reason to lose the run
 
     def frames(self) -> list[tuple[int, Path]]:
         """Images seen and path of each frame of the film, in order."""
@@ -365,8 +325,8 @@ class Run:
         self.write(f"frames/{images:012}.png", lambda path: picture.save(path, "PNG"))
 
     def rewind(self, images: int) -> None:
-        """Takes back reports and frames made after the save that a run resumes from; all of them
-        for -1."""
+        """Removes reports and frames made after `images`, where a run goes on; all of them for
+        -1."""
         kept = [line for line, figures in self.lines() if moment(figures) <= images]
         if kept or os.path.lexists(self.path("metrics.jsonl")):
             self.write("metrics.jsonl", "".join(kept))
@@ -383,31 +343,6 @@ class Run:
                     partial.unlink()
         except OSError as error:
             raise ZeuxisError(self.cannot_write("metrics.jsonl", files.reason(error))) from error
-
-
-def not_finite(tensors: dict[str, Tensor]) -> str:
-    """The name of the first tensor with a number that is not finite, "" if there is none."""
-    return next((name for name, t in tensors.items() if not is_finite(t)), "")
-
-
-def is_finite(t: Tensor) -> bool:
-    """Whether every number is finite. One that is not makes their sum not finite, and a sum takes a
-    tenth of the time."""
-    if not (t.is_floating_point() or t.is_complex()):
-        return True
-    if t.element_size() == 1:  # of 8-bit numbers there are no sums
-        t = t.float()
-    total = t.sum(dtype=torch.float32 if t.element_size() == 2 else None)
-    return bool(torch.isfinite(total)) or bool(torch.isfinite(t).all())
-
-
-def about_of(file: Any) -> dict[str, Any]:
-    """The JSON values beside the tensors of an open safetensors file."""
-    about = files.parse_json((file.metadata() or {}).get("zeuxis", "{}"))
-    if not isinstance(about, dict):
-        raise ValueError("what it says of itself is no JSON object")
-    about.pop("sha256", None)
-    return about
 
 
 def is_number(value: Any) -> bool:

@@ -24,8 +24,9 @@ from ..model import Model
 from ..ranges import checked, shown
 from ..registry import model_class, place
 from .bounded import Unfit, bounded
-from .run_folder import Run, not_finite
+from .run_folder import Run
 from .serialization import from_json, to_json
+from .tensor_file import not_finite
 
 SHIPPED = Path(__file__).parents[1] / "shipped"
 LARGEST = 1 << 24  # numbers in one example: a picture of 4096 x 4096

@@ -1,5 +1,4 @@
-"""How a model is trained: every setting with its unit, and what is refused before anything
-starts."""
+"""How a model is trained: every setting with its unit, and the checks before the first step."""
 
 from __future__ import annotations
 
@@ -30,7 +29,7 @@ from .metrics_log import Track
 
 @dataclass(frozen=True)
 class TrainingConfig(BaseConfig, flags="--training."):
-    """How long, in what portions and with what care a model is trained."""
+    """Length, optimization, precision, validation and reports of a training."""
 
     images: Count = 1_000_000
     """Length of the training (images seen)."""
@@ -38,10 +37,10 @@ class TrainingConfig(BaseConfig, flags="--training."):
     """Length of the training in minutes, from which `images` is chosen at the start by the speed of
     a few steps; 0 leaves it as it is."""
     batch: Portion = 128
-    """Images a step, over all processes."""
+    """Images per step, over all processes."""
     accumulate: Portion = 1
-    """Portions that a batch is computed in, to save memory (the step is the same but for batch
-    statistics)."""
+    """Portions in which a batch is computed, to save memory: gradient accumulation. Only batch
+    statistics change."""
     clip: Weight = 0.0
     """Largest norm of a player's gradient; 0 does not clip."""
     average: CountOrNone = 10_000
@@ -51,23 +50,23 @@ class TrainingConfig(BaseConfig, flags="--training."):
     """Largest half-life of the averaged weights, as a fraction of the training: a short one is
     averaged over its end only."""
     schedule: Schedule = "constant"
-    """How the step size falls to 0: not at all, along a line, along half a cosine."""
+    """How the step size falls to 0: constant (not at all), linear, or cosine."""
     decay_from: Share = 0.5
     """Fraction of the training at which the step size begins to fall."""
     warmup: CountOrNone = 0
     """Images over which the step size rises from 0."""
     precision: Precision = "auto"
-    """Of matrix products and convolutions; auto is bf16 where the hardware has it. Losses and
-    statistics are always fp32."""
+    """Precision of matrix products and convolutions; auto is bf16 where the hardware has it. Losses
+    and statistics are always fp32."""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
     threads: Threads = 0
-    """CPU threads of each process; 0 shares the cores out."""
+    """CPU threads of each process; 0 divides the cores among them."""
     compile: bool = False
     """Compile the networks first (20 to 50 s; pays on GPUs)."""
     start: str = ""
-    """Begin from the weights of this run or shipped model, as mnist/vae, instead of random ones;
-    its optimizers are not taken over."""
+    """Start from the weights of this run or shipped model, as mnist/vae, instead of random ones,
+    with new optimizers."""
     seed: Seed = 0
     """Fixes initial weights, order of the data and all noise."""
     log_every: Count = 10_000
@@ -75,10 +74,10 @@ class TrainingConfig(BaseConfig, flags="--training."):
     save_minutes: Duration = 2.0
     """Minutes between saves; the run is saved at the end as well."""
     film: FewOrNone = 100
-    """Frames of the film of its learning; 0 makes none."""
+    """Frames of the film of the training; 0 makes none."""
     hold_out: Annotated[int, Range(-1, MOST)] = -1
-    """Images set aside and not trained on; -1 takes a tenth of a data set with one part only, and
-    none of one with a test part."""
+    """Images held out of the training; -1 takes a tenth of a data set with one part, and none of one
+    with a test part."""
     validate_every: CountOrNone = 0
     """Images between validations; 0 validates at the end only, and only where images were held
     out."""

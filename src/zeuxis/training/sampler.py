@@ -1,5 +1,5 @@
-"""Which examples a step sees: a fresh permutation per pass over the data, a function of seed and
-position alone."""
+"""Which examples a step sees: a new permutation for every epoch, a function of seed and position
+alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class EpochSampler:
 
     Arguments:
         size: Examples in the data set.
-        batch: Examples a step, over all processes.
+        batch: Examples per step, over all processes.
         seed: The run's seed.
 
     Example:
@@ -42,7 +42,7 @@ class EpochSampler:
         return torch.cat(parts)
 
     def permutation(self, epoch: int) -> Tensor:
-        """The order of one pass."""
+        """The order of one epoch."""
         if epoch not in self.shuffled:
             generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
             self.shuffled = {epoch: torch.randperm(self.size, generator=generator)}
@@ -50,7 +50,7 @@ class EpochSampler:
 
 
 class ExtraBatches:
-    """Further streams of examples beside the batch, each shuffled by itself.
+    """Further streams of examples beside the batch, each with its own shuffling.
 
     Arguments:
         data: The data set.

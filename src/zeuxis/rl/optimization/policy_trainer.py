@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...checkpoints.run_folder import Run, not_finite
+from ...checkpoints.run_folder import Run
+from ...checkpoints.tensor_file import not_finite
 from ...errors import DivergenceError, ZeuxisError
 from ...optim import factory
 from ...training.session import (
