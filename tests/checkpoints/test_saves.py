@@ -213,7 +213,7 @@ def test_other_data_are_refused_and_moved_ones_taken(
 
     pictures(tmp_path / "A" / "pics", 20)
     monkeypatch.chdir(tmp_path / "A")
-    config = models()["dcgan"].Config(channels=4, code=4)
+    config = models()["dcgan"].Config(channels=4, latent_dim=4)
     training = tiny.training(images=16, batch=4, hold_out=0)
     run = start(Experiment("dcgan", config, training, DataConfig("pics")), tmp_path / "r").run
     assert run is not None

@@ -19,7 +19,7 @@ from zeuxis.registry import model_class
 @pytest.mark.parametrize(
     ("name", "config", "training"),
     [
-        ("vae/mnist", {"maps": (8, 16), "open_edges": False}, {"clip": 1.0}),
+        ("vae/mnist", {"channels": (8, 16), "open_edges": False}, {"clip": 1.0}),
         (
             "infogan/heads",
             {"categorical": (10, 5), "inform_generator": False},
@@ -33,27 +33,27 @@ def test_the_command_of_a_run_gives_its_settings_back(
     name: str, config: dict, training: dict
 ) -> None:
     recipe = recipes()[name]
-    config, wish = replace(recipe.config, **config), replace(recipe.training, **training)
+    config, training = replace(recipe.config, **config), replace(recipe.training, **training)
     about = {
         "model": recipe.model,
         "recipe": name,
         "config": to_json(config),
-        "training": to_json(wish),
+        "training": to_json(training),
         "data": {"data": recipe.data},
     }
-    words = shlex.split(training_command(json.loads(json.dumps(about))))
-    assert words[:5] == ["zeuxis", "train", recipe.model, "--recipe", name.split("/")[1]]
-    for part, kind, base, wanted in (
+    argv = shlex.split(training_command(json.loads(json.dumps(about))))
+    assert argv[:5] == ["zeuxis", "train", recipe.model, "--recipe", name.split("/")[1]]
+    for part, kind, base, expected in (
         ("model", model_class(recipe.model).Config, recipe.config, config),
-        ("training", type(wish), recipe.training, wish),
+        ("training", type(training), recipe.training, training),
     ):
-        own: list[str] = []
-        for word in words[5:]:
-            if word.startswith("--"):
-                mine = word.startswith(f"--{part}.")
-            if mine:
-                own.append(word.replace(f"--{part}.", "--", 1))
-        assert tyro.cli(kind, args=own, default=base) == wanted
+        options: list[str] = []
+        for arg in argv[5:]:
+            if arg.startswith("--"):
+                belongs = arg.startswith(f"--{part}.")
+            if belongs:
+                options.append(arg.replace(f"--{part}.", "--", 1))
+        assert tyro.cli(kind, args=options, default=base) == expected
 
 
 def test_what_a_recipe_gives_is_not_repeated() -> None:
