@@ -1,4 +1,4 @@
-"""The density picture: a Gaussian stretched over a law of the plane."""
+"""The density picture: a Gaussian warped onto a density of the plane."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ RECIPES = {
         data="ring",
         config=PlanarConfig(),
         training=TRAINING,
-        source="Mescheder et al. 2018 (penalties); the law of Metz et al. 2017",
+        source="Mescheder et al. 2018 (penalties); the density of Metz et al. 2017",
         target="all 8 modes of the ring",
-        note="--data takes any law of the plane",
+        note="--data takes any density of the plane",
     ),
     "planar/plain": Recipe(
         model="planar",
