@@ -173,7 +173,9 @@ class PlanarGAN(Model):
             loss = generator_loss(self.discriminator(fake).squeeze(1))
         yield "generator", loss
 
-    def prior(self, n: int, *, generator: torch.Generator | None = None) -> Float[Tensor, "n latent_dim"]:
+    def prior(
+        self, n: int, *, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "n latent_dim"]:
         """n latents, standard normal."""
         device = generator.device if generator is not None else self.device
         return torch.randn(n, self.config.latent_dim, generator=generator, device=device).to(
