@@ -1,5 +1,4 @@
-"""The one exception a user meets: a sentence that says what was given, what was expected and what
-to do."""
+"""Exceptions for users: one sentence on what was given, what was expected and what to do."""
 
 from __future__ import annotations
 
@@ -7,11 +6,10 @@ from .printable import printable
 
 
 class ZeuxisError(Exception):
-    """A mistake that the user can mend.
+    """An error that the user can correct.
 
-    The command line prints the sentence without a traceback and exits with `exit_code`: 1 for
-    something that went wrong while running, 2 (`UsageError`) for a command or an argument that
-    could not be taken.
+    The command line prints the sentence without a traceback and exits with `exit_code`: 1 for an
+    error during the run, 2 (`UsageError`) for an invalid command or argument.
     """
 
     exit_code = 1
@@ -21,7 +19,7 @@ class ZeuxisError(Exception):
 
 
 class UsageError(ZeuxisError):
-    """A command, option or argument that cannot be taken as given."""
+    """An invalid command, option or argument."""
 
     exit_code = 2
 
@@ -31,15 +29,15 @@ class DataError(ZeuxisError):
 
 
 class DivergenceError(ZeuxisError):
-    """A loss, gradient or weight that is no longer a finite number."""
+    """A loss, gradient or weight that is not finite."""
 
 
 class MissingCapability(ZeuxisError):
-    """A model was asked for something that its family cannot do."""
+    """A model lacks the capability that was asked for."""
 
 
 class MissingExtra(ZeuxisError):
-    """An optional dependency is needed and is not installed."""
+    """An optional dependency is not installed."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(

@@ -1,11 +1,9 @@
-"""Files as every part of zeuxis writes and reads them: whole or not at all, never through a link,
-and with a checksum inside.
+"""Atomic writes, safe reads, and checksums of files.
 
-A file is written under a random name beside its place and then renamed: a process killed at any
-moment leaves the file that was there before, and a link at that place is replaced, not followed.
-Only regular files are read: a pipe or a device could wait or go on for ever. A safetensors file
-carries the SHA-256 of all its bytes in its own header, so that no moment exists at which a file and
-its checksum do not belong together; any reader of safetensors can still open it.
+A file is written under a random name in its folder and then renamed. A process that is killed
+leaves the previous file, and a link at the path is replaced, not followed. Only regular files are
+read, since a pipe or a device could block for ever. A safetensors file has the SHA-256 of its bytes
+in its header, so file and checksum always belong together; any safetensors reader can open it.
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ PORTION = 1 << 20
 
 
 class WriteError(ZeuxisError):
-    """A file that could not be written; `reason` says why in a few words."""
+    """A file that could not be written, and the reason."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(
@@ -49,15 +47,14 @@ def write(
     make: bool = True,
     flush: bool = False,
 ) -> Path:
-    """Writes a file whole or not at all.
+    """Writes a file atomically.
 
     Arguments:
-        path: The file. One that is there is replaced; a link is replaced and not followed.
-        content: Text (as UTF-8), bytes, or a function that fills the file whose path it is given.
-            Encoders of pictures and arrays go by its ending, which is the same.
-        make: Whether to make its folder if need be.
-        flush: Whether to wait until it is on the disk, so that not even a power cut leaves half of
-            it.
+        path: The file; an existing file or link is replaced.
+        content: Text (as UTF-8), bytes, or a function that writes to a path. That path has the
+            same ending as the file, which encoders of images and arrays use.
+        make: Whether to create its folder if needed.
+        flush: Whether to wait until it is on the disk, so that it survives a power cut.
 
     Raises:
         WriteError: The disk is full, the place is read-only, or the path is a folder or a device.
@@ -105,7 +102,7 @@ def write(
 
 
 def reason(error: BaseException) -> str:
-    """Why a file could not be written or read, in a few words."""
+    """A short reason why a file could not be written or read."""
     if getattr(error, "errno", None) in FULL or "No space" in str(error):
         return "the disk is full"
     return str(
@@ -116,21 +113,20 @@ def reason(error: BaseException) -> str:
 
 
 def require_regular(
-    path: str | Path, found: os.stat_result | None = None, links: bool = False
+    path: str | Path, status: os.stat_result | None = None, links: bool = False
 ) -> Path:
-    """The path itself if a regular file lies there; pipes, devices and folders are refused before
-    they are opened.
+    """Returns the path of a regular file; refuses pipes, devices and folders.
 
     Arguments:
         path: The file; links are followed.
-        found: What `os.stat` or `os.lstat` said of it, if that is known.
-        links: Whether a link as such will do.
+        status: The result of `os.stat` or `os.lstat`, if known.
+        links: Whether to accept a link, with the status of `os.lstat`.
 
     Raises:
-        FileNotFoundError: There is nothing.
-        ZeuxisError: It is something else; the sentence says what.
+        FileNotFoundError: The path does not exist.
+        ZeuxisError: It is not a regular file; the sentence says what it is.
     """
-    mode = (os.stat(path) if found is None else found).st_mode
+    mode = (os.stat(path) if status is None else status).st_mode
     if stat.S_ISREG(mode) or (links and stat.S_ISLNK(mode)):
         return Path(path)
     kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
@@ -139,8 +135,7 @@ def require_regular(
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The values in a JSON text; every fault of it is a `ValueError`, nesting beyond what can be
-    read included."""
+    """Parses JSON; any fault is a `ValueError`, also nesting that is too deep."""
     try:
         return json.loads(text)
     except RecursionError:
@@ -148,10 +143,10 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
-    """The object in a JSON file.
+    """Reads the object in a JSON file.
 
     Raises:
-        ZeuxisError: The file is missing, damaged, larger than settings are, or holds no object.
+        ZeuxisError: The file is missing, damaged, too large, or holds no object.
     """
     try:
         require_regular(path)
@@ -173,7 +168,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
 
 
 def header(file: Any, path: str | Path) -> bytes:
-    """The header of an open safetensors file."""
+    """Reads the header of an open safetensors file."""
     head = file.read(8)
     length = int.from_bytes(head, "little")
     if len(head) < 8 or length > os.fstat(file.fileno()).st_size - 8 or length > 100_000_000:
@@ -185,34 +180,32 @@ def header(file: Any, path: str | Path) -> bytes:
 
 
 def seal(path: Path) -> None:
-    """Puts the checksum of a safetensors file in its header, in the place of `UNSEALED` after a key
-    `sha256`."""
+    """Writes the checksum of a safetensors file into its header, in place of `UNSEALED`."""
     with open(path, "rb+") as file:
         head = header(file, path)
-        found = SEAL.search(head)
-        if found is None or found[1] != UNSEALED.encode():
+        match = SEAL.search(head)
+        if match is None or match[1] != UNSEALED.encode():
             raise ValueError(f"'{path}' has no place for a checksum.")
         digest = sha256(file, head)
-        file.seek(found.start(1))
+        file.seek(match.start(1))
         file.write(digest.encode())
 
 
 def check_seal(path: str | Path) -> None:
-    """Compares a safetensors file with the checksum in its header; files without one, of earlier
-    versions, are taken as they are.
+    """Compares a safetensors file with the checksum in its header, if there is one.
 
     Raises:
         ZeuxisError: A byte has changed since the file was written.
     """
     with open(path, "rb") as file:
         head = header(file, path)
-        found = SEAL.search(head)
-        # A changed byte in the key itself must not pass for a file without a checksum.
-        other = found or re.search(rb'"[^"\\]{6}\\?":\s?\\?"([0-9a-f]{64})', head)
+        match = SEAL.search(head)
+        # A changed byte in the key must not look like a file without a checksum.
+        other = match or re.search(rb'"[^"\\]{6}\\?":\s?\\?"([0-9a-f]{64})', head)
         if other is None:
             return
         blank = head[: other.start(1)] + UNSEALED.encode() + head[other.end(1) :]
-        if found is None or sha256(file, blank) != found[1].decode("latin-1"):
+        if match is None or sha256(file, blank) != match[1].decode("latin-1"):
             raise ZeuxisError(
                 f"'{path}' is damaged: its bytes are not those that were written. "
                 "Restore it from a copy."
@@ -220,7 +213,7 @@ def check_seal(path: str | Path) -> None:
 
 
 def sha256(file: Any, start: bytes) -> str:
-    """The digest of some bytes and the rest of an open file."""
+    """The digest of `start` followed by the rest of an open file."""
     digest = hashlib.sha256(start)
     while part := file.read(PORTION):
         digest.update(part)

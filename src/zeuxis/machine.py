@@ -1,4 +1,4 @@
-"""The machine a program runs on, in one line, for records and run folders."""
+"""One line on the machine, for records and run folders."""
 
 from __future__ import annotations
 

@@ -7,15 +7,15 @@ from torch import Tensor
 
 
 class Noise:
-    """The randomness of one step, the same for one process and for many.
+    """The random numbers of one training step, the same for one process and for many.
 
-    Every draw is made for the whole global batch from a generator that is a function of the run's
-    seed and the images seen, and each process keeps its own rows. A step can therefore be repeated,
-    resumed or split without any saved generator state.
+    Numbers are drawn for the global batch with a generator that is a function of the run's seed and
+    the images seen, and each process keeps its rows. So a step can be repeated, resumed or split
+    without a saved generator.
 
     Arguments:
         seed: The run's seed.
-        step: Images seen before this step; with the seed it fixes every number drawn.
+        step: Images seen before this step; with the seed it determines every number.
         rows: This process's rows of the global batch.
         total: The size of the global batch.
         device: Where the numbers are drawn.
@@ -41,8 +41,7 @@ class Noise:
         ]
 
     def of(self, total: int) -> Noise:
-        """The same source of numbers for a batch of another global size, such as that of the
-        labeled examples."""
+        """The same generator for a batch of another global size, such as labeled examples."""
         other = Noise.__new__(Noise)
         other.generator, other.device, other.total = self.generator, self.device, total
         other.rows = slice(

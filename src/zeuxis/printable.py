@@ -1,25 +1,22 @@
-"""Text from files as a terminal may be given it: names and descriptions that others wrote must not
-steer it."""
+"""Makes text from files safe to print: it must not control the terminal."""
 
 from __future__ import annotations
 
 import re
 
-# C0 and C1 controls but tab and line feed, separators of lines and paragraphs, marks that turn the
-# direction of writing, surrogates.
+# C0 and C1 controls except tab and line feed, line and paragraph separators, marks that change the
+# direction of writing, and surrogates.
 STEERING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 
 
 def printable(text: str, lines: bool = True) -> str:
-    r"""The text with characters that would steer a terminal written as escapes, as Python's `repr`
-    does.
+    r"""Escapes characters that would control a terminal, as Python's `repr` does.
 
     Arguments:
-        text: Anything.
-        lines: Keep tabs and line ends, which belong to longer texts; without it they are escaped as
-            well.
+        text: Any text.
+        lines: Whether to keep tabs and line ends, as in longer texts, or to escape them too.
 
     Example:
         >>> printable("cat\x1b[2J\u202egnp.exe")
@@ -29,9 +26,5 @@ def printable(text: str, lines: bool = True) -> str:
     """
     if text.isprintable():
         return text
-    found = STEERING.sub(escaped, text)
-    return found if lines else found.replace("\n", "\\n").replace("\t", "\\t")
-
-
-def escaped(found: re.Match[str]) -> str:
-    return ascii(found[0])[1:-1]
+    text = STEERING.sub(lambda match: ascii(match[0])[1:-1], text)
+    return text if lines else text.replace("\n", "\\n").replace("\t", "\\t")

@@ -1,10 +1,10 @@
-r"""The exponential linear unit with its gradient from its result.
+r"""The exponential linear unit, with a gradient computed from its output.
 
 $$ y = x \;\; (x > 0), \qquad y = e^x - 1 \;\; (x \le 0), \qquad \frac{dy}{dx} = \min(y, 0) + 1 . $$
 
-The gradient needs no second exponential, which is most of what the unit costs: three times as fast
-backwards as PyTorch's own, which keeps the input unless it may overwrite it. In bfloat16 the result
-is rounded, and the slope by at most 1/512 with it.
+The gradient needs no second exponential, which makes the backward pass three times as fast as
+PyTorch's, which saves the input. In bfloat16 the output is rounded, and the slope changes by at
+most 1/512.
 
 Source: Clevert, Unterthiner and Hochreiter, "Fast and Accurate Deep Network Learning by Exponential
 Linear Units", 2016.
@@ -20,7 +20,7 @@ from torch import Tensor
 
 
 class ELU(torch.autograd.Function):
-    """Saves the result instead of the input."""
+    """Saves the output instead of the input."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -40,7 +40,9 @@ def elu(x: Tensor) -> Tensor:
     Example:
         >>> x = torch.tensor([-1.0, 2.0], requires_grad=True)
         >>> y = elu(x)
-        >>> [round(v, 4) for v in y.tolist()], [round(v, 4) for v in torch.autograd.grad(y.sum(), x)[0].tolist()]
-        ([-0.6321, 2.0], [0.3679, 1.0])
+        >>> y.detach()
+        tensor([-0.6321,  2.0000])
+        >>> torch.autograd.grad(y.sum(), x)[0]
+        tensor([0.3679, 1.0000])
     """
     return ELU.apply(x) if torch.is_grad_enabled() and x.requires_grad else F.elu(x)

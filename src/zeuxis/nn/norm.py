@@ -1,13 +1,11 @@
-r"""Batch normalization as the first GANs had it: statistics of the batch at hand, in training and
-in sampling.
+r"""Batch normalization with the statistics of the current batch, as in the first GANs.
 
 $$ y = g \, \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + b, $$
 
-with the biased variance and $\epsilon = 10^{-8}$ inside the root.
-There are no running averages. For use afterwards `estimate_batch_statistics` averages the
-statistics of many batches once, as the DCGAN authors did for their feature extraction, so that one
-image no longer depends on its companions. Under several processes the statistics are those of the
-global batch.
+with the biased variance and $\epsilon = 10^{-8}$ inside the root. There are no running averages.
+After training, `estimate_batch_statistics` averages the statistics of many batches once, as the
+DCGAN authors did for their features, so an image no longer depends on the others of its batch. With
+several processes the statistics are those of the global batch.
 
 Source: Radford et al. 2016, section 3 and released code; Ioffe and Szegedy 2015.
 """
@@ -63,26 +61,23 @@ class BatchNorm(nn.Module):
         if self.collected is not None:
             variance, mean = torch.var_mean(x.float(), [0, *range(2, x.ndim)], correction=0)
             self.collected.append((mean, variance))
-            if (
-                x.numel() == x.shape[1]
-            ):  # one number a channel, of which PyTorch takes no statistics
+            if x.numel() == x.shape[1]:  # PyTorch refuses statistics of one number per channel
                 return F.batch_norm(x, mean, variance, self.gain, self.bias, eps=self.eps)
         elif is_distributed():
             return self.over_processes(x)
         return F.batch_norm(x, None, None, self.gain, self.bias, training=True, eps=self.eps)
 
     def over_processes(self, x: Tensor) -> Tensor:
-        """The same with the mean and variance of the global batch."""
+        """Normalizes with the mean and variance of the global batch."""
         axes = [0, *range(2, x.ndim)]
         shape = [1, -1] + [1] * (x.ndim - 2)
-        wide = x.float()
-        count = torch.full_like(wide[0].reshape(x.shape[1], -1)[:, 0], x.numel() / x.shape[1])
-        total, count = SumOverProcesses.apply(torch.stack([wide.sum(axes), count]))
+        x32 = x.float()
+        count = torch.full_like(x32[0].reshape(x.shape[1], -1)[:, 0], x.numel() / x.shape[1])
+        total, count = SumOverProcesses.apply(torch.stack([x32.sum(axes), count]))
         mean = (total / count).view(shape)
-        # Around the mean and not as a difference of squares: the latter cancels digits that one
-        # process would keep.
-        variance = (SumOverProcesses.apply((wide - mean).square().sum(axes)) / count).view(shape)
-        y = (wide - mean) * torch.rsqrt(variance + self.eps)
+        # A difference of squares would cancel digits that one process keeps.
+        variance = (SumOverProcesses.apply((x32 - mean).square().sum(axes)) / count).view(shape)
+        y = (x32 - mean) * torch.rsqrt(variance + self.eps)
         if self.gain is not None:
             y = y * self.gain.view(shape)
         if self.bias is not None:
@@ -92,8 +87,7 @@ class BatchNorm(nn.Module):
 
 @contextmanager
 def estimate_batch_statistics(module: nn.Module) -> Iterator[None]:
-    """Batches run inside set the statistics that `eval()` uses to the average over those
-    batches."""
+    """Sets the statistics for `eval()` to the average over the batches that run inside."""
     norms = [m for m in module.modules() if isinstance(m, BatchNorm)]
     for norm in norms:
         norm.collected = []

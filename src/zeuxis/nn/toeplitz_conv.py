@@ -1,15 +1,14 @@
-r"""Causal convolutions with kernels as large as the image, as products.
+r"""Causal convolutions with kernels as large as the image, as matrix products.
 
-A kernel that reaches from every place to the whole image above it has most of its taps outside: of
-the 28x55 of a digit's, three in four meet padding. Along a row the convolution is a product with a
+A kernel that covers the whole image above every position has most of its taps outside: of the 28x55
+taps for a digit, three in four meet padding. Along a row the convolution is a product with a
 Toeplitz matrix for each row of the kernel,
 
 $$ y_{r,o,c} = \sum_{r' \le r} \sum_{i,c'} x_{r',i,c'}\; w_{o,i,\; r' - r,\; c' - c} , $$
 
-and for all rows up to r together one product of the image so far, a matrix with a line for each
-image, by the last r + 1 of those matrices. A few rows at a time are worked off together, over an
-image as tall as the last of them needs, so that few products, large ones, are left of the sum over
-places.
+and for all rows up to r it is one product of the image so far, with one line per image, by the last
+r + 1 of these matrices. Bands of rows are computed together, over an image as tall as their last
+row needs, which leaves few but large products.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ BANDS = 4  # products; more save multiplications and cost copies
 
 
 def spans(height: int, width: int, kernel: tuple[int, int]) -> bool:
-    """Whether a kernel has more taps than the image has places, so that products are faster.
+    """Whether a kernel has more taps than the image has pixels; products are then faster.
 
     Example:
         >>> spans(28, 28, (28, 55)), spans(28, 28, (14, 27))
@@ -38,8 +37,9 @@ def convolved(
     b: Float[Tensor, " out"],
     left: int,
 ) -> Float[Tensor, "n out height width"]:
-    """What `CausalConv` gives for the same weight, whose last row is the current one and whose
-    column `left` is the own.
+    """The output of `CausalConv` with the same weight.
+
+    The last row of the weight is the current row, and its column `left` the current column.
 
     Example:
         >>> x, w, b = torch.randn(2, 1, 6, 6), torch.randn(3, 1, 4, 7), torch.zeros(3)
@@ -48,11 +48,9 @@ def convolved(
     """
     n, inside, height, width = x.shape
     rows = min(w.shape[2], height)
-    # One line of matrices for each column c, from c = width - 1 down: the window that begins where
-    # a place's own column is `left`.
-    w = F.pad(
-        w[:, :, -rows:], (width - 1 - left, width + left - w.shape[3])
-    )  # columns from -(width - 1) to width - 1, cut or padded
+    # Columns from -(width - 1) to width - 1, cropped or padded. The matrices of column c are the
+    # window that begins at width - 1 - c.
+    w = F.pad(w[:, :, -rows:], (width - 1 - left, width + left - w.shape[3]))
     matrices = w.unfold(3, width, 1).flip(3)  # (out, inside, rows, c, c')
     flat = matrices.permute(2, 1, 4, 0, 3).reshape(rows, inside * width, -1)
     lines = x.transpose(1, 2).reshape(n, height, inside * width)

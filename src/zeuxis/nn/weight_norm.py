@@ -1,17 +1,17 @@
-r"""Weight normalization, and the start that data give it.
+r"""Weight normalization with data-dependent initialization.
 
 A layer's weight is split into a direction and a length per output unit,
 
 $$ w = g \, \frac{\theta}{\lVert\theta\rVert} , $$
 
-which speeds up gradient descent without making one example depend on others, as batch normalization
-does. The first pass over a few real examples sets $g$ and the bias so that every pre-activation has
-mean 0 and a chosen standard deviation $s$ there: with $t = \theta x / \lVert\theta\rVert$, $g = s /
+which speeds up gradient descent and, unlike batch normalization, keeps examples independent. A
+first batch of real examples sets $g$ and the bias so that every pre-activation has mean 0 and a
+chosen standard deviation $s$ on it: with $t = \theta x / \lVert\theta\rVert$, $g = s /
 \sigma(t)$ and $b = -\mu(t)\, s / \sigma(t)$. A unit without variance (a pixel that is always black)
 keeps its length.
 
-An autoregressive layer has a mask: the direction is what the mask lets through, so that masked
-weights do not count in its length.
+An autoregressive layer has a mask, which is applied to the direction before normalization, so
+masked weights do not count in its length.
 
 Source: Salimans and Kingma, "Weight Normalization", 2016; Salimans et al., "Improved Techniques for
 Training GANs", 2016, released code.
@@ -32,9 +32,8 @@ class WeightNorm(nn.Module):
     Arguments:
         layer: `nn.Linear`, `nn.Conv2d` or `nn.ConvTranspose2d`, with a bias; its weight becomes the
             direction.
-        gain: Whether the length is trained; otherwise it stays what the first pass made it.
-        start: Standard deviation of the output that the first pass aims at; 0 leaves the layer out
-            of it.
+        gain: Whether the length is trained; otherwise the initialization fixes it.
+        start: Standard deviation of the output after the initialization; 0 skips it.
         weight_std: The direction is drawn from N(0, weight_std).
         mask: Ones and zeros in the shape of the weight, for an autoregressive layer.
 
@@ -77,14 +76,16 @@ class WeightNorm(nn.Module):
             self.register_buffer("length", length)
 
     def lifted(self, mask: Tensor) -> Tensor | None:
-        """Something to normalize for units that see nothing, whose direction 0 has no length; None
-        if all see something."""
+        """Directions for units without inputs, whose direction 0 has no length; None without such.
+
+        They are removed again after normalization.
+        """
         rows = mask.movedim(self.axis, 0).flatten(1)
         blind = ~rows.bool().any(1)
         shape = [-1 if i == self.axis else 1 for i in range(mask.ndim)]
-        return (
-            blind.to(mask.dtype).view(shape).expand_as(mask).clone() if bool(blind.any()) else None
-        )
+        if not blind.any():
+            return None
+        return blind.to(mask.dtype).view(shape).expand_as(mask).clone()
 
     def weight(self) -> Tensor:
         """The normalized weight, shaped as the layer's."""
@@ -92,28 +93,27 @@ class WeightNorm(nn.Module):
             return self.frozen
         theta = self.layer.weight
         if self.mask is not None:
-            theta = (
-                theta * self.mask
-                if self.lift is None
-                else torch.addcmul(self.lift, theta, self.mask)
-            )
+            lift = self.lift
+            theta = theta * self.mask if lift is None else torch.addcmul(lift, theta, self.mask)
         shape = [-1 if i == self.axis else 1 for i in range(theta.ndim)]
-        # One kernel each way, seven times as fast as the formula written out.
+        # One kernel forwards and backwards, seven times as fast as the formula.
         w = torch._weight_norm(theta, self.length.view(shape), self.axis)
         if theta.ndim == 4 and theta.stride(1) == 1 and theta[0, 0].numel() > 1:
-            w = w.to(
-                memory_format=torch.channels_last
-            )  # the kernel forgets the layout, from which the convolution takes its own
+            # The kernel loses the memory format, which determines that of the convolution.
+            w = w.to(memory_format=torch.channels_last)
         return w if self.lift is None or self.mask is None else w * self.mask
 
     def freeze(self) -> None:
-        """Computes the weight once and for all, for a network that will only be used; it must stay
-        where it is and in its precision."""
+        """Computes the weight once, for inference on the current device in the current precision."""
         self.frozen = self.weight().detach()
 
     def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
-        """The layer's output; `weight` is what `weight()` gave, for a caller that uses it more than
-        once."""
+        """The layer's output.
+
+        Arguments:
+            x: The input.
+            weight: The result of `weight()`, for a caller that uses it more than once.
+        """
         if self.initializing and self.start:
             self.adapt(x)
         w, layer = self.weight() if weight is None else weight, self.layer
