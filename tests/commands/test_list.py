@@ -26,8 +26,13 @@ def test_a_topic_and_a_model_select_entries(capsys: pytest.CaptureFixture[str]) 
     assert main(["list", "recipes", "gail"]) == 0
     shown = capsys.readouterr().out
     assert "gail/paper" in shown and "gail/modern" in shown and "vime" not in shown
-    assert main(["list", "runs"]) == 0
-    assert capsys.readouterr().out.startswith("\nRuns in 'runs'")
+    assert main(["list", "models", "vae"]) == 0
+    shown = capsys.readouterr().out
+    assert "mnist/vae" in shown and "dcgan" not in shown and "Policies" not in shown
+    assert main(["list", "models", "trpo"]) == 0
+    assert "Models" not in capsys.readouterr().out
+    assert main(["list", "runs", "--runs", "nowhere"]) == 0
+    assert capsys.readouterr().out == "\nNo runs in 'nowhere'\n"
 
 
 def test_an_unknown_model_is_refused_with_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -52,67 +52,90 @@ def main(argv: Sequence[str]) -> None:
             show(args)
 
 
-def heading(text: str) -> None:
-    """A title with an empty line before it."""
-    out.print(Text(f"\n{text}", style="bold"))
+def section(title: str, entries: Iterable[tuple[str, ...]]) -> None:
+    """Prints a title and its entries.
 
-
-def entry(name: str, *details: str) -> None:
-    """A name on a line by itself, which is never cut, and what there is to say below it."""
-    out.print(Text(name), soft_wrap=True)
-    for detail in filter(None, details):
-        out.print(Padding(Text(detail), (0, 0, 0, 4)))
+    Arguments:
+        title: The title.
+        entries: Of each entry the name, which stands on a line by itself and is never cut, and
+            details, which are wrapped below it.
+    """
+    out.print(Text(f"\n{title}", style="bold"))
+    for name, *details in entries:
+        out.print(Text(name), soft_wrap=True)
+        for detail in filter(None, details):
+            out.print(Padding.indent(Text(detail), 4))
 
 
 def list_models(args: List) -> None:
-    heading("Models: zeuxis train MODEL")
+    policies = [(name, paper) for name, paper in ALGORITHMS.items() if args.model in ("", name)]
+    weights = [(name,) for name, path in shipped().items() if args.model in ("", model_of(path))]
+    if args.model not in ALGORITHMS:
+        section("Models: zeuxis train MODEL", model_entries(args.model))
+    if policies:
+        section("Policies: zeuxis train ALGORITHM --env TASK", policies)
+    if weights:
+        section("Shipped: zeuxis sample NAME", weights)
+
+
+def model_entries(model: str) -> Iterator[tuple[str, ...]]:
+    """Name, paper and capabilities of each model, or of one."""
     for name, kind in sorted(models().items()):
-        if args.model in ("", name):
+        if model in ("", name):
             able = [verb for verb, capability in ALL.items() if has(kind, capability)]
-            entry(name, kind.paper, f"can {', '.join(able)}" if able else "")
-    heading("Policies: zeuxis train ALGORITHM --env TASK")
-    for name, paper in ALGORITHMS.items():
-        if args.model in ("", name):
-            entry(name, paper)
-    heading("Shipped: zeuxis sample NAME")
-    for name in shipped():
-        if not args.model or name.split("/", 1)[1].startswith(args.model):
-            entry(name)
+            yield name, kind.paper, f"can {', '.join(able)}" if able else ""
+
+
+def model_of(folder: Path) -> str:
+    """The model of a run folder or of a shipped model."""
+    return str(Run(folder).read_json("config.json").get("model"))
 
 
 def list_recipes(args: List) -> None:
-    if args.model not in PRESETS:
-        heading("Recipes: zeuxis train MODEL --recipe NAME")
-    for name, recipe in recipes().items():
-        if args.model in ("", recipe.model):
-            length = f"{recipe.data}, {recipe.training.images:,} images"
-            entry(name, length, recipe.target or recipe.note or recipe.source)
-    if not args.model or args.model in PRESETS:
-        heading("Presets of policies: zeuxis train ALGORITHM --env TASK --preset NAME")
-    for algorithm, presets in PRESETS.items():
-        if args.model in ("", algorithm):
-            for name, note in presets.items():
-                entry(f"{algorithm}/{name}", note)
+    entries = [
+        (
+            name,
+            f"{recipe.data}, {recipe.training.images:,} images",
+            recipe.target or recipe.note or recipe.source,
+        )
+        for name, recipe in recipes().items()
+        if args.model in ("", recipe.model)
+    ]
+    presets = [
+        (f"{algorithm}/{name}", note)
+        for algorithm, notes in PRESETS.items()
+        for name, note in notes.items()
+        if args.model in ("", algorithm)
+    ]
+    if entries:
+        section("Recipes: zeuxis train MODEL --recipe NAME", entries)
+    if presets:
+        section("Presets of policies: zeuxis train ALGORITHM --env TASK --preset NAME", presets)
 
 
 def list_data(args: List) -> None:
-    heading("Data: --data NAME, NAME=PATH or PATH")
-    for name, where, note in describe_sources():
-        entry(name, f"{where}: {note}" if note else where)
-    entry(", ".join(DENSITIES), "computed: points in the plane, for the density picture")
+    entries = [
+        (name, f"{where}: {note}" if note else where) for name, where, note in describe_sources()
+    ]
+    entries.append((", ".join(DENSITIES), "computed: points in the plane, for the density picture"))
+    section("Data: --data NAME, NAME=PATH or PATH", entries)
 
 
 def list_runs(args: List) -> None:
-    heading(f"Runs in '{args.runs}'")
+    entries = list(run_entries(args))
+    section(f"Runs in '{args.runs}'" if entries else f"No runs in '{args.runs}'", entries)
+
+
+def run_entries(args: List) -> Iterator[tuple[str, ...]]:
+    """Folder, model and length of each run."""
     for path in sorted(Path(args.runs).glob("*/config.json")):
         run = Run(path.parent)
         try:
-            model = str(run.read_json("config.json").get("model"))
-            if args.model in ("", model):
-                entry(str(run), f"{model}, {run.saved_images():,} images or steps saved")
+            model, saved = model_of(path.parent), run.saved_images()
         except ZeuxisError:
-            if not args.model:
-                entry(str(run), "damaged")
+            model, saved = "damaged", 0
+        if args.model in ("", model):
+            yield str(run), f"{model}, {saved:,} images or steps saved" if saved else model
 
 
 TOPICS: dict[str, Callable[[List], None]] = {
