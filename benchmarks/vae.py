@@ -222,7 +222,7 @@ def peers(data: Dataset, rounds: int, n: int) -> dict[str, dict[str, float]]:
         return steps
 
     common = {"input_dim": (1, 28, 28), "latent_dim": 32, "reconstruction_loss": "bce"}
-    dense = {"network": "dense", "hidden": 450, "optimizer": "adam"}
+    dense = {"architecture": "dense", "hidden_dim": 450, "optimizer": "adam"}
     pairs = {
         "vae": (PeerVAE(PeerConfig(**common), Encoder(), Decoder()), VAEConfig(**dense)),
         "iaf-vae": (

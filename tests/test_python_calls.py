@@ -61,7 +61,7 @@ def test_every_model_takes_n_and_seed_alike(name: str) -> None:
         model.sample(2, y=torch.tensor([0, 1]))
 
 
-CONDITIONAL = {"dcgan": {}, "pixelcnn": {"network": "gated"}, "pixelcnnpp": {}}
+CONDITIONAL = {"dcgan": {}, "pixelcnn": {"architecture": "gated"}, "pixelcnnpp": {}}
 
 
 @pytest.mark.parametrize("name", CONDITIONAL)

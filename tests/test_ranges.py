@@ -140,11 +140,11 @@ def test_a_range_says_what_it_takes() -> None:
 
 
 def test_values_are_brought_to_their_type() -> None:
-    given = {"maps": [np.int64(4), 8], "lr": np.float32(0.5), "hidden": np.int32(3)}
+    given = {"channels": [np.int64(4), 8], "lr": np.float32(0.5), "hidden_dim": np.int32(3)}
     found = checked(models()["vae"].Config, given)
     assert (
-        found == {"maps": (4, 8), "lr": 0.5, "hidden": 3}
-        and type(found["hidden"]) is int
+        found == {"channels": (4, 8), "lr": 0.5, "hidden_dim": 3}
+        and type(found["hidden_dim"]) is int
         and type(found["lr"]) is float
     )
     assert checked(zeuxis.TrainingConfig, {"start": Path("a") / "b"}) == {"start": "a/b"}

@@ -91,7 +91,7 @@ VERBS = {
     "complete": "fill in",
     "features": "describe examples by features",
     "codes": "say what its codes mean",
-    "scan": "say what each pixel costs",
+    "autoregress": "say what each pixel costs",
     "conditionals": "say what each pixel costs",
     "posterior": "give a posterior of codes",
 }

@@ -123,8 +123,7 @@ class CanBitsBack(IsModel, Protocol):
         ...
 
     def pixels(self, z: Tensor) -> Tensor:
-        """The conditionals of all numbers given codes: log-probabilities (n, C, H, W, levels), with levels
-        as in `CanScan`."""
+        """Log-probabilities of all values given latents, (n, C, H, W, levels)."""
         ...
 
     def elbo(self, x: Tensor, *, generator: torch.Generator | None = None) -> ELBO: ...
@@ -152,29 +151,25 @@ class CanFeature(IsModel, Protocol):
 
 
 @runtime_checkable
-class CanScan(IsModel, Protocol):
-    """Knows the exact conditional of every number of an image given those before it, in the order row,
-    column, channel.
+class CanAutoregress(IsModel, Protocol):
+    """Gives the exact distribution of every value given those before it.
 
-    A number is one of `levels` values: level k of 256 is the pixel k itself, level k of two is the
-    pixel 0 or 255.
+    The order is row, column, channel. A value is one of `levels` levels: level k of 256 is the
+    pixel k, and the two levels of a binary image are the pixels 0 and 255.
     """
 
     levels: int
 
-    def scan(self, n: int, y: Tensor | None = None) -> Generator[Tensor, Tensor, None]:
-        """Yields log-probabilities (n, levels) of the next number of n images, and is sent the
-        levels (n,) it was given, as int64.
+    def autoregress(self, n: int, y: Tensor | None = None) -> Generator[Tensor, Tensor, None]:
+        """Yields log-probabilities (n, levels) of the next value; is sent its levels (n,), int64.
 
-        What has been computed is kept, so that a pass over all numbers costs about as much as one
-        parallel pass. The generator ends when the last number has been sent. `y` are the classes
-        (n,) of a conditional model.
+        Activations are cached, so all values together cost about one parallel pass. The generator
+        ends when the last value has been sent. `y` are the classes (n,) of a conditional model.
         """
         ...
 
     def conditionals(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """The same conditionals for whole images by one parallel pass: log-probabilities (n, C, H, W,
-        levels)."""
+        """The same for known images by one parallel pass: (n, C, H, W, levels)."""
         ...
 
 
@@ -227,7 +222,7 @@ ALL: dict[str, type] = {
     "classify": CanClassify,
     "complete": CanComplete,
     "features": CanFeature,
-    "scan": CanScan,
+    "autoregress": CanAutoregress,
     "codes": HasCodes,
 }
 """Every capability by the word that tables show for it."""

@@ -18,8 +18,8 @@ from zeuxis.cli import main
 from zeuxis.visual.grid import to_image
 
 SHAPES = [
-    ("pixelcnn", (1, 4, 5), {"maps": 4, "layers": 1, "head": 4}),
-    ("pixelcnnpp", (3, 4, 4), {"maps": 4, "blocks": 1, "scales": 2}),
+    ("pixelcnn", (1, 4, 5), {"channels": 4, "layers": 1, "head_channels": 4}),
+    ("pixelcnnpp", (3, 4, 4), {"channels": 4, "blocks": 1, "scales": 2}),
 ]
 
 
@@ -66,7 +66,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save(tiny.model("dcgan"), at / "gan")
     data = tiny.images(side=8, classes=2)
     config = type(tiny.model("pixelcnn").config)(
-        network="gated", maps=4, layers=1, head=4, conditional=True
+        architecture="gated", channels=4, layers=1, head_channels=4, conditional=True
     )
     save(build("pixelcnn", config, data.spec), at / "conditional")
     to_image(data.all()[0]).resize((20, 20)).save(at / "a.png")

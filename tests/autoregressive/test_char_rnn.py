@@ -12,8 +12,8 @@ import torch
 import causal
 import tiny
 from zeuxis.autoregressive.char_rnn import CharRNN, CharRNNConfig
-from zeuxis.autoregressive.sampling import follow
-from zeuxis.capabilities import CanLogProb, CanSample, CanScan
+from zeuxis.autoregressive.sampling import run_autoregression
+from zeuxis.capabilities import CanAutoregress, CanLogProb, CanSample
 from zeuxis.checkpoints.weights import build
 from zeuxis.cli import main
 from zeuxis.data import load_data
@@ -65,7 +65,7 @@ def test_a_scan_gives_the_conditionals_and_the_likelihood_is_their_sum() -> None
     model, x = make(), random_text(5)
     laws = model.conditionals(x)
     torch.testing.assert_close(laws.exp().sum(2), torch.ones(5, 7, dtype=torch.float64))
-    scan = model.scan(5)
+    scan = model.autoregress(5)
     found = [next(scan)] + [scan.send(x[:, i].long()) for i in range(6)]
     torch.testing.assert_close(torch.stack(found, 1), laws)
     answer = model.log_prob(x)
@@ -92,7 +92,7 @@ def test_carried_states_equal_whole_passes() -> None:
             read[:, i] = yield model.conditionals(read)[:, i]
 
     u = torch.rand(4, 7, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    assert torch.equal(follow(naive(), u)[0].byte(), x)
+    assert torch.equal(run_autoregression(naive(), u)[0].byte(), x)
 
 
 def test_a_language_of_known_entropy_is_learned() -> None:
@@ -134,7 +134,7 @@ def test_dropout_is_drawn_from_the_steps_noise() -> None:
 
 
 def test_capabilities() -> None:
-    for capability in (CanSample, CanLogProb, CanScan):
+    for capability in (CanSample, CanLogProb, CanAutoregress):
         assert isinstance(make(), capability)
 
 

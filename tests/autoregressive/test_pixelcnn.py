@@ -11,7 +11,7 @@ import causal
 import tiny
 from zeuxis.autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
 from zeuxis.autoregressive.sampling import in_order
-from zeuxis.capabilities import CanComplete, CanLogProb, CanScan
+from zeuxis.capabilities import CanAutoregress, CanComplete, CanLogProb
 from zeuxis.checkpoints.weights import build
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import UsageError
@@ -144,7 +144,7 @@ VARIANTS = [
 def test_a_scan_gives_the_conditionals_and_the_likelihood_is_their_sum(
     shape: tuple, classes: int, changes: dict
 ) -> None:
-    causal.check_scan(causal.make("pixelcnn", shape, classes, **SMALL, **changes))
+    causal.check_autoregress(causal.make("pixelcnn", shape, classes, **SMALL, **changes))
 
 
 @pytest.mark.parametrize(("shape", "classes", "changes"), VARIANTS)
@@ -306,7 +306,7 @@ def test_full_sizes() -> None:
 
 def test_capabilities() -> None:
     model = tiny.model("pixelcnn")
-    assert isinstance(model, CanScan)
+    assert isinstance(model, CanAutoregress)
     assert isinstance(model, CanComplete)
     assert isinstance(model, CanLogProb)
     assert model.levels == 2
@@ -348,7 +348,7 @@ def test_images_that_do_not_fit() -> None:
         "pixelcnn", (1, 4, 4), 3, architecture="gated", conditional=True, **SMALL
     )
     with pytest.raises(UsageError, match="give y"):
-        next(conditional.scan(2))
+        next(conditional.autoregress(2))
     with pytest.raises(UsageError, match="from 0 to 2"):
         conditional.log_prob(x * 0, torch.tensor([0, 3]))
 

@@ -13,7 +13,7 @@ import causal
 import tiny
 from zeuxis.autoregressive.pixelcnnpp import PixelCNNPP, PixelCNNPPConfig
 from zeuxis.autoregressive.sampling import in_order
-from zeuxis.capabilities import CanComplete, CanLogProb, CanScan
+from zeuxis.capabilities import CanAutoregress, CanComplete, CanLogProb
 from zeuxis.checkpoints.weights import build
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.distributions.logistic_mixture import Mixture, parameters_per_pixel
@@ -186,7 +186,7 @@ VARIANTS = [
 def test_a_scan_gives_the_conditionals_and_the_likelihood_is_their_sum(
     shape: tuple, classes: int, changes: dict
 ) -> None:
-    causal.check_scan(causal.make("pixelcnnpp", shape, classes, **{**SMALL, **changes}))
+    causal.check_autoregress(causal.make("pixelcnnpp", shape, classes, **{**SMALL, **changes}))
 
 
 @pytest.mark.parametrize(("shape", "classes", "changes"), VARIANTS)
@@ -298,7 +298,7 @@ def test_full_size_is_the_papers() -> None:
 
 def test_capabilities_and_completion() -> None:
     model = causal.make("pixelcnnpp", (3, 4, 4), **SMALL)
-    for capability in (CanScan, CanComplete, CanLogProb):
+    for capability in (CanAutoregress, CanComplete, CanLogProb):
         assert isinstance(model, capability)
     x, mask = causal.random_images(model, 3), torch.rand(4, 4) < 0.5
     done = model.complete(x, mask, generator=torch.Generator().manual_seed(1))

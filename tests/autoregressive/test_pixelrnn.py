@@ -12,7 +12,7 @@ import tiny
 from zeuxis.autoregressive.lstm_scan import Plan, Walk, along_diagonals, along_rows
 from zeuxis.autoregressive.pixelrnn import DiagonalBiLSTM, PixelRNN, PixelRNNConfig, RowLSTM
 from zeuxis.autoregressive.sampling import in_order
-from zeuxis.capabilities import CanComplete, CanLogProb, CanScan
+from zeuxis.capabilities import CanAutoregress, CanComplete, CanLogProb
 from zeuxis.checkpoints.weights import build
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.errors import UsageError
@@ -222,7 +222,7 @@ VARIANTS = [
 def test_a_scan_gives_the_conditionals_and_the_likelihood_is_their_sum(
     shape: tuple, changes: dict
 ) -> None:
-    causal.check_scan(causal.make("pixelrnn", shape, **SMALL, **changes))
+    causal.check_autoregress(causal.make("pixelrnn", shape, **SMALL, **changes))
 
 
 @pytest.mark.parametrize(("shape", "changes"), VARIANTS)
@@ -304,7 +304,7 @@ def test_full_sizes() -> None:
 
 def test_capabilities_and_completion() -> None:
     model = causal.make("pixelrnn", (1, 4, 4), **SMALL)
-    for capability in (CanScan, CanComplete, CanLogProb):
+    for capability in (CanAutoregress, CanComplete, CanLogProb):
         assert isinstance(model, capability)
     x, mask = causal.random_images(model, 3), torch.rand(4, 4) < 0.5
     done = model.complete(x, mask, generator=torch.Generator().manual_seed(1))
@@ -325,7 +325,7 @@ def test_rmsprop_is_adam_without_a_first_moment() -> None:
         ({"first_kernel": 4}, "odd"),
         ({"first_kernel": 2}, "first-kernel must be from 3"),
         ({"layers": 0}, "layers must be from 1"),
-        ({"channels": 2}, "at least 3 maps"),
+        ({"channels": 2}, "at least 3 channels"),
     ],
 )
 def test_settings_that_cannot_work(changes: dict, sentence: str) -> None:

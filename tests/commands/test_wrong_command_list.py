@@ -40,7 +40,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     shutil.copytree(run.folder, at / "run-other")
     about = json.loads((at / "run-other" / "config.json").read_text())
-    about["config"]["latent"] = 5
+    about["config"]["latent_dim"] = 5
     (at / "run-other" / "config.json").write_text(json.dumps(about))
     for name in ("empty", "run-broken", "policyrun", "images", "mixed"):
         (at / name).mkdir()

@@ -19,7 +19,7 @@ import tiny
 from codec import InMemoryImages, chain, noise, vae
 from zeuxis.autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
 from zeuxis.autoregressive.sampling import to_pixels
-from zeuxis.capabilities import CanBitsBack, CanLogProb, CanScan, has
+from zeuxis.capabilities import CanAutoregress, CanBitsBack, CanLogProb, has
 from zeuxis.compression.bits_back import BitsBack
 from zeuxis.compression.codec import coder_for, compress, decompress
 from zeuxis.compression.entropy_coding import (
@@ -326,7 +326,7 @@ def test_bins_have_equal_prior_mass_and_cost_what_continuous_codes_do(
 @pytest.mark.parametrize("name", tiny.NAMES)
 def test_every_model_with_the_capability_is_a_codec(name: str) -> None:
     kind = models()[name]
-    if not has(kind, CanScan) and not has(kind, CanBitsBack):
+    if not has(kind, CanAutoregress) and not has(kind, CanBitsBack):
         pytest.skip("tells no laws to code with")
     if name == "char-rnn":
         pytest.skip("knows text")

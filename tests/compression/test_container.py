@@ -217,9 +217,9 @@ def test_other_weights_are_refused(written: tuple[Path, Chain, list[Tensor]]) ->
 class Wavering(Chain):
     """Gives other laws each time it is asked."""
 
-    def scan(self, n: int, y: Tensor | None = None) -> Generator[Tensor, Tensor, None]:
+    def autoregress(self, n: int, y: Tensor | None = None) -> Generator[Tensor, Tensor, None]:
         self.shift += 0.1
-        yield from super().scan(n, y)
+        yield from super().autoregress(n, y)
 
 
 def test_a_machine_that_computes_otherwise_gets_an_error_and_no_image(

@@ -181,10 +181,10 @@ def test_pixels_that_nobody_paid_for_end_the_decoding_early(coder: str, tmp_path
     steps = 0
 
     class Counted(type(model)):  # type: ignore[misc]
-        def scan(self, n, y=None):
+        def autoregress(self, n, y=None):
             nonlocal steps
             steps += 1
-            yield from super().scan(n, y)
+            yield from super().autoregress(n, y)
 
         def pixels(self, z):
             nonlocal steps

@@ -10,7 +10,13 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from zeuxis.autoregressive.pixel_model import PixelModel
-from zeuxis.autoregressive.sampling import follow, in_order, naive_scan, to_levels, to_pixels
+from zeuxis.autoregressive.sampling import (
+    in_order,
+    naive_autoregress,
+    run_autoregression,
+    to_levels,
+    to_pixels,
+)
 from zeuxis.data.dataset import Spec
 from zeuxis.registry import models
 
@@ -77,22 +83,24 @@ def classes_for(model: PixelModel, n: int) -> Tensor | None:
     return torch.arange(n) % model.spec.classes if model.config.conditional else None
 
 
-def check_scan(model: PixelModel, n: int = 3) -> None:
-    """The scan's laws are those of one parallel pass, and the images' likelihood is their sum."""
+def check_autoregress(model: PixelModel, n: int = 3) -> None:
+    """Conditionals one by one equal those of a parallel pass, and sum to the likelihood."""
     x, y = random_images(model, n), classes_for(model, n)
     v = in_order(to_levels(x, model.levels))
-    laws = model.conditionals(x, y).permute(0, 2, 3, 1, 4).flatten(1, 3)
-    torch.testing.assert_close(laws.exp().sum(2), torch.ones(laws.shape[:2], dtype=torch.float64))
-    scan, found = model.scan(n, y), []
-    law = next(scan)
+    parallel = model.conditionals(x, y).permute(0, 2, 3, 1, 4).flatten(1, 3)
+    torch.testing.assert_close(
+        parallel.exp().sum(2), torch.ones(parallel.shape[:2], dtype=torch.float64)
+    )
+    values, steps = model.autoregress(n, y), []
+    log_p = next(values)
     for i in range(v.shape[1]):
-        found.append(law)
+        steps.append(log_p)
         try:
-            law = scan.send(v[:, i])
+            log_p = values.send(v[:, i])
         except StopIteration:
             assert i == v.shape[1] - 1
-    torch.testing.assert_close(torch.stack(found, 1), laws, atol=1e-9, rtol=1e-9)
-    nats = torch.stack(found, 1).gather(2, v[..., None]).sum((1, 2))
+    torch.testing.assert_close(torch.stack(steps, 1), parallel, atol=1e-9, rtol=1e-9)
+    nats = torch.stack(steps, 1).gather(2, v[..., None]).sum((1, 2))
     answer = model.log_prob(x, y)
     assert answer.exact
     torch.testing.assert_close(answer.nats, nats, atol=1e-9, rtol=1e-9)
@@ -106,7 +114,7 @@ def check_sampler(model: PixelModel, n: int = 3, seed: int = 0) -> None:
     u = torch.rand(
         n, model.spec.size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
     )
-    v, _ = follow(naive_scan(model, n, model.spec.shape, y), u)
+    v, _ = run_autoregression(naive_autoregress(model, n, model.spec.shape, y), u)
     assert torch.equal(to_levels(in_order(x), model.levels), v)
     assert len(in_order(x).unique()) > 1, "a constant image shows little"
     assert x.shape[1] == channels
@@ -121,7 +129,7 @@ def operations(call: object) -> int:
 
 
 def walk(model: PixelModel, n: int) -> None:
-    """A scan over blank images."""
+    """Runs through blank images, value by value."""
     size = model.spec.size
     blank = torch.zeros(n, size, dtype=torch.int64)
-    follow(model.scan(n, classes_for(model, n)), torch.zeros(n, size), blank)
+    run_autoregression(model.autoregress(n, classes_for(model, n)), torch.zeros(n, size), blank)

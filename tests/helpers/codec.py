@@ -41,7 +41,7 @@ class Chain(Model):
     def players(self) -> dict[str, Player]:
         return {"chain": Player(self, 0.1)}
 
-    def scan(self, n: int, y: Tensor | None = None) -> Generator[Tensor, Tensor, None]:
+    def autoregress(self, n: int, y: Tensor | None = None) -> Generator[Tensor, Tensor, None]:
         before = torch.full((n,), self.levels)
         for _ in range(self.spec.size):
             before = yield (self.logits + self.shift * torch.arange(self.levels))[

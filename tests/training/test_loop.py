@@ -441,7 +441,7 @@ def test_a_start_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     start = str(save(tiny.model("vae"), tmp_path / "vae"))
     for name, changes, sentence in (
         ("dcgan", {}, "a model of kind vae"),
-        ("vae", {"latent": 5}, "other layers"),
+        ("vae", {"latent_dim": 5}, "other layers"),
     ):
         with pytest.raises(UsageError, match=sentence):
             Trainer(

@@ -25,7 +25,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ..autoregressive.sampling import to_levels
-from ..capabilities import CanScan
+from ..capabilities import CanAutoregress
 from ..visual.grid import to_image
 
 # From nothing to the most: black, purple, red, orange, light yellow, each brighter than the one
@@ -37,7 +37,9 @@ HEAT = torch.tensor(
 
 @torch.no_grad()
 def surprise(
-    model: CanScan, x: UInt8[Tensor, "n channels height width"], y: Int[Tensor, " n"] | None = None
+    model: CanAutoregress,
+    x: UInt8[Tensor, "n channels height width"],
+    y: Int[Tensor, " n"] | None = None,
 ) -> Float[Tensor, "n height width"]:
     """Bits that each pixel costs, all its channels together.
 

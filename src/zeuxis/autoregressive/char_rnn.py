@@ -1,10 +1,9 @@
-r"""A recurrent network that writes: the one-dimensional case of what PixelRNN does with images.
+r"""Char-RNN: a recurrent network predicts each character from those before it.
 
 $$ p(x) = \prod_t p(x_t | x_{<t}), \qquad p(x_t | x_{<t}) = \mathrm{softmax}(W h_t + b), \qquad h_t = \mathrm{LSTM}(x_{t-1}, h_{t-1}) . $$
 
-Characters go in one-hot, through layers of LSTMs with dropout between them, and come out as a
-softmax over the alphabet. A text's first character is predicted from nothing: the input there is
-all zeros.
+The input is one-hot, dropout lies between the LSTM layers, and the output is a softmax over the
+alphabet. The first input of a text is zero. PixelRNN does the same with images.
 
 Sources: Karpathy, "The Unreasonable Effectiveness of Recurrent Neural Networks" and char-rnn, 2015;
 Graves, "Generating Sequences With Recurrent Neural Networks", 2013. Defaults are char-rnn's: 2
@@ -31,9 +30,10 @@ from ..data.dataset import Spec
 from ..data.text import codes, spelled
 from ..errors import UsageError
 from ..model import Batch, Model, Player
+from ..nn.precision import at_least_float32
 from ..noise import Noise
 from ..ranges import BaseConfig, Depth, Part, Rate, Size
-from .sampling import Scan, follow, uniform, warm
+from .sampling import Autoregression, check_temperature, run_autoregression, uniform
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class CharRNNConfig(BaseConfig):
     lr: Rate = 2e-3
     """Step size."""
     optimizer: Literal["rmsprop", "adam"] = "rmsprop"
-    """Which rule moves the weights."""
+    """Optimizer."""
 
 
 class CharRNN(Model):
@@ -89,18 +89,15 @@ class CharRNN(Model):
             [nn.LSTM(a, c.hidden_dim, batch_first=True) for a in sizes[:-1]]
         )
         for layer in self.layers:
-            with (
-                torch.no_grad()
-            ):  # gates lie in the order input, forget, cell, output, and two biases are added up
+            # PyTorch's gates are input, forget, cell, output; it adds two biases.
+            with torch.no_grad():
                 layer.bias_ih_l0[c.hidden_dim : 2 * c.hidden_dim] = 1.0  # type: ignore[operator]
         self.out = nn.Linear(c.hidden_dim, self.levels)
 
     def players(self) -> dict[str, Player]:
         c = self.config
         return {
-            "model": Player(
-                self, c.lr, betas=(0.0, 0.95) if c.optimizer == "rmsprop" else (0.9, 0.999)
-            )
+            "model": Player(self, c.lr, (0.0, 0.95) if c.optimizer == "rmsprop" else (0.9, 0.999))
         }
 
     def play(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
@@ -112,37 +109,33 @@ class CharRNN(Model):
     def log_likelihood(
         self, x: UInt8[Tensor, "n length"], noise: Noise | None = None
     ) -> Float[Tensor, "n length"]:
-        """log p of each character given those before it; noise is what dropout is drawn from while
-        training."""
+        """log p of each character given those before it; dropout draws from the noise."""
         h = F.pad(self.one_hot(x), (0, 0, 1, 0))[:, :-1]
         for layer in self.layers:
             h, _ = layer(h)
             if noise is not None and self.training and self.config.dropout:
-                h = h * (
-                    (noise.uniform(*h.shape[1:]) >= self.config.dropout) / (1 - self.config.dropout)
-                )
-        logits = self.out(h)
-        logits = logits if logits.dtype == torch.float64 else logits.float()
+                kept = noise.uniform(*h.shape[1:]) >= self.config.dropout
+                h = h * (kept / (1 - self.config.dropout))
+        logits = at_least_float32(self.out(h))
         return logits.log_softmax(2).gather(2, x.long()[..., None])[..., 0]
 
     def one_hot(self, x: Tensor) -> Tensor:
-        """Numbers of characters as the network takes them."""
+        """Indices of characters as one-hot vectors."""
         return F.one_hot(x.long(), self.levels).to(self.out.weight.dtype)
 
-    def scan(self, n: int, y: Tensor | None = None) -> Scan:
-        """Yields log-probabilities (n, levels) of the next character, and is sent its numbers (n,),
-        without end."""
+    def autoregress(self, n: int, y: Tensor | None = None) -> Autoregression:
+        """Yields log-probabilities (n, levels) of the next character and is sent its index (n,).
+
+        It never ends.
+        """
         step = self.out.weight.new_zeros(n, 1, self.levels)
         states: list[tuple[Tensor, Tensor] | None] = [None] * len(self.layers)
         while True:
-            with (
-                torch.no_grad()
-            ):  # not around the loop: the caller's own mode must hold while this waits
+            with torch.no_grad():  # not around the yield: no_grad would leak into the caller
                 h = step
                 for i, layer in enumerate(self.layers):
                     h, states[i] = layer(h, states[i])
-                logits = self.out(h[:, 0])
-                log_p = (logits if logits.dtype == torch.float64 else logits.float()).log_softmax(1)
+                log_p = at_least_float32(self.out(h[:, 0])).log_softmax(1)
             numbers = yield log_p
             step = self.one_hot(numbers.to(step.device))[:, None]
 
@@ -150,7 +143,7 @@ class CharRNN(Model):
     def conditionals(
         self, x: UInt8[Tensor, "n length"], y: Tensor | None = None
     ) -> Float[Tensor, "n length levels"]:
-        """The law of every character given those before it, by one pass."""
+        """Log-probabilities of every character given those before it, by one pass."""
         h = F.pad(self.one_hot(x.to(self.device)), (0, 0, 1, 0))[:, :-1]
         for layer in self.layers:
             h, _ = layer(h)
@@ -158,7 +151,7 @@ class CharRNN(Model):
 
     @torch.no_grad()
     def log_prob(self, x: UInt8[Tensor, "n length"]) -> LogProb:
-        """Exact log-likelihoods of pieces of text, each read from nothing, in nats a piece."""
+        """Exact log-likelihoods of pieces of text, in nats per piece."""
         return LogProb(
             torch.cat([self.log_likelihood(part.to(self.device)).sum(1) for part in x.split(256)]),
             exact=True,
@@ -171,33 +164,33 @@ class CharRNN(Model):
         generator: torch.Generator | None = None,
         temperature: float = 1.0,
         length: int = 0,
-        given: Int[Tensor, " start"] | UInt8[Tensor, " start"] | None = None,
+        prompt: Int[Tensor, " start"] | UInt8[Tensor, " start"] | None = None,
     ) -> UInt8[Tensor, "n length"]:
-        """n new texts as numbers of characters.
+        """n texts as indices of characters.
 
         Arguments:
-            n: How many.
-            generator: Where the randomness comes from.
-            temperature: Of the law drawn from; below 1 the likelier characters are favored.
-            length: Characters of each, by default those of a training piece.
-            given: What each begins with.
+            n: Number of texts.
+            generator: Source of randomness.
+            temperature: Below 1 it favors likely characters.
+            length: Characters of each text, by default as many as in a training piece.
+            prompt: Beginning of each text.
         """
-        warm(temperature)
+        check_temperature(temperature)
         length = length or self.spec.shape[0]
         u = uniform(n, length, generator, self.device)
-        if given is None:
-            return follow(self.scan(n), u, temperature=temperature)[0].byte()
-        start = given.long().to(self.device)[:length]
+        if prompt is None:
+            return run_autoregression(self.autoregress(n), u, temperature=temperature)[0].byte()
+        start = prompt.long().to(self.device)[:length]
         rest = start.new_zeros(length - len(start))
         known = torch.arange(length, device=self.device) < len(start)
-        found, _ = follow(
-            self.scan(n),
+        texts, _ = run_autoregression(
+            self.autoregress(n),
             u,
             torch.cat([start, rest]).expand(n, -1),
             known.expand(n, -1),
             temperature,
         )
-        return found.byte()
+        return texts.byte()
 
     def write(
         self,
@@ -208,15 +201,13 @@ class CharRNN(Model):
         temperature: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> list[str]:
-        """n new texts that begin as given.
+        """n texts that begin with `start`.
 
         Raises:
-            UsageError: A character of `start` does not occur in the text that was learned.
+            UsageError: A character of `start` does not occur in the training text.
         """
-        given = codes(start, self.alphabet) if start else None
-        return spelled(
-            self.sample(
-                n, generator=generator, temperature=temperature, length=length, given=given
-            ).cpu(),
-            self.alphabet,
+        prompt = codes(start, self.alphabet) if start else None
+        x = self.sample(
+            n, generator=generator, temperature=temperature, length=length, prompt=prompt
         )
+        return spelled(x.cpu(), self.alphabet)

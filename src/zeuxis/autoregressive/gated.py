@@ -1,21 +1,20 @@
-r"""The network of the gated PixelCNN: two stacks of convolutions that together see every pixel
-before the current one.
+r"""Network of the gated PixelCNN: two stacks that together see every earlier pixel.
 
-A stack of masked convolutions never sees a wedge to the upper right of a pixel, however deep it is:
-the way up there leads through places that the masks hide. Here a *vertical* stack convolves all
-rows above, without any mask, and a *horizontal* stack the own row to the left; in every layer the
-vertical one feeds the horizontal one, never the reverse. Units are gated,
+However deep, a stack of masked convolutions has a blind spot: a wedge to the upper right of each
+pixel. Here a *vertical* stack convolves all rows above, without a mask, and a *horizontal* stack
+convolves the current row to the left. In every layer the vertical stack feeds the horizontal one,
+never the reverse. Units are gated,
 
 $$ y = \tanh(W_f * x + V_f^\top h) \odot \sigma(W_g * x + V_g^\top h) , $$
 
 with h the class of a conditional model, one-hot.
 
-The vertical stack is moved down by a row once, before its first layer; from then on its row r holds
-rows above r only.
+The vertical stack is shifted down by one row before its first layer, so its row r sees only rows
+above r.
 
 Source: van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves and Kavukcuoglu, "Conditional Image
 Generation with PixelCNN Decoders", 2016. Departure: the last layer has no gate in its vertical
-stack, whose output nothing reads.
+stack, whose output is unused.
 """
 
 from __future__ import annotations
@@ -24,22 +23,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..nn.masked import At, CausalConv, masked
-from .pixel_model import Head, Put, Read
+from ..nn.masked import CausalConv, Position, masked
+from .pixel_model import Head, Observe, Predict
 
 
 def rows_above(inside: int, out: int, height: int, width: int) -> CausalConv:
-    """A convolution of whole rows, the current one and those above it, as wide to the right as to
-    the left."""
+    """An unmasked convolution over the current row and those above it."""
     return CausalConv(nn.Conv2d(inside, out, (height, width)), width // 2)
 
 
 class Classes(nn.Module):
-    """What a class adds to each map, nothing for the class -1."""
+    """A bias for each class and channel; none for the class -1."""
 
-    def __init__(self, classes: int, maps: int) -> None:
+    def __init__(self, classes: int, channels: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(classes, maps) * 0.05)
+        self.weight = nn.Parameter(torch.randn(classes, channels) * 0.05)
 
     def forward(self, y: Tensor) -> Tensor:
         return torch.where((y >= 0)[:, None], self.weight[y.clamp(min=0)], 0.0)
@@ -49,11 +47,11 @@ class GatedLayer(nn.Module):
     """One layer of both stacks.
 
     Arguments:
-        inside: Maps that come in, of either stack.
-        maps: Maps that go out.
+        inside: Input channels of each stack.
+        channels: Output channels of each stack.
         kernel: Side of the kernel, odd.
         first: Whether this is the first layer, with mask A and without a residual connection.
-        last: Whether nothing reads the vertical stack's output.
+        last: Whether the vertical stack's output is unused.
         colors: Colors of a pixel.
         classes: Classes of a conditional model, 0 without.
     """
@@ -61,7 +59,7 @@ class GatedLayer(nn.Module):
     def __init__(
         self,
         inside: int,
-        maps: int,
+        channels: int,
         kernel: int,
         first: bool,
         last: bool,
@@ -70,13 +68,13 @@ class GatedLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.first, self.last, self.colors = first, last, colors
-        self.vertical = rows_above(inside, 2 * maps, kernel // 2 + (0 if first else 1), kernel)
-        self.link = rows_above(2 * maps, 2 * maps, 1, 1)
+        self.vertical = rows_above(inside, 2 * channels, kernel // 2 + (0 if first else 1), kernel)
+        self.link = rows_above(2 * channels, 2 * channels, 1, 1)
         self.horizontal = masked(
-            inside, 2 * maps, kernel, "A" if first else "B", colors, split=2, above=False
+            inside, 2 * channels, kernel, "A" if first else "B", colors, split=2, above=False
         )
-        self.out = masked(maps, maps, 1, "B", colors)
-        self.classes = Classes(classes, 4 * maps) if classes else None
+        self.out = masked(channels, channels, 1, "B", colors)
+        self.classes = Classes(classes, 4 * channels) if classes else None
 
     def forward(self, v: Tensor, h: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         above, own = self.vertical(v), self.horizontal(h)
@@ -101,27 +99,27 @@ class GatedStream:
         self.linked: list[tuple[Tensor, ...]] = []
 
     def row(self, v: Tensor) -> Tensor:
-        """The vertical stack's row (n, maps, width); what the horizontal one needs of it is
-        kept."""
+        """The vertical stack's row (n, channels, width); keeps what the horizontal stack needs."""
         above = self.vertical(v)
         if self.added is not None:
             above = above + self.added[0]
         linked = self.link(above)
         if self.added is not None:
             linked = linked + self.added[1]
-        linked = linked.permute(
-            2, 0, 1
-        )  # (width, n, maps), so that a place's maps are near each other
+        linked = linked.permute(2, 0, 1)  # (width, n, channels): a pixel's channels are contiguous
         self.linked = [linked[..., own].contiguous().unbind(0) for own in self.horizontal.own]
         return above if self.last else gate(above)
 
-    def __call__(self, h: Tensor | None, at: At) -> Tensor:
-        new = self.out(gate(self.horizontal(h, at) + self.linked[at.color][at.column]), at)
+    def __call__(self, h: Tensor | None, position: Position) -> Tensor:
+        new = self.out(
+            gate(self.horizontal(h, position) + self.linked[position.color][position.column]),
+            position,
+        )
         return new if h is None else h + new
 
 
 def gate(x: Tensor) -> Tensor:
-    """Half of the maps opened and shut by the other half."""
+    """Half of the channels, gated by the other half."""
     value, opened = x.chunk(2, 1)
     return torch.tanh(value) * torch.sigmoid(opened)
 
@@ -130,20 +128,20 @@ class GatedNetwork(nn.Module):
     """Gated layers and a head.
 
     Arguments:
-        channels: Channels of an image, each a color of its own.
-        maps: Maps of each stack.
+        colors: Channels of an image.
+        channels: Channels of each stack.
         layers: Layers after the first.
         first: Side of the first kernel.
         kernel: Side of the others.
-        head: Maps of the head's hidden layers.
-        outputs: Numbers for each color's law.
+        head: Channels of the head's hidden layers.
+        outputs: Parameters of each color's conditional.
         classes: Classes of a conditional model, 0 without.
     """
 
     def __init__(
         self,
+        colors: int,
         channels: int,
-        maps: int,
         layers: int,
         first: int,
         kernel: int,
@@ -152,13 +150,13 @@ class GatedNetwork(nn.Module):
         classes: int = 0,
     ):
         super().__init__()
-        made = [GatedLayer(channels, maps, first, True, layers == 0, channels, classes)]
+        made = [GatedLayer(colors, channels, first, True, layers == 0, colors, classes)]
         made += [
-            GatedLayer(maps, maps, kernel, False, i == layers - 1, channels, classes)
+            GatedLayer(channels, channels, kernel, False, i == layers - 1, colors, classes)
             for i in range(layers)
         ]
         self.layers = nn.ModuleList(made)
-        self.head = Head(maps, head, outputs, channels)
+        self.head = Head(channels, head, outputs, colors)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         v, h = F.pad(x, (0, 0, 1, 0))[:, :, :-1], x
@@ -166,25 +164,25 @@ class GatedNetwork(nn.Module):
             v, h = layer(v, h, y)
         return self.head(h)
 
-    def stream(self, n: int, width: int, y: Tensor | None = None) -> tuple[Read, Put]:
+    def stream(self, n: int, width: int, y: Tensor | None = None) -> tuple[Predict, Observe]:
         layers = [layer.stream(n, width, y) for layer in self.layers]  # type: ignore[operator]
         head = self.head.stream(n, width)
         first = layers[0].horizontal
         above = first.bias.new_zeros(n, first.current.shape[2], width)
 
-        def read(at: At) -> Tensor:
-            if at.column == 0 and at.color == 0:
+        def predict(position: Position) -> Tensor:
+            if position.column == 0 and position.color == 0:
                 v = above
                 for layer in layers:
                     v = layer.row(v)
             h = None
             for layer in layers:
-                h = layer(h, at)
+                h = layer(h, position)
             assert h is not None
-            return head(h, at)
+            return head(h, position)
 
-        def put(x: Tensor, at: At) -> None:
-            first.put(x, at)
-            above[:, at.color, at.column] = x[:, 0]
+        def observe(x: Tensor, position: Position) -> None:
+            first.observe(x, position)
+            above[:, position.color, position.column] = x[:, 0]
 
-        return read, put
+        return predict, observe

@@ -1,15 +1,13 @@
-r"""What the models of this family share: an image is a sequence of numbers, each with a law given
-all before it.
+r"""Base of the pixel models: an image is a sequence of values, each conditional on all before it.
 
 $$ \log p(x) = \sum_{r, c, k} \log p(x_{k,r,c} \,|\, x \text{ before } (r, c, k)) \qquad \text{in the order row, column, color.} $$
 
-The likelihood is exact: no bound, no code. A number is one of `levels` values: of 256 for 8-bit
-images, whose law is a softmax, or of 2 for binary ones, with a single sigmoid. Gray images are
-taken as binary by default: each training step draws every pixel to be 1 with its brightness as
-probability (dynamic binarization; images that are 0 and 255 stay what they are).
+The likelihood is exact. A value has `levels` levels: 256 for 8-bit images, with a softmax, or 2 for
+binary ones, with a sigmoid. Gray images are binary by default: each training step sets every pixel
+to 1 with its brightness as probability (dynamic binarization; pixels of 0 and 255 do not change).
 
-A conditional model knows the class of what it draws. Its `log_prob` without classes is that of the
-mixture over all of them, each as likely as the others.
+A conditional model takes the class. Without classes, its `log_prob` is that of the uniform mixture
+over all of them.
 
 Source: van den Oord, Kalchbrenner and Kavukcuoglu, "Pixel Recurrent Neural Networks", 2016, section
 2.
@@ -32,32 +30,33 @@ from ..data.dataset import Spec
 from ..distributions.elementwise import bernoulli
 from ..errors import UsageError
 from ..model import Batch, Model, Player
-from ..nn.masked import At, masked
+from ..nn.masked import Position, masked
+from ..nn.precision import at_least_float32
 from ..noise import Noise
 from .sampling import (
-    Scan,
+    Autoregression,
     as_images,
+    check_temperature,
     draw,
-    follow,
     hidden,
     in_order,
+    run_autoregression,
     to_levels,
     to_pixels,
     uniform,
-    warm,
 )
 
-Read = Callable[[At], Tensor]
-Put = Callable[[Tensor, At], None]
+Predict = Callable[[Position], Tensor]
+Observe = Callable[[Tensor, Position], None]
 
 
 class Head(nn.Module):
-    """Two hidden layers of one pixel each, then the numbers that a law is made of.
+    """Two hidden 1x1 convolutions and the parameters of the conditionals.
 
     Arguments:
-        inside: Maps that come in.
-        width: Maps of the hidden layers.
-        outputs: Numbers for each color.
+        inside: Input channels.
+        width: Channels of the hidden layers.
+        outputs: Parameters for each color.
         colors: Colors of a pixel.
     """
 
@@ -71,27 +70,29 @@ class Head(nn.Module):
             x = layer(F.relu(x))
         return x
 
-    def stream(self, n: int, width: int) -> Callable[[Tensor, At], Tensor]:
+    def stream(self, n: int, width: int) -> Callable[[Tensor, Position], Tensor]:
         layers = [layer.stream(n, width) for layer in self.layers]  # type: ignore[operator]
 
-        def step(x: Tensor, at: At) -> Tensor:
+        def step(x: Tensor, position: Position) -> Tensor:
             for layer in layers:
-                x = layer(torch.relu(x), at)
+                x = layer(torch.relu(x), position)
             return x
 
         return step
 
 
 class PixelModel(Model):
-    """Base of the models of pixels: a subclass sets `network` and, where its law is no softmax, the
-    three methods below it.
+    """Base of the pixel models: a subclass sets `network`.
+
+    If its conditionals are neither a softmax nor a sigmoid, it also overrides `log_likelihood`,
+    `log_conditionals` and `autoregress`.
 
     Its config has `levels`, `conditional`, `lr` and `optimizer`.
     """
 
     clock: ClassVar[Any] = "log"
     portion: ClassVar[int] = 32
-    """Images whose laws are computed at a time, by the memory they take."""
+    """Images whose conditionals are computed at a time; bounds the memory."""
     network: Any
 
     def __init__(self, config: Any, spec: Spec) -> None:
@@ -105,8 +106,7 @@ class PixelModel(Model):
 
     def players(self) -> dict[str, Player]:
         c = self.config
-        # With a first moment that forgets at once, Adam is RMSProp with its average corrected at
-        # the start.
+        # Adam without a first moment is RMSProp with bias correction.
         betas = (0.0, 0.95) if c.optimizer == "rmsprop" else (0.9, 0.999)
         return {
             "model": Player(
@@ -116,23 +116,18 @@ class PixelModel(Model):
 
     def play(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
         v = self.observed(batch.x, batch.noise)
-        nats = (
-            -self.log_likelihood(v, self.classes(batch.y, len(v)), batch.noise)
-            .flatten(1)
-            .sum(1)
-            .mean()
-        )
+        log_p = self.log_likelihood(v, self.classes(batch.y, len(v)), batch.noise)
+        nats = -log_p.flatten(1).sum(1).mean()
         batch.logs["bits/dim"] = nats.detach() / (self.spec.size * math.log(2))
         yield "model", nats
 
-    # --- the law
+    # --- likelihood
 
     def log_likelihood(
         self, v: Int[Tensor, "n c h w"], y: Tensor | None, noise: Noise | None = None
     ) -> Float[Tensor, "n c h w"]:
-        """log p of each number of images of levels; noise is what dropout is drawn from while
-        training."""
-        out = wide(self.network(self.scaled(v), y))
+        """log p of each value of images of levels; dropout draws from the noise."""
+        out = at_least_float32(self.network(self.scaled(v), y))
         if self.levels == 2:
             return bernoulli(v.to(out.dtype), out)
         n, channels, height, width = v.shape
@@ -141,45 +136,46 @@ class PixelModel(Model):
             logits, v.reshape(n * channels, height, width), reduction="none"
         ).view(v.shape)
 
-    def laws(self, v: Int[Tensor, "n c h w"], y: Tensor | None) -> Float[Tensor, "n c h w levels"]:
-        """Log-probabilities of every level of each number."""
-        out = wide(self.network(self.scaled(v), y))
-        return self.law(out.unflatten(1, (self.spec.shape[0], -1)).permute(0, 1, 3, 4, 2))
+    def log_conditionals(
+        self, v: Int[Tensor, "n c h w"], y: Tensor | None
+    ) -> Float[Tensor, "n c h w levels"]:
+        """Log-probabilities of every level of each value."""
+        out = at_least_float32(self.network(self.scaled(v), y))
+        return self.log_probs(out.unflatten(1, (self.spec.shape[0], -1)).permute(0, 1, 3, 4, 2))
 
-    def scan(self, n: int, y: Int[Tensor, "n"] | None = None) -> Scan:
-        """Yields log-probabilities (n, levels) of the next number, and is sent its levels (n,); see
-        `CanScan`."""
+    def autoregress(self, n: int, y: Int[Tensor, "n"] | None = None) -> Autoregression:
+        """Yields log-probabilities (n, levels) of the next value and is sent its levels (n,)."""
         channels, height, width = self.spec.shape
-        device, dtype = (
-            self.device,
-            next(self.parameters()).dtype,
-        )  # found once: to look through a module takes as long as a layer
+        # Hoisted: iterating over parameters() costs as much as a layer.
+        device, dtype = self.device, next(self.parameters()).dtype
         with torch.no_grad():
-            read, put = self.network.stream(n, width, self.classes(y, n, required=True))
+            predict, observe = self.network.stream(n, width, self.classes(y, n, required=True))
         for r in range(height):
             for c in range(width):
                 for k in range(channels):
-                    with (
-                        torch.no_grad()
-                    ):  # not around the loop: the caller's own mode must hold while this waits
-                        log_p = self.law(wide(read(At(r, c, k))))
+                    # Not around the yield: no_grad would leak into the caller.
+                    with torch.no_grad():
+                        log_p = self.log_probs(at_least_float32(predict(Position(r, c, k))))
                     levels = yield log_p
                     with torch.no_grad():
-                        put(self.scaled(levels[:, None].to(device), dtype), At(r, c, k))
+                        observe(self.scaled(levels[:, None].to(device), dtype), Position(r, c, k))
 
-    def law(self, out: Float[Tensor, "*n outputs"]) -> Float[Tensor, "*n levels"]:
+    def log_probs(self, out: Float[Tensor, "*n outputs"]) -> Float[Tensor, "*n levels"]:
         """Log-probabilities from the network's numbers for one color."""
         if self.levels == 2:
             return torch.cat([F.logsigmoid(-out), F.logsigmoid(out)], -1)
         return out.log_softmax(-1)
 
-    # --- numbers and pixels
+    # --- levels and pixels
 
     def observed(
         self, x: UInt8[Tensor, "n c h w"], noise: Noise | None = None
     ) -> Int[Tensor, "n c h w"]:
-        """The levels of pixels: drawn for binary models where noise is given, else the nearest;
-        without noise they must fit."""
+        """Levels of pixels: drawn for a binary model with noise, else the nearest.
+
+        Raises:
+            UsageError: Without noise, pixels must be levels, and these are not.
+        """
         if noise is not None and self.levels == 2:
             return (noise.uniform(*x.shape[1:]) * 255 < x).long()
         v = to_levels(x, self.levels)
@@ -196,11 +192,11 @@ class PixelModel(Model):
         return v
 
     def scaled(self, v: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """Levels as the network takes them, from -1 to 1."""
+        """Levels scaled to [-1, 1], the network's input."""
         return v.to(dtype or next(self.parameters()).dtype) * (2 / (self.levels - 1)) - 1
 
     def classes(self, y: Tensor | None, n: int, required: bool = False) -> Tensor | None:
-        """The classes of a conditional model, checked; None for another."""
+        """Checked classes of a conditional model; None for an unconditional one."""
         if not self.config.conditional:
             return None
         if y is None:
@@ -217,40 +213,43 @@ class PixelModel(Model):
             )
         return y.to(self.device)
 
-    # --- what it can do
+    # --- capabilities
 
     @torch.no_grad()
     def conditionals(
         self, x: UInt8[Tensor, "n c h w"], y: Int[Tensor, "n"] | None = None
     ) -> Float[Tensor, "n c h w levels"]:
-        """The law of every number given those before it, by one pass: log-probabilities."""
+        """Log-probabilities of every value given those before it, by one pass."""
         y = self.classes(y, len(x), required=True)
-        found = []
+        parts = []
         for i, part in enumerate(x.split(k := self.portion)):
-            found.append(
-                self.laws(
+            parts.append(
+                self.log_conditionals(
                     self.observed(part.to(self.device)),
                     None if y is None else y[k * i : k * (i + 1)],
                 )
             )
-        return torch.cat(found)
+        return torch.cat(parts)
 
     @torch.no_grad()
     def log_prob(self, x: UInt8[Tensor, "n c h w"], y: Int[Tensor, "n"] | None = None) -> LogProb:
-        """Exact log-likelihoods in nats an image; of a conditional model without y, those of the
-        mixture of all classes."""
-        found, given = [], None if y is None else self.classes(y, len(x))
+        """Exact log-likelihoods in nats per image.
+
+        A conditional model without y gives those of the mixture of all classes.
+        """
+        nats, classes = [], None if y is None else self.classes(y, len(x))
         for i, part in enumerate(x.split(64)):
             v = self.observed(part.to(self.device))
-            if self.config.conditional and given is None:
+            if self.config.conditional and classes is None:
                 each = [
                     self.nats(v, torch.full((len(v),), k, device=self.device))
                     for k in range(self.spec.classes)
                 ]
-                found.append(torch.logsumexp(torch.stack(each), 0) - math.log(self.spec.classes))
+                nats.append(torch.logsumexp(torch.stack(each), 0) - math.log(self.spec.classes))
             else:
-                found.append(self.nats(v, None if given is None else given[64 * i : 64 * (i + 1)]))
-        return LogProb(torch.cat(found), exact=True)
+                part_y = None if classes is None else classes[64 * i : 64 * (i + 1)]
+                nats.append(self.nats(v, part_y))
+        return LogProb(torch.cat(nats), exact=True)
 
     def nats(self, v: Tensor, y: Tensor | None) -> Float[Tensor, "n"]:
         """Log-likelihood of images of levels."""
@@ -264,8 +263,8 @@ class PixelModel(Model):
         temperature: float = 1.0,
         y: Int[Tensor, "n"] | None = None,
     ) -> UInt8[Tensor, "n c h w"]:
-        """n new images; a conditional model takes their classes, by default each in turn."""
-        warm(temperature)
+        """n images; a conditional model takes their classes, by default each in turn."""
+        check_temperature(temperature)
         if n < 1:
             return torch.empty(0, *self.spec.shape, dtype=torch.uint8, device=self.device)
         u = uniform(n, self.spec.size, generator, self.device)
@@ -273,8 +272,9 @@ class PixelModel(Model):
             y = torch.arange(n) % self.spec.classes
         y, parts = self.classes(y, n), []
         for i, part in enumerate(u.split(256)):
-            scan = self.scan(len(part), None if y is None else y[256 * i : 256 * (i + 1)])
-            parts.append(follow(scan, part, temperature=temperature)[0])
+            part_y = None if y is None else y[256 * i : 256 * (i + 1)]
+            values = self.autoregress(len(part), part_y)
+            parts.append(run_autoregression(values, part, temperature=temperature)[0])
         return to_pixels(as_images(torch.cat(parts), self.spec.shape), self.levels)
 
     def complete(
@@ -287,18 +287,19 @@ class PixelModel(Model):
         temperature: float = 1.0,
         tries: int = 1,
     ) -> UInt8[Tensor, "n c h w"]:
-        """Images whose hidden pixels are drawn; exactly if they come last in the order, else as
-        `sampling` says.
+        """Draws the hidden pixels of images.
+
+        The draw is exact if hidden pixels come last in the order; `sampling` describes other masks.
 
         Arguments:
-            x: Images; what is hidden in them does not matter.
+            x: Images; the values of hidden pixels do not matter.
             mask: True where a pixel is hidden: (H, W), (C, H, W), or one for each image.
             y: Classes of a conditional model, by default each in turn.
-            generator: Where the randomness comes from.
-            temperature: Of the law drawn from.
-            tries: Outcomes for each image, of which one is kept.
+            generator: Source of randomness.
+            temperature: Temperature of the distributions that are drawn from.
+            tries: Outcomes drawn for each image, of which one is kept.
         """
-        warm(temperature)
+        check_temperature(temperature)
         if tries < 1:
             raise UsageError(f"At least one try for each image is needed, got tries={tries}.")
         missing = hidden(mask.to(x.device), x)
@@ -307,23 +308,18 @@ class PixelModel(Model):
         if y is None and self.config.conditional:
             y = torch.arange(len(x)) % self.spec.classes
         each = lambda t: t.repeat_interleave(tries, 0)  # noqa: E731
-        u, chosen = (
-            uniform(len(x) * tries, v.shape[1], generator, self.device),
-            uniform(len(x), 1, generator, self.device),
+        u = uniform(len(x) * tries, v.shape[1], generator, self.device)
+        chosen = uniform(len(x), 1, generator, self.device)
+        levels, nats = run_autoregression(
+            self.autoregress(len(u), None if y is None else each(y)),
+            u,
+            each(v),
+            each(known),
+            temperature,
         )
-        found, nats = follow(
-            self.scan(len(u), None if y is None else each(y)), u, each(v), each(known), temperature
-        )
-        kept = (
-            draw(nats.view(len(x), tries), chosen[:, 0])
-            + torch.arange(len(x), device=self.device) * tries
-        )
-        return to_pixels(as_images(found[kept], self.spec.shape), self.levels)
-
-
-def wide(out: Tensor) -> Tensor:
-    """A network's numbers in at least float32, whatever it computed in."""
-    return out if out.dtype == torch.float64 else out.float()
+        first = torch.arange(len(x), device=self.device) * tries
+        kept = first + draw(nats.view(len(x), tries), chosen[:, 0])
+        return to_pixels(as_images(levels[kept], self.spec.shape), self.levels)
 
 
 def levels_for(levels: int, spec: Spec) -> int:

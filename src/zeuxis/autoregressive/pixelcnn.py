@@ -7,17 +7,16 @@ mask B and a head of two hidden layers:
 
 $$ x \leftarrow x + W_3 * \mathrm{ReLU}(W_2 * \mathrm{ReLU}(W_1 * \mathrm{ReLU}(x))), $$
 
-with kernels of sides 1, 3, 1 and 2h, h, h, 2h maps between them.
-
-Resolution is kept throughout. `--model.architecture gated` is the gated PixelCNN of the same year,
-without the blind spot (see `gated`).
+with kernels of sides 1, 3, 1 and 2h, h, h, 2h channels between them, at full resolution.
+`--model.architecture gated` is the gated PixelCNN of the same year, which has no blind spot
+(`gated`).
 
 Sources: van den Oord, Kalchbrenner and Kavukcuoglu, "Pixel Recurrent Neural Networks", 2016,
 sections 3.3 to 3.5 and table 1; van den Oord et al., "Conditional Image Generation with PixelCNN
-Decoders", 2016. The papers give no number of epochs and no step size. Departures: Adam by default
-(RMSProp, which the first paper names, is `--model.optimizer rmsprop`); maps are split into
-contiguous groups for red, green and blue, as equal as their number allows. `first` may make the
-first kernel as large as the image, which the paper does not do.
+Decoders", 2016. The papers state neither epochs nor step size. Departures: Adam by default
+(`--model.optimizer rmsprop` is the first paper's); channels are split into contiguous groups for
+red, green and blue, as equal as possible. `--model.first-kernel` may span the image, which is not
+the paper's.
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ from torch import Tensor, nn
 
 from ..data.dataset import Spec
 from ..errors import UsageError
-from ..nn.masked import At, masked
+from ..nn.masked import Position, masked
 from ..ranges import BaseConfig, DepthOrNone, Range, Rate, Size, SizeOrNone
 from .gated import GatedNetwork
-from .pixel_model import Head, PixelModel, Put, Read
+from .pixel_model import Head, Observe, PixelModel, Predict
 
 
 @dataclass(frozen=True)
@@ -44,36 +43,34 @@ class PixelCNNConfig(BaseConfig):
     architecture: Literal["plain", "gated"] = "plain"
     """Residual blocks of masked convolutions, or the gated stacks without a blind spot."""
     channels: Size = 128
-    """Maps h inside a block; between plain blocks there are twice as many."""
+    """Channels h inside a block; 2h between plain blocks."""
     layers: DepthOrNone = 15
     """Blocks, or gated layers after the first."""
     first_kernel: Annotated[int, Range(3, 999)] = 7
-    """Side of the first kernel; twice the image's less one, 55 for digits, reaches all of it, which
-    is not the paper's and leaves no blind spot."""
+    """Side of the first kernel; one of 55 spans a digit and leaves no blind spot (not the
+    paper's)."""
     kernel: Annotated[int, Range(3, 999)] = 3
     """Side of the other kernels."""
     head_channels: SizeOrNone = 0
-    """Maps of the two hidden layers of the head; 0 takes 32 for binary images and 1,024 for
-    others."""
+    """Channels of the head's two hidden layers; 0 takes 32 for binary images, else 1,024."""
     levels: Annotated[int, Range(0, 256)] = 0
-    """Values of a pixel: 256, or 2 for binary images; 0 takes 2 for gray images and 256 for
-    color."""
+    """Levels of a pixel; 0 takes 2 for gray images and 256 for color."""
     conditional: bool = False
-    """Whether the network knows each image's class (gated only)."""
+    """Whether the network takes the class (gated only)."""
     lr: Rate = 1e-3
     """Step size."""
     optimizer: Literal["adam", "rmsprop", "muon"] = "adam"
-    """Which rule moves the weights."""
+    """Optimizer."""
 
 
 class Block(nn.Module):
     """A residual block."""
 
-    def __init__(self, maps: int, kernel: int, colors: int) -> None:
+    def __init__(self, channels: int, kernel: int, colors: int) -> None:
         super().__init__()
-        self.narrow = masked(2 * maps, maps, 1, "B", colors)
-        self.middle = masked(maps, maps, kernel, "B", colors)
-        self.wide = masked(maps, 2 * maps, 1, "B", colors)
+        self.narrow = masked(2 * channels, channels, 1, "B", colors)
+        self.middle = masked(channels, channels, kernel, "B", colors)
+        self.wide = masked(channels, 2 * channels, 1, "B", colors)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.wide(F.relu(self.middle(F.relu(self.narrow(F.relu(x))))))
@@ -83,16 +80,17 @@ class Block(nn.Module):
 
 
 class BlockStream:
-    """A residual block fed place by place."""
+    """A residual block that computes one pixel at a time."""
 
     def __init__(self, block: Block, n: int, width: int) -> None:
         self.narrow, self.middle, self.wide = (
             part.stream(n, width) for part in (block.narrow, block.middle, block.wide)
         )
 
-    def __call__(self, x: Tensor, at: At) -> Tensor:
+    def __call__(self, x: Tensor, position: Position) -> Tensor:
         return x + self.wide(
-            torch.relu(self.middle(torch.relu(self.narrow(torch.relu(x), at)), at)), at
+            torch.relu(self.middle(torch.relu(self.narrow(torch.relu(x), position)), position)),
+            position,
         )
 
 
@@ -101,8 +99,8 @@ class PlainNetwork(nn.Module):
 
     def __init__(
         self,
+        colors: int,
         channels: int,
-        maps: int,
         layers: int,
         first: int,
         kernel: int,
@@ -110,9 +108,9 @@ class PlainNetwork(nn.Module):
         outputs: int,
     ) -> None:
         super().__init__()
-        self.first = masked(channels, 2 * maps, first, "A", channels)
-        self.blocks = nn.ModuleList([Block(maps, kernel, channels) for _ in range(layers)])
-        self.head = Head(2 * maps, head, outputs, channels)
+        self.first = masked(colors, 2 * channels, first, "A", colors)
+        self.blocks = nn.ModuleList([Block(channels, kernel, colors) for _ in range(layers)])
+        self.head = Head(2 * channels, head, outputs, colors)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         h = self.first(x)
@@ -120,17 +118,17 @@ class PlainNetwork(nn.Module):
             h = block(h)
         return self.head(h)
 
-    def stream(self, n: int, width: int, y: Tensor | None = None) -> tuple[Read, Put]:
+    def stream(self, n: int, width: int, y: Tensor | None = None) -> tuple[Predict, Observe]:
         first, head = self.first.stream(n, width), self.head.stream(n, width)
         blocks = [block.stream(n, width) for block in self.blocks]  # type: ignore[operator]
 
-        def read(at: At) -> Tensor:
-            h = first(None, at)
+        def predict(position: Position) -> Tensor:
+            h = first(None, position)
             for block in blocks:
-                h = block(h, at)
-            return head(h, at)
+                h = block(h, position)
+            return head(h, position)
 
-        return read, first.put
+        return predict, first.observe
 
 
 class PixelCNN(PixelModel):
@@ -159,10 +157,8 @@ class PixelCNN(PixelModel):
         super().__init__(config, spec)
         c, colors = config, spec.shape[0]
         check(c, colors)
-        head, outputs = (
-            c.head_channels or (32 if self.levels == 2 else 1024),
-            1 if self.levels == 2 else self.levels,
-        )
+        head = c.head_channels or (32 if self.levels == 2 else 1024)
+        outputs = 1 if self.levels == 2 else self.levels
         self.network: PlainNetwork | GatedNetwork
         if c.architecture == "gated":
             classes = spec.classes if c.conditional else 0
@@ -179,12 +175,11 @@ def check(c: PixelCNNConfig, colors: int) -> None:
     """Refuses settings that cannot work."""
     for name in ("first_kernel", "kernel"):
         if getattr(c, name) % 2 == 0:
-            raise UsageError(
-                f"--model.{name.replace('_', '-')} is the side of a kernel and must be odd, got {getattr(c, name)}."
-            )
+            flag, side = name.replace("_", "-"), getattr(c, name)
+            raise UsageError(f"--model.{flag} is the side of a kernel and must be odd, got {side}.")
     if c.channels < colors or (c.head_channels and c.head_channels < colors):
         raise UsageError(
-            f"Images of {colors} channels need at least {colors} maps in every layer: "
+            f"Images of {colors} channels need at least {colors} channels in every layer: "
             "raise --model.channels or --model.head-channels."
         )
     if c.conditional and c.architecture != "gated":

@@ -1,21 +1,20 @@
-r"""PixelCNN++: whole pixels at once by a mixture of logistics, and a network that looks at three
-scales.
+r"""PixelCNN++: a pixel is a mixture of discretized logistics, from a network with three scales.
 
-Where PixelCNN gives each color a softmax over 256 unrelated values, this model gives a pixel one
-mixture of discretized logistics (`zeuxis.distributions.logistic_mixture`), whose numbers are few
-and know that 128 is near 129. The colors of a pixel depend on each other only through that mixture,
-so that no maps need to be split by color. The network has two streams with short cuts between its
-ways down and up (`pixelcnnpp_nets`).
+PixelCNN gives each color a softmax over 256 unrelated levels. This model gives a pixel one mixture
+of discretized logistics (`zeuxis.distributions.logistic_mixture`), which has few parameters and for
+which 128 is near 129. The colors of a pixel depend on each other only through that mixture, so no
+channels are split by color. The network has two streams, and shortcuts from its way down to its way
+up (`pixelcnnpp_nets`).
 
-Training: dropout of half of each block's inner maps, without which the model overfits; Adam with
-$\beta = (0.95, 0.9995)$; the averaged weights are the ones that count. Normalized weights start
-from data.
+Training: dropout of half of each block's inner channels, without which the model overfits; Adam
+with $\beta = (0.95, 0.9995)$; evaluation with the averaged weights. Weight normalization is
+initialized from data.
 
 Source: Salimans, Karpathy, Chen and Kingma, "PixelCNN++: Improving the PixelCNN with Discretized
 Logistic Mixture Likelihood and Other Modifications", 2017, and its released code. Departures: the
-masses of the 256 values are exact (see `zeuxis.distributions.logistic_mixture`) and what is sampled
-are whole levels, where the code goes on with unrounded numbers; the step size does not fall by 5e-6
-of itself a step.
+masses of the 256 levels are exact (see `zeuxis.distributions.logistic_mixture`); samples are whole
+levels, where the code continues with unrounded values; the step size is not multiplied by 1 - 5e-6
+at each step.
 """
 
 from __future__ import annotations
@@ -32,12 +31,13 @@ from ..distributions.logistic_mixture import Mixture, parameters_per_pixel
 from ..errors import UsageError
 from ..model import Player
 from ..nn.data_dependent_init import data_dependent_init
-from ..nn.masked import At
+from ..nn.masked import Position
+from ..nn.precision import at_least_float32
 from ..noise import Noise
 from ..ranges import BaseConfig, Depth, Part, Range, Rate, Size
-from .pixel_model import PixelModel, wide
+from .pixel_model import PixelModel
 from .pixelcnnpp_nets import Network
-from .sampling import Scan
+from .sampling import Autoregression
 
 
 @dataclass(frozen=True)
@@ -45,19 +45,19 @@ class PixelCNNPPConfig(BaseConfig):
     """Settings of a PixelCNN++; the defaults are the paper's for CIFAR-10."""
 
     channels: Size = 160
-    """Maps of each stream."""
+    """Channels of each stream."""
     blocks: Depth = 5
-    """Residual blocks a scale on the way down."""
+    """Residual blocks per scale on the way down."""
     scales: Annotated[int, Range(1, 14)] = 3
-    """Scales: the image's own, its half, its quarter."""
+    """Number of scales, each half the one before."""
     mixtures: Size = 10
     """Components of the mixture."""
     dropout: Part = 0.5
-    """Share of inner maps dropped while training."""
+    """Dropout rate of the inner channels."""
     levels: Annotated[int, Range(2, 256)] = 256
-    """Values of a color, evenly spread over 0 to 255."""
+    """Levels of a color, evenly spaced from 0 to 255."""
     conditional: bool = False
-    """Whether the network knows each image's class."""
+    """Whether the network takes the class."""
     lr: Rate = 1e-3
     """Step size."""
 
@@ -107,8 +107,8 @@ class PixelCNNPP(PixelModel):
             self.network(self.scaled(v), self.classes(y, len(x)))
 
     def mixture(self, v: Tensor, y: Tensor | None, noise: Noise | None = None) -> Mixture:
-        """The mixtures of all pixels, (n, h, w, ...)."""
-        out = wide(self.network(self.scaled(v), y, noise if self.training else None))
+        """Mixtures of all pixels, (n, h, w, ...)."""
+        out = at_least_float32(self.network(self.scaled(v), y, noise if self.training else None))
         return Mixture.of(out.permute(0, 2, 3, 1), self.spec.shape[0], self.levels)
 
     def log_likelihood(
@@ -116,32 +116,30 @@ class PixelCNNPP(PixelModel):
     ) -> Float[Tensor, "n c h w"]:
         return self.mixture(v, y, noise).log_mass(v.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
-    def laws(self, v: Int[Tensor, "n c h w"], y: Tensor | None) -> Float[Tensor, "n c h w levels"]:
+    def log_conditionals(
+        self, v: Int[Tensor, "n c h w"], y: Tensor | None
+    ) -> Float[Tensor, "n c h w levels"]:
         mixture, v = self.mixture(v, y), v.permute(0, 2, 3, 1)
-        weights, found = mixture.log_weights, []
+        weights, log_p = mixture.log_weights, []
         for color in range(v.shape[-1]):
             table = mixture.table(color, mixture.scaled(v))
-            found.append(torch.logsumexp(weights[..., None] + table, -2))
+            log_p.append(torch.logsumexp(weights[..., None] + table, -2))
             weights = revised(weights, table, v[..., color])
-        return torch.stack(found, 1)
+        return torch.stack(log_p, 1)
 
-    def scan(self, n: int, y: Int[Tensor, "n"] | None = None) -> Scan:
-        """Yields log-probabilities (n, levels) of the next number, and is sent its levels (n,); see
-        `CanScan`."""
+    def autoregress(self, n: int, y: Int[Tensor, "n"] | None = None) -> Autoregression:
+        """Yields log-probabilities (n, levels) of the next value and is sent its levels (n,)."""
         channels, height, width = self.spec.shape
         device, dtype = self.device, next(self.parameters()).dtype
         with torch.no_grad():
             stream = self.network.stream(n, width, self.classes(y, n, required=True))
         for r in range(height):
             for c in range(width):
-                with (
-                    torch.no_grad()
-                ):  # not around the loop: the caller's own mode must hold while this waits
-                    mixture = Mixture.of(wide(stream.read(At(r, c))), channels, self.levels)
-                    weights, x = (
-                        mixture.log_weights,
-                        torch.zeros(n, channels, dtype=mixture.means.dtype, device=device),
-                    )
+                with torch.no_grad():  # not around the yield: no_grad would leak into the caller
+                    out = at_least_float32(stream.predict(Position(r, c)))
+                    mixture = Mixture.of(out, channels, self.levels)
+                    weights = mixture.log_weights
+                    x = torch.zeros(n, channels, dtype=mixture.means.dtype, device=device)
                 for k in range(channels):
                     with torch.no_grad():
                         table = mixture.table(k, x)
@@ -150,11 +148,11 @@ class PixelCNNPP(PixelModel):
                     with torch.no_grad():
                         weights, x[:, k] = revised(weights, table, levels), mixture.scaled(levels)
                 with torch.no_grad():
-                    stream.put(x.to(dtype), At(r, c))
+                    stream.observe(x.to(dtype), Position(r, c))
 
 
 def revised(weights: Tensor, table: Tensor, v: Tensor) -> Tensor:
-    """What the components weigh after a color is known: each times the mass it gave that color."""
+    """Log weights of the components after a color is observed (Bayes' rule)."""
     mass = table.gather(-1, v[..., None, None].expand(*table.shape[:-1], 1))[..., 0]
     return (weights + mass).log_softmax(-1)
 

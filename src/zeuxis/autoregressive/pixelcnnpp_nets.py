@@ -29,7 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..nn.elu import elu
-from ..nn.masked import At, CausalConv, Rows, Stream
+from ..nn.masked import CausalConv, Position, Rows, Stream
 from ..nn.weight_norm import WeightNorm
 from ..noise import Noise
 from .gated import Classes
@@ -62,14 +62,14 @@ def point(inside: int, out: int) -> CausalConv:
 
 
 def elus(x: Tensor) -> Tensor:
-    """ELU of the maps and of their negatives."""
+    """ELU of the channels and of their negatives."""
     return elu(torch.cat([x, -x], 1))
 
 
-def grow(maps: int, width: int) -> WeightNorm:
+def grow(channels: int, width: int) -> WeightNorm:
     """A transposed convolution that doubles the side: 2x3 for u, 2x2 for ul."""
     sides = {"padding": (0, 1), "output_padding": (0, 1)} if width == 3 else {}
-    return WeightNorm(nn.ConvTranspose2d(maps, maps, (2, width), 2, **sides), gain=True)  # type: ignore[arg-type]
+    return WeightNorm(nn.ConvTranspose2d(channels, channels, (2, width), 2, **sides), gain=True)  # type: ignore[arg-type]
 
 
 class Resnet(nn.Module):
@@ -77,16 +77,21 @@ class Resnet(nn.Module):
 
     Arguments:
         conv: The convolution of its stream.
-        maps: Maps in and out.
-        aux: Maps of what it reads beside its input, 0 for nothing.
+        channels: Channels in and out.
+        aux: Channels of what it reads beside its input, 0 for nothing.
         classes: Classes of a conditional model, 0 without.
     """
 
-    def __init__(self, conv: Callable[..., CausalConv], maps: int, aux: int, classes: int) -> None:
+    def __init__(
+        self, conv: Callable[..., CausalConv], channels: int, aux: int, classes: int
+    ) -> None:
         super().__init__()
-        self.first, self.second = conv(2 * maps, maps), conv(2 * maps, 2 * maps, start=0.1)
-        self.aux = point(2 * aux, maps) if aux else None
-        self.classes = Classes(classes, 2 * maps) if classes else None
+        self.first, self.second = (
+            conv(2 * channels, channels),
+            conv(2 * channels, 2 * channels, start=0.1),
+        )
+        self.aux = point(2 * aux, channels) if aux else None
+        self.classes = Classes(classes, 2 * channels) if classes else None
 
     def forward(
         self, x: Tensor, aux: Tensor | None, y: Tensor | None, drop: Apply | None
@@ -118,20 +123,20 @@ class Network(nn.Module):
     """Both streams and the head.
 
     Arguments:
-        channels: Channels of an image.
-        maps: Maps of each stream.
+        colors: Channels of an image.
+        channels: Channels of each stream.
         blocks: Blocks a scale on the way down; there is one more on the way up, but for the
             coarsest scale.
         scales: Sides: the image's, its half, its quarter, ...
         outputs: Numbers a pixel.
-        dropout: Share of a block's inner maps that is dropped while training.
+        dropout: Share of a block's inner channels that is dropped while training.
         classes: Classes of a conditional model, 0 without.
     """
 
     def __init__(
         self,
+        colors: int,
         channels: int,
-        maps: int,
         blocks: int,
         scales: int,
         outputs: int,
@@ -139,11 +144,11 @@ class Network(nn.Module):
         classes: int = 0,
     ) -> None:
         super().__init__()
-        self.maps, self.dropout, self.scales = maps, dropout, scales
-        self.u_start = shifted(channels + 1, maps, 2, 3, 1)
+        self.channels, self.dropout, self.scales = channels, dropout, scales
+        self.u_start = shifted(colors + 1, channels, 2, 3, 1)
         self.ul_above, self.ul_left = (
-            shifted(channels + 1, maps, 1, 3, 1),
-            shifted(channels + 1, maps, 2, 1, 0),
+            shifted(colors + 1, channels, 1, 3, 1),
+            shifted(colors + 1, channels, 2, 1, 0),
         )
 
         def resnets(conv: Callable[..., CausalConv], aux: int, ends: int) -> nn.ModuleList:
@@ -151,18 +156,20 @@ class Network(nn.Module):
             count = [blocks + (ends if s < scales - 1 else 0) for s in range(scales)]
             return nn.ModuleList(
                 [
-                    nn.ModuleList([Resnet(conv, maps, aux * maps, classes) for _ in range(c)])
+                    nn.ModuleList(
+                        [Resnet(conv, channels, aux * channels, classes) for _ in range(c)]
+                    )
                     for c in count
                 ]
             )
 
         self.u_down, self.ul_down = resnets(above, 0, 0), resnets(left, 1, 0)
         self.u_up, self.ul_up = resnets(above, 1, 1), resnets(left, 2, 1)
-        self.u_shrink = nn.ModuleList([above(maps, maps, 2) for _ in range(scales - 1)])
-        self.ul_shrink = nn.ModuleList([left(maps, maps, 2) for _ in range(scales - 1)])
-        self.u_grow = nn.ModuleList([grow(maps, 3) for _ in range(scales - 1)])
-        self.ul_grow = nn.ModuleList([grow(maps, 2) for _ in range(scales - 1)])
-        self.head = point(maps, outputs)
+        self.u_shrink = nn.ModuleList([above(channels, channels, 2) for _ in range(scales - 1)])
+        self.ul_shrink = nn.ModuleList([left(channels, channels, 2) for _ in range(scales - 1)])
+        self.u_grow = nn.ModuleList([grow(channels, 3) for _ in range(scales - 1)])
+        self.ul_grow = nn.ModuleList([grow(channels, 2) for _ in range(scales - 1)])
+        self.head = point(channels, outputs)
 
     def forward(self, x: Tensor, y: Tensor | None = None, noise: Noise | None = None) -> Tensor:
         blocks: Any = self  # lists of modules have no types of their own
@@ -219,29 +226,30 @@ class NetworkStream:
 
     def __init__(self, net: Network, n: int, width: int, y: Tensor | None) -> None:
         parts: Any = net
-        self.scales, wide = net.scales, [width >> s for s in range(net.scales)]
+        self.scales, widths = net.scales, [width >> s for s in range(net.scales)]
         self.u_start, self.ul_above = net.u_start.rows(n, width), net.ul_above.rows(n, width)
         self.ul_left, self.head = net.ul_left.stream(n, width), net.head.stream(n, width)
         self.u_down = [
             [RowResnet(b, n, w, y) for b in part]
-            for part, w in zip(parts.u_down, wide, strict=True)
+            for part, w in zip(parts.u_down, widths, strict=True)
         ]
         self.u_up = [
-            [RowResnet(b, n, w, y) for b in part] for part, w in zip(parts.u_up, wide, strict=True)
+            [RowResnet(b, n, w, y) for b in part]
+            for part, w in zip(parts.u_up, widths, strict=True)
         ]
         self.ul_down = [
             [PlaceResnet(b, n, w, y) for b in part]
-            for part, w in zip(parts.ul_down, wide, strict=True)
+            for part, w in zip(parts.ul_down, widths, strict=True)
         ]
         self.ul_up = [
             [PlaceResnet(b, n, w, y) for b in part]
-            for part, w in zip(parts.ul_up, wide, strict=True)
+            for part, w in zip(parts.ul_up, widths, strict=True)
         ]
         self.u_shrink: list[Rows] = [
-            conv.rows(n, w) for conv, w in zip(parts.u_shrink, wide, strict=False)
+            conv.rows(n, w) for conv, w in zip(parts.u_shrink, widths, strict=False)
         ]
         self.ul_shrink: list[Stream] = [
-            conv.stream(n, w) for conv, w in zip(parts.ul_shrink, wide, strict=False)
+            conv.stream(n, w) for conv, w in zip(parts.ul_shrink, widths, strict=False)
         ]
         self.grown = [(conv.weight(), conv.layer.bias) for conv in parts.u_grow]
         self.place_grown = [
@@ -249,41 +257,41 @@ class NetworkStream:
             for conv in parts.ul_grow
         ]
         zeros = net.head.weights()[0].new_zeros
-        self.zero_row, self.zero_place = zeros(n, net.maps, width), zeros(n, net.maps)
+        self.zero_row, self.zero_place = zeros(n, net.channels, width), zeros(n, net.channels)
         self.row_above = zeros(n, net.u_start.weights()[0].shape[1], width)
         self.us: list[list[tuple[Tensor, ...]]] = [
-            [] for _ in wide
+            [] for _ in widths
         ]  # rows of u at each scale on the way down, by column
-        self.ups: list[list[tuple[Tensor, ...]]] = [[] for _ in wide]  # and on the way up
+        self.ups: list[list[tuple[Tensor, ...]]] = [[] for _ in widths]  # and on the way up
         self.finer: list[Tensor] = [
-            zeros(0) for _ in wide
+            zeros(0) for _ in widths
         ]  # two rows of u that the next coarser scale gave
         self.quarters: list[list[Tensor]] = [
-            [self.zero_place] * w for w in wide[1:]
+            [self.zero_place] * w for w in widths[1:]
         ]  # four places of ul for each coarser one
         self.start: tuple[Tensor, ...] = ()
         self.beside = self.zero_place
 
-    def read(self, at: At) -> Tensor:
-        """The numbers of the law of the pixel at a place."""
-        row, column = at.row, at.column
+    def predict(self, position: Position) -> Tensor:
+        """The mixture parameters of the pixel at a position."""
+        row, column = position.row, position.column
         if column == 0:
             self.next_row(row)
         x = self.start[column] + (self.beside if column else self.zero_place)
         reached = active(row, column, self.scales)
         kept: list[list[Tensor]] = []
         for s in range(reached + 1):
-            place = At(row >> s, column >> s)
+            place = Position(row >> s, column >> s)
             if s:
-                x = self.ul_shrink[s - 1](x, At(row >> (s - 1), column >> (s - 1)))
+                x = self.ul_shrink[s - 1](x, Position(row >> (s - 1), column >> (s - 1)))
             seen = [x]
             for i, step in enumerate(self.ul_down[s]):
                 seen.append(x := step(x, self.us[s][i + 1][place.column], place))
             kept.append(seen)
         if reached < self.scales - 1:
-            self.ul_shrink[reached].skip(x, At(row >> reached, column >> reached))
+            self.ul_shrink[reached].skip(x, Position(row >> reached, column >> reached))
         for s in reversed(range(reached + 1)):
-            place = At(row >> s, column >> s)
+            place = Position(row >> s, column >> s)
             if s == self.scales - 1:
                 x = kept[s].pop()
             else:
@@ -293,13 +301,13 @@ class NetworkStream:
                 x = self.quarters[s][place.column >> 1][:, place.row & 1, place.column & 1]
             for i, step in enumerate(self.ul_up[s]):
                 x = step(x, torch.cat([self.ups[s][i][place.column], kept[s].pop()], 1), place)
-        return self.head(elu(x), at)
+        return self.head(elu(x), position)
 
-    def put(self, x: Tensor, at: At) -> None:
-        """Notes a pixel's numbers (n, channels)."""
+    def observe(self, x: Tensor, position: Position) -> None:
+        """Takes a pixel's values (n, colors)."""
         marked = torch.cat([x, torch.ones_like(x[:, :1])], 1)
-        self.row_above[:, :, at.column] = marked
-        self.beside = self.ul_left(marked, at)
+        self.row_above[:, :, position.column] = marked
+        self.beside = self.ul_left(marked, position)
 
     def next_row(self, row: int) -> None:
         """All of u for a new row."""
@@ -319,7 +327,7 @@ class NetworkStream:
             self.us[s] = [by_column(t) for t in seen]
             kept.append(seen)
         if reached < self.scales - 1:
-            self.u_shrink[reached].put(u)
+            self.u_shrink[reached].observe(u)
         for s in reversed(range(reached + 1)):
             if s == self.scales - 1:
                 u = kept[s].pop()
@@ -328,10 +336,10 @@ class NetworkStream:
                     w, b = self.grown[s]
                     self.finer[s] = F.conv_transpose2d(u[:, :, None], w, b, 2, (0, 1), (0, 1))
                 u = self.finer[s][:, :, (row >> s) & 1]
-            found = []
+            outputs = []
             for step in self.u_up[s]:
-                found.append(u := step(u, kept[s].pop()))
-            self.ups[s] = [by_column(t) for t in found]
+                outputs.append(u := step(u, kept[s].pop()))
+            self.ups[s] = [by_column(t) for t in outputs]
 
 
 def active(row: int, column: int, scales: int) -> int:
@@ -348,7 +356,7 @@ def active(row: int, column: int, scales: int) -> int:
 
 
 def by_column(row: Tensor) -> tuple[Tensor, ...]:
-    """A row (n, maps, width) as one (n, maps) a column."""
+    """A row (n, channels, width) as one (n, channels) a column."""
     return row.permute(2, 0, 1).contiguous().unbind(0)
 
 
@@ -373,6 +381,8 @@ class PlaceResnet:
         self.aux = resnet.aux.stream(n, width)
         self.added = None if resnet.classes is None else resnet.classes(y)
 
-    def __call__(self, x: Tensor, aux: Tensor, at: At) -> Tensor:
-        first, read, second = (lambda h, f=f: f(h, at) for f in (self.first, self.aux, self.second))
+    def __call__(self, x: Tensor, aux: Tensor, position: Position) -> Tensor:
+        first, read, second = (
+            lambda h, f=f: f(h, position) for f in (self.first, self.aux, self.second)
+        )
         return block(x, aux, first, read, second, None, self.added)

@@ -24,7 +24,7 @@ everything before it but for one number, which the paper does not mention: no pl
 the row's last number, since mask A hides it from its own place and nothing in the row comes after
 it. Of the row above, a place sees it only where the first convolution reaches it.
 
-An LSTM's h maps are brought to 2h by a 1x1 convolution and added to the layer's input (figure 5). A
+An LSTM's h channels are brought to 2h by a 1x1 convolution and added to the layer's input (figure 5). A
 7x7 convolution with mask A comes before the layers, a head of two hidden layers after them.
 
 **Scanning** costs one column of work a pixel in either form. The left-to-right LSTM of a diagonal
@@ -49,10 +49,10 @@ from torch import Tensor, nn
 
 from ..data.dataset import Spec
 from ..errors import UsageError
-from ..nn.masked import At, CausalConv, colors_of, masked, members
+from ..nn.masked import CausalConv, Position, colors_of, masked, members
 from ..ranges import BaseConfig, Depth, Range, Rate, Size, SizeOrNone
 from .lstm_scan import Walk, along_diagonals, along_rows
-from .pixel_model import Head, PixelModel, Put, Read
+from .pixel_model import Head, Observe, PixelModel, Predict
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,13 @@ class PixelRNNConfig(BaseConfig):
     architecture: Literal["row", "diagonal"] = "diagonal"
     """Row LSTM or Diagonal BiLSTM."""
     channels: Size = 128
-    """Maps h of each LSTM; between layers there are twice as many."""
+    """Channels h of each LSTM; between layers there are twice as many."""
     layers: Depth = 12
     """LSTM layers."""
     first_kernel: Annotated[int, Range(3, 999)] = 7
     """Side of the first kernel."""
     head_channels: SizeOrNone = 0
-    """Maps of the two hidden layers of the head; 0 takes 32 for binary images and 1,024 for
+    """Channels of the two hidden layers of the head; 0 takes 32 for binary images and 1,024 for
     others."""
     levels: Annotated[int, Range(0, 256)] = 0
     """Values of a pixel: 256, or 2 for binary images; 0 takes 2 for gray images and 256 for
@@ -93,13 +93,13 @@ def cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     return o * torch.tanh(new), new
 
 
-def doubled(weight: Tensor, maps: int) -> Tensor:
+def doubled(weight: Tensor, channels: int) -> Tensor:
     """Weights, or biases, of gates as `Walk` takes them: those of g, the last of each four groups
     in the first axis, twice."""
     scale = torch.ones(4, dtype=weight.dtype, device=weight.device)
     scale[3] = 2
     return (
-        weight.unflatten(0, (-1, 4, maps)) * scale.view(1, 4, 1, *[1] * (weight.ndim - 1))
+        weight.unflatten(0, (-1, 4, channels)) * scale.view(1, 4, 1, *[1] * (weight.ndim - 1))
     ).flatten(0, 2)
 
 
@@ -107,27 +107,27 @@ class RowLSTM(nn.Module):
     """A layer of Row LSTM.
 
     Arguments:
-        maps: Maps h of the states; the layer's input and output have 2h.
+        channels: Channels h of the states; the layer's input and output have 2h.
         colors: Colors of a pixel.
     """
 
-    def __init__(self, maps: int, colors: int) -> None:
+    def __init__(self, channels: int, colors: int) -> None:
         super().__init__()
-        self.maps, self.colors = maps, colors
-        self.input = masked(2 * maps, 4 * maps, 3, "B", colors, split=4, above=False)
+        self.channels, self.colors = channels, colors
+        self.input = masked(2 * channels, 4 * channels, 3, "B", colors, split=4, above=False)
         self.state = nn.Parameter(
-            started(3 * maps, 4 * maps)
+            started(3 * channels, 4 * channels)
         )  # of the columns to the left, here, and to the right
-        self.first = nn.Parameter(torch.zeros(2, maps))  # h and c above the first row
-        self.out = masked(maps, 2 * maps, 1, "B", colors)
+        self.first = nn.Parameter(torch.zeros(2, channels))  # h and c above the first row
+        self.out = masked(channels, 2 * channels, 1, "B", colors)
 
     def forward(
-        self, x: Float[Tensor, "maps height width n"]
-    ) -> Float[Tensor, "maps height width n"]:
+        self, x: Float[Tensor, "channels height width n"]
+    ) -> Float[Tensor, "channels height width n"]:
         weight, bias = self.input.weights()
         beside = torch.cat([torch.zeros_like(x[:, :, :1]), x[:, :, :-1]], 2)
         whole = torch.cat([weight[:, :, 0].transpose(1, 2).flatten(1), self.state.t()], 1)
-        whole, bias = doubled(whole, self.maps)[None], doubled(bias, self.maps)[None]
+        whole, bias = doubled(whole, self.channels)[None], doubled(bias, self.channels)[None]
         both = torch.cat([beside, x]).flatten(1, 2)
         found = Walk.apply(
             both, whole, bias, self.first[:, None].clone(), along_rows(*x.shape[1:3])
@@ -143,14 +143,16 @@ def started(inside: int, out: int) -> Tensor:
     return torch.empty(inside, out).uniform_(-1, 1) * inside**-0.5
 
 
-def three(h: Float[Tensor, "width n maps"]) -> Float[Tensor, "width n three"]:
+def three(h: Float[Tensor, "width n channels"]) -> Float[Tensor, "width n three"]:
     """The states to the left, here, and to the right of each column, zeros outside."""
     zero = torch.zeros_like(h[:1])
     return torch.cat([torch.cat([zero, h[:-1]]), h, torch.cat([h[1:], zero])], 2)
 
 
-def pointwise(conv: CausalConv, x: Float[Tensor, "maps *places"]) -> Float[Tensor, "out numbers"]:
-    """A 1x1 convolution where maps are the first axis."""
+def pointwise(
+    conv: CausalConv, x: Float[Tensor, "channels *places"]
+) -> Float[Tensor, "out numbers"]:
+    """A 1x1 convolution where channels are the first axis."""
     weight, bias = conv.weights()
     return torch.addmm(bias[:, None], weight[:, :, 0, 0], x.flatten(1))
 
@@ -166,53 +168,53 @@ class RowStream:
         )
         # States by column: of the row above until a place of the new row is done.
         self.h, self.c = (t.expand(width, n, -1).clone() for t in layer.first)
-        self.parts = members(colors_of(layer.maps, layer.colors).to(self.h.device))
+        self.parts = members(colors_of(layer.channels, layer.colors).to(self.h.device))
         self.from_above: list[Tensor] = []
 
-    def __call__(self, x: Tensor, at: At) -> Tensor:
-        if at.column == 0 and at.color == 0:
+    def __call__(self, x: Tensor, position: Position) -> Tensor:
+        if position.column == 0 and position.color == 0:
             gates = three(self.h) @ self.state
             self.from_above = [gates[..., own] for own in self.input.own]
-        part = self.parts[at.color]
-        gates = self.input(x, at) + self.from_above[at.color][at.column]
-        h, c = cell(gates, self.c[at.column][:, part])
-        self.h[at.column][:, part], self.c[at.column][:, part] = h, c
-        return x + self.out(h, at)
+        part = self.parts[position.color]
+        gates = self.input(x, position) + self.from_above[position.color][position.column]
+        h, c = cell(gates, self.c[position.column][:, part])
+        self.h[position.column][:, part], self.c[position.column][:, part] = h, c
+        return x + self.out(h, position)
 
 
 class DiagonalBiLSTM(nn.Module):
     """A layer of Diagonal BiLSTM.
 
     Arguments:
-        maps: Maps h of the states of each direction; the layer's input and output have 2h.
+        channels: Channels h of the states of each direction; the layer's input and output have 2h.
         colors: Colors of a pixel.
     """
 
-    def __init__(self, maps: int, colors: int) -> None:
+    def __init__(self, channels: int, colors: int) -> None:
         super().__init__()
-        self.maps, self.colors = maps, colors
+        self.channels, self.colors = channels, colors
         self.input = masked(
-            2 * maps, 8 * maps, 1, "B", colors, split=8
+            2 * channels, 8 * channels, 1, "B", colors, split=8
         )  # four gates for each direction
         self.state = nn.Parameter(
-            torch.stack([started(2 * maps, 4 * maps) for _ in range(2)])
+            torch.stack([started(2 * channels, 4 * channels) for _ in range(2)])
         )  # of the place above, then to the left
         self.first = nn.Parameter(
-            torch.zeros(2, 2, maps)
+            torch.zeros(2, 2, channels)
         )  # h and c of each direction outside the image
-        self.out = masked(maps, 2 * maps, 1, "B", colors)
+        self.out = masked(channels, 2 * channels, 1, "B", colors)
 
     def forward(
-        self, x: Float[Tensor, "maps height width n"]
-    ) -> Float[Tensor, "maps height width n"]:
+        self, x: Float[Tensor, "channels height width n"]
+    ) -> Float[Tensor, "channels height width n"]:
         height, width = x.shape[1:3]
         weight, bias = self.input.weights()
-        gates = 4 * self.maps
+        gates = 4 * self.channels
         whole = torch.cat(
             [weight.view(2, gates, -1), self.state.transpose(1, 2)], 2
         )  # for each direction
-        whole = torch.stack([doubled(part, self.maps) for part in whole])
-        bias = doubled(bias, self.maps).view(2, gates)
+        whole = torch.stack([doubled(part, self.channels) for part in whole])
+        bias = doubled(bias, self.channels).view(2, gates)
         forth, back = Walk.apply(
             x.flatten(1, 2), whole, bias, self.first.clone(), along_diagonals(height, width)
         )
@@ -234,35 +236,39 @@ class DiagonalStream:
             layer.out.stream(n, width),
             width,
         )
-        self.state, maps = layer.state, layer.maps
+        self.state, channels = layer.state, layer.channels
         h0, c0 = (t[:, None, None].expand(2, width, n, -1) for t in layer.first)
         # States by column: of the row above until a place of the new row is done.
         (self.forth, self.back), self.c0, self.h0 = h0.clone(), c0[:, 0], h0[:, 0]
-        self.told = torch.zeros_like(
+        self.from_right = torch.zeros_like(
             self.back
         )  # what the right-to-left LSTM found in the row above: nothing for the first row
         self.gates = self.back.new_zeros(
-            width, n, 4 * maps
+            width, n, 4 * channels
         )  # of the right-to-left LSTM for the own row
         self.left = self.left_c = self.c0[0]
-        color = colors_of(maps, layer.colors).to(self.back.device)
+        color = colors_of(channels, layer.colors).to(self.back.device)
         self.parts, self.wide_parts = members(color), members(color.repeat(4))
         self.from_states = self.gates[0]
 
-    def __call__(self, x: Tensor, at: At) -> Tensor:
-        if at.color == 0:
-            if at.column == 0:
-                if at.row:
+    def __call__(self, x: Tensor, position: Position) -> Tensor:
+        if position.color == 0:
+            if position.column == 0:
+                if position.row:
                     self.walk_back()
                 self.left, self.left_c = self.h0[0].clone(), self.c0[0].clone()
-            self.from_states = torch.cat([self.forth[at.column], self.left], 1) @ self.state[0]
-        part, gates = self.parts[at.color], self.input(x, at)
+            self.from_states = (
+                torch.cat([self.forth[position.column], self.left], 1) @ self.state[0]
+            )
+        part, gates = self.parts[position.color], self.input(x, position)
         forth, back = gates.chunk(2, 1)
-        self.gates[at.column][:, self.wide_parts[at.color]] = back
-        h, c = cell(forth + self.from_states[:, self.wide_parts[at.color]], self.left_c[:, part])
+        self.gates[position.column][:, self.wide_parts[position.color]] = back
+        h, c = cell(
+            forth + self.from_states[:, self.wide_parts[position.color]], self.left_c[:, part]
+        )
         self.left[:, part], self.left_c[:, part] = h, c
-        self.forth[at.column][:, part] = h
-        return x + self.out(h + self.told[at.column][:, part], at)
+        self.forth[position.column][:, part] = h
+        return x + self.out(h + self.from_right[position.column][:, part], position)
 
     def walk_back(self) -> None:
         """The right-to-left LSTM over the row that is done."""
@@ -273,7 +279,7 @@ class DiagonalStream:
             )
             h, c = cell(gates, c)
             self.back[column] = h
-        self.told = self.back
+        self.from_right = self.back
 
 
 class Network(nn.Module):
@@ -282,35 +288,35 @@ class Network(nn.Module):
     def __init__(
         self,
         layer: type[RowLSTM] | type[DiagonalBiLSTM],
-        channels: int,
+        colors: int,
         c: PixelRNNConfig,
         head: int,
         outputs: int,
     ) -> None:
         super().__init__()
-        self.first = masked(channels, 2 * c.channels, c.first_kernel, "A", channels)
-        self.layers = nn.ModuleList([layer(c.channels, channels) for _ in range(c.layers)])
-        self.head = Head(2 * c.channels, head, outputs, channels)
+        self.first = masked(colors, 2 * c.channels, c.first_kernel, "A", colors)
+        self.layers = nn.ModuleList([layer(c.channels, colors) for _ in range(c.layers)])
+        self.head = Head(2 * c.channels, head, outputs, colors)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         h = (
             self.first(x).permute(1, 2, 3, 0).contiguous()
-        )  # maps first, images last: the places of a step lie together for every map
+        )  # channels first, images last: the places of a step lie together for every map
         for layer in self.layers:
             h = layer(h)
         return self.head(h.permute(3, 0, 1, 2).contiguous())
 
-    def stream(self, n: int, width: int, y: Tensor | None = None) -> tuple[Read, Put]:
+    def stream(self, n: int, width: int, y: Tensor | None = None) -> tuple[Predict, Observe]:
         first, head = self.first.stream(n, width), self.head.stream(n, width)
         layers = [layer.stream(n, width) for layer in self.layers]  # type: ignore[operator]
 
-        def read(at: At) -> Tensor:
-            h = first(None, at)
+        def predict(position: Position) -> Tensor:
+            h = first(None, position)
             for layer in layers:
-                h = layer(h, at)
-            return head(h, at)
+                h = layer(h, position)
+            return head(h, position)
 
-        return read, first.put
+        return predict, first.observe
 
 
 class PixelRNN(PixelModel):
@@ -343,7 +349,7 @@ class PixelRNN(PixelModel):
             )
         if c.channels < colors or (c.head_channels and c.head_channels < colors):
             raise UsageError(
-                f"Images of {colors} channels need at least {colors} maps in every "
+                f"Images of {colors} channels need at least {colors} channels in every "
                 "layer: raise --model.channels or --model.head-channels."
             )
         head, outputs = (

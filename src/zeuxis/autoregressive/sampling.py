@@ -1,16 +1,17 @@
-r"""Drawing from a model that gives each number's law given those before it.
+r"""Sampling from a model that gives each value's distribution given those before it.
 
-A number is drawn by inverting its cumulative distribution at a uniform number, one for each image
-and place, drawn beforehand: two ways of computing the same laws therefore give the same images.
-Temperature T raises probabilities to the power 1/T: below 1 the likelier levels are favored.
+A value is drawn by inverting its cumulative distribution at a uniform number. These numbers, one
+for each image and position, are drawn first: two ways to compute the same distributions therefore
+give the same images. A temperature T raises probabilities to the power 1/T; below 1 it favors
+likely levels.
 
-**Filling in.** Where the given numbers come first in the order, the rest is drawn from exactly
-$p(x_{rest} | x_{given})$. For any other mask given numbers are clamped as the scan passes them, and
-a hidden number is then drawn from $p(x_i | x_{<i})$, which does not know the given numbers behind
-it: a stroke may run into one that contradicts it. What is lost is measured by the weight $w =
-\prod_{i\,given} p(x_i | x_{<i})$ of the outcome, and won back by `tries`: of so many outcomes for
-each image one is chosen with probability proportional to $w$ (sampling, importance resampling),
-which tends to the exact conditional as tries grow.
+**Filling in.** If the visible values come first in the order, the rest is drawn from exactly
+$p(x_\text{rest} | x_\text{visible})$. For any other mask, visible values are clamped when their
+turn comes, and a hidden value is drawn from $p(x_i | x_{<i})$, which ignores the visible values
+after it: a stroke may run into one that contradicts it. The weight
+$w = \prod_{i\,\text{visible}} p(x_i | x_{<i})$ of an outcome measures what is lost, and `tries`
+regains it: for each image, one of that many outcomes is chosen with probability proportional to $w$
+(sampling importance resampling), which tends to the exact conditional.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..capabilities import CanScan
+from ..capabilities import CanAutoregress
 from ..errors import UsageError
 
-Scan = Generator[Tensor, Tensor, None]
+Autoregression = Generator[Tensor, Tensor, None]
 
 
 def draw(
@@ -42,51 +43,50 @@ def draw(
     ).clamp_(max=log_p.shape[1] - 1)[:, 0]
 
 
-def follow(
-    scan: Scan,
+def run_autoregression(
+    autoregression: Autoregression,
     u: Float[Tensor, "n size"],
-    given: Int[Tensor, "n size"] | None = None,
+    values: Int[Tensor, "n size"] | None = None,
     known: Bool[Tensor, "n size"] | None = None,
     temperature: float = 1.0,
 ) -> tuple[Int[Tensor, "n size"], Float[Tensor, "n"]]:
-    """Walks through a scan: draws every number, or takes it from those given where it is known.
+    """Draws every value in turn, or takes it from `values` where it is known.
 
     Arguments:
-        scan: What `model.scan(n)` returned.
-        u: Uniform numbers, one for each image and place, in the scan's order.
-        given: Levels in the same order.
-        known: Where to take them; everywhere if it is left out.
-        temperature: Of the law drawn from.
+        autoregression: What `model.autoregress(n)` returned.
+        u: Uniform numbers for each image and position, in the model's order.
+        values: Known levels in the same order.
+        known: Where to take them; everywhere by default.
+        temperature: Temperature of the distributions that are drawn from.
 
     Returns:
         The levels, and the log-probability of the known ones given all before them (nats, at
         temperature 1).
     """
-    found, nats = (
-        torch.empty(u.shape, dtype=torch.int64, device=u.device),
-        u.new_zeros(len(u), dtype=torch.float64),
-    )
+    levels = torch.empty(u.shape, dtype=torch.int64, device=u.device)
+    nats = u.new_zeros(len(u), dtype=torch.float64)
     if not u.shape[1]:
-        return found, nats
-    log_p = next(scan)
+        return levels, nats
+    log_p = next(autoregression)
     for i in range(u.shape[1]):
-        if given is None:
-            found[:, i] = draw(log_p, u[:, i], temperature)
+        if values is None:
+            levels[:, i] = draw(log_p, u[:, i], temperature)
         elif known is None:
-            found[:, i] = given[:, i]
+            levels[:, i] = values[:, i]
         else:
-            found[:, i] = torch.where(known[:, i], given[:, i], draw(log_p, u[:, i], temperature))
-        if given is not None:
-            one = log_p.double().gather(1, found[:, i : i + 1])[:, 0]
+            drawn = draw(log_p, u[:, i], temperature)
+            levels[:, i] = torch.where(known[:, i], values[:, i], drawn)
+        if values is not None:
+            one = log_p.double().gather(1, levels[:, i : i + 1])[:, 0]
             nats += one if known is None else torch.where(known[:, i], one, 0.0)
         if i + 1 < u.shape[1]:
-            log_p = scan.send(found[:, i])
-    scan.close()
-    return found, nats
+            log_p = autoregression.send(levels[:, i])
+    autoregression.close()
+    return levels, nats
 
 
 def in_order(v: Tensor) -> Tensor:
-    """Images (n, C, H, W) as rows of numbers in the order row, column, channel."""
+    """Images (n, C, H, W) as rows of values in the order row, column, channel."""
     return v.permute(0, 2, 3, 1).flatten(1)
 
 
@@ -97,12 +97,12 @@ def as_images(flat: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def uniform(n: int, size: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
-    """The numbers a scan is driven by, drawn where the generator is."""
+    """Uniform numbers (n, size) in float64, drawn on the generator's device."""
     where = generator.device if generator is not None else device
     return torch.rand(n, size, generator=generator, device=where, dtype=torch.float64).to(device)
 
 
-def warm(temperature: float) -> None:
+def check_temperature(temperature: float) -> None:
     """Refuses a temperature of 0 or below."""
     if not temperature > 0:
         raise UsageError(
@@ -116,16 +116,17 @@ def hidden(mask: Tensor, x: Tensor) -> Bool[Tensor, "n channels height width"]:
     try:
         return mask.bool().expand(x.shape)
     except RuntimeError as error:
-        given, expected = tuple(mask.shape), tuple(x.shape)
+        expected = tuple(x.shape)
         raise UsageError(
-            f"The mask has shape {given} and the images {expected}: give (H, W), (C, H, "
+            f"The mask has shape {tuple(mask.shape)} and the images {expected}: give (H, W), (C, H, "
             "W) or one mask an image."
         ) from error
 
 
-def naive_scan(model: CanScan, n: int, shape: tuple[int, ...], y: Tensor | None = None) -> Scan:
-    """The same protocol as `model.scan` at the cost of a full pass for each number: what a cached
-    scan is checked against."""
+def naive_autoregress(
+    model: CanAutoregress, n: int, shape: tuple[int, ...], y: Tensor | None = None
+) -> Autoregression:
+    """The same as `model.autoregress` by a full pass for each value; tests compare the two."""
     channels, height, width = shape
     x = torch.zeros(n, *shape, dtype=torch.uint8)
     for r in range(height):

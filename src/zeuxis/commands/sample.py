@@ -13,7 +13,7 @@ import tyro
 
 from .. import files
 from ..autoregressive.char_rnn import CharRNN
-from ..capabilities import CanSample, CanScan
+from ..capabilities import CanAutoregress, CanSample
 from ..checkpoints.weights import load
 from ..errors import UsageError
 from ..model import require
@@ -60,14 +60,16 @@ def main(words: Sequence[str]) -> None:
     if isinstance(model, CharRNN):
         written(model, wish, generator)
         return
-    if wish.start or (wish.temperature != 1 and not isinstance(model, CanScan)):
+    if wish.start or (wish.temperature != 1 and not isinstance(model, CanAutoregress)):
         option = (
             "--start is for models of text"
             if wish.start
             else "--temperature is for models that draw number by number"
         )
         raise UsageError(f"{option}, and '{model.name}' is none: leave it out.")
-    more: dict[str, Any] = {"temperature": wish.temperature} if isinstance(model, CanScan) else {}
+    more: dict[str, Any] = (
+        {"temperature": wish.temperature} if isinstance(model, CanAutoregress) else {}
+    )
     if wish.label:
         more["label"] = wish.label
     x = model.sample(64 if wish.n is None else wish.n, generator=generator, **more).cpu()

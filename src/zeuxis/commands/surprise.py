@@ -11,7 +11,7 @@ import torch
 import tyro
 
 from ..applications.surprisal import sheet, surprise
-from ..capabilities import CanScan
+from ..capabilities import CanAutoregress
 from ..checkpoints.weights import load
 from ..data.binarized import binarized
 from ..data.images import image_paths, read_images
@@ -62,7 +62,7 @@ def main(words: Sequence[str]) -> None:
     check_split(wish.split)
     if wish.images and wish.data:
         raise UsageError("Give either image files after the model, or a set with --data. Got both.")
-    model = require(load(wish.model, wish.weights), CanScan, "say what each pixel costs")
+    model = require(load(wish.model, wish.weights), CanAutoregress, "say what each pixel costs")
     if len(model.spec.shape) != 3:
         raise UsageError(
             f"Heat is drawn for images, and '{model.name}' knows examples of shape "

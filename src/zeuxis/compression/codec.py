@@ -27,7 +27,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from ..autoregressive.sampling import to_levels, to_pixels
-from ..capabilities import CanBitsBack, CanScan, has
+from ..capabilities import CanAutoregress, CanBitsBack, has
 from ..errors import DataError, MissingCapability, UsageError, ZeuxisError
 from ..files import write
 from ..model import Model
@@ -63,18 +63,22 @@ def coder_for(model: Model, precision: Precision) -> Coder:
         UsageError: Its examples are not gray or RGB images, or it is conditional and would need
             the class of every image.
     """
-    if isinstance(model, CanScan | CanBitsBack) and (
+    if isinstance(model, CanAutoregress | CanBitsBack) and (
         len(model.spec.shape) != 3 or model.spec.shape[0] not in (1, 3)
     ):
         raise UsageError(
             f"This {model.name} knows examples of shape {model.spec.shape}, which are no "
             "gray or RGB images."
         )
-    if getattr(model.config, "conditional", False) or not isinstance(model, CanScan | CanBitsBack):
+    if getattr(model.config, "conditional", False) or not isinstance(
+        model, CanAutoregress | CanBitsBack
+    ):
         able = sorted(
-            name for name, kind in models().items() if has(kind, CanScan) or has(kind, CanBitsBack)
+            name
+            for name, kind in models().items()
+            if has(kind, CanAutoregress) or has(kind, CanBitsBack)
         )
-        if isinstance(model, CanScan | CanBitsBack):
+        if isinstance(model, CanAutoregress | CanBitsBack):
             raise UsageError(
                 f"This {model.name} is conditional, and a file of images holds no "
                 "classes: take one trained without."
@@ -84,7 +88,9 @@ def coder_for(model: Model, precision: Precision) -> Coder:
             f"{', '.join(able) or 'none yet'}."
         )
     return (
-        RangeCoder(model, precision) if isinstance(model, CanScan) else BitsBack(model, precision)
+        RangeCoder(model, precision)
+        if isinstance(model, CanAutoregress)
+        else BitsBack(model, precision)
     )
 
 
@@ -103,7 +109,7 @@ def compress(
     """Compresses images into a file, from which `decompress` restores every pixel.
 
     Arguments:
-        model: A model with `scan`, or with a posterior for bits-back coding.
+        model: A model with `autoregress`, or with a posterior for bits-back coding.
         originals: The images.
         path: The file; it appears when it is complete.
         precision: Precision of the network; "single" is faster, but only the same machine and

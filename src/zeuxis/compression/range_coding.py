@@ -21,7 +21,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from ..autoregressive.sampling import as_images, in_order, to_levels, to_pixels
-from ..capabilities import CanScan
+from ..capabilities import CanAutoregress
 from ..errors import DataError
 from ..model import Model
 from .entropy_coding import (
@@ -42,7 +42,7 @@ SLACK = 128  # bits by which a range code may be shorter than its information
 
 
 class RangeCoder:
-    """Codes images with a model's `scan`.
+    """Codes images with a model's `autoregress`.
 
     Arguments:
         model: The model; a copy of it is used.
@@ -53,7 +53,7 @@ class RangeCoder:
 
     def __init__(self, model: Model, precision: Precision) -> None:
         exact = prepare(model, precision)
-        assert isinstance(exact, CanScan)
+        assert isinstance(exact, CanAutoregress)
         self.model, self.shape, self.levels = exact, model.spec.shape, exact.levels
         self.queue = constriction().queue
 
@@ -67,15 +67,15 @@ class RangeCoder:
         encoder, nats = self.queue.RangeEncoder(), 0.0
         for part in x.split(lanes):
             numbers = in_order(to_levels(part, self.levels))
-            scan = self.model.scan(len(part))
-            log_p = next(scan)
+            values = self.model.autoregress(len(part))
+            log_p = next(values)
             for i, column in enumerate(numbers.T.contiguous()):
                 encoder.encode(column.int().numpy(), categorical(), integer_weights(log_p))
                 nats -= log_p.double().gather(1, column[:, None]).sum().item()
                 if i + 1 < numbers.shape[1]:
-                    log_p = scan.send(column)
+                    log_p = values.send(column)
                 advance(len(part) / numbers.shape[1])
-            scan.close()
+            values.close()
         return Coded(to_bytes(encoder.get_compressed()), lanes, nats=nats)
 
     def decode(
@@ -88,8 +88,8 @@ class RangeCoder:
         for start in range(0, n, coded.lanes):
             count = min(coded.lanes, n - start)
             numbers = torch.empty(count, size, dtype=torch.int64)
-            scan = self.model.scan(count)
-            log_p = next(scan)
+            values = self.model.autoregress(count)
+            log_p = next(values)
             for i in range(size):
                 weights = integer_weights(log_p)
                 try:
@@ -104,8 +104,8 @@ class RangeCoder:
                     raise DataError("more than its bits can hold")
                 numbers[:, i] = torch.from_numpy(column).long()
                 if i + 1 < size:
-                    log_p = scan.send(numbers[:, i])
+                    log_p = values.send(numbers[:, i])
                 advance(count / size)
-            scan.close()
+            values.close()
             found[start : start + count] = to_pixels(as_images(numbers, self.shape), self.levels)
         return found

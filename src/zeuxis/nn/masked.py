@@ -35,7 +35,7 @@ from .toeplitz_conv import convolved, spans
 from .weight_norm import WeightNorm
 
 
-class At(NamedTuple):
+class Position(NamedTuple):
     """A number's place in the order."""
 
     row: int
@@ -238,10 +238,12 @@ class Stream:
                 self.current[:, conv.left :, int(maps[0]) : int(maps[-1]) + 1].unbind(1)
             )
 
-    def __call__(self, x: Float[Tensor, "n maps"] | None, at: At) -> Float[Tensor, "n out"]:
+    def __call__(
+        self, x: Float[Tensor, "n maps"] | None, position: Position
+    ) -> Float[Tensor, "n out"]:
         """The outputs of the place's color from x, the inputs there (None where they are not known
         yet, for mask A)."""
-        row, column, color = at
+        row, column, color = position
         if self.pointwise and x is not None:
             return torch.addmm(self.bias, x, self.products[0])
         if column == 0 and color == 0:
@@ -252,16 +254,16 @@ class Stream:
             return self.from_above[color][column].addmm_(self.taps[column], self.products[color])
         return torch.addmm(self.biases[color], self.taps[column], self.products[color])
 
-    def put(self, x: Float[Tensor, "n maps"], at: At) -> None:
+    def observe(self, x: Float[Tensor, "n maps"], position: Position) -> None:
         """Notes the inputs at a place."""
-        self.places[at.color][at.column].copy_(x)
+        self.places[position.color][position.column].copy_(x)
 
-    def skip(self, x: Float[Tensor, "n maps"], at: At) -> None:
+    def skip(self, x: Float[Tensor, "n maps"], position: Position) -> None:
         """Notes the inputs at a place whose outputs are not wanted, as between those of a strided
         convolution."""
-        if at.column == 0 and at.color == 0:
-            self.push(at.row)
-        self.put(x, at)
+        if position.column == 0 and position.color == 0:
+            self.push(position.row)
+        self.observe(x, position)
 
     def push(self, row: int) -> None:
         """Moves the finished row up."""
@@ -300,9 +302,9 @@ class Rows:
 
     def __call__(self, x: Float[Tensor, "n inside width"]) -> Float[Tensor, "n out columns"]:
         """The row of outputs where x is the row of inputs."""
-        self.put(x)
+        self.observe(x)
         return F.conv2d(self.rows, self.kernel, self.bias, (1, self.stride))[:, :, 0]
 
-    def put(self, x: Float[Tensor, "n inside width"]) -> None:
+    def observe(self, x: Float[Tensor, "n inside width"]) -> None:
         """Notes a row whose outputs are not wanted (of a strided convolution every other one)."""
         self.rows = torch.cat([self.rows[:, :, 1:], F.pad(x, self.padded)[:, :, None]], 2)

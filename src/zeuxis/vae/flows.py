@@ -14,7 +14,7 @@ All numbers move at once; only the inverse would need one pass a number, and tra
 it. The order is reversed after each step, so that every number comes to depend on every other.
 
 Two networks are here: a dense one (MADE) for codes that are vectors, and a convolutional one for
-codes that are maps, whose masks order positions and, within a position, maps. Both use weight
+codes that are channels, whose masks order positions and, within a position, channels. Both use weight
 normalization over what the masks let through.
 
 Sources: Kingma, Salimans, Jozefowicz, Chen, Sutskever and Welling, "Improving Variational Inference
@@ -33,8 +33,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..nn.elu import elu
+from ..nn.precision import at_least_float32
 from ..nn.weight_norm import WeightNorm
-from .networks import dense, wide
+from .networks import dense
 
 
 def dense_mask(before: Tensor, after: Tensor, strict: bool) -> Float[Tensor, "out inside"]:
@@ -55,13 +56,13 @@ def degrees(units: int, size: int) -> Tensor:
 
 
 def conv_mask(inside: int, out: int, size: int, strict: bool) -> Float[Tensor, "out inside 3 3"]:
-    """The mask of a 3x3 convolution over maps in groups: positions to the right and below come
+    """The mask of a 3x3 convolution over channels in groups: positions to the right and below come
     before, and so do lower groups.
 
     Arguments:
-        inside: Maps that come in, a multiple of the groups.
-        out: Maps that go out, likewise.
-        size: Groups, the number of maps of the code.
+        inside: Channels that come in, a multiple of the groups.
+        out: Channels that go out, likewise.
+        size: Groups, the number of channels of the code.
         strict: Whether a map may not see its own group at its own position.
     """
     mask = torch.zeros(out, inside, 3, 3)
@@ -107,11 +108,11 @@ class DenseStep(nn.Module):
 
 
 class ConvStep(nn.Module):
-    """Shift and scale of every number of maps of codes, by masked 3x3 convolutions.
+    """Shift and scale of every number of channels of codes, by masked 3x3 convolutions.
 
     Arguments:
-        size: Maps of the code.
-        width: Maps of the hidden layers and of the context, a multiple of `size`.
+        size: Channels of the code.
+        width: Channels of the hidden layers and of the context, a multiple of `size`.
         layers: Hidden layers; none makes the step linear, without context.
         scaled: Whether there is a scale beside the shift.
     """
@@ -142,17 +143,17 @@ def masked(inside: int, out: int, size: int, strict: bool) -> WeightNorm:
 def gated(z: Tensor, shift: Tensor, scale: Tensor, bias: float) -> tuple[Tensor, Tensor]:
     """The paper's step: the moved code and log of its scale, number by number; `bias` opens the
     gate at the start."""
-    s = wide(scale) + bias
+    s = at_least_float32(scale) + bias
     gate = torch.sigmoid(s)
-    return gate * z + (1 - gate) * wide(shift), F.logsigmoid(s)
+    return gate * z + (1 - gate) * at_least_float32(shift), F.logsigmoid(s)
 
 
 def affine(z: Tensor, shift: Tensor, scale: Tensor | None) -> tuple[Tensor, Tensor]:
     """The released code's step: the moved code and log of its scale, number by number."""
-    moved = z - 0.1 * wide(shift)
+    moved = z - 0.1 * at_least_float32(shift)
     if scale is None:
         return moved, torch.zeros_like(z)
-    s = 0.1 * wide(scale)
+    s = 0.1 * at_least_float32(scale)
     return moved * torch.exp(-s), -s
 
 

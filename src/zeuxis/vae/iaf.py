@@ -26,9 +26,10 @@ from torch import Tensor, nn
 from ..data.dataset import Spec
 from ..distributions.elementwise import normal, normal_kl
 from ..errors import MissingCapability
+from ..nn.precision import at_least_float32
 from ..ranges import Depth, Finite, Size
 from .flows import DenseStep, gated, lower
-from .networks import dense, wide
+from .networks import dense
 from .vae import VAE, VAEConfig
 
 
@@ -88,13 +89,13 @@ class IAFVAE(VAE):
 
     def infer(self, h: Tensor, eps: Tensor, expected: bool) -> tuple[Tensor, Tensor]:
         h = h[:, None]
-        mean, log_std = wide(self.mean(h)), wide(self.log_std(h))
+        mean, log_std = at_least_float32(self.mean(h)), at_least_float32(self.log_std(h))
         z = mean + log_std.exp() * eps
         if self.config.posterior == "diagonal" and expected:
             return z, normal_kl(mean, log_std).expand_as(z)
         log_q = normal(eps, 0.0, 0.0) - log_std
         if self.below is not None:
-            z = lower(wide(self.below(h)), z)
+            z = lower(at_least_float32(self.below(h)), z)
         for step in self.steps:
             # The order turns after each step, and with it the account of each number.
             z = z.flip(-1)

@@ -44,11 +44,11 @@ from ..errors import UsageError
 from ..model import Batch, Model, Player
 from ..nn.data_dependent_init import data_dependent_init
 from ..nn.elu import elu
+from ..nn.precision import at_least_float32
 from ..nn.weight_norm import WeightNorm
 from ..noise import Noise
 from ..ranges import BaseConfig, Depth, Rate, Size, Weight
 from .flows import ConvStep, affine
-from .networks import wide
 from .vae import centered
 
 
@@ -126,7 +126,11 @@ class Layer(nn.Module):
         z, h = self.c.latent_dim, self.c.channels
         mean, log_std, context, out = self.up_first(elu(x)).split([z, z, h, h], 1)
         skip = F.avg_pool2d(x, 2) if self.halve else x
-        return skip + 0.1 * self.up_last(elu(out)), (wide(mean), wide(log_std), context)
+        return skip + 0.1 * self.up_last(elu(out)), (
+            at_least_float32(mean),
+            at_least_float32(log_std),
+            context,
+        )
 
     def downward(
         self,
@@ -147,7 +151,7 @@ class Layer(nn.Module):
         """
         z, h = self.c.latent_dim, self.c.channels
         parts = self.down_first(elu(x)).split([z, z, z, z, h, h], 1)
-        prior_mean, prior_std, mean, log_std = map(wide, parts[:4])
+        prior_mean, prior_std, mean, log_std = map(at_least_float32, parts[:4])
         context, out = parts[4:]
         if found is None:
             code, rate, seen = prior_mean + prior_std.exp() * eps, torch.zeros_like(eps), eps
@@ -279,7 +283,7 @@ class Ladder(Model):
 
     def pixels(self, h: Tensor) -> Tensor:
         """Means of the pixels from the column's last state, on the scale of 0 to 1."""
-        return centered(wide(self.last(elu(h))))
+        return centered(at_least_float32(self.last(elu(h))))
 
     @torch.no_grad()
     def elbo(

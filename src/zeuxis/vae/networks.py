@@ -21,11 +21,6 @@ from ..nn.elu import elu
 from ..nn.weight_norm import WeightNorm
 
 
-def wide(x: Tensor) -> Tensor:
-    """At least float32: what autocast made bfloat16 goes into no loss as it is."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
 def dense(inside: int, out: int, start: float = 1.0) -> WeightNorm:
     """A dense layer with weight normalization and a trained gain."""
     return WeightNorm(nn.Linear(inside, out), gain=True, start=start)
@@ -47,9 +42,9 @@ class Residual(nn.Module):
     """A residual block of two 3x3 convolutions: x + conv(ELU(conv(ELU(x)))).
 
     Arguments:
-        inside: Maps that come in.
-        out: Maps that go out.
-        change: -1 halves the side, 1 doubles it, 0 keeps it; where side or maps change, a
+        inside: Channels that come in.
+        out: Channels that go out.
+        change: -1 halves the side, 1 doubles it, 0 keeps it; where side or channels change, a
             convolution replaces the identity.
         side: Side of the result, where it is doubled.
     """
@@ -114,22 +109,22 @@ class ConvEncoder(nn.Module):
 
     Arguments:
         shape: Shape of an image.
-        maps: Maps after each halving.
+        channels: Channels after each halving.
         hidden: Units of the dense layer.
         residual: Residual blocks, with one more of stride 1 between the halvings, instead of plain
             convolutions.
     """
 
     def __init__(
-        self, shape: Sequence[int], maps: Sequence[int], hidden: int, residual: bool
+        self, shape: Sequence[int], channels: Sequence[int], hidden: int, residual: bool
     ) -> None:
         super().__init__()
         self.residual = residual
         blocks: list[nn.Module] = []
         before, side = shape[0], shape[1]
-        for i, after in enumerate(maps):
+        for i, after in enumerate(channels):
             blocks.append(Residual(before, after, -1) if residual else conv(before, after, 2))
-            if residual and i < len(maps) - 1:
+            if residual and i < len(channels) - 1:
                 blocks.append(Residual(after, after))
             before, side = after, -(-side // 2)
         self.blocks = nn.ModuleList(blocks)
@@ -151,7 +146,7 @@ class ConvDecoder(nn.Module):
     def __init__(
         self,
         shape: Sequence[int],
-        maps: Sequence[int],
+        channels: Sequence[int],
         hidden: int,
         latent: int,
         residual: bool,
@@ -160,22 +155,24 @@ class ConvDecoder(nn.Module):
         super().__init__()
         self.residual = residual
         sides = [shape[1]]
-        for _ in maps:
+        for _ in channels:
             sides.append(-(-sides[-1] // 2))
-        self.start = (maps[-1], sides[-1], sides[-1])
+        self.start = (channels[-1], sides[-1], sides[-1])
         self.dense = nn.ModuleList(
             [dense(latent, hidden), dense(hidden, torch.Size(self.start).numel())]
         )
         blocks: list[nn.Module] = []
-        for i in reversed(range(len(maps))):
-            after = maps[max(i - 1, 0)]
+        for i in reversed(range(len(channels))):
+            after = channels[max(i - 1, 0)]
             blocks.append(
-                Residual(maps[i], after, 1, sides[i]) if residual else up(maps[i], after, sides[i])
+                Residual(channels[i], after, 1, sides[i])
+                if residual
+                else up(channels[i], after, sides[i])
             )
             if residual and i:
                 blocks.append(Residual(after, after))
         self.blocks = nn.ModuleList(blocks)
-        self.last = conv(maps[0], outputs, start=0.1)
+        self.last = conv(channels[0], outputs, start=0.1)
 
     def forward(self, z: Tensor) -> Tensor:
         h = z

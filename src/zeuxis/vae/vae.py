@@ -46,9 +46,10 @@ from ..distributions.elementwise import (
 from ..errors import UsageError
 from ..model import Batch, Model, Player
 from ..nn.data_dependent_init import data_dependent_init
+from ..nn.precision import at_least_float32
 from ..noise import Noise
 from ..ranges import BaseConfig, CountOrNone, Range, Rate, Size, Weight
-from .networks import ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder, dense, wide
+from .networks import ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder, dense
 
 
 @dataclass(frozen=True)
@@ -192,13 +193,16 @@ class VAE(Model):
         n, k = eps.shape[:2]
         h = self.encoder(self.scaled(x))
         z, rate = self.infer(h, eps, expected)
-        out = wide(self.decoder(z.flatten(0, 1))).unflatten(0, (n, k))
+        out = at_least_float32(self.decoder(z.flatten(0, 1))).unflatten(0, (n, k))
         return -self.log_likelihood(x[:, None], out).flatten(2).sum(2), rate
 
     def infer(self, h: Tensor, eps: Tensor, expected: bool) -> tuple[Tensor, Tensor]:
         """Codes (n, k, latent) from the encoder's features, and what each of their numbers costs:
         the KL divergence or its sample."""
-        mean, log_std = wide(self.mean(h))[:, None], wide(self.log_std(h))[:, None]
+        mean, log_std = (
+            at_least_float32(self.mean(h))[:, None],
+            at_least_float32(self.log_std(h))[:, None],
+        )
         z = mean + log_std.exp() * eps
         if expected:
             return z, normal_kl(mean, log_std).expand_as(z)
@@ -270,14 +274,14 @@ class VAE(Model):
         h = self.encoder(
             self.scaled(self.observed(x.to(self.device))).to(next(self.parameters()).dtype)
         )
-        return wide(self.mean(h)), wide(self.log_std(h))
+        return at_least_float32(self.mean(h)), at_least_float32(self.log_std(h))
 
     @torch.no_grad()
     def pixels(
         self, z: Float[Tensor, "n latent"]
     ) -> Float[Tensor, "n channels height width levels"]:
         """Log-probabilities of every level of each number given codes."""
-        out = wide(self.decoder(z.to(self.device)))
+        out = at_least_float32(self.decoder(z.to(self.device)))
         if self.log_scale is None:
             return bernoulli(
                 torch.tensor([0.0, 1.0], dtype=out.dtype, device=out.device), out[..., None]
@@ -301,7 +305,7 @@ class VAE(Model):
         brightness."""
         images = []
         for part in z.split(500):
-            out = wide(self.decoder(part.to(self.device)))
+            out = at_least_float32(self.decoder(part.to(self.device)))
             mean = torch.sigmoid(out) * 255 if self.binary else centered(out) * 256 - 0.5
             images.append(mean.round().clamp(0, 255).byte().contiguous())
         return (
