@@ -1,41 +1,40 @@
-r"""PixelRNN: a two-dimensional LSTM reads the image in the order of its pixels, in rows or along
-diagonals.
+r"""PixelRNN: a two-dimensional LSTM reads the image by rows or along diagonals.
 
 All layers have gates $[o, f, i, g] = K_{is} * x + K_{ss} * h_{before}$, with the logistic function
 on o, f, i and tanh on g, and
 
 $$ c = f \odot c_{before} + i \odot g, \qquad h = o \odot \tanh(c) . $$
 
-The input-to-state map $K_{is}$ is masked (kind B); the state-to-state map has no mask. The paper
-computes the former for the whole image at once; here both are one product in every step of the loop
-(`recurrence` tells why that is faster).
+The input-to-state map $K_{is}$ has mask B, the state-to-state map no mask. The paper computes the
+former for the whole image at once; here both are one product in every step, which is faster
+(`lstm_scan`).
 
-**Row LSTM.** Before means the row above: $K_{is}$ is a convolution of three columns along the row,
-$K_{ss}$ one of three columns over the states of the row above. The loop goes over rows. A place
-sees a triangle above it.
+**Row LSTM.** *Before* is the row above: $K_{is}$ is a convolution of three columns along the row,
+$K_{ss}$ one of three columns over the states of the row above. The loop runs over rows. The
+receptive field of a pixel is a triangle above it.
 
-**Diagonal BiLSTM.** Before means the place to the left, and $K_{ss}$ reads the places to the left
-and above. The loop goes over the diagonals, all places of one at a time. (The paper skews the
-image, row r by r places to the right, so that diagonals become columns, half of which is padding;
-here the places are put in the order of their diagonals, with a border place at both ends of each.)
-A second LSTM does the same from right to left, and what it found is moved down by a row, so that it
-cannot tell of pixels to the right in the own row. Both run in one batched product. A place sees
-everything before it but for one number, which the paper does not mention: no place in a row knows
-the row's last number, since mask A hides it from its own place and nothing in the row comes after
-it. Of the row above, a place sees it only where the first convolution reaches it.
+**Diagonal BiLSTM.** *Before* is the pixel to the left, and $K_{ss}$ reads the states to the left
+and above. The loop runs over diagonals, all pixels of one at a time. (The paper skews the image,
+row r by r pixels to the right, so that diagonals become columns, half of which is padding. Here
+pixels are stored in the order of their diagonals, with a border at both ends of each.) A second
+LSTM runs from right to left, and its output is shifted down by one row, so that it cannot leak
+pixels to the right in the same row. Both run in one batched product. A pixel depends on everything
+before it, with an exception that the paper does not mention: mask A hides a row's last value from
+its own pixel, and no pixel of the row follows it. The next row sees that value only where the first
+convolution reaches it.
 
-An LSTM's h channels are brought to 2h by a 1x1 convolution and added to the layer's input (figure 5). A
-7x7 convolution with mask A comes before the layers, a head of two hidden layers after them.
+A 1x1 convolution maps an LSTM's h channels to 2h, which are added to the layer's input (figure 5).
+A 7x7 convolution with mask A precedes the layers, and a head of two hidden layers follows.
 
-**Scanning** costs one column of work a pixel in either form. The left-to-right LSTM of a diagonal
-layer goes on from the states to the left and above, which are known in raster order; the
-right-to-left one, read one row later, walks once through each row when it is done.
+**Sampling** computes one pixel at a time in either form. The left-to-right LSTM of a diagonal layer
+continues from the states to the left and above; the right-to-left one, read one row later, runs
+through each row when it is complete.
 
 Source: van den Oord, Kalchbrenner and Kavukcuoglu, "Pixel Recurrent Neural Networks", 2016,
-sections 3.1 to 3.3 and table 1. Departures: Adam by default instead of RMSProp; no skip connections
-from every layer to the output beside the residual ones; states before the first row and column are
-learned, and a row's states begin at its own first pixel rather than in the padding that skewing
-adds.
+sections 3.1 to 3.3 and table 1. Departures: Adam by default instead of RMSProp; residual
+connections only, no skips from every layer to the output; states before the first row and column
+are learned, and a row's states begin at its first pixel instead of in the padding of the skewed
+image.
 """
 
 from __future__ import annotations

@@ -54,37 +54,35 @@ from .vae import centered
 
 @dataclass(frozen=True)
 class LadderConfig(BaseConfig):
-    """Settings of the ladder; the defaults are the paper's best model, 3.11 bits a dimension on
-    CIFAR-10."""
+    """Settings of the ladder; the defaults are the paper's best CIFAR-10 model (3.11 bits/dim)."""
 
     blocks: tuple[Depth, ...] = (20,)
-    """Layers of codes at half the image's side, then at a quarter, and so on."""
+    """Layers of latents at half the image's side, at a quarter, and so on."""
     channels: Size = 160
-    """Maps of the residual column and of the flow's hidden layers, a multiple of `latent`."""
+    """Channels of the residual blocks and the flow, a multiple of `latent_dim`."""
     latent_dim: Size = 32
-    """Maps of codes a layer."""
+    """Latent channels per layer."""
     inference: Literal["bidirectional", "bottom-up"] = "bidirectional"
-    """Whether the posterior joins both directions or takes the upward one alone."""
+    """Whether the posterior uses both directions or the upward one only."""
     posterior: Literal["iaf", "linear", "factorized"] = "iaf"
     """The family of each layer's posterior."""
     layers: Depth = 2
     """Hidden layers of a flow step."""
     steps: Depth = 1
-    """Flow steps a layer; every second one runs in the opposite order."""
+    """Flow steps per layer; every second one has the opposite order."""
     scaled: bool = True
     """Whether a flow step has a scale beside the shift (table 3 compares)."""
     free_bits: Weight = 0.1
-    """Nats that each map of codes of each layer may cost for nothing in the objective."""
+    """Nats of each latent channel of each layer that the objective does not penalize."""
     open_edges: bool = True
     """Whether the logistic's bins of 0 and 255 reach to infinity, so that its masses add up to 1;
     else the form of the released code."""
     scale_per_channel: bool = False
-    """One learned scale of the logistic for each color, as the paper has it, instead of one for
-    all, as its code has."""
+    """Whether the logistic has a scale per color, as in the paper, or one, as in its code."""
     lr: Rate = 2e-3
     """Step size."""
     optimizer: Literal["adamax", "muon"] = "adamax"
-    """Which rule moves the weights: the paper's, or one that needs fewer images."""
+    """Optimizer: the paper's Adamax, or Muon, which needs fewer images."""
 
 
 def conv(inside: int, out: int, kernel: int = 3, stride: int = 1, start: float = 0.1) -> WeightNorm:
@@ -136,7 +134,7 @@ class Layer(nn.Module):
         self,
         x: Tensor,
         eps: Tensor,
-        found: tuple[Tensor, Tensor, Tensor] | None = None,
+        stats: tuple[Tensor, Tensor, Tensor] | None = None,
         expected: bool = False,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The next state of the downward column, what each number of the code costs, and the code
@@ -145,20 +143,20 @@ class Layer(nn.Module):
         Arguments:
             x: The column's state.
             eps: Standard normal numbers that the code is made of.
-            found: What the upward direction left; without it the code is drawn from the prior and
-                costs nothing.
+            stats: What the upward direction computed; without it the latent is drawn from the
+                prior and costs nothing.
             expected: Take the divergence where it is known in closed form.
         """
         z, h = self.c.latent_dim, self.c.channels
         parts = self.down_first(elu(x)).split([z, z, z, z, h, h], 1)
         prior_mean, prior_std, mean, log_std = map(at_least_float32, parts[:4])
         context, out = parts[4:]
-        if found is None:
+        if stats is None:
             code, rate, seen = prior_mean + prior_std.exp() * eps, torch.zeros_like(eps), eps
         else:
             joined = self.c.inference == "bidirectional"
-            mean, log_std = (mean + found[0], log_std + found[1]) if joined else found[:2]
-            context = context + found[2] if joined else found[2]
+            mean, log_std = (mean + stats[0], log_std + stats[1]) if joined else stats[:2]
+            context = context + stats[2] if joined else stats[2]
             code, log_q = mean + log_std.exp() * eps, normal(eps, 0.0, 0.0) - log_std
             for i, step in enumerate(self.steps):
                 turn = (lambda t: t.flip(1, 2, 3)) if i % 2 else (lambda t: t)
@@ -208,9 +206,8 @@ class Ladder(Model):
         self.layers = nn.ModuleList(
             Layer(c, level > 0 and i == 0) for level, n in enumerate(c.blocks) for i in range(n)
         )
-        self.layers[-1].up_last.requires_grad_(
-            False
-        )  # leads nowhere, here as in the released code, whose count of weights has it
+        # Unused, but counted among the weights, as in the released code.
+        self.layers[-1].up_last.requires_grad_(False)
         self.top = nn.Parameter(torch.zeros(c.channels))
         self.top_side = side // 2 ** (len(c.blocks) - 1)
         sides = [side // 2**level for level, n in enumerate(c.blocks) for _ in range(n)]
@@ -251,22 +248,22 @@ class Ladder(Model):
 
     def upward(self, x: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
         """What the upward direction leaves for each layer's posterior, uppermost layer first."""
-        h, found = self.first((x.to(self.top.dtype) + 0.5) / 256 - 0.5), []
+        h, stats = self.first((x.to(self.top.dtype) + 0.5) / 256 - 0.5), []
         for layer in self.column():
             h, left = layer.upward(h)
-            found.append(left)
-        return found[::-1]
+            stats.append(left)
+        return stats[::-1]
 
     def terms(
         self,
         x: Tensor,
-        found: list[tuple[Tensor, Tensor, Tensor]],
+        stats: list[tuple[Tensor, Tensor, Tensor]],
         eps: list[Tensor],
         expected: bool,
     ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n groups"]]:
         """Distortion of each image, and rate of each map of codes of each layer, in nats."""
         h, rates = self.start(len(x)), []
-        for layer, left, e in zip(self.column()[::-1], found, eps, strict=True):
+        for layer, left, e in zip(self.column()[::-1], stats, eps, strict=True):
             h, rate, _ = layer.downward(h, e, left, expected)
             rates.append(rate.sum([2, 3]))
         mean = self.pixels(h)
@@ -314,10 +311,10 @@ class Ladder(Model):
     ) -> Float[Tensor, "n k"]:
         """log p(x, z) - log q(z | x) for k codes of each image."""
         x = x.to(self.device)
-        found, weights = self.upward(x), []
+        stats, weights = self.upward(x), []
         for _ in range(k):
             distortion, rate = self.terms(
-                x, found, self.parts(self.prior(len(x), generator=generator)), expected=False
+                x, stats, self.parts(self.prior(len(x), generator=generator)), expected=False
             )
             weights.append(-(distortion + rate.sum(1)))
         return torch.stack(weights, 1)
@@ -344,9 +341,9 @@ class Ladder(Model):
     def decode(self, z: Float[Tensor, "n code"]) -> UInt8[Tensor, "n channels height width"]:
         """Mean images for these codes."""
         images = []
-        for some in z.split(50):
-            h = self.start(len(some))
-            for layer, eps in zip(self.column()[::-1], self.parts(some), strict=True):
+        for part in z.split(50):
+            h = self.start(len(part))
+            for layer, eps in zip(self.column()[::-1], self.parts(part), strict=True):
                 h = layer.downward(h, eps)[0]
             images.append((self.pixels(h) * 256 - 0.5).round().clamp(0, 255).byte())
         return (
@@ -366,12 +363,12 @@ class Ladder(Model):
         """The codes at the centers of each image's posteriors, layer by layer, each as its prior
         sees it."""
         codes = []
-        for some in x.split(50):
-            h, seen = self.start(len(some)), []
+        for part in x.split(50):
+            h, seen = self.start(len(part)), []
             for layer, left, shape in zip(
-                self.column()[::-1], self.upward(some.to(self.device)), self.shapes, strict=True
+                self.column()[::-1], self.upward(part.to(self.device)), self.shapes, strict=True
             ):
-                h, _, code = layer.downward(h, h.new_zeros(len(some), *shape), left)
+                h, _, code = layer.downward(h, h.new_zeros(len(part), *shape), left)
                 seen.append(code.flatten(1))
             codes.append(torch.cat(seen, 1))
         return torch.cat(codes) if codes else self.prior(0)

@@ -1,13 +1,13 @@
-"""Networks of variational autoencoders with one layer of codes: dense, convolutional, and residual.
+"""Networks of the VAEs with one layer of latents: dense, convolutional and residual.
 
-An encoder turns scaled images into a vector of features, from which heads read the posterior; a
-decoder turns a code into as many numbers a pixel as the likelihood needs. The residual pair is the
-one of the IAF paper's digits; the dense pair that of the first VAEs.
+An encoder maps scaled images to a vector of features, and the model's heads map it to the
+posterior. A decoder maps a latent to the parameters of each pixel's likelihood. The residual pair
+is the IAF paper's for digits, the dense pair that of the first VAEs.
 
 Sources: Kingma and Welling, "Auto-Encoding Variational Bayes", 2013, appendix C; Kingma et al.,
 "Improving Variational Inference with Inverse Autoregressive Flow", 2016, section 6.1 and appendix
-B. Departure: the second convolution of a residual block starts with outputs of deviation 0.1, so
-that a block starts near its skip; the paper does not say.
+B. Departure: the outputs of a residual block's second convolution start with a standard deviation
+of 0.1, so that a block starts near its skip connection; the paper does not say.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Residual(nn.Module):
     """A residual block of two 3x3 convolutions: x + conv(ELU(conv(ELU(x)))).
 
     Arguments:
-        inside: Channels that come in.
-        out: Channels that go out.
+        inside: Input channels.
+        out: Output channels.
         change: -1 halves the side, 1 doubles it, 0 keeps it; where side or channels change, a
             convolution replaces the identity.
         side: Side of the result, where it is doubled.
@@ -104,8 +104,7 @@ class DenseDecoder(nn.Module):
 
 
 class ConvEncoder(nn.Module):
-    """Convolutions of stride 2, or residual blocks, down to a side of at most 4, then a dense
-    layer.
+    """Convolutions of stride 2, or residual blocks, then a dense layer.
 
     Arguments:
         shape: Shape of an image.

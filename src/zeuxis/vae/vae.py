@@ -1,24 +1,23 @@
-r"""The variational autoencoder: an encoder q(z | x), a decoder p(x | z), and a bound that trains
-both.
+r"""Variational autoencoder: encoder q(z | x) and decoder p(x | z), trained by the ELBO.
 
 $$ \log p(x) \ge \mathcal{L}(x) = \mathbb{E}_{q(z|x)}[\log p(x|z)] - \mathrm{KL}(q(z|x) \,\|\, p(z)), \qquad p(z) = N(0, I) . $$
 
-A code is drawn as $z = \mu(x) + \sigma(x) \epsilon$ with $\epsilon \sim N(0, I)$, so that gradients
-pass through it. Switches:
+The latent is $z = \mu(x) + \sigma(x) \epsilon$ with $\epsilon \sim N(0, I)$, so that gradients pass
+through it. Options:
 
-**Free bits** $\lambda$ (Kingma et al. 2016, appendix C.8) keep early training from giving codes up:
-each number of the code costs at least $\lambda$ nats in the objective, on the mean over the batch,
-$\sum_j \max(\lambda, \overline{\mathrm{KL}_j})$. **Importance weighting** (Burda et al. 2016)
-trains $\log \frac1K \sum_k p(x, z_k) / q(z_k|x)$, a tighter bound. **Warm-up** (Bowman et al. 2015)
-lets the KL term's weight rise from 0 to 1. What is logged and evaluated has neither clamp nor
-weight.
+**Free bits** $\lambda$ (Kingma et al. 2016, appendix C.8) prevent posterior collapse early in the
+training: the objective counts each latent dimension with at least $\lambda$ nats, as
+$\sum_j \max(\lambda, \overline{\mathrm{KL}_j})$ with the mean over the batch. **Importance weighting**
+(Burda et al. 2016) trains $\log \frac1K \sum_k p(x, z_k) / q(z_k|x)$, a tighter bound. **Warm-up**
+(Bowman et al. 2015) raises the weight of the KL term from 0 to 1. Logs and evaluation use the plain
+bound.
 
-Gray images are modeled as binary by default: each training step draws every pixel to be 1 with its
-brightness as probability (dynamic binarization; images that are 0 and 255 stay what they are).
-Color images have a discretized logistic with one scale a channel.
+Gray images are modeled as binary by default: each training step sets every pixel to 1 with its
+brightness as probability (dynamic binarization; pixels of 0 and 255 do not change). Color images
+have a discretized logistic likelihood with one scale per channel.
 
 Source: Kingma and Welling, "Auto-Encoding Variational Bayes", 2013; Rezende, Mohamed and Wierstra,
-2014. Departures: ELU units and weight normalization with a start from data instead of tanh or
+2014. Departures: ELU units and data-dependent weight normalization instead of tanh or
 softplus units (Kingma et al. 2016, section 6.1).
 """
 
@@ -60,11 +59,11 @@ class VAEConfig(BaseConfig):
     architecture: Literal["residual", "conv", "dense"] = "residual"
     """Residual blocks, plain convolutions, or dense layers."""
     channels: tuple[Size, ...] = (16, 32, 32)
-    """Maps after each halving of the side."""
+    """Channels after each halving of the side."""
     hidden_dim: Size = 450
     """Units of the dense layers."""
     latent_dim: Size = 32
-    """Numbers in a code."""
+    """Dimension of the latent z."""
     likelihood: Literal["auto", "bernoulli", "logistic"] = "auto"
     """Distribution of a pixel: Bernoulli for binary images (auto for gray ones) or discretized
     logistic (auto for color)."""
@@ -72,16 +71,15 @@ class VAEConfig(BaseConfig):
     """Whether the logistic's bins of 0 and 255 reach to infinity, so that its masses add up to 1;
     else the form of IAF's code."""
     free_bits: Weight = 0.0
-    """Nats that each number of the code may cost for nothing in the objective."""
+    """Nats of each latent dimension that the objective does not penalize."""
     importance: Annotated[int, Range(1, 10000)] = 1
-    """Codes drawn for each image while training; above 1 the importance-weighted bound is
-    trained."""
+    """Samples of z per image; above 1, the importance-weighted bound is trained."""
     warmup: CountOrNone = 0
     """Images over which the weight of the KL term rises from 0 to 1."""
     lr: Rate = 1e-3
     """Step size."""
     optimizer: Literal["adamax", "adam", "muon"] = "adamax"
-    """Which rule moves the weights."""
+    """Optimizer."""
 
 
 class VAE(Model):
