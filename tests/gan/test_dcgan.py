@@ -102,19 +102,19 @@ def test_losses_are_cross_entropies_with_real_as_1_and_generated_as_0() -> None:
     torch.testing.assert_close(generator_loss(fake), cross(fake, one))
 
 
-def test_real_and_generated_images_are_judged_in_batches_apart() -> None:
+def test_real_and_generated_images_are_judged_in_separate_batches() -> None:
     model, batch = tiny.model("dcgan").train(), tiny.batch("dcgan")
-    judged: list[tuple[Tensor, Tensor]] = []
+    calls: list[tuple[Tensor, Tensor]] = []
     made: list[Tensor] = []
-    model.discriminator.register_forward_hook(lambda _, given, out: judged.append((given[0], out)))
+    model.discriminator.register_forward_hook(lambda _, given, out: calls.append((given[0], out)))
     model.generator.register_forward_hook(lambda _, given, out: made.append(out))
     turns = [loss for _, loss in model.play(batch)]
-    assert [len(x) for x, _ in judged] == [16, 16, 16] and len(made) == 2
-    assert torch.equal(judged[0][0], model.scale(batch.x))
-    assert all(torch.equal(x, fake) for (x, _), fake in zip(judged[1:], made, strict=True))
+    assert [len(x) for x, _ in calls] == [16, 16, 16] and len(made) == 2
+    assert torch.equal(calls[0][0], model.scale(batch.x))
+    assert all(torch.equal(x, fake) for (x, _), fake in zip(calls[1:], made, strict=True))
     assert not torch.equal(made[0], made[1]), "each turn has codes of its own"
-    torch.testing.assert_close(turns[0], discriminator_loss(judged[0][1], judged[1][1]))
-    torch.testing.assert_close(turns[1], generator_loss(judged[2][1]))
+    torch.testing.assert_close(turns[0], discriminator_loss(calls[0][1], calls[1][1]))
+    torch.testing.assert_close(turns[1], generator_loss(calls[2][1]))
 
 
 def like(

@@ -244,7 +244,7 @@ def test_minibatch_discrimination_has_the_gradient_of_its_formula() -> None:
 
 def test_minibatch_discrimination_starts_from_data() -> None:
     layer, f = MinibatchDiscrimination(6, kernels=4, dimensions=3), torch.randn(50, 6) * 100
-    assert layer(f)[:, 6:].abs().max() < 1e-3  # far apart: no neighbor counts
+    assert layer(f)[:, 6:].abs().max() < 1e-3  # far away: no neighbor counts
     with data_dependent_init(layer):
         layer(f)
     distance = layer.distances(f)
@@ -296,7 +296,7 @@ def test_the_first_of_several_parts_is_followed() -> None:
     torch.testing.assert_close(net.minibatch.unit, 0.5 + 0.5 * real)
 
 
-def test_images_are_judged_among_as_many_as_in_training() -> None:
+def test_images_are_classified_among_as_many_as_in_training() -> None:
     x = tiny.images(30).all()
     for labeled, size in ((6, 6), (0, 100)):
         model = tiny.model("improved-gan", minibatch=5, labeled=labeled).eval()
@@ -562,9 +562,9 @@ def test_shapes_on_the_way_are_the_papers() -> None:
 def test_parts_of_a_batch_are_kept_apart_by_minibatch_discrimination() -> None:
     net = DenseDiscriminator(784, (8, 4, 4, 4, 4), 10, minibatch=3)
     a, b = torch.rand(5, 1, 28, 28), torch.rand(7, 1, 28, 28)
-    apart = torch.cat([net(a)[1], net(b)[1]])
-    torch.testing.assert_close(net(torch.cat([a, b]), parts=[5, 7])[1], apart)
-    assert not torch.allclose(net(torch.cat([a, b]))[1], apart)
+    separate = torch.cat([net(a)[1], net(b)[1]])
+    torch.testing.assert_close(net(torch.cat([a, b]), parts=[5, 7])[1], separate)
+    assert not torch.allclose(net(torch.cat([a, b]))[1], separate)
 
 
 def test_flat_examples_can_be_classified() -> None:

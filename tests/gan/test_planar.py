@@ -116,8 +116,8 @@ def test_mistakes() -> None:
 
 
 def covered(seed: int, config: PlanarConfig, training: TrainingConfig) -> ModeCoverage:
-    data, law = points("ring"), density("ring")
-    assert isinstance(law, Mixture)
+    data, target = points("ring"), density("ring")
+    assert isinstance(target, Mixture)
     result = fit(
         build("planar", config, data.spec, seed),
         data,
@@ -127,8 +127,8 @@ def covered(seed: int, config: PlanarConfig, training: TrainingConfig) -> ModeCo
     assert isinstance(result.model, CanSample)
     return mode_coverage(
         result.model.sample(20_000, generator=torch.Generator().manual_seed(1)),
-        law.centers,
-        law.std,
+        target.centers,
+        target.std,
     )
 
 
@@ -158,26 +158,26 @@ def test_plain_settings_lose_modes() -> None:
 
 @pytest.mark.parametrize("name", ["ring", "moons", "checkerboard"])
 def test_divergences_see_the_same_and_another(name: str) -> None:
-    law = density(name)
-    same = divergences(law.sample(200_000, torch.Generator().manual_seed(0)), law)
+    target = density(name)
+    same = divergences(target.sample(200_000, torch.Generator().manual_seed(0)), target)
     assert (
         max(same.kl, same.reverse_kl, same.js) < 0.05
         and min(same.kl, same.reverse_kl, same.js) >= 0
     )
-    other = divergences(torch.randn(200_000, 2), law)
+    other = divergences(torch.randn(200_000, 2), target)
     assert other.kl > 5 * same.kl and other.js > 5 * same.js and other.js < math.log(2)
 
 
 def test_divergence_of_gaussians_in_closed_form() -> None:
     """KL of N(0, s^2 + h^2) to the same Gaussian moved by d is d^2 / 2(s^2 + h^2), h the blur."""
-    law, moved = density("ring", modes=1, radius=1e-9, std=1.0), 0.5
+    target, moved = density("ring", modes=1, radius=1e-9, std=1.0), 0.5
     square = Square((0.0, 0.0), 6.0)
-    x = law.sample(2_000_000, torch.Generator().manual_seed(0)) + torch.tensor([moved, 0.0])
-    found = divergences(x, law, square)
+    x = target.sample(2_000_000, torch.Generator().manual_seed(0)) + torch.tensor([moved, 0.0])
+    found = divergences(x, target, square)
     expected = moved**2 / 2 / (1 + (2.0 * square.step) ** 2)
     assert found.kl == pytest.approx(expected, rel=0.1)
     assert found.reverse_kl == pytest.approx(expected, rel=0.1)
-    missing = compare(square.exact(law), square.histogram(torch.full((10, 2), 50.0)))
+    missing = compare(square.exact(target), square.histogram(torch.full((10, 2), 50.0)))
     assert math.isfinite(missing.kl) and missing.js == pytest.approx(math.log(2), rel=0.02)
 
 
@@ -193,24 +193,24 @@ def test_histogram_and_blur_keep_every_point() -> None:
 
 
 class Sampler(Model):
-    """The law's own sampler, moved."""
+    """The target's own sampler, moved."""
 
-    def __init__(self, law: Density, shift: float) -> None:
-        super().__init__(None, Spec(law.name, (2,)))
-        self.law, self.shift = law, shift
+    def __init__(self, target: Density, shift: float) -> None:
+        super().__init__(None, Spec(target.name, (2,)))
+        self.target, self.shift = target, shift
 
     def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
-        return self.law.sample(n, generator) + self.shift
+        return self.target.sample(n, generator) + self.shift
 
 
 def test_picture_shows_blue_green_and_both() -> None:
-    data, law = points("ring", 1000), density("ring")
+    data, target = points("ring", 1000), density("ring")
     draw = DensityPicture(data, 100)
     column, row = draw.square.pixels(torch.tensor([[2.0, 0.0]]))[0].astype(
         int
     )  # the middle of a mode
-    right = np.asarray(draw(Sampler(law, 0.0), 50)).astype(int)
-    wrong = np.asarray(draw(Sampler(law, 0.3), 100)).astype(int)
+    right = np.asarray(draw(Sampler(target, 0.0), 50)).astype(int)
+    wrong = np.asarray(draw(Sampler(target, 0.3), 100)).astype(int)
     assert right.shape == (480, 720, 3)
     assert right[row, column, 1] > 200 and right[row, column, 2] > 200  # both lights
     assert wrong[row, column, 1] < 160 < 200 < wrong[row, column, 2]  # the data's blue alone
@@ -235,7 +235,7 @@ def test_curve_is_resumed_and_rewound() -> None:
     assert np.array_equal(np.asarray(repeated), np.asarray(frames[-1]))
 
 
-def test_points_without_a_law_are_drawn_from_themselves() -> None:
+def test_points_without_a_density_are_drawn_from_themselves() -> None:
     x = torch.randn(5000, 2) * 3 + 40
     data = Dataset(Spec("mine", (2,)), x)
     draw = DensityPicture(data, 10, samples=2000)

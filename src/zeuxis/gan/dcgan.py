@@ -6,7 +6,8 @@ batch normalization everywhere but at the generator's output and the discriminat
 hidden dense layers in deep models; ReLU in the generator with a tanh at the end; leaky ReLU of
 slope 0.2 in the discriminator. With $z \sim U(-1, 1)^{100}$ they play the non-saturating game
 
-$$ L_D = \mathbb{E}[-\log D(x)] + \mathbb{E}[-\log(1 - D(G(z)))], \qquad L_G = \mathbb{E}[-\log D(G(z))] . $$
+$$ L_D = \mathbb{E}[-\log D(x)] + \mathbb{E}[-\log(1 - D(G(z)))], \qquad
+   L_G = \mathbb{E}[-\log D(G(z))] . $$
 
 Source: Radford, Metz and Chintala, "Unsupervised Representation Learning with Deep Convolutional
 Generative Adversarial Networks", 2016, and the code released with it. Departures, each of them open
@@ -55,7 +56,7 @@ class DCGANConfig(BaseConfig):
     latent_dim: Size = 100
     """Numbers in a code."""
     prior: Literal["uniform", "normal"] = "uniform"
-    """Law of the code: uniform on (-1, 1), or standard normal."""
+    """Prior of the latent vector: uniform on (-1, 1), or standard normal."""
     channels: Size = 128
     """Maps of the layer next to the image (channels); deeper layers have twice as many at each
     halving."""
@@ -329,7 +330,9 @@ class DCGAN(Model):
             (first + torch.arange(len(z), device=z.device)) % max(1, self.spec.classes)
         )
 
-    def prior(self, n: int, *, generator: torch.Generator | None = None) -> Float[Tensor, "n code"]:
+    def prior(
+        self, n: int, *, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "n latent_dim"]:
         """n codes drawn from the prior."""
         draw = torch.rand if self.config.prior == "uniform" else torch.randn
         device = generator.device if generator is not None else self.device
@@ -338,9 +341,9 @@ class DCGAN(Model):
 
     @torch.no_grad()
     def decode(
-        self, z: Float[Tensor, "n code"], y: Int[Tensor, "n"] | None = None
+        self, z: Float[Tensor, "n latent_dim"], y: Int[Tensor, "n"] | None = None
     ) -> UInt8[Tensor, "n channels height width"]:
-        """Images for these codes; a conditional model takes the classes `y`, by default each in
+        """Images for these latents; a conditional model takes the classes `y`, by default each in
         turn."""
         images = []
         classes = self.labels_for(z) if y is None else self.one_hot(y.to(self.device))

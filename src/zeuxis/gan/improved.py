@@ -199,8 +199,7 @@ class ImprovedGAN(Model):
 
     @torch.no_grad()
     def initialize_from_data(self, data: Dataset, seed: int) -> None:
-        """Sets the lengths and biases of normalized weights from 500 images, with the noise of
-        training."""
+        """Sets the gains and biases of normalized weights from 500 images, with training noise."""
         rows = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:500]
         x = self.scale(data.batch(rows)[0].to(self.device))
         noise = Noise(seed, -1, slice(0, len(x)), len(x), x.device)
@@ -300,7 +299,7 @@ class ImprovedGAN(Model):
         return self.augment(x, batch.noise.of(n)), y
 
     def past(self, player: str, batch: Batch) -> Tensor:
-        """The term of historical averaging."""
+        """The loss term of historical averaging."""
         if not self.config.history:
             return torch.zeros((), device=batch.x.device)
         history = self.histories[player]
@@ -308,8 +307,7 @@ class ImprovedGAN(Model):
         return self.config.history * history.distance(getattr(self, player), batch.images)
 
     def generate(self, z: Tensor) -> Tensor:
-        """Scaled images for codes; the reference codes of virtual batch normalization go in front
-        and are left out again."""
+        """Scaled images for latents, through the reference batch of virtual batch normalization."""
         n, z = self.config.virtual, z.to(next(self.generator.parameters()).dtype)
         return self.generator(torch.cat([self.reference, z]))[n:] if n else self.generator(z)
 
@@ -334,16 +332,18 @@ class ImprovedGAN(Model):
                 ):
                     self.generator(part)
 
-    def prior(self, n: int, *, generator: torch.Generator | None = None) -> Float[Tensor, "n code"]:
-        """n codes, uniform on (0, 1)."""
+    def prior(
+        self, n: int, *, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "n latent_dim"]:
+        """n latents, uniform on (0, 1)."""
         device = generator.device if generator is not None else self.device
         return torch.rand(n, self.config.latent_dim, generator=generator, device=device).to(
             self.device
         )
 
     @torch.no_grad()
-    def decode(self, z: Float[Tensor, "n code"]) -> UInt8[Tensor, "n *shape"]:
-        """Images for these codes."""
+    def decode(self, z: Float[Tensor, "n latent_dim"]) -> UInt8[Tensor, "n *shape"]:
+        """Images for these latents."""
         out = [self.generate(part.to(self.device)) for part in z.split(256)]
         images = [
             (h * 255 if self.unit else (h + 1) * 127.5).round().clamp(0, 255).byte().contiguous()
@@ -365,12 +365,11 @@ class ImprovedGAN(Model):
     def discriminate(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Features and logits of raw images, without noise.
 
-        Minibatch discrimination counts the neighbors in a batch, so images are judged in batches as
-        large as those whose classes were learned, and the last batch is filled up with the first
-        images.
+        Minibatch discrimination counts the neighbors in a batch, so batches are as large as those
+        of labeled images in training; the last one is filled up with the first images.
         """
         if not len(x):
-            raise UsageError("There are no images to judge: give at least one.")
+            raise UsageError("There are no images to classify: give at least one.")
         size = (
             self.config.labeled
             if self.config.minibatch and self.config.supervised and self.config.labeled

@@ -5,7 +5,8 @@ The discriminator has K + 1 logits here, the last one for "generated", and its l
 is $a = \log\sum_k e^{l_k} - l_{K+1}$. With $\alpha = 0.75$, and $H$ the binary cross-entropy less
 the entropy of its target (so that its least value is 0),
 
-$$ L_D = H(\alpha, a(x)) + H(0, a(G(z))) - \mathbb{E}[\log p(y | x)], \qquad L_G = H(\alpha / 2, a(G(z))) . $$
+$$ L_D = H(\alpha, a(x)) + H(0, a(G(z))) - \mathbb{E}[\log p(y | x)], \qquad
+   L_G = H(\alpha / 2, a(G(z))) . $$
 
 Real and generated images go through the discriminator together. Two of its layers see which is
 which: a batch normalization takes the statistics of half of the channels from the real images and
@@ -245,7 +246,7 @@ class ImprovedGAN128(Model):
 
     Example:
         >>> from zeuxis.data.dataset import Spec
-        >>> small = ImprovedGAN128Config(width=0.05, latent_dim=8, virtual=4, kernels=3, dimensions=2)
+        >>> small = ImprovedGAN128Config(width=0.05, latent_dim=8, virtual=4, kernels=3)
         >>> ImprovedGAN128(small, Spec("photographs", (3, 128, 128), 1000)).eval().sample(2).shape
         torch.Size([2, 3, 128, 128])
     """
@@ -282,7 +283,7 @@ class ImprovedGAN128(Model):
 
         with torch.no_grad():
             fake = self.drawn(noise)
-        on_real, on_fake, logits = self.judged(x, fake, noise)
+        on_real, on_fake, logits = self.discriminate(x, fake, noise)
         loss = divergence(on_real, c.smoothing) + divergence(on_fake, 0.0)
         batch.logs |= {
             "D(x)": on_real.detach().sigmoid().mean(),
@@ -295,11 +296,11 @@ class ImprovedGAN128(Model):
         yield "discriminator", loss
 
         with frozen(self.discriminator):
-            _, on_fake, _ = self.judged(x, self.drawn(noise), noise)
+            _, on_fake, _ = self.discriminate(x, self.drawn(noise), noise)
             loss = divergence(on_fake, c.smoothing / 2)
         yield "generator", loss
 
-    def judged(
+    def discriminate(
         self, x: Tensor, fake: Tensor, noise: Noise | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Logits of being real of real and of generated images, and the K + 1 logits of the real
@@ -348,7 +349,7 @@ class ImprovedGAN128(Model):
         for norm in norms:
             norm.keep = True
         try:
-            self.judged(x, self.drawn(draw))
+            self.discriminate(x, self.drawn(draw))
         finally:
             for norm in norms:
                 norm.keep = False

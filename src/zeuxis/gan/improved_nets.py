@@ -4,7 +4,7 @@ small images.
 Every discriminator gives two things for a batch: the features that feature matching compares, and K
 logits (the generated class has logit 0 and no unit). The batch may hold several parts one after
 another (labeled, real, generated): the layers see each example alone, except minibatch
-discrimination, which takes the parts apart.
+discrimination, which treats the sub-batches separately.
 
 Source: Salimans et al., "Improved Techniques for Training GANs", 2016, and its released code.
 """
@@ -35,7 +35,7 @@ def store() -> Tensor:
 
 
 class Jitter:
-    """The noise inside a discriminator, drawn part by part of a batch that holds several.
+    """The noise inside a discriminator, drawn separately for each sub-batch.
 
     A CPU takes as long for a normal number as for hundreds of multiply-adds, and digits need ten
     thousand an image. So there the noise is the sum of one stretch of each row of a store, from

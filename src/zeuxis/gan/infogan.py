@@ -1,8 +1,8 @@
 r"""InfoGAN: a generator whose codes mean something, found without a label.
 
-The code is split: incompressible noise z, and a structured part c of categorical and continuous
-codes with a known law. A plain GAN may ignore c; here the generator also maximizes a lower bound on
-the mutual information of c and the image it makes of it,
+The latent vector has two parts: incompressible noise z, and a structured code c of categorical and
+continuous variables with a known prior. A plain GAN may ignore c; here the generator also maximizes
+a lower bound on the mutual information of c and the image generated from it,
 
 $$ \min_{G, Q} \max_D \; V(D, G) - \lambda L_I(G, Q), \qquad
    L_I = \mathbb{E}_{c,\, x \sim G(z, c)}[\log Q(c | x)] + H(c) \;\le\; I(c; G(z, c)) , $$
@@ -82,8 +82,7 @@ class InfoGANConfig(BaseConfig):
 
 
 class InfoGAN(Model):
-    """The three players' game (D and Q move together), the generator as a sampler, and Q as a
-    reader of codes.
+    """Generator, discriminator and Q, which reads the codes; D and Q share layers and an update.
 
     Example:
         >>> from zeuxis.data.dataset import Spec
@@ -162,8 +161,10 @@ class InfoGAN(Model):
         return self.discriminator.both(fake)
 
     def information(self, reading: Tensor, z: Tensor, batch: Batch | None = None) -> Tensor:
-        """The weighted bound on the information about all codes (nats); the bounds by themselves go
-        to the batch's logs."""
+        """The weighted bound on the mutual information with all codes (nats).
+
+        The bound for each code goes to the batch's logs.
+        """
         c, found, start = self.config, torch.zeros((), device=z.device), 0
         for code in self.codes():
             value = z[:, code.start : code.start + code.size]
@@ -213,7 +214,7 @@ class InfoGAN(Model):
         return tuple(found)
 
     def draw(self, batch: Batch) -> Tensor:
-        """Codes for one turn, (local batch, code)."""
+        """Latents for one turn, (local batch, noise and codes)."""
         c, noise = self.config, batch.noise
         parts = [noise.uniform(c.noise_dim, low=-1, high=1)]
         parts += [F.one_hot(noise.integers(size), size).float() for size in c.categorical]
@@ -243,8 +244,7 @@ class InfoGAN(Model):
 
     @torch.no_grad()
     def update_statistics(self, x: Tensor | None = None) -> None:
-        """Sets the statistics used after training: of the generator over seeded codes, of D and Q
-        over images x."""
+        """Estimates batch statistics: G's over 1,024 seeded latents, D's and Q's over images x."""
         with estimate_batch_statistics(self.generator):
             for part in self.prior(8 * 128, generator=torch.Generator().manual_seed(0)).split(128):
                 self.generator(part)
@@ -275,8 +275,7 @@ class InfoGAN(Model):
 
     @torch.no_grad()
     def infer(self, x: UInt8[Tensor, "n channels height width"]) -> list[Tensor]:
-        """For each code what Q reads from images: class probabilities (n, classes), or the mean (n,
-        1)."""
+        """What Q reads of each code: class probabilities (n, classes), or the mean (n, 1)."""
         parts = [
             self.discriminator.both(self.scale(part.to(self.device)))[1] for part in x.split(256)
         ]

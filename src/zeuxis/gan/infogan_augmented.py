@@ -4,13 +4,13 @@ The paper's objective does not say what a category should stand for; on digits, 
 to share the fours and nines by slant or by the size of their loop. Here Q reads the categories from
 randomly distorted images $\tilde x$ and the continuous codes from the image itself,
 
-$$ L_I = \mathbb{E}[\log Q(c_{\text{cat}} | \tilde x)] + \mathbb{E}[\log Q(c_{\text{cont}} | x)]
+$$ L_I = \mathbb{E}[\log Q(c_\text{cat} | \tilde x)] + \mathbb{E}[\log Q(c_\text{cont} | x)]
    + H(c) , $$
 
 so that slant, rotation and size carry no information about a category. `rank` replaces the large
 dense layers, which hold most weights, by products of two matrices.
 
-Neither is the paper's: figures of this model use knowledge about images that the paper does not use.
+Neither is the paper's: figures of this model use knowledge about images that the paper does not.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@ r"""What the two players of a GAN minimize, as functions of the discriminator's 
 
 The non-saturating game of Goodfellow et al. 2014:
 
-$$ L_D = \mathbb{E}[-\log D(x)] + \mathbb{E}[-\log(1 - D(G(z)))], \qquad L_G = \mathbb{E}[-\log D(G(z))] . $$
+$$ L_D = \mathbb{E}[-\log D(x)] + \mathbb{E}[-\log(1 - D(G(z)))], \qquad
+   L_G = \mathbb{E}[-\log D(G(z))] . $$
 
 All work on logits, since the logarithm of a saturated probability has no gradient, and in float32.
 """
