@@ -141,33 +141,33 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("words", "code", "sentence"), BAD, ids=[case[0] for case in BAD])
+@pytest.mark.parametrize(("argv", "code", "sentence"), BAD, ids=[case[0] for case in BAD])
 def test_bad_input_gets_one_sentence(
-    words: str, code: int, sentence: str, place: Path, capsys, monkeypatch
+    argv: str, code: int, sentence: str, place: Path, capsys, monkeypatch
 ) -> None:
     monkeypatch.chdir(place / "empty")
     monkeypatch.delenv("ZEUXIS_DATA", raising=False)
     try:
-        found = main(words.format(place).split())
+        found = main(argv.format(place).split())
     except SystemExit as exit:  # tyro's own refusals of options
         found = exit.code
-    said = capsys.readouterr()
-    assert found == code, said.err
-    assert sentence in " ".join(said.err.split()) + " ".join(said.out.split())
-    assert "Traceback" not in said.err
-    if said.err.startswith("zeuxis: "):
-        assert len(said.err.strip().splitlines()) == 1, "more than one line"
-        assert said.err.rstrip().endswith((".", "?")), "no whole sentence"
+    output = capsys.readouterr()
+    assert found == code, output.err
+    assert sentence in " ".join(output.err.split()) + " ".join(output.out.split())
+    assert "Traceback" not in output.err
+    if output.err.startswith("zeuxis: "):
+        assert len(output.err.strip().splitlines()) == 1, "more than one line"
+        assert output.err.rstrip().endswith((".", "?")), "no whole sentence"
 
 
 def test_there_are_enough_of_them() -> None:
     assert len(BAD) >= 25
 
 
-def run(words: str, at: Path, **environment: str) -> subprocess.CompletedProcess:
+def run(argv: str, at: Path, **environment: str) -> subprocess.CompletedProcess:
     given = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"} | environment
     return subprocess.run(
-        [sys.executable, "-m", "zeuxis", *words.split()],
+        [sys.executable, "-m", "zeuxis", *argv.split()],
         cwd=at,
         env=given,
         capture_output=True,
@@ -195,7 +195,7 @@ def test_a_whole_visit(tmp_path: Path) -> None:
     assert "64 images" in card
     assert "No file of this folder is a pickle" in card
 
-    for words, made in (
+    for argv, made in (
         (f"sample {folder} --n 6 --out six.png", "six.png"),
         (f"sample {folder} --n 6 --out six.npz", "six.npz"),
         (f"sample {folder} --n 6 --out six/", "six/000005.png"),
@@ -205,7 +205,7 @@ def test_a_whole_visit(tmp_path: Path) -> None:
         (f"arithmetic {folder} --plus 1 2 3 --minus 4 5 6 --then 7 8 9 --out sum.png", "sum.png"),
         (f"film {folder} --out film.gif", "film.gif"),
     ):
-        done = run(words, tmp_path)
+        done = run(argv, tmp_path)
         assert done.returncode == 0, done.stderr
         assert (tmp_path / made).stat().st_size > 0, made
     assert np.load(tmp_path / "six.npz")["images"].shape == (6, 1, 28, 28)
@@ -228,19 +228,19 @@ def test_a_whole_visit(tmp_path: Path) -> None:
 def test_dry_run_shows_sizes_and_time_and_writes_nothing(tmp_path: Path) -> None:
     done = run(f"{SMALL} --dry-run", tmp_path)
     assert done.returncode == 0, done.stderr
-    for words in (
+    for argv in (
         "times smaller than the data",
         "generator:",
         "images/s",
         '"recipe": "dcgan/mnist-small"',
         "about",
     ):
-        assert words in done.stdout
+        assert argv in done.stdout
     assert not (tmp_path / "runs").exists()
 
 
 def test_an_unexpected_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(words: list[str]) -> None:
+    def broken(argv: list[str]) -> None:
         raise RuntimeError("a bug")
 
     monkeypatch.setattr("zeuxis.commands.film.main", broken)
@@ -251,7 +251,7 @@ def test_an_unexpected_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> N
 def test_running_out_of_memory_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def hungry(words: list[str]) -> None:
+    def hungry(argv: list[str]) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
 
     monkeypatch.setattr("zeuxis.commands.film.main", hungry)
@@ -261,9 +261,9 @@ def test_running_out_of_memory_is_said(
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_teaches(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    words = [command, "--help"] if command != "train" else ["train", "dcgan", "--help"]
+    argv = [command, "--help"] if command != "train" else ["train", "dcgan", "--help"]
     try:
-        assert main(words) == 0
+        assert main(argv) == 0
     except SystemExit as exit:
         assert exit.code == 0
     assert "usage" in capsys.readouterr().out
@@ -273,7 +273,7 @@ def test_help_teaches(command: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_option_of_training_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["train", "dcgan", "--help"])
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for option in (
         "--training.images",
         "--training.average",
@@ -282,12 +282,12 @@ def test_every_option_of_training_is_explained(capsys: pytest.CaptureFixture[str
         "--recipe",
         "--dry-run",
     ):
-        assert option in said
-    assert "images seen" in said
+        assert option in output
+    assert "images seen" in output
 
 
 def test_two_processes_by_torchrun(tmp_path: Path) -> None:
-    words = f"{SMALL} --training.images 64 --training.film 0"
+    argv = f"{SMALL} --training.images 64 --training.film 0"
     launch = [
         sys.executable,
         "-m",
@@ -298,7 +298,7 @@ def test_two_processes_by_torchrun(tmp_path: Path) -> None:
         str(20000 + os.getpid() % 9000),
     ]
     done = subprocess.run(
-        [*launch, "-m", "zeuxis", *words.split()],
+        [*launch, "-m", "zeuxis", *argv.split()],
         cwd=tmp_path,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -312,17 +312,17 @@ def test_two_processes_by_torchrun(tmp_path: Path) -> None:
 
 
 def test_an_ablation_is_a_table_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    words = (
+    argv = (
         "ablation --data mnist --rows all no-labels --images 100 --width 8 "
         "--generator-width 16 --n 100 --record record.json"
     )
-    done = run(words, tmp_path)
+    done = run(argv, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "-L" in done.stdout and "real images" in done.stdout
     figures = json.loads((tmp_path / "record.json").read_text())["figures"]
     assert list(figures) == ["all", "no-labels"]
     assert figures["all"] != figures["no-labels"]
-    again = run(words, tmp_path)
+    again = run(argv, tmp_path)
     assert again.returncode == 0, again.stderr
     assert "learn from" not in again.stderr
     scores = [

@@ -1,5 +1,5 @@
 """A set of one's own: what is held out of it, what a run is scored by, and what is chosen where
-nothing is said."""
+nothing is printed."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_a_run_that_held_nothing_out_says_what_it_is_scored_by(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = str(photographs(tmp_path / "photos", 24))
-    words = [
+    argv = [
         "train",
         "vae",
         "--data",
@@ -193,7 +193,7 @@ def test_a_run_that_held_nothing_out_says_what_it_is_scored_by(
         *VAE,
         *SHORT,
     ]
-    assert main(words) == 0
+    assert main(argv) == 0
     run = next((tmp_path / "runs").iterdir())
     for hashed in (True, False):
         if not hashed:  # a folder that says nothing of the images it was trained on
@@ -203,8 +203,8 @@ def test_a_run_that_held_nothing_out_says_what_it_is_scored_by(
             Run(run).write_json("config.json", about)
         capsys.readouterr()
         assert main(["reconstruct", str(run), "--out", str(tmp_path / "r.png")]) == 0
-        said = capsys.readouterr().out
-        assert "24 images it was trained on" in said and "test image" not in said
+        output = capsys.readouterr().out
+        assert "24 images it was trained on" in output and "test image" not in output
     with pytest.raises(UsageError, match="held no"):
         evaluation_data(run, split="held-out")
 
@@ -217,19 +217,19 @@ COMMANDS = (
 )
 
 
-@pytest.mark.parametrize("words", COMMANDS, ids=[words.split()[0] for words in COMMANDS])
+@pytest.mark.parametrize("argv", COMMANDS, ids=[argv.split()[0] for argv in COMMANDS])
 def test_every_command_says_which_images(
-    words: str, own: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    argv: str, own: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data, run = own
-    if words.startswith("compress"):  # in the images' own size, which must be one
+    if argv.startswith("compress"):  # in the images' own size, which must be one
         array = load_data(str(data), size=32, channels=3)
         np.savez(tmp_path / "same.npz", images=array.all().numpy())
         data = tmp_path / "same.npz"
-    assert main(words.format(run=run, at=tmp_path, data=data).split()) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "6 " in said and "test image" not in said
-    assert "6 held-out images" in said or "6 of 6 held-out images" in said
+    assert main(argv.format(run=run, at=tmp_path, data=data).split()) == 0
+    output = " ".join(capsys.readouterr().out.split())
+    assert "6 " in output and "test image" not in output
+    assert "6 held-out images" in output or "6 of 6 held-out images" in output
     for record in tmp_path.glob("*.json"):
         assert json.loads(record.read_text())["evaluated on"] == {
             "split": "held-out",
@@ -245,7 +245,7 @@ def test_a_classifier_is_scored_by_images_of_all_members_that_none_saw(
     data = str(photographs(tmp_path / "photos", 60))
     small = ["--model.width", "8", "--model.generator-width", "8", "--model.labeled", "8"]
     for seed in ("0", "1"):
-        words = [
+        argv = [
             "train",
             "improved-gan",
             "--data",
@@ -255,7 +255,7 @@ def test_a_classifier_is_scored_by_images_of_all_members_that_none_saw(
             "--out",
             str(tmp_path / "runs"),
         ]
-        assert main([*words, *small, *SHORT, "--training.seed", seed]) == 0
+        assert main([*argv, *small, *SHORT, "--training.seed", seed]) == 0
     runs = [str(run) for run in sorted((tmp_path / "runs").iterdir())]
     assert "54 examples, 8 of them labeled, 6 more are held out" in capsys.readouterr().err
     assert (
@@ -283,7 +283,7 @@ def test_what_is_too_few_says_what_to_do(
     own: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data, run = own
-    for words, code, sentence in (
+    for argv, code, sentence in (
         (
             f"train improved-gan --data {data} --labels-per-class 30 --out {tmp_path}",
             1,
@@ -297,7 +297,7 @@ def test_what_is_too_few_says_what_to_do(
         (f"compress {run} --data {data} -o {tmp_path}/x.zx", 1, f"zeuxis compress {run} FOLDER"),
         (f"likelihood {run} --split half", 2, "expected test or train"),
     ):
-        assert main(words.split()) == code
+        assert main(argv.split()) == code
         assert sentence in " ".join(capsys.readouterr().err.split())
 
 
@@ -407,7 +407,7 @@ def test_minutes_choose_the_length_and_end_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = str(photographs(tmp_path / "photos", 20))
-    words = [
+    argv = [
         "train",
         "vae",
         "--data",
@@ -421,17 +421,17 @@ def test_minutes_choose_the_length_and_end_it(
         "1",
     ]
     began = time.monotonic()
-    assert main([*words, "--minutes", "0.03"]) == 0
+    assert main([*argv, "--minutes", "0.03"]) == 0
     run = next((tmp_path / "runs").iterdir())
     about = json.loads((run / "config.json").read_text())["training"]
     assert about["minutes"] == 0.03 and about["images"] == Run(run).saved_images() > 0
     assert time.monotonic() - began < 30 and main(["train", "--resume", str(run)]) == 0
-    assert main([*words, "--minutes", "0.03", "--training.images", "9"]) == 2
+    assert main([*argv, "--minutes", "0.03", "--training.images", "9"]) == 2
     monkeypatch.setattr(
         "zeuxis.experiments.train.fit_minutes",
         lambda model, data, training, world: replace(training, images=10**8),
     )
-    assert main([*words, "--minutes=0.02"]) == 0  # slower than it seemed
+    assert main([*argv, "--minutes=0.02"]) == 0  # slower than it seemed
     slow = sorted((tmp_path / "runs").iterdir())[-1]
     about = json.loads((slow / "config.json").read_text())["training"]
     assert 0 < about["images"] == Run(slow).saved_images() < 10**8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,34 +16,14 @@ from safetensors.torch import load_file
 
 from zeuxis.checkpoints.run_folder import Run
 
-WORDS = [
-    "train",
-    "planar",
-    "--data",
-    "ring",
-    "--limit",
-    "256",
-    "--model.width",
-    "8",
-    "--model.depth",
-    "2",
-    "--training.batch",
-    "16",
-]
-WORDS += [
-    "--training.film",
-    "0",
-    "--training.device",
-    "cpu",
-    "--training.precision",
-    "fp32",
-    "--training.threads",
-    "1",
-]
-WORDS += ["--training.save-minutes", "0.001", "--training.log-every", "1000000"]
+ARGV = shlex.split(
+    "train planar --data ring --limit 256 --model.width 8 --model.depth 2 --training.batch 16 "
+    "--training.film 0 --training.device cpu --training.precision fp32 --training.threads 1 "
+    "--training.save-minutes 0.001 --training.log-every 1000000"
+)
 
 
-def torchrun(words: list[str], log: Path) -> subprocess.Popen:
+def torchrun(argv: list[str], log: Path) -> subprocess.Popen:
     line = [
         sys.executable,
         "-m",
@@ -52,7 +33,7 @@ def torchrun(words: list[str], log: Path) -> subprocess.Popen:
         "2",
         "-m",
         "zeuxis",
-        *words,
+        *argv,
     ]
     return subprocess.Popen(
         line,
@@ -84,15 +65,14 @@ def check_kills(tmp_path: Path, kills: int, images: int) -> None:
     log, chance = tmp_path / "log", random.Random(0)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert (
-        torchrun([*WORDS, "--training.images", str(images), "--out", str(whole)], log).wait(300)
-        == 0
+        torchrun([*ARGV, "--training.images", str(images), "--out", str(whole)], log).wait(300) == 0
     ), log.read_text()
     run, struck, beyond = None, 0, 0
     while True:
         resumed = (
             ["train", "--resume", str(run)]
             if run
-            else [*WORDS, "--training.images", str(images), "--out", str(broken)]
+            else [*ARGV, "--training.images", str(images), "--out", str(broken)]
         )
         agent = torchrun(resumed, log)
         if struck == kills:
