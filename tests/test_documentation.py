@@ -23,6 +23,7 @@ from PIL import Image, ImageSequence
 import zeuxis
 from zeuxis.cli import COMMANDS, main
 from zeuxis.experiments.train_policy import ALGORITHMS
+from zeuxis.recipes import recipes
 from zeuxis.registry import models
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -209,6 +210,8 @@ def test_commands_that_are_not_run_have_existing_options(
         text += help_of(name, argv[0])
     for part in argv:
         assert not part.startswith("--") or has_option(text, part), f"{page}: {command}: {part}"
+    if name == "train" and "--recipe" in argv:
+        assert f"{argv[0]}/{argv[argv.index('--recipe') + 1]}" in recipes(), f"{page}: {command}"
 
 
 def test_options_named_in_prose_exist(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,6 +224,8 @@ def test_options_named_in_prose_exist(monkeypatch: pytest.MonkeyPatch) -> None:
         for code in re.findall(r"`([^`]+)`", prose):
             for option in re.findall(r"(?<!\S)--[a-z][\w.-]+", code):
                 assert option in other_programs or has_option(text, option), (path.name, option)
+            for recipe in re.findall(r"--recipe ([\w-]+)", code):
+                assert any(name.endswith(f"/{recipe}") for name in recipes()), (path.name, recipe)
 
 
 @pytest.mark.parametrize(
