@@ -322,12 +322,12 @@ def test_a_policy_file_takes_and_gives_finite_numbers_only(value: float, tmp_pat
 
 def test_what_the_policy_chooses_is_not_the_environments_fault() -> None:
     weights = [np.full((2, 2), 1e38), np.array([[1.0, -1.0]])]
-    actor = NumpyPolicy(
+    huge = NumpyPolicy(
         weights, [np.zeros(2), np.zeros(1)], np.zeros(2), np.full(2, 1e30), "gaussian_mean", "relu"
     )
     with pytest.raises(DivergenceError, match="The policy chose"):
         evaluate_policy(
-            actor, partial(tiny_envs.Switch, continuous=True), 2, horizon=20, deterministic=True
+            huge, partial(tiny_envs.Switch, continuous=True), 2, horizon=20, deterministic=True
         )
 
 

@@ -29,7 +29,7 @@ from zeuxis.rl.rollouts.trajectory import Rollouts, Trajectory
 HELPERS = str(Path(__file__).parents[2] / "helpers")
 
 
-def actor(
+def planted_policy(
     entries: int = 2, actions: int = 2, discrete: bool = True, log_std: float = 0.0
 ) -> NumpyPolicy:
     weights = np.random.default_rng(0).standard_normal((actions, entries))
@@ -53,7 +53,7 @@ def test_the_final_observation_is_true_and_termination_differs_from_truncation(
     with Collector(
         partial(tiny_envs.Count, ends, cut), horizon=3 if not (ends or cut) else 50
     ) as collector:
-        result, episodes = collector.collect(actor(), steps=5)
+        result, episodes = collector.collect(planted_policy(), steps=5)
     assert episodes == 2
     assert result.lengths.tolist() == [3, 3]
     assert result.terminated.tolist() == [terminated] * 2
@@ -69,9 +69,11 @@ def test_trajectories_do_not_depend_on_the_number_of_workers() -> None:
     result = []
     for workers in (0, 1, 2):
         with Collector("CartPole-v1", workers, seed=3) as collector:
-            one = collector.collect(actor(4), steps=700)
-            two = collector.collect(actor(4), steps=300, first=one[1])
-            three = collector.collect(actor(4), episodes=3, stream="evaluate", deterministic=True)
+            one = collector.collect(planted_policy(4), steps=700)
+            two = collector.collect(planted_policy(4), steps=300, first=one[1])
+            three = collector.collect(
+                planted_policy(4), episodes=3, stream="evaluate", deterministic=True
+            )
             result.append((one, two, three))
     for other in result[1:]:
         for (a, n), (b, m) in zip(result[0], other, strict=True):
@@ -82,18 +84,18 @@ def test_trajectories_do_not_depend_on_the_number_of_workers() -> None:
     assert k == 3 == len(three.lengths)
     assert not np.array_equal(one.observations[0], two.observations[0])
     with Collector("CartPole-v1", seed=4) as collector:
-        assert not same(collector.collect(actor(4), steps=700)[0], one)
+        assert not same(collector.collect(planted_policy(4), steps=700)[0], one)
 
 
 def test_noise_follows_the_policys_distribution() -> None:
     with Collector(partial(tiny_envs.Bandit, 3), horizon=25) as collector:
-        result, _ = collector.collect(actor(1, 3), steps=4000)
-    weights = actor(1, 3).weights[0][:, 0]
+        result, _ = collector.collect(planted_policy(1, 3), steps=4000)
+    weights = planted_policy(1, 3).weights[0][:, 0]
     probabilities = np.exp(weights) / np.exp(weights).sum()
     assert np.abs(np.bincount(result.actions) / 4000 - probabilities).max() < 0.03
     with Collector(tiny_envs.Bandit, horizon=25) as collector:
-        result, _ = collector.collect(actor(1, 1, False, np.log(0.3)), steps=4000)
-    assert abs(result.actions.mean() - actor(1, 1).weights[0].item()) < 0.02
+        result, _ = collector.collect(planted_policy(1, 1, False, np.log(0.3)), steps=4000)
+    assert abs(result.actions.mean() - planted_policy(1, 1).weights[0].item()) < 0.02
     assert abs(result.actions.std() - 0.3) < 0.02
 
 
@@ -106,7 +108,7 @@ def test_the_environment_sees_clipped_actions_and_the_learner_what_was_chosen() 
         assert collector.task == Task(
             "<lambda>", 2, 2, False, 8, (-0.5, -0.5), (1.0, np.float32(0.1).item()), shape=(1, 2)
         )
-        result, _ = collector.collect(actor(2, 2, False, 1.0), episodes=1)
+        result, _ = collector.collect(planted_policy(2, 2, False, 1.0), episodes=1)
     assert result.actions.shape == (8, 2)
     assert np.abs(result.actions).max() > 1
     taken = np.stack(environment.taken)
@@ -119,11 +121,11 @@ def test_the_environment_sees_clipped_actions_and_the_learner_what_was_chosen() 
 
 def test_spaces_of_other_kinds() -> None:
     with Collector(tiny_envs.Nested, horizon=4) as collector:
-        result, _ = collector.collect(actor(7), episodes=1)
+        result, _ = collector.collect(planted_policy(7), episodes=1)
     assert result.observations[1].tolist() == [0.5] * 4 + [0, 1, 0]
     environment = tiny_envs.Count(cut=4, actions=gymnasium.spaces.Discrete(2, start=5))
     with Collector(lambda: environment, horizon=4) as collector:
-        result, _ = collector.collect(actor(), episodes=1)
+        result, _ = collector.collect(planted_policy(), episodes=1)
     assert environment.taken == (result.actions + 5).tolist()
 
 
@@ -147,7 +149,7 @@ def test_registered_tasks_and_functions_reach_other_processes() -> None:
                 with Collector(
                     source, workers, horizon=0 if isinstance(source, str) else 9
                 ) as collector:
-                    results.append(collector.collect(actor(), steps=20)[0])
+                    results.append(collector.collect(planted_policy(), steps=20)[0])
             assert same(*results)
             assert results[0].lengths[0] == length
         assert task_of("Counting-v0", 3).horizon == 3
@@ -190,7 +192,7 @@ def test_an_environment_that_fails_ends_the_run_with_a_sentence(
         pytest.raises(ZeuxisError, match=sentence) as error,
         Collector(partial(tiny_envs.Fails, how), workers, horizon=10) as collector,
     ):
-        collector.collect(actor(), steps=100)
+        collector.collect(planted_policy(), steps=100)
     assert "failed at step" in str(error.value) and "\n" not in str(error.value)
     assert all(not alive(w.process.pid) for w in collector.workers)
 
@@ -219,7 +221,7 @@ def test_a_worker_that_dies_ends_the_run_with_a_sentence() -> None:
         pytest.raises(ZeuxisError, match="killed by signal 9"),
         Collector(partial(tiny_envs.Fails, "kill"), 2, horizon=10) as collector,
     ):
-        collector.collect(actor(), steps=100)
+        collector.collect(planted_policy(), steps=100)
     with Collector(partial(tiny_envs.Fails, "sleep"), 2, horizon=10) as collector:
         pids: list[int] = []
 
@@ -232,7 +234,7 @@ def test_a_worker_that_dies_ends_the_run_with_a_sentence() -> None:
 
         threading.Thread(target=kill).start()
         with pytest.raises(ZeuxisError, match="killed by signal 9"):
-            collector.collect(actor(), steps=100)
+            collector.collect(planted_policy(), steps=100)
     assert gone(pids)
 
 

@@ -236,11 +236,11 @@ def test_whole_numbers_are_a_box_where_the_task_has_one(tmp_path: Path) -> None:
 def test_starts_of_episodes_are_numbers_or_a_mask(
     starts: np.ndarray, lengths: list[int], tmp_path: Path
 ) -> None:
-    np.savez(tmp_path / "d.npz", **foreign(), episode_starts=starts)
+    np.savez(tmp_path / "d.npz", **transitions(), episode_starts=starts)
     assert read_demos(tmp_path / "d.npz").rollouts.lengths.tolist() == lengths
 
 
-def foreign(n: int = 8) -> dict[str, np.ndarray]:
+def transitions(n: int = 8) -> dict[str, np.ndarray]:
     seen = np.random.default_rng(0).standard_normal((n + 1, 4)).astype(np.float32)
     return {
         "obs": seen[:-1],
@@ -268,7 +268,7 @@ def foreign(n: int = 8) -> dict[str, np.ndarray]:
     ids=str,
 )
 def test_starts_that_are_neither_are_refused(starts: np.ndarray, tmp_path: Path) -> None:
-    np.savez(tmp_path / "d.npz", **foreign(), episode_starts=starts)
+    np.savez(tmp_path / "d.npz", **transitions(), episode_starts=starts)
     with pytest.raises(DataError, match="expected starts from 0 on within the steps, or a mask"):
         read_demos(tmp_path / "d.npz")
 

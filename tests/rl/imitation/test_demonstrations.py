@@ -218,9 +218,9 @@ def test_a_policys_arrays_act_as_its_network_does(discrete: bool, tmp_path: Path
     assert load_policy(tmp_path).stochastic
     with torch.no_grad():
         y = policy(torch.from_numpy(x)).numpy()
-    for actor in (policy.to_numpy(), again):
+    for numpy_policy in (policy.to_numpy(), again):
         np.testing.assert_allclose(
-            np.stack([actor.forward(row).copy() for row in x]), y, atol=1e-4, rtol=1e-5
+            np.stack([numpy_policy.forward(row).copy() for row in x]), y, atol=1e-4, rtol=1e-5
         )
     wanted = y.argmax(1) if discrete else y.clip(-1, 1)
     np.testing.assert_allclose(again.predict(x)[0], wanted, atol=1e-4, rtol=1e-5)
@@ -276,14 +276,14 @@ def test_bad_policy_files_get_one_sentence(
 ) -> None:
     from safetensors.numpy import load_file, safe_open, save_file
 
-    actor = NumpyPolicy(
+    numpy_policy = NumpyPolicy(
         [np.zeros((4, 3)), np.zeros((2, 4))],
         [np.zeros(4), np.zeros(2)],
         np.zeros(3),
         np.ones(3),
         "logits",
     )
-    path = write_policy(actor, tmp_path / "policy.safetensors")
+    path = write_policy(numpy_policy, tmp_path / "policy.safetensors")
     with safe_open(path, "np") as file:
         metadata = {k: v for k, v in file.metadata().items() if k != "sha256"}
     tensors = load_file(path) | {k: v for k, v in change.items() if isinstance(v, np.ndarray)}

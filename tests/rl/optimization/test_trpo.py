@@ -124,18 +124,24 @@ def test_the_networks_derivatives_are_those_of_automatic_differentiation(activat
 @pytest.mark.parametrize("discrete", [False, True])
 def test_the_policy_gradient_is_that_of_finite_differences(discrete: bool) -> None:
     policy, x = some_policy(discrete), torch.randn(30, 3, dtype=torch.float64)
-    actions, gained = some_actions(policy, 30), torch.randn(30, dtype=torch.float64)
+    actions, standardized = some_actions(policy, 30), torch.randn(30, dtype=torch.float64)
     trace = policy.network.trace(x)
     outputs = trace.outputs.clone().requires_grad_()
     now = policy.log_prob(outputs, actions)
     before = now.detach()
-    gradient = trpo.gradient_of(policy, trace, (torch.exp(now - before) * gained).mean(), outputs)
+    gradient = trpo.gradient_of(
+        policy, trace, (torch.exp(now - before) * standardized).mean(), outputs
+    )
     start = parameters_to_vector(policy)
 
     def gain(vector: torch.Tensor) -> float:
         load_parameters(policy, vector)
         with torch.no_grad():
-            return (torch.exp(policy.log_prob(policy(x), actions) - before) * gained).mean().item()
+            return (
+                (torch.exp(policy.log_prob(policy(x), actions) - before) * standardized)
+                .mean()
+                .item()
+            )
 
     eye = 1e-6 * torch.eye(len(start), dtype=torch.float64)
     numeric = torch.tensor(
@@ -148,18 +154,18 @@ def test_on_a_bandit_the_sampled_gradient_is_that_of_the_expected_reward() -> No
     """All arms, each weighted by its chance, instead of samples: then the surrogate's gradient is
     exact."""
     policy = some_policy(True)
-    x, worth = (
+    x, returns = (
         torch.ones(4, 3, dtype=torch.float64),
         torch.tensor([1.0, -2.0, 0.5, 3.0], dtype=torch.float64),
     )
     trace = policy.network.trace(x)
     outputs = trace.outputs.clone().requires_grad_()
     now = policy.log_prob(outputs, torch.arange(4))
-    chances = now.detach().exp()
+    probabilities = now.detach().exp()
     gradient = trpo.gradient_of(
-        policy, trace, (torch.exp(now - now.detach()) * chances * worth).sum(), outputs
+        policy, trace, (torch.exp(now - now.detach()) * probabilities * returns).sum(), outputs
     )
-    expected = (policy(x[:1]).softmax(1)[0] * worth).sum()
+    expected = (policy(x[:1]).softmax(1)[0] * returns).sum()
     exact = torch.cat(
         [g.flatten() for g in torch.autograd.grad(expected, list(policy.parameters()))]
     )
@@ -184,7 +190,7 @@ def test_a_step_gains_and_stays_within_the_bound(discrete: bool) -> None:
         policy = some_policy(discrete, hidden=(16,)).float()
         x, actions = torch.randn(500, 3), some_actions(policy, 500)
         actions = actions if discrete else actions.float()
-        gained = torch.randn(500)
+        standardized = torch.randn(500)
         with torch.no_grad():
             y = policy(x)
             distribution, before = policy.distribution(y), policy.log_prob(y, actions)
@@ -195,13 +201,15 @@ def test_a_step_gains_and_stays_within_the_bound(discrete: bool) -> None:
         ):
             start = parameters_to_vector(policy)
             result = trpo.update(
-                policy, x, actions, gained, region, torch.Generator().manual_seed(seed)
+                policy, x, actions, standardized, region, torch.Generator().manual_seed(seed)
             )
             with torch.no_grad():
                 y = policy(x)
                 divergence = policy.kl(distribution, y).mean().item()
                 gain = (
-                    ((torch.exp(policy.log_prob(y, actions) - before) - 1) * gained).mean().item()
+                    ((torch.exp(policy.log_prob(y, actions) - before) - 1) * standardized)
+                    .mean()
+                    .item()
                 )
             assert result["step"] > 0
             assert 0 < divergence <= region.delta * (1 + 1e-3)
@@ -325,7 +333,7 @@ def test_the_linear_baseline_solves_its_regression() -> None:
 def test_passes_of_adam_over_the_value_function_are_those_of_automatic_differentiation(
     activation: str,
 ) -> None:
-    x, times, worth = (
+    x, times, returns = (
         torch.randn(50, 3, dtype=torch.float64),
         torch.arange(50).double(),
         torch.randn(50, dtype=torch.float64),
@@ -335,11 +343,11 @@ def test_passes_of_adam_over_the_value_function_are_those_of_automatic_different
     )  # type: ignore[arg-type]
     regression, shuffles = Regression(ours.network, 0.01), torch.Generator().manual_seed(0)
     first = parameters_to_vector(ours)
-    ours.fit_adam(regression, x, times, worth, 3, 16, shuffles)
+    ours.fit_adam(regression, x, times, returns, 3, 16, shuffles)
     assert (parameters_to_vector(ours) - first).abs().max() > 1e-3 and int(
         regression.adam.count
     ) == 12
-    inputs, wanted = reference.prepare(x, times, worth)
+    inputs, wanted = reference.prepare(x, times, returns)
     optimizer, generator = (
         torch.optim.Adam(reference.parameters(), 0.01),
         torch.Generator().manual_seed(0),
