@@ -1,5 +1,5 @@
-"""The command line: its first word chooses the command, whose dataclass gives options, types, defaults
-and help."""
+"""The command line: its first word chooses the command, whose dataclass gives options, types,
+defaults and help."""
 
 from __future__ import annotations
 

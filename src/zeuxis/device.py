@@ -1,5 +1,5 @@
-"""Where and in which precision to compute. Each choice was measured, and a probe confirms it on this
-machine."""
+"""Where and in which precision to compute. Each choice was measured, and a probe confirms it on
+this machine."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Several processes, one result: weights are broadcast once, and the gradients of a turn are averaged
-in one flat all-reduce.
+"""Several processes, one result: weights are broadcast once, and the gradients of a turn are
+averaged in one flat all-reduce.
 
 Modules stay plain: `torchrun --nproc-per-node N -m zeuxis train ...` starts N processes, and each
 takes its rows of the same global batch. DistributedDataParallel does not fit: a loss is what `play`
@@ -77,7 +77,7 @@ def is_distributed() -> bool:
 
 
 def barrier() -> None:
-    """Waits until every process is here, so that none shuts the group down while another uses it."""
+    """Waits for every process, so that none shuts the group down while another uses it."""
     if is_distributed():
         with reaching_others():
             dist.barrier()
@@ -160,8 +160,8 @@ def average_gradients(parameters: Iterable[Tensor]) -> None:
 
 
 class SumOverProcesses(torch.autograd.Function):
-    """Sum of a tensor over the processes. Every process uses the sum, so the gradient is summed over
-    them as well."""
+    """Sum of a tensor over the processes. Every process uses the sum, so the gradient is summed
+    over them as well."""
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 ```
 config.json         model, its settings, data, training settings, version
-model.safetensors   newest weights          ema.safetensors   averaged weights, the ones that are loaded
+model.safetensors   newest weights          ema.safetensors   averaged weights, which load takes
 best.safetensors    averaged weights at the best validation, where a figure was chosen to select by
 state.safetensors   all that is needed to go on bit for bit: weights, averages, optimizers, counters
 metrics.jsonl       one line of figures per report

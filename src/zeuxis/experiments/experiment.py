@@ -1,4 +1,4 @@
-"""What is trained, on which data and how: the one object from a command's options to the training."""
+"""What is trained, on which data and how: one object from the options to the training."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ def card(run: Run, result: Result) -> str:
     shown = {name: value for name, value in result.figures.items() if name not in HIDDEN}
     figures = "\n".join(f"| {name} | {value:.5g} |" for name, value in shown.items())
     pictures = "\n".join(f"![]({name})" for name in PICTURES if run.path(name).exists())
+    time = clock(result.seconds)
     version = about.get("zeuxis", "of an unknown version")
     return f"""# {about["model"]} on {about["spec"]["name"]}
 
@@ -29,7 +30,8 @@ def card(run: Run, result: Result) -> str:
 
 {pictures}
 
-{weights:,} weights, trained on {result.images:,} images in {clock(result.seconds)} with zeuxis {version}.
+{weights:,} weights, trained on {result.images:,} images in {time} with zeuxis
+{version}.
 
 ```python
 import zeuxis
@@ -47,5 +49,6 @@ Settings:
 {json.dumps(settings, indent=2)}
 ```
 
-The data's own license and limits hold for what was learned from them. No file of this folder is a pickle.
+The data's own license and limits hold for what was learned from them. No file of this folder is a
+pickle.
 """

@@ -110,7 +110,7 @@ def training_config(run: Run, about: dict[str, Any]) -> TrainingConfig:
 def data_config_of(
     run: Run, about: dict[str, Any], place: str | None, labels: str | None
 ) -> DataConfig:
-    """Which data the run learns from, at the place that the user names or that config.json may name.
+    """Which data the run learns from, at the place that the user or config.json names.
 
     Arguments:
         run: The run folder.

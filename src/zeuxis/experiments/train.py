@@ -79,7 +79,9 @@ def train(
     Example:
         >>> import zeuxis, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     result = zeuxis.train("dcgan", "mnist", recipe="mnist-small", out=folder, images=128, film=0, log_every=1000)
+        ...     result = zeuxis.train(
+        ...         "dcgan", "mnist", recipe="mnist-small", out=folder, images=128, film=0
+        ...     )
         128 of 128 images...
     """
     if "minutes" in changes and "images" in changes:

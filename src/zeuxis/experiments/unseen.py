@@ -1,5 +1,5 @@
-"""Which images a run may be scored by: those that it did not see, recognized by their hashes wherever
-they lie."""
+"""Which images a run may be scored by: those that it did not see, recognized by their hashes
+wherever they lie."""
 
 from __future__ import annotations
 
@@ -100,8 +100,8 @@ def marked(data: Dataset, images: Images) -> tuple[Dataset, Images]:
 def source_of(
     run: Run, data: str = "", labels: str | None = None, limit: int | None = None
 ) -> DataConfig:
-    """Which data an evaluation loads: the run's own, or another set brought to the size and channels
-    of the run's images."""
+    """Which data an evaluation loads: the run's own, or another set brought to the size and
+    channels of the run's images."""
     about, where = run.read_config(), str(run.path("config.json"))
     spec = from_json(Spec, about["spec"], where)
     if not data:

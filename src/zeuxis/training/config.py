@@ -76,8 +76,8 @@ class TrainingConfig(BaseConfig, flags="--training."):
     film: FewOrNone = 100
     """Frames of the film of the training; 0 makes none."""
     hold_out: Annotated[int, Range(-1, MOST)] = -1
-    """Images held out of the training; -1 takes a tenth of a data set with one part, and none of one
-    with a test part."""
+    """Images held out of the training; -1 takes a tenth of a data set with one part, and none of
+    one with a test part."""
     validate_every: CountOrNone = 0
     """Images between validations; 0 validates at the end only, and only where images were held
     out."""

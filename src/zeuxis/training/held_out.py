@@ -1,8 +1,8 @@
 """Images held out of a training, and hashes by which its images are recognized anywhere.
 
 A data set with a test part is scored by that part. Of a set with one part, a training holds a tenth
-out (`TrainingConfig.hold_out`). Their number and the seed are in `config.json`; a short hash of every
-image and the rows held out are in `examples.safetensors`.
+out (`TrainingConfig.hold_out`). Their number and the seed are in `config.json`; a short hash of
+every image and the rows held out are in `examples.safetensors`.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def held_out(data: Dataset, training: TrainingConfig) -> dict[str, int]:
 
 
 def kept_held_out(about: dict[str, Any], where: str) -> dict[str, int] | None:
-    """What `config.json` says was held out, as `held_out` gives it; None if it says nothing, as that
-    of a model trained by `fit`.
+    """What `config.json` says was held out, as `held_out` gives it; None if it says nothing, as
+    that of a model trained by `fit`.
 
     Raises:
         ZeuxisError: It says something else.

@@ -1,9 +1,9 @@
 """The training loop: any model that plays, one process or many, counted in images.
 
 Each step draws a batch, lets every player take its turn (`take_turns`) and updates the average of
-the weights (`EMA`). Between steps the trainer reports, films, validates and saves. Batches and noise
-are functions of the seed and of the images seen, so a run that was killed goes on from its last save
-and ends bit for bit where an unbroken one ends.
+the weights (`EMA`). Between steps the trainer reports, films, validates and saves. Batches and
+noise are functions of the seed and of the images seen, so a run that was killed goes on from its
+last save and ends bit for bit where an unbroken one ends.
 """
 
 from __future__ import annotations
@@ -232,8 +232,8 @@ class Trainer:
             if "more than 1 value per channel" not in str(error):
                 raise
             raise UsageError(
-                "Batch statistics need at least 2 numbers a channel, and a portion of the batch has "
-                f"1 image: give a larger --training.batch than {c.batch}, or a smaller "
+                "Batch statistics need at least 2 numbers a channel, and a portion of the batch "
+                f"has 1 image: give a larger --training.batch than {c.batch}, or a smaller "
                 f"--training.accumulate than {c.accumulate}."
             ) from error
         self.ema.update(self.model)

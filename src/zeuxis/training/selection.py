@@ -19,10 +19,11 @@ class Selection:
         validate: Figures of a model on held-out data; None validates nothing.
 
     Example:
-        >>> losses = iter([3.0, 1.0, 2.0])
+        >>> from zeuxis.checkpoints.weights import load
+        >>> model, losses = load("mnist/vae"), iter([3.0, 1.0, 2.0])
         >>> selection = Selection("min:loss", lambda model: {"loss": next(losses)})
-        >>> [selection.figures(None) for _ in range(3)]
-        [({'held-out/loss': 3.0}, True), ({'held-out/loss': 1.0}, True), ({'held-out/loss': 2.0}, False)]
+        >>> [selection.figures(model)[1] for _ in range(3)], selection.best
+        ([True, True, False], 1.0)
     """
 
     def __init__(self, select: str, validate: Validation | None) -> None:

@@ -138,7 +138,7 @@ class Session:
         return not self.stopped and not self.out_of_time()
 
     def out_of_time(self) -> bool:
-        """Whether the minutes are over; the training then ends as a finished one, wherever it is."""
+        """Whether the minutes are over: the training then ends as a finished one."""
         limit = 60 * self.config.minutes
         return limit > 0 and any_rank(self.seconds > limit, self.device)
 
