@@ -77,7 +77,7 @@ def test_every_model_algorithm_and_command_has_settings_of_this_kind() -> None:
     assert len(NUMERIC) > 200
 
 
-def test_every_command_that_reads_words_reads_them_into_settings() -> None:
+def test_every_command_reads_its_options_into_a_config() -> None:
     for info in pkgutil.iter_modules(importlib.import_module("zeuxis.commands").__path__):
         module = importlib.import_module(f"zeuxis.commands.{info.name}")
         for value in vars(module).values():
@@ -140,12 +140,12 @@ def test_a_range_says_what_it_takes() -> None:
 
 
 def test_values_are_brought_to_their_type() -> None:
-    given = {"channels": [np.int64(4), 8], "lr": np.float32(0.5), "hidden_dim": np.int32(3)}
-    found = checked(models()["vae"].Config, given)
+    values = {"channels": [np.int64(4), 8], "lr": np.float32(0.5), "hidden_dim": np.int32(3)}
+    result = checked(models()["vae"].Config, values)
     assert (
-        found == {"channels": (4, 8), "lr": 0.5, "hidden_dim": 3}
-        and type(found["hidden_dim"]) is int
-        and type(found["lr"]) is float
+        result == {"channels": (4, 8), "lr": 0.5, "hidden_dim": 3}
+        and type(result["hidden_dim"]) is int
+        and type(result["lr"]) is float
     )
     assert checked(zeuxis.TrainingConfig, {"start": Path("a") / "b"}) == {"start": "a/b"}
     assert converted(None, Annotated[int, Range(1, 2)] | None) is None

@@ -1,8 +1,7 @@
-"""What public functions check first, from their own annotations: a wrong type gets a sentence and
-no traceback from within.
+"""Checks the arguments of public functions and of models' methods by their annotations.
 
-`public` is for functions, `guarded` for the methods that models share. Both read what they expect
-from the code they stand before, so that a new function or model has them without a line of its own.
+A wrong type is one sentence instead of a traceback from inside. `public` decorates functions, and
+`guard` the methods that models share, so a new function or model needs no checks.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ HELP = {
 
 
 def public(function: F) -> F:
-    """A function that refuses arguments of another type than it declares.
+    """Decorates a function to refuse arguments of other types than it declares.
 
     Example:
         >>> import zeuxis
@@ -41,40 +40,40 @@ def public(function: F) -> F:
         zeuxis.errors.UsageError: few_labels: data must be of type Dataset, got 'mnist'
         (zeuxis.load_data makes one).
     """
-    signature, called = inspect.signature(function), function.__qualname__.removesuffix(".__init__")
+    signature, name = inspect.signature(function), function.__qualname__.removesuffix(".__init__")
 
     @functools.wraps(function)
-    def checked(*given: Any, **named: Any) -> Any:
-        bound = signature.bind(*given, **named)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
         hints = hints_of(function)
-        for name, value in bound.arguments.items():
-            if name in hints:
-                examine(called, name, value, hints[name])
-        return function(*given, **named)
+        for argument, value in bound.arguments.items():
+            if argument in hints:
+                examine(name, argument, value, hints[argument])
+        return function(*args, **kwargs)
 
     return checked  # type: ignore[return-value]
 
 
 @functools.cache
 def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
-    """The declared types of a function's arguments, but for what has none that can be tested."""
-    found = typing.get_type_hints(function, include_extras=True)
+    """The declared types of a function's arguments."""
+    hints = typing.get_type_hints(function, include_extras=True)
     kinds = inspect.signature(function).parameters
     return {
         name: hint
-        for name, hint in found.items()
+        for name, hint in hints.items()
         if name in kinds and kinds[name].kind is not inspect.Parameter.VAR_KEYWORD
     }
 
 
 def examine(function: str, name: str, value: Any, hint: Any) -> None:
-    """Refuses a value that does not fit its declared type."""
+    """Refuses a value that does not have its declared type."""
     try:
         converted(value, hint)
-    except TypeError:  # a type that cannot be tested, as that of a function
+    except TypeError:  # a type that cannot be tested, such as a function's
         return
     except ValueError as error:
-        hints = [word for word in HELP if word in str(error)]
+        hints = [name for name in HELP if name in str(error)]
         more = f" ({HELP[hints[0]]})" if hints else ""
         raise UsageError(f"{function}: {name} must be {error}, got {shown(value)}{more}.") from None
 
@@ -95,7 +94,7 @@ VERBS = {
     "conditionals": "say what each pixel costs",
     "posterior": "give a posterior of codes",
 }
-"""What a model may be asked for, and the words for it."""
+"""What models' methods do, for sentences."""
 TAKES_EXAMPLES = (
     "encode",
     "log_prob",
@@ -110,12 +109,11 @@ TAKES_EXAMPLES = (
 
 
 class MissingMethod(MissingCapability, AttributeError):
-    """A model was asked for a method that its family does not have; an `AttributeError`, so that
-    `hasattr` is False."""
+    """A method that a model does not have; an `AttributeError`, so that `hasattr` is False."""
 
 
 def guard(kind: type) -> None:
-    """Puts the checks before the methods that a model's class defines."""
+    """Adds checks to the methods that a model's class defines."""
     for name in vars(kind).keys() & VERBS.keys():
         method = vars(kind)[name]
         if not inspect.isfunction(method):
@@ -129,32 +127,32 @@ def guard(kind: type) -> None:
 
 
 def drawing(method: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """`sample` and `prior`: how many, and from which seed; `sample` also of which class."""
+    """Checks the arguments of `sample` and `prior`: number, seed, generator and class."""
     takes_class = "y" in inspect.signature(method).parameters
 
     @functools.wraps(method)
     def draw(
-        self: Any, n: Any, *given: Any, seed: Any = None, label: Any = None, **more: Any
+        self: Any, n: Any, *args: Any, seed: Any = None, label: Any = None, **kwargs: Any
     ) -> Any:
         examine(name, "n", n, COUNT)
         if seed is not None:
-            if more.get("generator") is not None:
+            if kwargs.get("generator") is not None:
                 raise UsageError(f"{name} was given both a seed and a generator: give one of them.")
             examine(name, "seed", seed, Seed)
-            more["generator"] = torch.Generator().manual_seed(int(seed))
-        examine(name, "generator", more.get("generator"), torch.Generator | None)
-        if label is not None and more.get("y") is not None:
+            kwargs["generator"] = torch.Generator().manual_seed(int(seed))
+        examine(name, "generator", kwargs.get("generator"), torch.Generator | None)
+        if label is not None and kwargs.get("y") is not None:
             raise UsageError(f"{name} was given both label and y: give one of them.")
-        if label is not None or more.get("y") is not None:
+        if label is not None or kwargs.get("y") is not None:
             require_classes(self, takes_class)
-            more["y"] = (
-                classes(self, more["y"], n)
+            kwargs["y"] = (
+                classes(self, kwargs["y"], n)
                 if label is None
                 else torch.full((int(n),), class_of(self, label))
             )
         if n == 0 and name == "sample" and len(self.spec.shape) == 3:
             return torch.empty(0, *self.spec.shape, dtype=torch.uint8, device=self.device)
-        return method(self, int(n), *given, **more)
+        return method(self, int(n), *args, **kwargs)
 
     return draw
 
@@ -163,36 +161,35 @@ COUNT = typing.Annotated[int, Range(0, MOST)]
 
 
 def taking(method: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """Methods of examples: their type and shape, and those of their classes."""
+    """Checks the examples, and the classes, that a method takes."""
     takes_class = "y" in inspect.signature(method).parameters
 
     @functools.wraps(method)
-    def take(self: Any, x: Any, *given: Any, **more: Any) -> Any:
+    def take(self: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
         require_examples(self, x, name)
-        if more.get("y") is not None:
+        if kwargs.get("y") is not None:
             require_classes(self, takes_class)
-            more["y"] = classes(self, more["y"], len(x))
-        return method(self, x, *given, **more)
+            kwargs["y"] = classes(self, kwargs["y"], len(x))
+        return method(self, x, *args, **kwargs)
 
     return take
 
 
 def decoding(method: Callable[..., Any]) -> Callable[..., Any]:
-    """`decode`: the shape of codes is that of the prior's, which is only drawn to explain an
-    error."""
+    """Checks the latents that `decode` takes; the prior is drawn from only to explain an error."""
 
     @functools.wraps(method)
-    def decode(self: Any, z: Any, *given: Any, **more: Any) -> Any:
+    def decode(self: Any, z: Any, *args: Any, **kwargs: Any) -> Any:
         if not isinstance(z, Tensor) or not z.is_floating_point() or z.ndim < 2:
             raise UsageError(
                 f"decode of '{self.name}' takes codes as a tensor of floats, one row a "
                 f"code, got {shown(z)}."
             )
-        if more.get("y") is not None:
+        if kwargs.get("y") is not None:
             require_classes(self, True)
-            more["y"] = classes(self, more["y"], len(z))
+            kwargs["y"] = classes(self, kwargs["y"], len(z))
         try:
-            return method(self, z, *given, **more)
+            return method(self, z, *args, **kwargs)
         except RuntimeError as error:
             expected = (
                 tuple(self.prior(1).shape[1:]) if hasattr(self, "prior") else tuple(z.shape[1:])
@@ -208,7 +205,7 @@ def decoding(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def require_examples(model: Any, x: Any, name: str) -> None:
-    """Refuses what are no examples of a model's kind."""
+    """Refuses examples of another type or shape than the model's."""
     shape, spec = None, model.spec.shape
     if len(spec) == 3:
         kind, right = (
@@ -236,7 +233,7 @@ def require_examples(model: Any, x: Any, name: str) -> None:
 
 
 def require_classes(model: Any, takes_class: bool) -> None:
-    """Refuses a class for a model that knows none."""
+    """Refuses a class for a model that is not conditional."""
     if not takes_class or not getattr(model.config, "conditional", True):
         able = [
             name
@@ -251,7 +248,7 @@ def require_classes(model: Any, takes_class: bool) -> None:
 
 
 def class_of(model: Any, label: Any) -> int:
-    """The number of a class given by number or name."""
+    """The number of a class, by number or name."""
     names, known = model.spec.class_names, model.spec.classes
     if isinstance(label, str):
         if label in names:
@@ -269,7 +266,7 @@ def class_of(model: Any, label: Any) -> int:
 
 
 def classes(model: Any, y: Any, n: int) -> Tensor:
-    """The classes of n examples, as whole numbers that the model knows."""
+    """The classes of n examples as integers, each one of the model's."""
     known = model.spec.classes
     if not isinstance(y, Tensor):
         try:

@@ -1,5 +1,4 @@
-"""Settings and their ranges: a frozen dataclass of settings declares what each may be, and refuses
-anything else when it is made.
+"""Ranges of settings: a frozen dataclass declares them, and refuses other values.
 
 ```python
 @dataclass(frozen=True)
@@ -9,8 +8,8 @@ class TinyConfig(BaseConfig):
     slope: Annotated[float, Range(0, 1)] = 0.1
 ```
 
-The command line, JSON and Python all make the same dataclass, so this is the one place that
-decides. A number is finite whether it has a range or not.
+The command line, JSON and Python all create the same dataclass, so all values are checked here. A
+number must be finite even without a range.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ from .errors import UsageError
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """Which numbers a setting takes.
+    """The numbers that a setting accepts.
 
     Arguments:
         low: The least.
         high: The greatest.
-        above: Whether `low` itself is left out.
-        below: Whether `high` itself is left out.
+        above: Whether `low` itself is excluded.
+        below: Whether `high` itself is excluded.
 
     Example:
         >>> str(Range(0, above=True)), 0 in Range(0, above=True)
@@ -55,29 +54,16 @@ class Range:
         return value < self.high if self.below else value <= self.high
 
     def __str__(self) -> str:
-        """What follows "must be"."""
-        if (
-            not self.above
-            and not self.below
-            and math.isfinite(self.low)
-            and math.isfinite(self.high)
-        ):
+        """The end of a sentence with "must be"."""
+        is_finite = math.isfinite(self.low), math.isfinite(self.high)
+        if all(is_finite) and not self.above and not self.below:
             return f"from {self.low:,} to {self.high:,}"
-        low = (
-            f"{'above' if self.above else 'at least'} {self.low:,}"
-            if math.isfinite(self.low)
-            else ""
-        )
-        high = (
-            f"{'below' if self.below else 'at most'} {self.high:,}"
-            if math.isfinite(self.high)
-            else ""
-        )
+        low = f"{'above' if self.above else 'at least'} {self.low:,}" if is_finite[0] else ""
+        high = f"{'below' if self.below else 'at most'} {self.high:,}" if is_finite[1] else ""
         return " and ".join(filter(None, (low, high)))
 
     def nearest(self, value: float) -> Range:
-        """The end that a number lies beyond, where the other is too far away to matter; else the
-        whole range."""
+        """The range for an error sentence: of a wide range only the end that a number violates."""
         if self.high - self.low <= 1_000:
             return self
         if value <= self.low:
@@ -90,25 +76,25 @@ MOST = 10**15
 Count = Annotated[int, Range(1, MOST)]
 """A number of images, steps or samples."""
 CountOrNone = Annotated[int, Range(0, MOST)]
-"""The same, where 0 leaves something out or takes all there are."""
+"""The same, where 0 means none or all."""
 Portion = Annotated[int, Range(1, 10**7)]
-"""Examples that are in memory together, as those of a batch."""
+"""Examples in memory at a time, such as a batch."""
 PortionOrNone = Annotated[int, Range(0, 10**7)]
 Size = Annotated[int, Range(1, 10**5)]
-"""Width of a network or length of a code."""
+"""Width of a network or dimension of a latent."""
 SizeOrNone = Annotated[int, Range(0, 10**5)]
 Depth = Annotated[int, Range(1, 1_000)]
 """A number of layers."""
 DepthOrNone = Annotated[int, Range(0, 1_000)]
 Few = Annotated[int, Range(1, 10**4)]
-"""What somebody looks at: rows, columns, frames, pictures."""
+"""Rows, columns, frames or images of a figure."""
 FewOrNone = Annotated[int, Range(0, 10**4)]
 Seed = Annotated[int, Range(0, 2**32 - 1)]
-"""As NumPy and scikit-learn take it."""
+"""As in NumPy and scikit-learn."""
 Threads = Annotated[int, Range(0, 4_096)]
-"""Threads or processes; 0 lets zeuxis choose or takes none."""
+"""Threads or processes; 0 means automatic or none."""
 Workers = Annotated[int, Range(-1, 4_096)]
-"""Processes; -1 takes one for each core."""
+"""Processes; -1 means one for each core."""
 Pixels = Annotated[int, Range(1, 16_384)]
 """Side of an image."""
 Rate = Annotated[float, Range(0, 1_000)]
@@ -117,9 +103,9 @@ Decay = Annotated[float, Range(0, 1, below=True)]
 """Decay of a moving average."""
 Share = Annotated[float, Range(0, 1)]
 Part = Annotated[float, Range(0, 1, below=True)]
-"""A share that leaves something over."""
+"""A fraction below 1."""
 Weight = Annotated[float, Range(0, 1e9)]
-"""Weight of a term of a loss, or any other number of at least 0."""
+"""Weight of a loss term, or another number of at least 0."""
 Positive = Annotated[float, Range(0, 1e9, above=True)]
 Duration = Annotated[float, Range(0, 10**6)]
 """Seconds or minutes."""
@@ -127,11 +113,9 @@ Finite = Annotated[float, Range(-1e9, 1e9)]
 
 
 class BaseConfig:
-    """Base of every dataclass of settings: values are checked, and brought to their type, when one
-    is made.
+    """Base of all configurations: checks values and converts them to their types.
 
-    `flags` is what stands before a setting's name on the command line, so that a sentence names the
-    option to change.
+    `flags` is the prefix of a setting on the command line, so error sentences name the option.
 
     Raises:
         UsageError: A value is of another type, or outside the range its field declares.
@@ -159,20 +143,22 @@ class BaseConfig:
 @functools.cache
 def hints_of(kind: type) -> dict[str, Any]:
     """Fields of a dataclass and their types, ranges included."""
-    found = typing.get_type_hints(kind, include_extras=True)
-    return {field.name: found[field.name] for field in dataclasses.fields(kind)}
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
 
 
 def checked(kind: type, values: Mapping[str, Any], flags: str = "") -> dict[str, Any]:
-    """Values for the fields of a dataclass, each of its field's type; a `UsageError` names the
-    first that cannot be taken.
+    """Values of a dataclass's fields, converted to the fields' types.
 
     Arguments:
         kind: The dataclass.
-        values: What its fields are to hold.
-        flags: What stands before a name in sentences; by default the class's own.
+        values: Values by field.
+        flags: Prefix of names in sentences; by default the class's.
+
+    Raises:
+        UsageError: A value is invalid; the sentence names the first one.
     """
-    before = flags or getattr(kind, "flags", "--model.")
+    prefix = flags or getattr(kind, "flags", "--model.")
     hints, taken = hints_of(kind), {}
     for name, value in values.items():
         if name in hints:
@@ -180,13 +166,13 @@ def checked(kind: type, values: Mapping[str, Any], flags: str = "") -> dict[str,
                 taken[name] = converted(value, hints[name])
             except ValueError as error:
                 raise UsageError(
-                    f"{before}{name.replace('_', '-')} must be {error}, got {shown(value)}."
+                    f"{prefix}{name.replace('_', '-')} must be {error}, got {shown(value)}."
                 ) from None
     return taken
 
 
 def shown(value: Any) -> str:
-    """A value in a sentence: short, on one line, and of an array its type and shape."""
+    """A value for a sentence: short, on one line; of an array its type and shape."""
     if hasattr(value, "shape") and hasattr(value, "dtype") and getattr(value, "ndim", False):
         return (
             f"{type(value).__name__} of {str(value.dtype).removeprefix('torch.')}, "
@@ -197,7 +183,7 @@ def shown(value: Any) -> str:
 
 
 def converted(value: Any, hint: Any) -> Any:
-    """A value as its type has it; a `ValueError` holds what follows "must be"."""
+    """Converts a value to a type; a `ValueError` completes the sentence "must be"."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         inner = converted(value, arguments[0])
@@ -219,9 +205,7 @@ def converted(value: Any, hint: Any) -> Any:
         return number(value, hint)
     if hint is str and isinstance(value, os.PathLike):
         value = os.fspath(value)
-    if (
-        origin is not None
-    ):  # as that of a list or a function, of which only the outermost type is checked
+    if origin is not None:  # of a list or a function only the outermost type is checked
         if isinstance(origin, type) and not isinstance(value, origin):
             raise ValueError(f"of type {origin.__name__}")
         return value
@@ -238,7 +222,7 @@ def converted(value: Any, hint: Any) -> Any:
 
 
 def united(value: Any, arguments: tuple[Any, ...]) -> Any:
-    """A value as the first of several types that takes it."""
+    """Converts a value to the first type of a union that accepts it."""
     if value is None and type(None) in arguments:
         return None
     reasons = []
@@ -251,17 +235,14 @@ def united(value: Any, arguments: tuple[Any, ...]) -> Any:
 
 
 def several(value: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The entries of a tuple or list."""
+    """Converts the entries of a tuple or list."""
     if not isinstance(value, tuple | list):
         raise ValueError("a list of values")
-    alike = arguments[-1] is Ellipsis and {arguments[0]} == set(
-        map(type, value)
-    )  # as long lists in files are
-    if alike and (
-        arguments[0] is str
-        or (arguments[0] is int and -(2**63) <= min(value) <= max(value) < 2**63)
-    ):
-        return tuple(value)
+    # A shortcut for long lists from files.
+    if arguments[-1] is Ellipsis and {arguments[0]} == set(map(type, value)):
+        in_range = arguments[0] is int and -(2**63) <= min(value) <= max(value) < 2**63
+        if arguments[0] is str or in_range:
+            return tuple(value)
     kinds = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
     if len(kinds) != len(value):
         raise ValueError(f"{len(kinds)} values")
@@ -272,7 +253,7 @@ def several(value: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def number(value: Any, kind: type) -> int | float:
-    """A whole or finite number, whichever library made it."""
+    """Converts an integer or finite number of any library."""
     if kind is int:
         if isinstance(value, bool) or not isinstance(value, numbers.Integral):
             raise ValueError("a whole number")
@@ -282,9 +263,9 @@ def number(value: Any, kind: type) -> int | float:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise ValueError("a number")
     try:
-        found = float(value)
+        result = float(value)
     except OverflowError:
-        found = math.inf
-    if not math.isfinite(found):
+        result = math.inf
+    if not math.isfinite(result):
         raise ValueError("a finite number")
-    return found
+    return result

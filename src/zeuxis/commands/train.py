@@ -69,7 +69,7 @@ class Resume(BaseConfig, flags="--"):
 
 
 @dataclasses.dataclass(frozen=True)
-class Choice:
+class Choice(BaseConfig, flags="--"):
     """The options that choose the defaults of all others."""
 
     data_config: Annotated[DataConfig, tyro.conf.arg(name="")] = field(

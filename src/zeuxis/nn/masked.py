@@ -1,5 +1,4 @@
-r"""Convolutions that see only what comes before in the order row, column, color, and the same
-convolutions fed place by place.
+r"""Causal convolutions in the order row, column, color, in parallel and position by position.
 
 Rows above are seen wherever the kernel reaches, in the own row only what lies to the left. Within a
 pixel, maps are split into contiguous groups, one a color, and an output of color $g$ sees inputs of
@@ -54,8 +53,7 @@ def colors_of(maps: int, colors: int) -> Int[Tensor, "maps"]:
 
 
 def members(color: Int[Tensor, "maps"]) -> list[Tensor | slice]:
-    """For each color which maps are its own; where there is one color a slice, with which nothing
-    is copied.
+    """The channels of each color; for one color a slice, which copies nothing.
 
     Example:
         >>> members(torch.tensor([0, 0, 1])), members(torch.tensor([0, 0]))
