@@ -18,9 +18,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageSequence
 
 import zeuxis
+from zeuxis.applications.interpolate import combine
 from zeuxis.cli import COMMANDS, main
 from zeuxis.experiments.train_policy import ALGORITHMS
 from zeuxis.recipes import recipes
@@ -130,6 +132,24 @@ def check_decompressed(command: str, out: str) -> None:
     assert set(np.unique(images)) == {0, 255}
 
 
+def check_arithmetic(command: str, out: str) -> None:
+    """The classifier reads the digit that was added, bolder than the samples it came from."""
+    check_picture(command, out)
+    plus, minus, then = (
+        [int(number) for number in re.search(rf"--{term} ([\d ]+)", command)[1].split()]  # type: ignore[index]
+        for term in ("plus", "minus", "then")
+    )
+    model, classifier = zeuxis.load("mnist/vae"), zeuxis.load("mnist/classifier")
+    z = model.prior(64, generator=torch.Generator().manual_seed(0))
+    samples = model.decode(z)
+    result = model.decode(combine(z[plus], z[minus], z[then])[None])
+    digits = classifier.classify(samples).argmax(1)
+    assert set(digits[[*plus, *minus]].tolist()) == {8}
+    assert set(digits[then].tolist()) == {5}
+    assert classifier.classify(result)[0, 5] > 0.9
+    assert result.float().mean() > samples[then].float().mean() * 1.2
+
+
 def check_codes(command: str, out: str) -> None:
     error = re.search(r"category *│ *([\d.]+)%", out)
     assert error, out
@@ -147,6 +167,7 @@ def check_dry_run(command: str, out: str) -> None:
 
 CHECKS: dict[str, Callable[[str, str], None]] = {
     "sample": check_picture,
+    "arithmetic": check_arithmetic,
     "walk": check_picture,
     "traverse": check_picture,
     "classify": check_classification,
