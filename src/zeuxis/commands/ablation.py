@@ -1,13 +1,12 @@
-"""zeuxis ablation: Improved GAN with one technique left out at a time, as in the paper's table of
-Inception scores."""
+"""zeuxis ablation: Improved GAN with one technique left out at a time (table 3 of the paper)."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
 import tyro
 from rich.table import Table
@@ -17,26 +16,38 @@ from ..checkpoints.weights import load
 from ..data.config import DataConfig
 from ..errors import UsageError
 from ..evaluation.features.feature_network import feature_network
-from ..evaluation.record import write_record
 from ..evaluation.sample_quality import Quality, evaluate
-from ..experiments.experiment import Experiment
-from ..experiments.resume import resume
-from ..experiments.train import start
+from ..experiments.train import resume, start
 from ..gan.improved import ImprovedGANConfig
 from ..progress import console, out
 from ..ranges import BaseConfig, Count, CountOrNone, Seed, SizeOrNone
 from ..recipes import recipes
+from .inputs import FLAT
 from .provenance import training_of
+from .record_options import RecordOptions
 
-# row: what is changed, the paper's name for it, and its Inception score in table 3 (CIFAR-10,
-# 50,000 samples)
-ROWS: dict[str, tuple[dict[str, Any], str, str]] = {
-    "all": ({}, "our methods", "8.09 ± .07"),
-    "no-virtual": ({"virtual": 0}, "-VBN+BN", "7.54 ± .07"),
-    "history-for-labels": ({"supervised": False, "history": 0.01}, "-L+HA", "6.86 ± .06"),
-    "no-smoothing": ({"smoothing": 1.0}, "-LS", "6.83 ± .06"),
-    "no-labels": ({"supervised": False}, "-L", "4.36 ± .04"),
-    "no-minibatch": ({"minibatch": 0}, "-MBF", "3.87 ± .03"),
+
+class Row(NamedTuple):
+    """One row of the table.
+
+    Arguments:
+        changes: Settings that differ from the model with all techniques.
+        paper_name: What the paper calls it.
+        paper_score: Its Inception score there (CIFAR-10, 50,000 samples).
+    """
+
+    changes: dict[str, Any]
+    paper_name: str
+    paper_score: str
+
+
+ROWS: dict[str, Row] = {
+    "all": Row({}, "our methods", "8.09 ± .07"),
+    "no-virtual": Row({"virtual": 0}, "-VBN+BN", "7.54 ± .07"),
+    "history-for-labels": Row({"supervised": False, "history": 0.01}, "-L+HA", "6.86 ± .06"),
+    "no-smoothing": Row({"smoothing": 1.0}, "-LS", "6.83 ± .06"),
+    "no-labels": Row({"supervised": False}, "-L", "4.36 ± .04"),
+    "no-minibatch": Row({"minibatch": 0}, "-MBF", "3.87 ± .03"),
 }
 
 
@@ -44,18 +55,18 @@ ROWS: dict[str, tuple[dict[str, Any], str, str]] = {
 class Ablation(BaseConfig, flags="--"):
     """Trains the model with minibatch discrimination (MBF), labels (L), label smoothing (LS) and
     virtual batch normalization (VBN), and again with each left out, and scores their samples. Rows
-    that are done already are not trained again."""
+    that are finished are not trained again."""
 
     data: str = "cifar10"
-    """What --data of train takes."""
+    """A data set, as --data of train takes it."""
     images: CountOrNone = 0
     """Length of each training (images seen); 0 takes the recipe's."""
     rows: tuple[str, ...] = tuple(ROWS)
     """Which rows: all the techniques, and what is left out."""
     width: SizeOrNone = 0
-    """The discriminator's first channels, 96 in the paper; 0 takes those."""
+    """The discriminator's first channels; 0 takes the paper's 96."""
     generator_width: SizeOrNone = 0
-    """The generator's first channels, 512 in the paper; 0 takes those."""
+    """The generator's first channels; 0 takes the paper's 512."""
     n: Count = 5_000
     """Samples that are scored."""
     network: str = ""
@@ -63,127 +74,107 @@ class Ablation(BaseConfig, flags="--"):
     seed: Seed = 0
     """Fixes everything random."""
     out: str = "runs/ablation"
-    """The folder with one run a row."""
-    record: str = ""
-    """Write the table with command, seed, machine and time to this JSON file."""
-    note: str = ""
-    """What a reader of the record must know."""
+    """The folder with one run for each row."""
+    record: Annotated[RecordOptions, FLAT] = field(default_factory=RecordOptions)
+
+    def folder(self, row: str) -> Path:
+        """Where the run of a row lies."""
+        return Path(self.out) / f"seed{self.seed}-{row}"
 
 
-def main(words: Sequence[str]) -> None:
-    wish = tyro.cli(Ablation, args=words, prog="zeuxis ablation")
-    if unknown := [row for row in wish.rows if row not in ROWS]:
+def main(argv: Sequence[str]) -> None:
+    args = tyro.cli(Ablation, args=argv, prog="zeuxis ablation")
+    if unknown := [row for row in args.rows if row not in ROWS]:
         raise UsageError(
             f"There is no row '{unknown[0]}' in the ablation: the rows are {', '.join(ROWS)}."
         )
-    if not wish.rows:
+    if not args.rows:
         raise UsageError("An ablation needs a row: give --rows.")
-    began, found = time.monotonic(), {}
-    name = f"improved-gan/{wish.data.split('=')[0]}-pictures"
-    if name not in recipes():
-        raise UsageError(f"There is no recipe {name}: give mnist, cifar10 or svhn.")
-    recipe = recipes()[name]
+    began = time.monotonic()
+    recipe_name = f"improved-gan/{args.data.split('=')[0]}-pictures"
+    if recipe_name not in recipes():
+        raise UsageError(f"There is no recipe {recipe_name}: give mnist, cifar10 or svhn.")
+    recipe = recipes()[recipe_name]
     config = replace(
         recipe.config,
         virtual=100,
         smoothing=0.75,
-        width=wish.width,
-        generator_width=wish.generator_width,
+        width=args.width,
+        generator_width=args.generator_width,
     )
-    training = replace(
-        recipe.training, seed=wish.seed, images=wish.images or recipe.training.images
+    images = args.images or recipe.training.images
+    training = replace(recipe.training, seed=args.seed, images=images)
+    data_config = DataConfig(
+        args.data, recipe.size, labels_per_class=recipe.labels_per_class, label_seed=args.seed
     )
-    source = DataConfig(
-        wish.data, recipe.size, labels_per_class=recipe.labels_per_class, label_seed=wish.seed
-    )
-    test = source.load("test")
-    network = feature_network(wish.network or None, test.spec.name)
-    for row in wish.rows:
-        folder = Path(wish.out) / f"seed{wish.seed}-{row}"
-        trained(folder, replace(config, **ROWS[row][0]), training, source, name)
-        found[row] = evaluate(
-            load(folder_of(folder)), test, n=wish.n, network=network, seed=wish.seed, split="test"
+    test = data_config.load("test")
+    network = feature_network(args.network or None, test.spec.name)
+    results: dict[str, Quality] = {}
+    for row in args.rows:
+        row_config = replace(config, **ROWS[row].changes)
+        run = train_row(args.folder(row), row_config, training, data_config, recipe_name)
+        results[row] = evaluate(
+            load(run), test, n=args.n, network=network, seed=args.seed, split="test"
         )
+        scores = results[row].fake
         console.print(
-            (
-                f"{row}: score {found[row].fake.score:.2f}, Fréchet distance "
-                f"{found[row].fake.frechet:.1f}"
-            ),
+            f"{row}: score {scores.score:.2f}, Fréchet distance {scores.frechet:.1f}",
             markup=False,
         )
-    out.print(table(found))
-    if wish.record:
-        figures = {row: quality.as_dict() for row, quality in found.items()}
+    out.print(table(results))
+    if args.record.record:
+        figures = {row: quality.as_dict() for row, quality in results.items()}
+        runs = [Run.open(run_folder(args.folder(row))) for row in args.rows]
         paper = "Inception scores of table 3: " + ", ".join(
-            f"{name} {score}" for _, name, score in ROWS.values()
+            f"{row.paper_name} {row.paper_score}" for row in ROWS.values()
         )
-        seconds = time.monotonic() - began
-        runs = {
-            "training": [
-                training_of(Run.open(folder_of(Path(wish.out) / f"seed{wish.seed}-{row}")))
-                for row in wish.rows
-            ]
-        }
-        path = write_record(
-            wish.record,
-            figures,
-            seconds=seconds,
-            seed=wish.seed,
-            paper=paper,
-            note=wish.note,
-            **runs,
-        )
-        out.print(f"Record: {path}", markup=False, soft_wrap=True)
+        options = replace(args.record, paper=args.record.paper or paper)
+        options.write(figures, began, args.seed, training=[training_of(run) for run in runs])
 
 
-def folder_of(place: Path) -> Path:
-    """The one run folder in a row's place."""
-    return next(iter(sorted(place.glob("[0-9]*"))), place)
+def run_folder(folder: Path) -> Path:
+    """The numbered run inside a row's folder, or the folder itself where there is none."""
+    return next(iter(sorted(folder.glob("[0-9]*"))), folder)
 
 
-def trained(
-    place: Path, config: ImprovedGANConfig, training: Any, source: DataConfig, recipe: str
-) -> None:
-    """Trains a row to its end, going on with what there is."""
-    folder = folder_of(place)
-    if folder == place:
-        start(Experiment("improved-gan", config, training, source, recipe), place)
-    elif Run.open(folder).saved_images() < training.images:
-        resume(folder, training.images)
+def train_row(
+    folder: Path, config: ImprovedGANConfig, training: Any, data_config: DataConfig, recipe: str
+) -> Path:
+    """Trains a row to its end, or continues its run; returns the run folder."""
+    run = run_folder(folder)
+    if run == folder:
+        start("improved-gan", config, training, data_config, folder, recipe)
+    elif Run.open(run).saved_images() < training.images:
+        resume(run, training.images)
+    return run_folder(folder)
 
 
-def table(found: dict[str, Quality]) -> Table:
-    """The rows with the paper's scores beside them."""
-    first = next(iter(found.values()))
-    title = (
-        f"{first.data}: {first.n_fake:,} samples, features of {first.network} "
-        f"({first.network_hash})"
-    )
-    shown = Table(
+def table(results: dict[str, Quality]) -> Table:
+    """The rows next to the paper's scores."""
+    first = next(iter(results.values()))
+    table = Table(
         "",
         "score",
         "Fréchet",
         "precision",
         "recall",
         "Inception score, CIFAR-10 (paper)",
-        title=title,
+        title=f"{first.data}: {first.n_fake:,} samples, features of {first.network} "
+        f"({first.network_hash})",
         title_justify="left",
     )
-    floor = first.floor
-    if floor:
-        shown.add_row(
-            "real images",
-            *(f"{v:.2f}" for v in (floor.score, floor.frechet, floor.precision, floor.recall)),
-            "11.24 ± .12",
-        )
-    for row, quality in found.items():
+    if first.floor:
+        f = first.floor
+        cells = [f"{value:.2f}" for value in (f.score, f.frechet, f.precision, f.recall)]
+        table.add_row("real images", *cells, "11.24 ± .12")
+    for row, quality in results.items():
         s = quality.fake
-        shown.add_row(
+        table.add_row(
             row,
             f"{s.score:.2f} ± {s.score_spread:.2f}",
             f"{s.frechet:.1f}",
             f"{s.precision:.2f}",
             f"{s.recall:.2f}",
-            ROWS[row][1],
+            f"{ROWS[row].paper_score} ({ROWS[row].paper_name})",
         )
-    return shown
+    return table

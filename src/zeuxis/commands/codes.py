@@ -1,93 +1,66 @@
-"""zeuxis codes: what a model's codes mean, read from images and compared with labels, known
-factors, or slant and width."""
+"""zeuxis codes: latent codes compared with labels, known factors, or slant and width."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
 import tyro
 
 from ..capabilities import HasCodes
-from ..checkpoints.weights import load
 from ..evaluation.disentanglement_report import describe_codes
-from ..evaluation.images import check_split
-from ..evaluation.record import write_record
 from ..experiments.unseen import evaluation_data
 from ..model import require
 from ..progress import out
-from ..ranges import BaseConfig, CountOrNone, Seed
+from ..ranges import BaseConfig, CountOrNone
+from .inputs import FLAT, DataInput, ModelInput, sample_rows
 from .provenance import provenance
+from .record_options import RecordOptions
 
 
 @dataclass(frozen=True)
 class Codes(BaseConfig, flags="--"):
-    """Reads every code from real images: errors of a category as a classifier, correlations of a
-    continuous code, and how far the codes are disentangled where the factors of the images are
+    """Infers every latent code from real images: errors of a categorical code as a classifier,
+    correlations of a continuous code, and disentanglement where the factors of the images are
     known."""
 
-    model: tyro.conf.Positional[str]
-    """A run folder of a model with codes."""
-    data: str = ""
-    """Images to read codes from, as --data of train takes them; by default the run's own data
-    set."""
-    split: str = "test"
-    """Which part of the data: test (of a set with one part the images that were not trained on),
-    train or held-out."""
+    model: Annotated[ModelInput, FLAT]
+    data: Annotated[DataInput, FLAT] = field(default_factory=DataInput)
     n: CountOrNone = 0
-    """Images to look at; 0 means all there are."""
-    fix: CountOrNone = 10_000
-    """Training images on which the maps from categories to classes are fixed; 0 fixes them on the
-    images looked at."""
-    drawn: CountOrNone = 10_000
-    """Images drawn from the model to see what can be told of chosen codes and what they do to slant
-    and width; 0 for none."""
-    seed: Seed = 0
-    """Fixes the choice of images and the drawn codes."""
-    weights: str = ""
-    """Which file of the folder to take the weights from."""
-    record: str = ""
-    """Write the figures with command, seed, machine and time to this JSON file."""
-    paper: str = ""
-    """The published figure, for the record."""
-    note: str = ""
-    """What a reader of the record must know."""
+    """Images of the data set, chosen by the seed; 0 means all."""
+    fit: CountOrNone = 10_000
+    """Training images on which categories are matched to classes; 0 matches them on the evaluated
+    images."""
+    generated: CountOrNone = 10_000
+    """Generated images, for the mutual information with categories and the slant and width of
+    chosen codes; 0 for none."""
+    record: Annotated[RecordOptions, FLAT] = field(default_factory=RecordOptions)
 
 
-def main(words: Sequence[str]) -> None:
-    wish = tyro.cli(Codes, args=words, prog="zeuxis codes")
-    check_split(wish.split)
+def main(argv: Sequence[str]) -> None:
+    args = tyro.cli(Codes, args=argv, prog="zeuxis codes")
     began = time.monotonic()
-    model = load(wish.model, wish.weights)
-    coded = require(model, HasCodes, "say what its codes mean")
-    data, used = evaluation_data(wish.model, wish.data, wish.split)
-    shuffled = torch.Generator().manual_seed(wish.seed)
-    if 0 < wish.n < len(data):
-        data = data.take(torch.randperm(len(data), generator=shuffled)[: wish.n])
-    fix = None
-    categories = any(code.kind == "categorical" for code in coded.codes())
-    if wish.fix and used.split in ("test", "held-out") and data.labels is not None and categories:
-        whole, _ = evaluation_data(wish.model, wish.data, "train")
-        fix = whole.take(torch.randperm(len(whole), generator=shuffled)[: wish.fix])
+    model = require(args.model.load(), HasCodes, "report on its latent codes")
+    data, images = args.data.load(args.model, model.spec)
+    generator = args.data.generator()
+    data = sample_rows(data, args.n, generator)
+    categorical = any(code.kind == "categorical" for code in model.codes())
+    fit = None
+    if args.fit and images.split in ("test", "held-out") and data.labels is not None and categorical:
+        train, _ = evaluation_data(args.model.name, args.data.data, "train")
+        fit = train.take(torch.randperm(len(train), generator=generator)[: args.fit])
     report = describe_codes(
-        model, data, fix=fix, drawn=wish.drawn, seed=wish.seed, split=used.split
+        model,
+        data,
+        fit=fit,
+        generated=args.generated,
+        seed=args.data.seed,
+        split=images.split,
     )
     out.print(report.table())
-    if wish.record:
-        more, seconds, figures = (
-            provenance(wish.model) | used.as_dict(),
-            time.monotonic() - began,
-            report.as_dict(),
-        )
-        path = write_record(
-            wish.record,
-            figures,
-            seconds=seconds,
-            seed=wish.seed,
-            paper=wish.paper,
-            note=wish.note,
-            **more,
-        )
-        out.print(f"Record: {path}", markup=False, soft_wrap=True)
+    if args.record.record:
+        details = provenance(args.model.name) | images.as_dict()
+        args.record.write(report.as_dict(), began, args.data.seed, **details)

@@ -1,11 +1,10 @@
-"""zeuxis curves: a figure of several runs over time, as median and quartiles over seeds."""
+"""zeuxis curves: a figure of several runs over time, with median and quartiles over seeds."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import tyro
@@ -13,108 +12,99 @@ from rich.table import Table
 
 from ..checkpoints.run_folder import Run
 from ..errors import UsageError
-from ..evaluation.record import write_record
 from ..progress import out
 from ..ranges import BaseConfig, Finite, Range
-from ..visual.curves import curves, draw
-from ..visual.grid import save
+from ..visual.curves import Curve, check_format, plot, read_curves
+from .inputs import FLAT
 from .provenance import training_of
+from .record_options import RecordOptions
+
+USUAL = ("return", "bound", "bits/dim", "generator")
 
 
 @dataclass(frozen=True)
 class Curves(BaseConfig, flags="--"):
-    """Compares runs over time: those that differ in their seed alone are taken together as median
-    and quartiles, and each group gets a line in a picture. Groups are named by the settings in
-    which they differ."""
+    """Compares runs over time. Runs that differ only in their seed form a group, shown as median
+    and quartiles; groups are named by the settings in which they differ."""
 
-    runs: tyro.conf.Positional[tuple[str, ...]]
-    """Run folders, of one kind."""
-    of: str = ""
+    runs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN")]
+    """Run folders of one kind."""
+    metric: str = ""
     """The figure, as the progress lines call it: by default return for policies, else the first of
     bound, bits/dim, generator."""
     above: Finite | None = None
-    """Also say when each group's median first reaches this value."""
+    """Also report when each group's median first reaches this value."""
     out: str = ""
-    """Where the picture goes, as in curves.png."""
+    """File of the plot: .svg, .pdf or .png; needs the extra plot."""
     points: Annotated[int, Range(2, 10000)] = 50
-    """Times at which the figure is read; its mean over the reports between two of them counts."""
-    record: str = ""
-    """Write the figures with command, machine and time to this JSON file."""
-    paper: str = ""
-    """The published figure, for the record."""
-    note: str = ""
-    """What a reader of the record must know."""
+    """Times at which the figure is read, as the mean over the reports since the time before."""
+    record: Annotated[RecordOptions, FLAT] = field(default_factory=RecordOptions)
 
 
-def main(words: Sequence[str]) -> None:
-    wish = tyro.cli(Curves, args=words, prog="zeuxis curves")
-    if not wish.runs:
-        raise UsageError(
-            "No run was given: name at least one run folder, as in zeuxis curves runs/*."
-        )
-    if wish.out and Path(wish.out).suffix.lower() not in (".png", ".webp"):
-        raise UsageError(
-            f"The picture '{wish.out}' has another ending than .png or .webp: give one of these."
-        )
+def main(argv: Sequence[str]) -> None:
+    args = tyro.cli(Curves, args=argv, prog="zeuxis curves")
+    if not args.runs:
+        raise UsageError("Name at least one run folder, as in zeuxis curves runs/*.")
+    if args.out:
+        check_format(args.out)
     began = time.monotonic()
-    runs = [Run.open(folder) for folder in wish.runs]
-    of = wish.of or usual(runs[0])
-    unit, found = curves(runs, of, wish.points)
-    aim = "" if wish.above is None else f"; when its median first reaches {wish.above:g}"
-    table = Table(title=f"{of} over {unit}{aim}", title_justify="left")
-    for name in ("group", "runs", unit, "25 %", "median", "75 %", *(["reached"] if aim else [])):
-        table.add_column(name, min_width=20 if name == "group" else None)
-    figures: dict[str, Any] = {"of": of, "unit": unit, "groups": {}}
-    for curve in found:
-        cells = [f"{value:.4g}" for value in curve.quartiles()[:, -1]]
-        figures["groups"][curve.name] = curve.as_dict()
-        if wish.above is not None:
-            when = curve.reached(wish.above)
-            figures["groups"][curve.name][f"median first reaches {wish.above:g}"] = when
-            cells.append("never" if when is None else f"{when:,.0f}")
-        table.add_row(curve.name, str(len(curve.values)), f"{curve.at[-1]:,.0f}", *cells)
-    out.print(table)
-    if wish.out:
-        picture = save(draw(found, of, unit), wish.out)
-        out.print(f"Picture: {picture}", markup=False, soft_wrap=True)
-    if wish.record:
+    runs = [Run.open(folder) for folder in args.runs]
+    metric = args.metric or usual_metric(runs[0])
+    unit, curves = read_curves(runs, metric, args.points)
+    out.print(table(curves, metric, unit, args.above))
+    if args.out:
+        out.print(f"Plot: {plot(curves, metric, unit, args.out)}", markup=False, soft_wrap=True)
+    if args.record.record:
+        figures = {"of": metric, "unit": unit, "groups": group_figures(curves, args.above)}
+        configs = [run.read_json("config.json") for run in runs]
         training = [training_of(run) for run in runs]
-        trained = sum(run["seconds"] or 0.0 for run in training)
-        abouts = [run.read_json("config.json") for run in runs]
-        config = [{k: v for k, v in about.items() if k != "task"} for about in abouts]
-        more = {"config": config, "training": training, "training seconds": trained}
-        seconds, seeds = (
-            time.monotonic() - began,
-            sorted({seed for about in abouts if (seed := seed_of(about)) is not None}),
-        )
-        path = write_record(
-            wish.record,
-            figures,
-            seconds=seconds,
-            seed=seeds,
-            paper=wish.paper,
-            note=wish.note,
-            **more,
-        )
-        out.print(f"Record: {path}", markup=False, soft_wrap=True)
+        details = {
+            "config": [{k: v for k, v in config.items() if k != "task"} for config in configs],
+            "training": training,
+            "training seconds": sum(run["seconds"] or 0.0 for run in training),
+        }
+        seeds = sorted({seed for config in configs if (seed := seed_of(config)) is not None})
+        args.record.write(figures, began, seeds, **details)
 
 
-def seed_of(about: dict[str, Any]) -> int | None:
-    """The seed a run was trained with, wherever among its settings that stands."""
-    found = (part["seed"] for part in about.values() if isinstance(part, dict) and "seed" in part)
-    return next(found, None)
+def table(curves: Sequence[Curve], metric: str, unit: str, above: float | None) -> Table:
+    """One row for each group: the final quartiles, and when the median reaches `above`."""
+    goal = "" if above is None else f"; when its median first reaches {above:g}"
+    table = Table(title=f"{metric} over {unit}{goal}", title_justify="left")
+    columns = ["group", "runs", unit, "25 %", "median", "75 %", *(["reached"] if goal else [])]
+    for name in columns:
+        table.add_column(name, min_width=20 if name == "group" else None)
+    for curve in curves:
+        cells = [f"{value:.4g}" for value in curve.quartiles()[:, -1]]
+        if above is not None:
+            when = curve.first_reach(above)
+            cells.append("never" if when is None else f"{when:,.0f}")
+        table.add_row(curve.name, str(len(curve.values)), f"{curve.times[-1]:,.0f}", *cells)
+    return table
 
 
-def usual(run: Run) -> str:
-    """The figure that most would look at."""
-    lines = run.metrics()
-    known = {key for line in lines for key in line}
-    found = next(
-        (name for name in ("return", "bound", "bits/dim", "generator") if name in known), ""
+def group_figures(curves: Sequence[Curve], above: float | None) -> dict[str, Any]:
+    """The figures of each group, for a record."""
+    groups = {curve.name: curve.as_dict() for curve in curves}
+    if above is not None:
+        for curve in curves:
+            groups[curve.name][f"median first reaches {above:g}"] = curve.first_reach(above)
+    return groups
+
+
+def seed_of(config: dict[str, Any]) -> int | None:
+    """The seed that a run was trained with, wherever it stands among the settings."""
+    parts = (part for part in config.values() if isinstance(part, dict))
+    return next((part["seed"] for part in parts if "seed" in part), None)
+
+
+def usual_metric(run: Run) -> str:
+    """The figure that most readers look at."""
+    names = {key for line in run.metrics() for key in line}
+    for name in USUAL:
+        if name in names:
+            return name
+    known = ", ".join(sorted(names)) or "nothing yet"
+    raise UsageError(
+        f"'{run.folder}' has none of the usual figures: choose one with --metric from {known}."
     )
-    if not found:
-        names = ", ".join(sorted(known)) or "nothing yet"
-        raise UsageError(
-            f"'{run.folder}' has none of the usual figures: choose one with --of from {names}."
-        )
-    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import tyro
 
@@ -16,25 +17,26 @@ from ..ranges import BaseConfig
 class Check(BaseConfig, flags="--"):
     """Counts, sizes, channels, classes, corrupt files and duplicates of a data set."""
 
-    source: tyro.conf.Positional[str]
-    """What --data takes: a built-in name, NAME=PATH, a folder, a file, or a Hub id."""
+    data: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
+    """As --data of train takes it: a built-in name, NAME=PATH, a folder, a file, or a Hub id."""
     labels: str | None = None
     """A CSV of file and label for an image folder."""
 
 
-def main(words: Sequence[str]) -> None:
-    if not words or words[0] in ("-h", "--help"):
+def main(argv: Sequence[str]) -> None:
+    if not argv or argv[0] in ("-h", "--help"):
         print(
-            "usage: zeuxis data check SOURCE [--labels CSV]\n\nzeuxis data check --help "
-            "teaches its options."
+            "usage: zeuxis data check DATA [--labels CSV]\n\n"
+            "zeuxis data check --help explains its options."
         )
         return
-    if words[0] != "check":
+    if argv[0] != "check":
         raise UsageError(
-            f"zeuxis data cannot '{words[0]}': it can check, as in zeuxis data check my_folder."
+            f"zeuxis data has no command '{argv[0]}': the command is check, as in "
+            "zeuxis data check my_folder."
         )
-    wish = tyro.cli(Check, args=words[1:], prog="zeuxis data check")
-    report = check(wish.source, labels=wish.labels)
+    args = tyro.cli(Check, args=argv[1:], prog="zeuxis data check")
+    report = check(args.data, labels=args.labels)
     print(report)
     if report.fatal:
         raise DataError(report.fatal)

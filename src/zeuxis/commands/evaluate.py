@@ -1,148 +1,118 @@
-"""zeuxis evaluate: a model's samples scored against real images, with the floor and the ceiling
-beside every score."""
+"""zeuxis evaluate: scores of samples against real images, and errors of classifiers."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 
 import torch
 import tyro
 
 from ..capabilities import CanClassify, CanSample
-from ..checkpoints.run_folder import Run
-from ..checkpoints.weights import build, load, resolve
+from ..checkpoints.weights import build
 from ..data.dataset import Dataset
 from ..data.densities import DENSITIES, Mixture, density
-from ..errors import UsageError
 from ..evaluation.classification import score
-from ..evaluation.images import check_split
 from ..evaluation.mode_coverage import mode_coverage
-from ..evaluation.record import write_record
 from ..evaluation.sample_quality import evaluate
-from ..experiments.unseen import evaluation_data, source_of
+from ..experiments.unseen import source_of
 from ..model import Model, require
 from ..progress import out
-from ..ranges import BaseConfig, Count, Seed
+from ..ranges import BaseConfig, Count
 from ..visual.density import divergences
 from .evaluate_policy import evaluate as evaluate_policy
+from .inputs import FLAT, DataInput, ModelInput
 from .options import is_policy
 from .provenance import provenance
+from .record_options import RecordOptions
 
 
 @dataclass(frozen=True)
 class Evaluate(BaseConfig, flags="--"):
-    """Scores samples (Inception-style score, Frechet and kernel distance, precision, recall,
-    density, coverage) and classifiers (errors and what was taken for what)."""
+    """Scores samples (Inception-style score, Fréchet and kernel distance, precision, recall,
+    density, coverage) and classifiers (errors and confusion table). The run of a policy has other
+    options: evaluate RUN --help."""
 
-    model: tyro.conf.Positional[str]
-    """A run folder, or a shipped model's name as in mnist/dcgan. (The run of a policy has options
-    of its own: evaluate RUN --help.)"""
-    data: str = ""
-    """Real images to compare with, as --data of train takes them; by default the run's own data
-    set."""
-    split: str = "test"
-    """Which part of the data: test (of a set with one part the images that were not trained on),
-    train or held-out."""
+    model: Annotated[ModelInput, FLAT]
+    data: Annotated[DataInput, FLAT] = field(default_factory=DataInput)
     only: Literal["both", "samples", "classification"] = "both"
-    """Of a model that both draws and classifies, judge only its samples or only its classes."""
+    """For a model that both samples and classifies: score only its samples or only its classes."""
     n: Count = 10_000
-    """Samples, and as many real images; no more than half of the real images there are."""
+    """Samples, and as many real images; at most half of the real images there are."""
     network: str = ""
     """Feature network: a name, NAME=PATH, or a run folder of a classifier; by default the data
     set's own."""
-    seed: Seed = 0
-    """Fixes the codes and the choice of real images."""
-    weights: str = ""
-    """Which file of the folder to take the weights from."""
     untrained: bool = False
-    """Score the same model before training too, as the ceiling."""
-    record: str = ""
-    """Write the figures with command, seed, machine and time to this JSON file."""
-    paper: str = ""
-    """The published figure, for the record."""
-    note: str = ""
-    """What a reader of the record must know."""
+    """Also score the same model before training, as the worst case."""
+    record: Annotated[RecordOptions, FLAT] = field(default_factory=RecordOptions)
 
 
-def main(words: Sequence[str]) -> None:
-    if words and is_policy(words[0]):
-        evaluate_policy(words)
+def main(argv: Sequence[str]) -> None:
+    if argv and is_policy(argv[0]):
+        evaluate_policy(argv)
         return
-    wish = tyro.cli(Evaluate, args=words, prog="zeuxis evaluate")
-    check_split(wish.split)
+    args = tyro.cli(Evaluate, args=argv, prog="zeuxis evaluate")
     began = time.monotonic()
-    model = load(wish.model, wish.weights)
-    name = source_of(Run.open(resolve(wish.model)), wish.data).data
-    more: dict[str, Any] = {}
-    if name in DENSITIES:
-        figures = points(model, name, wish)
-    else:
-        figures = {}
-        data, used = evaluation_data(wish.model, wish.data, wish.split)
-        more = used.as_dict()
-        classifies = model.can(CanClassify)
-        if wish.only == "classification" or (classifies and wish.only == "both"):
-            found, _ = score(model, data, split=used.split)
-            out.print(found.confusion())
-            figures = (
-                {"classification": found.as_dict()}
-                if isinstance(model, CanSample)
-                else found.as_dict()
-            )
-        if wish.only == "samples" or (
-            wish.only == "both" and not (classifies and not isinstance(model, CanSample))
-        ):
-            require(model, CanSample, "draw samples")
-            figures |= images(model, data, wish)
-    if wish.record:
-        seconds, more = time.monotonic() - began, provenance(wish.model) | more
-        path = write_record(
-            wish.record,
-            figures,
-            seconds=seconds,
-            seed=wish.seed,
-            paper=wish.paper,
-            note=wish.note,
-            **more,
-        )
-        out.print(f"Record: {path}", markup=False, soft_wrap=True)
+    model = args.model.load()
+    name = source_of(args.model.run(), args.data.data).data
+    figures, details = (
+        points_figures(model, name, args) if name in DENSITIES else image_figures(model, args)
+    )
+    if args.record.record:
+        details = provenance(args.model.name) | details
+        args.record.write(figures, began, args.data.seed, **details)
 
 
-def images(model: Model, data: Dataset, wish: Evaluate) -> dict[str, Any]:
-    """Scores of images by features."""
-    if data.spec.shape != model.spec.shape:
-        raise UsageError(
-            f"'{data.spec.name}' has images of shape {data.spec.shape} and the model "
-            f"makes {model.spec.shape}."
-        )
-    network = wish.network or None
-    quality = evaluate(model, data, n=wish.n, network=network, seed=wish.seed)
+def image_figures(model: Model, args: Evaluate) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Scores of samples, errors of a classifier or both, and the images that were used."""
+    data, images = args.data.load(args.model, model.spec)
+    samples = isinstance(model, CanSample)
+    classifies = isinstance(model, CanClassify) and getattr(model.config, "supervised", True)
+    figures: dict[str, Any] = {}
+    if args.only == "classification" or (classifies and args.only == "both"):
+        classification, _ = score(model, data, split=images.split)
+        out.print(classification.confusion_table())
+        figures = classification.as_dict()
+        if samples:
+            figures = {"classification": figures}
+    if args.only == "samples" or (args.only == "both" and (samples or not classifies)):
+        figures |= sample_figures(require(model, CanSample, "draw samples"), data, args)
+    return figures, images.as_dict()
+
+
+def sample_figures(model: Model, data: Dataset, args: Evaluate) -> dict[str, Any]:
+    """Scores of samples on the features of a network."""
+    network, seed = args.network or None, args.data.seed
+    quality = evaluate(model, data, n=args.n, network=network, seed=seed)
     out.print(quality.table())
     figures: dict[str, Any] = {"trained": quality.as_dict()}
-    if wish.untrained:
-        fresh = build(model.name, model.config, model.spec, wish.seed).eval()
-        fresh.update_statistics(data.batch_of(512))
-        before = evaluate(fresh, data, n=wish.n, network=network, seed=wish.seed, floor=False)
+    if args.untrained:
+        untrained = build(model.name, model.config, model.spec, seed).eval()
+        untrained.update_statistics(data.batch_of(512))
+        quality = evaluate(untrained, data, n=args.n, network=network, seed=seed, floor=False)
         out.print("Before training:")
-        out.print(before.table())
-        figures["untrained"] = before.as_dict()
+        out.print(quality.table())
+        figures["untrained"] = quality.as_dict()
     return figures
 
 
-def points(model: Model, name: str, wish: Evaluate) -> dict[str, Any]:
-    """Divergences of points in the plane from their law, and mode coverage where the law has
-    modes."""
-    law = density(name)
-    sampler = require(model, CanSample, "draw samples")
-    samples = sampler.sample(wish.n, generator=torch.Generator().manual_seed(wish.seed)).cpu()
-    found = divergences(samples, law)
-    out.print(f"KL(data || model) {found.kl:.4f}, Jensen-Shannon {found.js:.4f} nats", markup=False)
-    figures: dict[str, Any] = {"divergence": vars(found)}
-    if isinstance(law, Mixture):
-        covered = mode_coverage(samples, law.centers, law.std)
-        out.print(str(covered), markup=False)
-        figures = vars(covered) | figures
-    return figures
+def points_figures(
+    model: Model, name: str, args: Evaluate
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Divergences of points in the plane from their density, and mode coverage of a mixture."""
+    target = density(name)
+    model = require(model, CanSample, "draw samples")
+    assert isinstance(model, CanSample)
+    samples = model.sample(args.n, generator=args.data.generator()).cpu()
+    result = divergences(samples, target)
+    out.print(
+        f"KL(data || model) {result.kl:.4f}, Jensen-Shannon {result.js:.4f} nats", markup=False
+    )
+    figures: dict[str, Any] = {"divergence": vars(result)}
+    if isinstance(target, Mixture):
+        coverage = mode_coverage(samples, target.centers, target.std)
+        out.print(str(coverage), markup=False)
+        figures = vars(coverage) | figures
+    return figures, {}

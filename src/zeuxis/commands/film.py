@@ -1,10 +1,11 @@
-"""zeuxis film RUN: the frames of a run as a film."""
+"""zeuxis film: the frames of a run as a film."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -15,18 +16,18 @@ from ..visual.film import write_film
 
 @dataclass(frozen=True)
 class Film(BaseConfig, flags="--"):
-    """Joins a run's frames into a film of its learning."""
+    """Joins a run's frames into a film of its training."""
 
-    run: tyro.conf.Positional[str]
+    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
     """The run folder."""
     out: str = ""
-    """Where it goes: .webp, .gif or .mp4 (by ffmpeg); by default film.webp in the run folder."""
+    """The film file: .webp, .gif or .mp4 (by ffmpeg); by default film.webp in the run folder."""
     seconds: Duration = 8.0
-    """Length (seconds), the last frame's two seconds not counted."""
+    """Length (seconds), without the last frame's two seconds."""
 
 
-def main(words: Sequence[str]) -> None:
-    wish = tyro.cli(Film, args=words, prog="zeuxis film")
-    run = Run.open(wish.run)
+def main(argv: Sequence[str]) -> None:
+    args = tyro.cli(Film, args=argv, prog="zeuxis film")
+    run = Run.open(args.run)
     frames = [path for _, path in run.frames()]
-    print(write_film(frames, Path(wish.out) if wish.out else run.path("film.webp"), wish.seconds))
+    print(write_film(frames, Path(args.out) if args.out else run.path("film.webp"), args.seconds))

@@ -1,112 +1,81 @@
-"""zeuxis likelihood: how likely images are to a model, in nats an image and bits a dimension, with
-the protocol beside every figure."""
+"""zeuxis likelihood: the log-likelihood of images, in nats per image and bits per dimension."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated
 
 import tyro
 
-from ..checkpoints.run_folder import Run
-from ..checkpoints.weights import default_weights, load, resolve
+from ..checkpoints.weights import usual_file
 from ..data.inexact import listed
-from ..evaluation.images import check_split
 from ..evaluation.likelihood import Binarize, likelihood
-from ..evaluation.record import write_record
-from ..experiments.unseen import evaluation_data
 from ..progress import out
-from ..ranges import BaseConfig, CountOrNone, Positive, Seed
+from ..ranges import BaseConfig, Count, CountOrNone
+from .inputs import FLAT, DataInput, ModelInput
 from .provenance import provenance
+from .record_options import RecordOptions
 
 
 @dataclass(frozen=True)
 class Likelihood(BaseConfig, flags="--"):
-    """Says how likely images are to a model: exactly, or by its bound, split in distortion and
-    rate, and sharpened by many codes an image (IWAE)."""
+    """Computes the log-likelihood of images: exactly, or as the evidence lower bound, split into
+    distortion and rate, and as the importance-weighted bound (IWAE)."""
 
-    model: tyro.conf.Positional[str]
-    """A run folder, or a shipped model's name, of a model that tells likelihoods."""
-    data: str = ""
-    """Images to judge, as --data of train takes them; by default the run's own data set."""
-    split: str = "test"
-    """Which part of the data: test (of a set with one part the images that were not trained on),
-    train or held-out."""
+    model: Annotated[ModelInput, FLAT]
+    data: Annotated[DataInput, FLAT] = field(default_factory=DataInput)
     n: CountOrNone = 0
-    """Images to judge, drawn by the seed; 0 means all there are."""
+    """Images of the data set, chosen by the seed; 0 means all."""
     k: CountOrNone = 128
-    """Codes an image for the importance-weighted bound; 0 leaves it out. Its time grows with it,
-    its memory does not."""
+    """Latents per image for the importance-weighted bound; 0 leaves it out. Time grows with k,
+    memory does not."""
     binarize: Binarize = "auto"
-    """How gray pixels become 0 or 1 for a model of binary images: drawn anew with the seed
-    (dynamic), always the same (static), or not at all (none). auto draws them anew for such models
-    and leaves them for others."""
-    seed: Seed = 0
-    """Fixes the choice of images, how they are binarized, and the codes."""
+    """How gray pixels become 0 or 1 for a model of binary images: sampled with the seed (dynamic),
+    sampled once for all (static), or not at all (none). auto is dynamic for such models and none
+    for others."""
     exclude: str = ""
     """A text file with the numbers of images to leave out, one a line, counted from 0. Images that
     the data mark as recovered from a lossy copy are always left out."""
-    weights: str = ""
-    """Which file of the folder to take the weights from."""
-    memory: Positive = 1000.0
-    """Megabytes to take at a time beside the weights; no figure depends on it."""
-    record: str = ""
-    """Write the figures with command, seed, machine and time to this JSON file."""
-    paper: str = ""
-    """The published figure, for the record."""
-    note: str = ""
-    """What a reader of the record must know."""
+    batch: Count = 100
+    """Images at a time, without effect on any figure."""
+    record: Annotated[RecordOptions, FLAT] = field(default_factory=RecordOptions)
 
 
-def main(words: Sequence[str]) -> None:
-    wish = tyro.cli(Likelihood, args=words, prog="zeuxis likelihood")
-    check_split(wish.split)
+def main(argv: Sequence[str]) -> None:
+    args = tyro.cli(Likelihood, args=argv, prog="zeuxis likelihood")
     began = time.monotonic()
-    model = load(wish.model, wish.weights)
-    run = Run.open(resolve(wish.model))
-    about = run.read_json("config.json")
-    data, used = evaluation_data(wish.model, wish.data, wish.split)
-    found = likelihood(
+    model = args.model.load()
+    data, images = args.data.load(args.model, model.spec)
+    result = likelihood(
         model,
         data,
-        k=wish.k,
-        n=wish.n,
-        binarize=wish.binarize,
-        seed=wish.seed,
-        split=used.split,
-        weights=described(wish.weights or default_weights(run), run, about),
-        memory=wish.memory,
-        exclude=listed(wish.exclude, len(data.x)) if wish.exclude else None,
+        k=args.k,
+        n=args.n,
+        binarize=args.binarize,
+        seed=args.data.seed,
+        split=images.split,
+        weights=describe_weights(args.model),
+        batch=args.batch,
+        exclude=listed(args.exclude, len(data.x)) if args.exclude else None,
     )
-    out.print(found.table())
-    if wish.record:
-        more, seconds, figures = (
-            provenance(wish.model) | used.as_dict(),
-            time.monotonic() - began,
-            found.as_dict(),
-        )
-        path = write_record(
-            wish.record,
-            figures,
-            seconds=seconds,
-            seed=wish.seed,
-            paper=wish.paper,
-            note=wish.note,
-            **more,
-        )
-        out.print(f"Record: {path}", markup=False, soft_wrap=True)
+    out.print(result.table())
+    if args.record.record:
+        details = provenance(args.model.name) | images.as_dict()
+        args.record.write(result.as_dict(), began, args.data.seed, **details)
 
 
-def described(file: str, run: Run, about: dict[str, Any]) -> str:
-    """A weights file and what kind of weights it holds."""
-    training = about.get("training", {})
-    length = min(
+def describe_weights(model_input: ModelInput) -> str:
+    """The weights file, and whether its weights are averaged or the best on held-out images."""
+    run = model_input.run()
+    file = model_input.weights or usual_file(run)
+    training = run.read_json("config.json").get("training", {})
+    half_life = min(
         training.get("average", 0),
         round(training.get("average_limit", 1.0) * training.get("images", 0)),
     )
-    averaged = f"averaged, half-life {length:,} images" if length else "not averaged"
+    averaged = f"averaged, half-life {half_life:,} images" if half_life else "not averaged"
     newest = "raw, the newest" if run.path("ema.safetensors").exists() else "as they were saved"
     kinds = {
         "best.safetensors": f"best on held-out images, {averaged}",

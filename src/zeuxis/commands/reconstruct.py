@@ -1,100 +1,61 @@
-"""zeuxis reconstruct: what a model's codes keep of images, drawn and measured."""
+"""zeuxis reconstruct: images next to their reconstructions, and the error."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Annotated
 
-import torch
 import tyro
 
 from ..applications.reconstruct import (
-    autoencoder,
-    columns_of,
-    decoded,
-    encoded,
-    fidelity,
-    pairs,
+    image_autoencoder,
+    measure_fidelity,
+    pair_sheet,
+    panel_sheet,
+    reconstruct,
     squared_errors,
 )
-from ..checkpoints.weights import load
-from ..data.images import image_paths, read_images
-from ..errors import UsageError
-from ..evaluation.images import check_split, phrase
-from ..experiments.unseen import evaluation_data
 from ..progress import out
-from ..ranges import BaseConfig, CountOrNone, Few, Seed
+from ..ranges import BaseConfig, CountOrNone, Few
 from ..visual.grid import save
+from .inputs import FLAT, ImageInput, ModelInput
 
 
 @dataclass(frozen=True)
 class Reconstruct(BaseConfig, flags="--"):
-    """Encodes images and decodes their codes: a sheet of originals with their reconstructions, and
-    the mean squared error. Give image files, or look at a data set: zeuxis reconstruct RUN IMAGE
-    ..., or zeuxis reconstruct RUN [--data DATA]."""
+    """Encodes and decodes images, draws them next to their reconstructions and measures the mean
+    squared error: zeuxis reconstruct RUN IMAGE ..., or zeuxis reconstruct RUN [--data DATA]."""
 
-    model: tyro.conf.Positional[str]
-    """A run folder of a model that encodes and decodes images."""
-    images: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Image files or folders of them; none for a data set."""
-    data: str = ""
-    """A data set, as --data of train takes it; by default the run's own."""
-    split: str = "test"
-    """Which part of it: test (of a set with one part the images that were not trained on), train or
-    held-out."""
+    model: Annotated[ModelInput, FLAT]
+    images: Annotated[ImageInput, FLAT] = field(default_factory=ImageInput)
     n: CountOrNone = 1000
-    """Images of the data set that the error is measured on; 0 means all."""
+    """Images of the data set, chosen by the seed; 0 means all."""
     shown: Few = 32
     """How many of them are drawn."""
     out: str = "reconstructions.png"
-    """Where the sheet goes."""
-    invert: bool = False
-    """Turn image files into their negative first: models of digits know light strokes on dark."""
-    seed: Seed = 0
-    """Fixes the choice of images."""
-    weights: str = ""
-    """Which file of the folder to take the weights from."""
+    """The picture file."""
 
 
-def main(words: Sequence[str]) -> None:
-    wish = tyro.cli(Reconstruct, args=words, prog="zeuxis reconstruct")
-    check_split(wish.split)
-    if wish.images and wish.data:
-        raise UsageError("Give either image files after the model, or a set with --data. Got both.")
-    model = autoencoder(load(wish.model, wish.weights), "reconstruct images")
-    if wish.images:
-        paths = image_paths(wish.images)
-        x = read_images(paths, model.spec.shape, wish.invert)
-        y = decoded(model, encoded(model, x))
+def main(argv: Sequence[str]) -> None:
+    args = tyro.cli(Reconstruct, args=argv, prog="zeuxis reconstruct")
+    model = image_autoencoder(args.model.load(), "reconstruct images")
+    images = args.images.load(args.model, model.spec, args.n)
+    if images.title:
+        fidelity = measure_fidelity(model, images.data)
+        out.print(f"{images.title}: {fidelity}", markup=False, soft_wrap=True)
+        x = images.data.batch_of(args.shown)
+        picture = pair_sheet(x, reconstruct(model, x))
+    else:
+        x = images.data.all()
+        y = reconstruct(model, x)
         errors = squared_errors(x, y)
-        for path, error in zip(paths, errors.tolist(), strict=True):
-            out.print(f"{path}: mean squared error {error:.5f}", markup=False, soft_wrap=True)
+        for name, error in zip(images.names, errors.tolist(), strict=True):
+            out.print(f"{name}: mean squared error {error:.5f}", markup=False, soft_wrap=True)
         if len(x) > 1:
             out.print(f"mean of {len(x):,} images: {errors.mean().item():.5f}")
-        picture = (
-            columns_of([("original", x[:, None]), ("reconstruction", y[:, None])])
-            if len(x) < 5
-            else pairs(x, y)
-        )
-    else:
-        data, used = evaluation_data(wish.model, wish.data, wish.split)
-        if data.spec.shape != model.spec.shape:
-            raise UsageError(
-                f"'{data.spec.name}' has images of shape {data.spec.shape} and the model "
-                f"knows {model.spec.shape}."
-            )
-        if 0 < wish.n < len(data):
-            data = data.take(
-                torch.randperm(len(data), generator=torch.Generator().manual_seed(wish.seed))[
-                    : wish.n
-                ]
-            )
-        found = fidelity(model, data)
-        out.print(
-            f"{data.spec.name}, {found.images:,} {phrase(used.split)}: {found}",
-            markup=False,
-            soft_wrap=True,
-        )
-        x = data.batch_of(wish.shown)
-        picture = pairs(x, decoded(model, encoded(model, x)))
-    out.print(str(save(picture, wish.out)), markup=False, soft_wrap=True)
+        if len(x) < 5:
+            picture = panel_sheet([("original", x[:, None]), ("reconstruction", y[:, None])])
+        else:
+            picture = pair_sheet(x, y)
+    out.print(str(save(picture, args.out)), markup=False, soft_wrap=True)

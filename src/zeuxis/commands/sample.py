@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -13,97 +13,88 @@ import tyro
 
 from .. import files
 from ..autoregressive.char_rnn import CharRNN
-from ..capabilities import CanAutoregress, CanSample
-from ..checkpoints.weights import load
+from ..capabilities import CanSample, CanScan
 from ..errors import UsageError
 from ..model import require
 from ..ranges import BaseConfig, Count, Positive, Seed
 from ..visual.grid import grid, numbered, save, to_image
+from .inputs import FLAT, ModelInput
 
 
 @dataclass(frozen=True)
 class Sample(BaseConfig, flags="--"):
     """Draws new examples from a run folder or a shipped model."""
 
-    model: tyro.conf.Positional[str]
-    """A run folder, or a shipped model's name as in mnist/dcgan."""
+    model: Annotated[ModelInput, FLAT]
     n: Count | None = None
-    """How many: 64 images by default, or one text."""
+    """Number of samples: 64 images by default, or one text."""
     out: str | None = None
     """A picture (.png, .webp, .jpg), an array (.npz), or a folder for one PNG each (ends in /), by
-    default samples.png; of a model of text a file, by default the terminal."""
+    default samples.png; for a model of text a file, by default the terminal."""
     seed: Seed = 0
-    """Fixes the codes."""
+    """Fixes the samples."""
     label: str = ""
-    """Of a conditional model: the class of all samples, by number or name."""
+    """For a conditional model: the class of all samples, by number or name."""
     temperature: Positive = 1.0
-    """Of a model that draws number by number: below 1 the likelier numbers are favored."""
+    """For an autoregressive model: below 1 favors the more probable values."""
     start: str = ""
-    """Of a model of text: what it begins with."""
+    """For a model of text: the first characters."""
     length: Count = 1000
-    """Of a model of text: characters."""
+    """For a model of text: number of characters."""
     numbers: bool = False
-    """Write each sample's number beside it, as `zeuxis arithmetic` takes them."""
-    weights: str = ""
-    """Which file of the folder, as in model.safetensors for the newest; by default the best or
-    averaged ones."""
+    """Write each sample's number beneath it, as `zeuxis arithmetic` takes them."""
     device: str = "cpu"
     """Where to compute."""
 
 
-def main(words: Sequence[str]) -> None:
-    wish = tyro.cli(Sample, args=words, prog="zeuxis sample")
-    if wish.out == "":
+def main(argv: Sequence[str]) -> None:
+    args = tyro.cli(Sample, args=argv, prog="zeuxis sample")
+    if args.out == "":
         raise UsageError("--out is empty: give a file, a folder that ends in /, or leave it out.")
-    model = require(load(wish.model, wish.weights, wish.device), CanSample, "draw samples")
-    generator = torch.Generator().manual_seed(wish.seed)
+    model = require(args.model.load(args.device), CanSample, "draw samples")
+    generator = torch.Generator().manual_seed(args.seed)
     if isinstance(model, CharRNN):
-        written(model, wish, generator)
+        sample_text(model, args, generator)
         return
-    if wish.start or (wish.temperature != 1 and not isinstance(model, CanAutoregress)):
-        option = (
-            "--start is for models of text"
-            if wish.start
-            else "--temperature is for models that draw number by number"
+    autoregressive = isinstance(model, CanScan)
+    if args.start:
+        raise UsageError(f"--start is for models of text, and '{model.name}' is none: leave it out.")
+    if args.temperature != 1 and not autoregressive:
+        raise UsageError(
+            f"--temperature is for autoregressive models, and '{model.name}' is none: leave it out."
         )
-        raise UsageError(f"{option}, and '{model.name}' is none: leave it out.")
-    more: dict[str, Any] = (
-        {"temperature": wish.temperature} if isinstance(model, CanAutoregress) else {}
-    )
-    if wish.label:
-        more["label"] = wish.label
-    x = model.sample(64 if wish.n is None else wish.n, generator=generator, **more).cpu()
-    out = Path(wish.out or "samples.png")
-    if out.suffix == ".npz":
-        files.write(out, lambda path: np.savez_compressed(path, images=x.numpy()))
+    options: dict[str, Any] = {"temperature": args.temperature} if autoregressive else {}
+    if args.label:
+        options["label"] = args.label
+    x = model.sample(64 if args.n is None else args.n, generator=generator, **options).cpu()
+    path = Path(args.out or "samples.png")
+    if path.suffix == ".npz":
+        files.write(path, lambda partial: np.savez_compressed(partial, images=x.numpy()))
     elif x.ndim != 4:
         raise UsageError(
             "These examples are points and no images: write them to an array with --out points.npz."
         )
-    elif wish.out is not None and wish.out.endswith("/"):
-        for i, one in enumerate(x):
-            save(to_image(one), out / f"{i:06}.png")
+    elif args.out is not None and args.out.endswith("/"):
+        for i, image in enumerate(x):
+            save(to_image(image), path / f"{i:06}.png")
     else:
-        save(numbered(x) if wish.numbers else grid(x, smallest=320), out)
-    print(out)
+        save(numbered(x) if args.numbers else grid(x, smallest=320), path)
+    print(path)
 
 
-def written(model: CharRNN, wish: Sample, generator: torch.Generator) -> None:
-    """Texts, to a file or to the terminal."""
-    if wish.length < max(1, len(wish.start)):
+def sample_text(model: CharRNN, args: Sample, generator: torch.Generator) -> None:
+    """Writes texts to a file or to the terminal."""
+    if args.length < max(1, len(args.start)):
         raise UsageError(
-            f"--length is {wish.length}, fewer characters than the text begins with: "
-            f"give at least {max(1, len(wish.start))}."
+            f"--length is {args.length}, fewer characters than --start has: "
+            f"give at least {max(1, len(args.start))}."
         )
     texts = model.write(
-        wish.n or 1,
-        start=wish.start,
-        length=wish.length,
-        temperature=wish.temperature,
+        args.n or 1,
+        start=args.start,
+        length=args.length,
+        temperature=args.temperature,
         generator=generator,
     )
-    said = "\n\n".join(texts)
-    if wish.out:
-        print(files.write(wish.out, said + "\n"))
-    else:
-        print(said)
+    text = "\n\n".join(texts)
+    print(files.write(args.out, text + "\n") if args.out else text)

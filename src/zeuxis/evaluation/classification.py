@@ -1,10 +1,8 @@
-r"""Classes by one model or by several: an ensemble's probability of a class is the mean of its
-members',
+r"""Classification by one model or an ensemble, with errors and confusion matrix.
 
-$$ p(k | x) = \tfrac{1}{M} \sum_m p_m(k | x) , $$
+The probability of a class under an ensemble is the mean over its members,
 
-and a labeled set is summed up by each member's errors, the ensemble's, and which class was taken
-for which.
+$$ p(k | x) = \tfrac{1}{M} \sum_m p_m(k | x) . $$
 
 Source: Salimans et al., "Improved Techniques for Training GANs", 2016, tables 1 to 3 (ensembles of
 ten).
@@ -25,7 +23,7 @@ from torch import Tensor
 
 from ..arguments import public
 from ..capabilities import CanClassify
-from ..data.dataset import Dataset
+from ..data.dataset import Dataset, Spec
 from ..data.labels import labels_of
 from ..errors import DataError, UsageError
 from ..model import require
@@ -36,16 +34,16 @@ from .images import phrase
 
 @dataclass(frozen=True)
 class Classification:
-    """What one or several classifiers made of a labeled set.
+    """Errors of one or several classifiers on a labeled set.
 
     Arguments:
-        data: The data set.
+        data: Name of the data set.
         split: The part of it, or "" if the caller did not say.
-        images: Labeled images judged.
+        images: Number of labeled images.
         names: The classes in label order.
-        members: Errors of each classifier by itself.
-        errors: Errors of their mean; with one classifier its own.
-        table: Images of each class (row) that were given each class (column) by the mean.
+        members: Errors of each classifier.
+        errors: Errors of the ensemble; with one classifier its own.
+        confusion: Images of each true class (row) that the ensemble gave each class (column).
     """
 
     data: str
@@ -54,11 +52,11 @@ class Classification:
     names: tuple[str, ...]
     members: tuple[int, ...]
     errors: int
-    table: tuple[tuple[int, ...], ...]
+    confusion: tuple[tuple[int, ...], ...]
 
     @property
     def accuracy(self) -> float:
-        """Images that the mean gets right, in per cent."""
+        """Share of correct predictions of the ensemble, in per cent."""
         return 100 * (1 - self.errors / self.images)
 
     @property
@@ -68,71 +66,60 @@ class Classification:
 
     @property
     def deviation(self) -> float:
-        """Standard deviation of a single classifier's errors (of the sample; 0 with one)."""
+        """Standard deviation of a single classifier's errors (over the sample; 0 with one)."""
         m = len(self.members)
         return (sum((e - self.mean) ** 2 for e in self.members) / (m - 1)) ** 0.5 if m > 1 else 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a record."""
-        found = asdict(self)
-        found["confusion"] = found.pop("table")
-        return found | {
+        return asdict(self) | {
             "accuracy": self.accuracy,
             "mean errors of one": self.mean,
             "deviation of one": self.deviation,
         }
 
     def __str__(self) -> str:
-        what = f"{self.images:,} {phrase(self.split)}"
-        right = f"{self.data}: {self.accuracy:.2f} % of {what}, {self.errors:,} errors"
-        m = len(self.members)
+        images, m = f"{self.images:,} {phrase(self.split)}", len(self.members)
+        text = f"{self.data}: {self.accuracy:.2f} % of {images}, {self.errors:,} errors"
+        if m == 1:
+            return text
         return (
-            right
-            if m == 1
-            else (
-                f"{right} by the mean of {m} models; one alone {self.mean:.1f} ± "
-                f"{self.deviation:.1f}"
-            )
+            f"{text} by the mean of {m} models; one alone {self.mean:.1f} ± {self.deviation:.1f}"
         )
 
-    def confusion(self) -> Table:
-        """The confusion table: one row for each true class, one column for each class given."""
-        head = [
-            Column("is", no_wrap=True),
+    def confusion_table(self) -> Table:
+        """The confusion matrix: one row for each true class, one column for each predicted one."""
+        table = Table(
+            Column("true", no_wrap=True),
             *(Column(name, justify="right") for name in self.names),
-            Column("right", justify="right"),
-        ]
-        sheet = Table(
-            *head,
+            Column("recall", justify="right"),
             title=str(self),
             title_justify="left",
-            caption="Rows: what it is; columns: what it was taken for.",
+            caption="Rows: true class; columns: predicted class.",
+            caption_justify="left",
+            box=SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+            pad_edge=False,
         )
-        sheet.box, sheet.padding, sheet.pad_edge, sheet.caption_justify = (
-            SIMPLE_HEAD,
-            (0, 1, 0, 0),
-            False,
-            "left",
-        )
-        for k, (name, row) in enumerate(zip(self.names, self.table, strict=True)):
+        for k, (name, row) in enumerate(zip(self.names, self.confusion, strict=True)):
             counts = [
                 Text(str(n) if n else ".", "bold" if n and j == k else "")
                 for j, n in enumerate(row)
             ]
-            sheet.add_row(name, *counts, f"{row[k] / sum(row):.1%}" if sum(row) else "-")
-        return sheet
+            table.add_row(name, *counts, f"{row[k] / sum(row):.1%}" if sum(row) else "-")
+        return table
 
 
 @public
 def classify(
     models: Any, x: UInt8[Tensor, "n *shape"], batch: Portion = 500
 ) -> Float[Tensor, "n classes"]:
-    """Class probabilities: those of a classifier, or the mean of several.
+    """Class probabilities of a classifier, or the mean of several.
 
     Arguments:
         models: A model with `classify`, or a list of them.
         x: Raw examples, in the shape that the models were trained on.
-        batch: Examples worked off at a time.
+        batch: Examples at a time.
 
     Raises:
         UsageError: The models were trained on different shapes or classes, or the examples have
@@ -144,13 +131,13 @@ def classify(
         >>> zeuxis.classify(zeuxis.load("mnist/improved-gan"), digits.all()).argmax(1).tolist()
         [7, 2, 1]
     """
-    return torch.stack(list(each(models, x, batch))).mean(0)
+    return torch.stack(member_probs(models, x, batch)).mean(0)
 
 
-def each(models: Any, x: Tensor, batch: int) -> list[Tensor]:
-    """Every member's probabilities, in float64 so that their mean does not depend on their
+def member_probs(models: Any, x: Tensor, batch: int) -> list[Tensor]:
+    """Probabilities of every member, in float64 so that their mean does not depend on their
     order."""
-    members = agreeing(models)
+    members = require_same_classes(models)
     if tuple(x.shape[1:]) != members[0].spec.shape:
         raise UsageError(
             f"The examples have shape {tuple(x.shape[1:])} and the model was trained on "
@@ -163,22 +150,23 @@ def each(models: Any, x: Tensor, batch: int) -> list[Tensor]:
     ]
 
 
-def agreeing(models: Any) -> list[Any]:
-    """The models as a list, if they tell the same classes apart in examples of the same shape."""
+def require_same_classes(models: Any) -> list[Any]:
+    """The models as a list; refuses models of different classes or shapes of examples."""
     members = list(models) if isinstance(models, list | tuple) else [models]
     if not members:
         raise UsageError("There is no model to classify with: give at least one.")
     first = require(members[0], CanClassify, "classify").spec
     for other in members[1:]:
         spec = require(other, CanClassify, "classify").spec
-        for what, a, b in (
+        pairs = (
             ("examples of shape", first.shape, spec.shape),
             ("the classes", first.class_names, spec.class_names),
-        ):
+        )
+        for what, a, b in pairs:
             if a != b or first.classes != spec.classes:
                 raise UsageError(
-                    f"The models do not go together: one was trained on {what} {a} and "
-                    f"another on {b}."
+                    f"The models do not go together: one was trained on {what} {a} and another on "
+                    f"{b}."
                 )
     return members
 
@@ -189,63 +177,60 @@ def score(
     *,
     split: str = "",
     batch: int = 500,
-    told: Sequence[Float[Tensor, "n classes"]] = (),
+    more_probs: Sequence[Float[Tensor, "n classes"]] = (),
 ) -> tuple[Classification, Float[Tensor, "n classes"]]:
-    """Errors and confusion table on the labeled images of a set, and the probabilities of all of
-    them.
+    """Errors and confusion matrix on the labeled images of a set, and the probabilities of all
+    images.
 
     Arguments:
         models: A model with `classify`, or a list of them.
-        data: Images, of which those without a label are classified but not counted.
+        data: Images. Those without a label are classified but not counted.
         split: Which part of the data set `data` is, to be printed.
-        batch: Examples worked off at a time.
-        told: Probabilities of the same images by further members, whose weights need not be at
-            hand; then `models` may be empty.
+        batch: Examples at a time.
+        more_probs: Probabilities of the same images by further members, whose weights need not be
+            at hand; then `models` may be empty.
     """
-    members = [] if told and models == [] else agreeing(models)
+    members = [] if more_probs and models == [] else require_same_classes(models)
     labels = labels_of(data, "A confusion table").cpu()
-    known = labels >= 0
-    if not known.any():
+    labeled = labels >= 0
+    if not labeled.any():
         raise DataError(
             f"No image of '{data.spec.name}' has a label to compare with: give a labeled set."
         )
     spec = members[0].spec if members else data.spec
-    if data.spec.classes != spec.classes or (
-        spec.class_names and data.spec.class_names and spec.class_names != data.spec.class_names
-    ):
-        ours, theirs = (
-            ", ".join(spec.class_names) or spec.classes,
-            ", ".join(data.spec.class_names) or data.spec.classes,
-        )
-        raise UsageError(
-            f"The model tells the classes {ours} apart, and '{data.spec.name}' has "
-            f"{theirs}: give data of the same classes."
-        )
-    for chances in told:
-        if chances.shape != (len(data), spec.classes):
-            given = " probabilities for ".join(map(str, reversed(chances.shape)))
+    require_classes_of(data, spec)
+    for probs in more_probs:
+        if probs.shape != (len(data), spec.classes):
             raise UsageError(
-                f"A member has {given} images; {spec.classes} for each of {len(data)} "
-                "were expected: give those of this set."
+                f"A member has {probs.shape[1]} probabilities for {probs.shape[0]} images; "
+                f"{spec.classes} for each of {len(data)} were expected: give those of this set."
             )
-    parts = (
-        [
-            each(members, data.batch(index)[0], batch)
-            for index in torch.arange(len(data)).split(batch)
-        ]
-        if members
-        else []
-    )
-    single = [
-        *(torch.cat(column) for column in zip(*parts, strict=True)),
-        *(chances.double() for chances in told),
-    ]
+    single = [probs.double() for probs in more_probs]
+    if members:
+        indices = torch.arange(len(data)).split(batch)
+        parts = [member_probs(members, data.batch(index)[0], batch) for index in indices]
+        single = [torch.cat(column) for column in zip(*parts, strict=True)] + single
     mean = torch.stack(single).mean(0)
-    wrong = [int((p.argmax(1) != labels)[known].sum()) for p in (*single, mean)]
-    table = confusion(labels[known], mean.argmax(1)[known], spec.classes, spec.classes).tolist()
-    names = spec.class_names or tuple(str(k) for k in range(spec.classes))
-    rows = tuple(tuple(row) for row in table)
-    split = split or data.facts.split
-    return Classification(
-        data.spec.name, split, int(known.sum()), names, tuple(wrong[:-1]), wrong[-1], rows
-    ), mean
+    errors = [int((p.argmax(1) != labels)[labeled].sum()) for p in (*single, mean)]
+    counts = confusion(labels[labeled], mean.argmax(1)[labeled], spec.classes, spec.classes)
+    result = Classification(
+        data=data.spec.name,
+        split=split or data.facts.split,
+        images=int(labeled.sum()),
+        names=spec.class_names or tuple(str(k) for k in range(spec.classes)),
+        members=tuple(errors[:-1]),
+        errors=errors[-1],
+        confusion=tuple(tuple(row) for row in counts.tolist()),
+    )
+    return result, mean
+
+
+def require_classes_of(data: Dataset, spec: Spec) -> None:
+    """Refuses data with other classes than a model's; names count where both have them."""
+    names, data_names = spec.class_names, data.spec.class_names
+    if data.spec.classes != spec.classes or (names and data_names and names != data_names):
+        raise UsageError(
+            f"The model has the classes {', '.join(names) or spec.classes}, and "
+            f"'{data.spec.name}' has {', '.join(data_names) or data.spec.classes}: give data of "
+            "the same classes."
+        )

@@ -1,5 +1,5 @@
-"""What a model's codes mean, as one report: each code read from images and compared with what is
-known of them."""
+"""A report on a model's latent codes: each code inferred from images and compared with labels,
+known factors, or slant and width."""
 
 from __future__ import annotations
 
@@ -22,37 +22,36 @@ from .cluster_matching import Match, confusion, match
 from .disentanglement import (
     DCI,
     dci,
+    mean_abs_spearman,
     mutual_information_gap,
     normalized_mutual_information,
     slant_and_width,
     spearman,
-    within,
 )
 from .images import phrase
 
 
 @dataclass(frozen=True)
 class CodeReport:
-    """What was found of a model's codes.
+    """Measures of a model's latent codes.
 
     Arguments:
-        data: The data set.
+        data: Name of the data set.
         split: The part of it, or "" if the caller did not say.
-        images: Images looked at.
-        mapped: Further images on which the maps from categories to classes were fixed; 0 if on the
-            same ones.
-        drawn: Images drawn from the model for what it does with its own codes.
+        images: Number of images.
+        mapped: Other images on which categories were matched to classes; 0 for the same ones.
+        drawn: Images generated with chosen codes.
         matches: Each categorical code against the labels, by name.
         nmi: Its normalized mutual information with them.
-        information: For each categorical code a bound on its mutual information with the images
-            drawn, $\\log K + E \\log q(c|x)$ (nats), at most log K.
+        information: For each categorical code a lower bound on its mutual information with the
+            generated images, $\\log K + E \\log q(c|x)$ (nats), at most log K.
         correlations: For each continuous code its rank correlation with each factor; or, with slant
             and width in place of factors, the mean over classes of its absolute value.
-        own: For each continuous code the same mean over the model's own categories, between codes
-            and the images drawn from them.
+        own: For each continuous code the same mean over the model's own categories, between chosen
+            codes and the images generated with them.
         gap: Mutual information gap of all codes, or None without factors.
         dci: Disentanglement, completeness and informativeness of all codes, or None with fewer than
-            two of factors or codes.
+            two factors or codes.
     """
 
     data: str
@@ -72,136 +71,123 @@ class CodeReport:
         """Plain values for a record."""
         return asdict(self)
 
-    def table(self) -> Table:
-        """One row for each code, with the protocol as title and caption."""
+    def notes(self) -> list[str]:
+        """The protocol, sentence by sentence."""
         notes = []
         if self.matches:
-            where = (
-                f"{self.mapped:,} other images"
-                if self.mapped
-                else "the same images, which flatters"
-            )
+            where = f"{self.mapped:,} other images" if self.mapped else "the same images"
             notes.append(
-                f"Categories as classes, one-to-one and by majority: maps fixed on {where}."
+                f"Error of categories as a classifier, one-to-one and by majority: matched on "
+                f"{where}."
             )
         if self.own:
             notes.append("Slant and width: mean over classes of |rank correlation|.")
         if self.drawn:
             notes.append(
-                f"Drawn, and the mutual information MI: on {self.drawn:,} images from chosen codes."
+                f"Generated, and the mutual information MI: on {self.drawn:,} images from chosen "
+                "codes."
             )
         if self.gap is not None:
             notes.append(f"All codes: mutual information gap {self.gap:.3f}.")
         if self.dci is not None:
-            d = self.dci
             notes.append(
-                f"Disentanglement {d.disentanglement:.3f}, completeness "
-                f"{d.completeness:.3f}, informativeness {d.informativeness:.3f}."
+                f"Disentanglement {self.dci.disentanglement:.3f}, completeness "
+                f"{self.dci.completeness:.3f}, informativeness {self.dci.informativeness:.3f}."
             )
-        title = f"{self.data}: {self.images:,} {phrase(self.split)}"
+        return notes
+
+    def table(self) -> Table:
+        """One row for each code, with the protocol as title and caption."""
         table = Table(
-            Column("code", no_wrap=True), title=title, title_justify="left", padding=(0, 0, 0, 1)
+            Column("code", no_wrap=True),
+            title=f"{self.data}: {self.images:,} {phrase(self.split)}",
+            title_justify="left",
+            padding=(0, 0, 0, 1),
+            caption=" ".join(self.notes()),
+            caption_justify="left",
         )
-        table.caption, table.caption_justify = " ".join(notes), "left"
+        category_columns: list[str] = []
         if self.matches:
-            for name in (
-                "error,\n1:1",
-                "error,\nmajority",
-                "NMI",
-                *(["MI,\nnats"] if self.information else []),
-            ):
-                table.add_column(name)
-        seen = list(next(iter(self.correlations.values()), {}))
-        drawn = list(next(iter(self.own.values()), {}))
-        for name in [*seen, *(f"{name},\ndrawn" for name in drawn)]:
+            category_columns = ["error,\n1:1", "error,\nmajority", "NMI"]
+            if self.information:
+                category_columns.append("MI,\nnats")
+        factors = list(next(iter(self.correlations.values()), {}))
+        generated = [f"{name},\ngenerated" for name in next(iter(self.own.values()), {})]
+        for name in (*category_columns, *factors, *generated):
             table.add_column(name)
-        for name, found in self.matches.items():
-            own = "-" if found.one_to_one is None else f"{found.one_to_one:.2%}"
-            told = [f"{self.information[name]:.3f}"] if self.information else []
-            table.add_row(name, own, f"{found.majority:.2%}", f"{self.nmi[name]:.3f}", *told)
-        for name, row in self.correlations.items():
-            values = [*row.values(), *self.own.get(name, {}).values()]
-            table.add_row(
-                name,
-                *([""] * (4 if self.information else 3) if self.matches else []),
-                *(f"{value:.3f}" for value in values),
-            )
+        for name, result in self.matches.items():
+            one_to_one = "-" if result.one_to_one is None else f"{result.one_to_one:.2%}"
+            cells = [one_to_one, f"{result.majority:.2%}", f"{self.nmi[name]:.3f}"]
+            if self.information:
+                cells.append(f"{self.information[name]:.3f}")
+            table.add_row(name, *cells)
+        for name, correlations in self.correlations.items():
+            values = [*correlations.values(), *self.own.get(name, {}).values()]
+            cells = ["" for _ in category_columns] + [f"{value:.3f}" for value in values]
+            table.add_row(name, *cells)
         return table
 
 
-def read(model: Any, data: Dataset, batch: int) -> tuple[Tensor, Tensor | None]:
-    """For each code one column of what the model reads: the likeliest category, or the mean; and
-    the labels."""
+def infer_codes(model: Any, data: Dataset, batch: int) -> tuple[Tensor, Tensor | None]:
+    """One column for each code, the most probable category or the mean, and the labels."""
     columns, labels = [], []
     for index in torch.arange(len(data)).split(batch):
         x, y = data.batch(index)
-        found = zip(model.codes(), model.infer(x), strict=True)
-        columns.append(
-            torch.cat(
-                [
-                    (r.argmax(1, keepdim=True) if c.kind == "categorical" else r).double().cpu()
-                    for c, r in found
-                ],
-                1,
-            )
-        )
-        labels += [] if y is None else [y.cpu()]
-    table = torch.cat(columns)
-    if not table.isfinite().all():
+        values = [
+            value.argmax(1, keepdim=True) if code.kind == "categorical" else value
+            for code, value in zip(model.codes(), model.infer(x), strict=True)
+        ]
+        columns.append(torch.cat([value.double().cpu() for value in values], 1))
+        if y is not None:
+            labels.append(y.cpu())
+    codes = torch.cat(columns)
+    if not codes.isfinite().all():
         raise UsageError(
-            f"The model reads codes that are no numbers from '{data.spec.name}': its "
-            "training diverged, take earlier weights."
+            f"The codes that the model infers from '{data.spec.name}' are not finite: its training "
+            "diverged, take earlier weights."
         )
-    return table, torch.cat(labels) if labels else None
+    return codes, torch.cat(labels) if labels else None
 
 
 @dataclass(frozen=True)
-class Steered:
-    """Images drawn from a model by codes that are known.
+class Generated:
+    """Images generated with known codes.
 
     Arguments:
         continuous: Their continuous codes, (n, codes).
-        looks: Their slant and width, (n, 2).
-        groups: Their category by the first categorical code, (n,); by it only, since the combined
-            categories of several would be too many.
+        shapes: Their slant and width, (n, 2).
+        groups: Their category by the first categorical code, (n,). The combined categories of
+            several codes would be too many.
         information: For each categorical code log K + mean log q(c|x) (nats).
     """
 
     continuous: Tensor
-    looks: Tensor
+    shapes: Tensor
     groups: Tensor
     information: dict[str, float]
 
 
-def steered(model: Any, n: int, batch: int, seed: int) -> Steered:
-    """Draws codes from the prior and images by them, and reads those again."""
-    z, codes, looks = (
-        model.prior(n, generator=torch.Generator().manual_seed(seed)),
-        model.codes(),
-        [],
-    )
+def generate(model: Any, n: int, batch: int, seed: int) -> Generated:
+    """Samples latents from the prior, decodes them, and infers their codes again."""
+    z = model.prior(n, generator=torch.Generator().manual_seed(seed))
+    codes, shapes = model.codes(), []
     categorical = [(i, code) for i, code in enumerate(codes) if code.kind == "categorical"]
     information = {code.name: math.log(code.size) for _, code in categorical}
     for part in z.split(batch):
         x = model.decode(part)
-        looks.append(slant_and_width(x.cpu()))
-        reading = model.infer(x)
+        shapes.append(slant_and_width(x.cpu()))
+        inferred = model.infer(x)
         for i, code in categorical:
-            right = (reading[i].double() * part[:, code.start : code.start + code.size]).sum(1)
-            information[code.name] += right.clamp_min(1e-30).log().sum().item() / n
+            one_hot = part[:, code.start : code.start + code.size]
+            q = (inferred[i].double() * one_hot).sum(1)
+            information[code.name] += q.clamp_min(1e-30).log().sum().item() / n
     z = z.cpu().double()
-    first = categorical[0][1] if categorical else None
-    groups = (
-        torch.zeros(n, dtype=torch.int64)
-        if first is None
-        else z[:, first.start : first.start + first.size].argmax(1)
-    )
-    return Steered(
-        z[:, [code.start for code in codes if code.kind == "continuous"]],
-        torch.cat(looks),
-        groups,
-        information,
-    )
+    groups = torch.zeros(n, dtype=torch.int64)
+    if categorical:
+        first = categorical[0][1]
+        groups = z[:, first.start : first.start + first.size].argmax(1)
+    continuous = z[:, [code.start for code in codes if code.kind == "continuous"]]
+    return Generated(continuous, torch.cat(shapes), groups, information)
 
 
 def describe_codes(
@@ -210,132 +196,140 @@ def describe_codes(
     factors: Float[Tensor, "n q"] | None = None,
     names: Sequence[str] = (),
     *,
-    fix: Dataset | None = None,
-    drawn: int = 10_000,
+    fit: Dataset | None = None,
+    generated: int = 10_000,
     batch: int = 500,
     seed: int = 0,
     split: str = "",
 ) -> CodeReport:
-    """Reads every code from images and compares it with labels, with known factors, or else with
+    """Infers every code from images and compares it with labels, with known factors, or else with
     slant and width.
 
     Arguments:
-        model: Anything that names its codes.
+        model: A model with latent codes.
         data: Images; those without a label are left out where labels are compared.
-        factors: What is known of each image, in the order of `data`; by default what the data set
-            itself was made from, if it was.
+        factors: Known factors of each image, in the order of `data`; by default those of a rendered
+            data set.
         names: Names of the factors.
-        fix: Labeled images on which the maps from categories to classes are fixed, best the
-            training set; by default `data`.
-        drawn: Images drawn from the model for the information on its categories and the
-            correlations of chosen codes with slant and width; 0 for none.
-        batch: Images worked off at a time.
-        seed: Fixes the drawn codes.
+        fit: Labeled images on which categories are matched to classes, best the training set; by
+            default `data`.
+        generated: Images generated with chosen codes, for the mutual information with categories
+            and the correlations with slant and width; 0 for none.
+        batch: Images at a time.
+        seed: Fixes the chosen codes.
         split: Which part of the data set `data` is, to be printed.
 
     Example:
         >>> import zeuxis
         >>> from zeuxis.gan.infogan import InfoGAN, InfoGANConfig
         >>> data = zeuxis.load_data("mnist", split="test", limit=100)
-        >>> report = describe_codes(InfoGAN(InfoGANConfig(width=0.05), data.spec).eval(), data, drawn=0)
+        >>> model = InfoGAN(InfoGANConfig(width=0.05), data.spec).eval()
+        >>> report = describe_codes(model, data, generated=0)
         >>> list(report.matches), list(report.correlations["continuous 1"])
         (['category'], ['slant', 'width'])
     """
-    require(model, HasCodes, "say what its codes mean")
+    require(model, HasCodes, "report on its latent codes")
     if len(data.spec.shape) != 3 or data.spec.shape != model.spec.shape:
         raise UsageError(
-            f"'{data.spec.name}' has examples of shape {data.spec.shape} and the model "
-            f"reads {model.spec.shape} images."
+            f"'{data.spec.name}' has examples of shape {data.spec.shape} and the model expects "
+            f"images of {model.spec.shape}."
         )
     if not len(data):
-        raise DataError(f"'{data.spec.name}' holds no images: give some to read codes from.")
+        raise DataError(f"'{data.spec.name}' holds no images: give at least one.")
     if factors is None and data.facts.factors is not None:
         factors, names = factors_of(data), data.facts.factor_names
     if factors is not None and len(factors) != len(data):
         raise DataError(
-            f"'{data.spec.name}' has {len(data)} images and {len(factors)} rows of "
-            "factors: give one row an image."
+            f"'{data.spec.name}' has {len(data)} images and {len(factors)} rows of factors: give "
+            "one row for each image."
         )
-
     codes = model.codes()
-    smooth = [i for i, code in enumerate(codes) if code.kind == "continuous"]
-    columns, labels = read(model, data, batch)
-    matches, nmi, mapped = {}, {}, 0
-    if labels is not None and data.spec.classes:
-        known_columns, known_labels = (None, None) if fix is None else read(model, fix, batch)
-        for i, code in enumerate(codes):
-            if code.kind == "categorical":
-                assigned, truth = labeled(columns[:, i], labels, data.spec.name)
-                counts = None
-                if known_columns is not None and known_labels is not None:
-                    basis = labeled(known_columns[:, i], known_labels, data.spec.name)
-                    mapped, counts = len(basis[1]), confusion(*basis, code.size, data.spec.classes)
-                matches[code.name] = match(assigned, truth, code.size, data.spec.classes, counts)
-                nmi[code.name] = normalized_mutual_information(assigned, truth)
+    continuous = [i for i, code in enumerate(codes) if code.kind == "continuous"]
+    columns, labels = infer_codes(model, data, batch)
+    matches, nmi, mapped = match_categories(model, data, columns, labels, fit, batch)
+    images = None
+    if generated and (factors is None or len(continuous) < len(codes)):
+        images = generate(model, generated, batch, seed)
 
-    correlations, own, gap, separation = {}, {}, None, None
-    chosen = (
-        steered(model, drawn, batch, seed)
-        if drawn and (factors is None or len(smooth) < len(codes))
-        else None
-    )
+    correlations, own, gap, dci_result = {}, {}, None, None
     if factors is not None:
         factors = factors.double().cpu()
         names = list(names) or [f"factor {j + 1}" for j in range(factors.shape[1])]
-        correlations = (
-            named(codes, smooth, names, spearman(columns[:, smooth], factors)) if smooth else {}
-        )
+        if continuous:
+            table = spearman(columns[:, continuous], factors)
+            correlations = with_names(codes, continuous, names, table)
         gap = mutual_information_gap(columns, factors)
-        separation = (
-            dci(columns, factors, seed) if min(columns.shape[1], factors.shape[1]) > 1 else None
-        )
-    elif smooth:
+        if min(columns.shape[1], factors.shape[1]) > 1:
+            dci_result = dci(columns, factors, seed)
+    elif continuous:
         names = ["slant", "width"]
-        looks = torch.cat(
-            [
-                slant_and_width(data.batch(index)[0]).cpu()
-                for index in torch.arange(len(data)).split(batch)
-            ]
-        )
+        indices = torch.arange(len(data)).split(batch)
+        shapes = torch.cat([slant_and_width(data.batch(index)[0]).cpu() for index in indices])
         groups = torch.zeros(len(data), dtype=torch.int64) if labels is None else labels
-        has = groups >= 0
-        correlations = named(
-            codes, smooth, names, within(columns[:, smooth][has], looks[has], groups[has])
+        labeled = groups >= 0
+        table = mean_abs_spearman(
+            columns[:, continuous][labeled], shapes[labeled], groups[labeled]
         )
-        own = (
-            named(codes, smooth, names, within(chosen.continuous, chosen.looks, chosen.groups))
-            if chosen
-            else {}
-        )
-    count, information = (drawn, chosen.information) if chosen else (0, {})
-    split = split or data.facts.split
+        correlations = with_names(codes, continuous, names, table)
+        if images is not None:
+            table = mean_abs_spearman(images.continuous, images.shapes, images.groups)
+            own = with_names(codes, continuous, names, table)
     return CodeReport(
-        data.spec.name,
-        split,
-        len(data),
-        mapped,
-        count,
-        matches,
-        nmi,
-        information,
-        correlations,
-        own,
-        gap,
-        separation,
+        data=data.spec.name,
+        split=split or data.facts.split,
+        images=len(data),
+        mapped=mapped,
+        drawn=0 if images is None else generated,
+        matches=matches,
+        nmi=nmi,
+        information={} if images is None else images.information,
+        correlations=correlations,
+        own=own,
+        gap=gap,
+        dci=dci_result,
     )
 
 
-def labeled(column: Tensor, labels: Tensor, name: str) -> tuple[Tensor, Tensor]:
+def match_categories(
+    model: Any,
+    data: Dataset,
+    columns: Tensor,
+    labels: Tensor | None,
+    fit: Dataset | None,
+    batch: int,
+) -> tuple[dict[str, Match], dict[str, float], int]:
+    """Each categorical code against the labels, its normalized mutual information with them, and
+    the number of images on which categories were matched to classes."""
+    matches: dict[str, Match] = {}
+    nmi: dict[str, float] = {}
+    mapped, classes = 0, data.spec.classes
+    if labels is None or not classes:
+        return matches, nmi, mapped
+    fit_columns, fit_labels = (None, None) if fit is None else infer_codes(model, fit, batch)
+    for i, code in enumerate(model.codes()):
+        if code.kind != "categorical":
+            continue
+        assigned, truth = labeled_only(columns[:, i], labels, data.spec.name)
+        fit_counts = None
+        if fit_columns is not None and fit_labels is not None:
+            fit_pair = labeled_only(fit_columns[:, i], fit_labels, data.spec.name)
+            mapped, fit_counts = len(fit_pair[1]), confusion(*fit_pair, code.size, classes)
+        matches[code.name] = match(assigned, truth, code.size, classes, fit_counts)
+        nmi[code.name] = normalized_mutual_information(assigned, truth)
+    return matches, nmi, mapped
+
+
+def labeled_only(column: Tensor, labels: Tensor, name: str) -> tuple[Tensor, Tensor]:
     """Categories and labels of the examples that have a label."""
-    has = labels >= 0
-    if not has.any():
+    labeled = labels >= 0
+    if not labeled.any():
         raise DataError(
             f"No image of '{name}' has a label to compare categories with: give a labeled set."
         )
-    return column[has].long(), labels[has]
+    return column[labeled].long(), labels[labeled]
 
 
-def named(
+def with_names(
     codes: Sequence[Code], rows: list[int], names: Sequence[str], table: Tensor
 ) -> dict[str, dict[str, float]]:
     """A table of numbers with the names of its rows and columns."""
