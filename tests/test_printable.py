@@ -76,7 +76,7 @@ def test_what_is_printed_holds_names_as_text(mark: str, encoding: str) -> None:
     table.add_row(f"a {mark} b")
     confusion = Classification(
         "data", "test", 4, (f"x{mark}", "y"), (1,), 1, ((2, 1), (0, 1))
-    ).confusion()
+    ).confusion_table()
     text = shown(mark, table, confusion, encoding=encoding)
     assert text.count(ascii(mark)[1:-1] if mark in HOSTILE else mark) >= 4
     assert mark not in HOSTILE or mark not in text

@@ -24,20 +24,16 @@ COMMANDS = {
         "train trpo --env TASK; or --resume RUN"
     ),
     "sample": "draw new examples from a run or a shipped model",
-    "walk": "walk smoothly from code to code, as a picture or a film",
-    "arithmetic": "add and subtract the codes of chosen samples",
-    "traverse": "vary each code of a model with everything else fixed, as a picture or a film",
-    "reconstruct": "what a model's codes keep of images, drawn and measured",
-    "interpolate": "the way from one image to another: zeuxis interpolate RUN a.png b.png",
-    "attributes": "find directions among codes for what is known of images, and measure them",
+    "arithmetic": "add and subtract the latents of chosen samples",
+    "traverse": "vary each latent code with everything else fixed, as a picture or a film",
+    "reconstruct": "draw images next to their reconstructions, and measure the error",
+    "interpolate": "the way between random latents, or between images: interpolate RUN a.png b.png",
+    "attributes": "find directions in latent space for attributes of images, and measure them",
     "edit": "change images along attributes: zeuxis edit RUN me.png --attribute smiling=+2",
-    "film": "make the film of a run's learning: .webp, .gif or .mp4",
+    "film": "make a film of a run's training: .webp, .gif or .mp4",
     "evaluate": "score a model's samples against real images",
-    "likelihood": "how likely images are to a model: log p or its bounds, with their protocol",
-    "surprise": (
-        "which pixels a model did not expect, as heat beside the image: zeuxis "
-        "surprise RUN IMAGE ..."
-    ),
+    "likelihood": "log-likelihoods of images, or their bounds, with the protocol",
+    "surprisal": "the bits that each pixel costs, as a heat map: zeuxis surprisal RUN IMAGE ...",
     "classify": (
         "the class of images, or the errors on a set, by one model or several: "
         "zeuxis classify RUN IMAGE ..."
@@ -47,7 +43,7 @@ COMMANDS = {
         "compress RUN IMAGE ... -o file.zx"
     ),
     "decompress": "the images of a .zx file, to the last pixel",
-    "codes": "measure what a model's codes mean: errors, correlations, disentanglement",
+    "codes": "measure latent codes: errors, correlations, disentanglement",
     "curves": (
         "figures of several runs over time, median and quartiles over seeds: zeuxis curves RUN ..."
     ),

@@ -20,14 +20,12 @@ from torch import Tensor
 import autoencoder
 import tiny
 from zeuxis.applications.attributes import (
-    Directions,
+    attribute_sheet,
     concordance,
-    load_directions,
-    measure,
-    save_directions,
-    sheet,
+    measure_directions,
     slopes,
 )
+from zeuxis.applications.directions import Directions, load_directions, save_directions
 from zeuxis.checkpoints.weights import save
 from zeuxis.cli import main
 from zeuxis.data import load_data
@@ -94,7 +92,7 @@ def test_slopes_are_those_of_least_squares(n: int, k: int, seed: int) -> None:
 
 def test_planted_directions_are_recovered_with_their_units() -> None:
     z, a, true = planted(6000, 1)
-    found = measure(z, named(a, *TWO, "age"))
+    found = measure_directions(z, named(a, *TWO, "age"))
     assert found.kinds == ("binary", "binary", "number") and found.held_out == 1200
     assert found.units[:2] == (1.0, 1.0) and found.units[2] == pytest.approx(5 / 12**0.5, rel=0.03)
     expected = true * torch.tensor(found.units).double()[:, None]
@@ -102,16 +100,16 @@ def test_planted_directions_are_recovered_with_their_units() -> None:
         found.vectors - expected
     ).abs().max() < 0.15  # the standard error of a difference of means is 0.03
     assert all(sum(count) == 4800 for count in found.counts) and found.counts[2] == (4800, 0)
-    assert min(found.told[:2]) > 0.85 and 0.6 < found.told[2] < 0.75
+    assert min(found.auc[:2]) > 0.85 and 0.6 < found.auc[2] < 0.75
     # A projection of unit noise whose means lie a distance d apart: the normal law gives Phi(d /
     # sqrt 2), d = sqrt 5.
-    assert found.told[0] == pytest.approx(0.5 + 0.5 * math.erf(5**0.5 / 2), abs=0.02)
+    assert found.auc[0] == pytest.approx(0.5 + 0.5 * math.erf(5**0.5 / 2), abs=0.02)
 
 
 def test_only_together_are_correlated_attributes_told_apart() -> None:
     z, a, true = planted(6000, 2, chance=0.9)
     known = named(a[:, :2], *TWO)
-    alone, together = measure(z, known), measure(z, known, together=True)
+    alone, together = measure_directions(z, known), measure_directions(z, known, together=True)
 
     def leak(found):
         return (found.vectors[0] @ true[1].float() / true[1].square().sum().float()).item()
@@ -149,7 +147,7 @@ def test_what_is_nothing_but_noise_is_not_told_on_held_out_images() -> None:
         concordance(z.double() @ direction, a[:, 0]) > 0.75
     )  # on the images that it was computed from
     assert (
-        abs(measure(z, named(a, "luck"), hold_out=0.5).told[0] - 0.5) < 0.17
+        abs(measure_directions(z, named(a, "luck"), hold_out=0.5).auc[0] - 0.5) < 0.17
     )  # three standard errors
 
 
@@ -157,43 +155,57 @@ def test_attributes_that_few_images_have_are_left_out() -> None:
     z, a, _ = planted(60, 3)
     a[:, 1] = 0
     a[5, 1] = 1
-    found = measure(z, named(a, *TWO, "age"))
+    found = measure_directions(z, named(a, *TWO, "age"))
     assert found.names == ("smiling", "age")
-    assert measure(z, named(a, *TWO, "age"), hold_out=0.0).told == pytest.approx(
+    assert measure_directions(z, named(a, *TWO, "age"), hold_out=0.0).auc == pytest.approx(
         (math.nan, math.nan), nan_ok=True
     )
 
 
 CANNOT: list[tuple[Callable[[Tensor, Tensor], object], str]] = [
-    (lambda z, a: measure(z, named(0 * a[:, :2], *TWO)), "no attribute has 2 images with it"),
-    (lambda z, a: measure(z[:9], named(a[:, :2], *TWO)), "attributes of the same images"),
-    (lambda z, a: measure(z, named(a[:, :2], *TWO), hold_out=1.0), "less than 1"),
-    (lambda z, a: measure(z, named(a[:, [0, 0]], *TWO), together=True), "'glasses' follows from"),
     (
-        lambda z, a: measure(z[:8], named(torch.rand(8, 6).double(), *"abcdef"), together=True),
+        lambda z, a: measure_directions(z, named(0 * a[:, :2], *TWO)),
+        "no attribute has 2 images with it",
+    ),
+    (
+        lambda z, a: measure_directions(z[:9], named(a[:, :2], *TWO)),
+        "attributes of the same images",
+    ),
+    (lambda z, a: measure_directions(z, named(a[:, :2], *TWO), hold_out=1.0), "less than 1"),
+    (
+        lambda z, a: measure_directions(z, named(a[:, [0, 0]], *TWO), together=True),
+        "'glasses' is determined by",
+    ),
+    (
+        lambda z, a: measure_directions(
+            z[:8], named(torch.rand(8, 6).double(), *"abcdef"), together=True
+        ),
         "need at least 8 images",
     ),
     (
-        lambda z, a: measure(
+        lambda z, a: measure_directions(
             z, Attributes(("0", "1"), ("class", "class"), a[:, :2]), together=True
         ),
         "leave out --together",
     ),
     (
-        lambda z, a: measure(z, named(a[:, :2], *TWO)).move(z, {"beard": 1}),
+        lambda z, a: measure_directions(z, named(a[:, :2], *TWO)).move(z, {"beard": 1}),
         "the attributes are smiling, glasses",
     ),
     (
-        lambda z, a: measure(z, named(a[:, :2], *TWO)).move(z, {"smiling": math.nan}),
+        lambda z, a: measure_directions(z, named(a[:, :2], *TWO)).move(z, {"smiling": math.nan}),
         "a number of steps from -100 to 100",
     ),
     (
-        lambda z, a: measure(z, named(a[:, :2], *TWO)).move(z[:, :3], {"smiling": 1}),
+        lambda z, a: measure_directions(z, named(a[:, :2], *TWO)).move(z[:, :3], {"smiling": 1}),
         "belong to another model",
     ),
     (
-        lambda z, a: sheet(
-            autoencoder.Halves(), z[:1, :2], measure(z[:, :2], named(a[:, :2], *TWO)), columns=4
+        lambda z, a: attribute_sheet(
+            autoencoder.Halves(),
+            z[:1, :2],
+            measure_directions(z[:, :2], named(a[:, :2], *TWO)),
+            columns=4,
         ),
         "an odd number",
     ),
@@ -211,7 +223,9 @@ def test_directions_go_through_their_file(tmp_path: Path) -> None:
     z, a, _ = planted(300, 5)
     a[:, 2] = math.nan
     a[:3, 2] = torch.tensor([1.0, 2.0, 4.0])  # too few to be held out
-    found = measure(z, named(a, *TWO, "age"), together=False, weights="abc", hold_out=0.0)
+    found = measure_directions(
+        z, named(a, *TWO, "age"), together=False, weights="abc", hold_out=0.0
+    )
     path = save_directions(found, tmp_path / "attributes.safetensors")
     again = load_directions(path, "abc")
     assert torch.equal(again.vectors, found.vectors)
@@ -221,7 +235,7 @@ def test_directions_go_through_their_file(tmp_path: Path) -> None:
         found.units,
         found.counts,
     )
-    assert again.told == pytest.approx(found.told, nan_ok=True) and not again.together
+    assert again.auc == pytest.approx(found.auc, nan_ok=True) and not again.together
     assert (
         json.loads(json.dumps(found.as_dict(), allow_nan=False))["attributes"][0]["name"]
         == "smiling"
@@ -255,7 +269,9 @@ def test_files_that_hold_no_directions(tmp_path: Path) -> None:
 
 def test_a_sheet_has_the_reconstruction_in_its_middle_and_steps_beside_it() -> None:
     found = Directions(("top",), ("binary",), torch.tensor([[0.2, 0.0]]), (1.0,), ((3, 3),), (1.0,))
-    picture = sheet(autoencoder.Halves(), torch.tensor([[0.0, 0.5]]), found, reach=2.0, columns=5)
+    picture = attribute_sheet(
+        autoencoder.Halves(), torch.tensor([[0.0, 0.5]]), found, reach=2.0, columns=5
+    )
     factor = (picture.height - 22) // (4 + 2)
 
     def shown(column, row):
@@ -377,9 +393,9 @@ def test_the_command_measures_classes(
     assert "2,000 test images encoded" in said and "(400 held out;" in " ".join(said.split())
     found = load_directions(Path(run) / "attributes.safetensors")
     assert found.names == tuple("0123456789") and found.vectors.shape == (10, 8)
-    assert sum(found.told) / 10 > 0.8
+    assert sum(found.auc) / 10 > 0.8
     figures = json.loads((tmp_path / "r.json").read_text())["figures"]
-    assert [row["AUC"] for row in figures["attributes"]] == pytest.approx(found.told)
+    assert [row["AUC"] for row in figures["attributes"]] == pytest.approx(found.auc)
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.width > 1000  # ten panels, four in a row
 
@@ -411,11 +427,11 @@ def test_the_command_reads_a_csv_for_a_folder_of_images(
     assert "few images have them, or lack them: rare" in " ".join(said.err.split())
     found = load_directions(place)
     assert found.names == ("ink", "dark") and found.kinds == ("number", "binary") and found.together
-    assert found.told[0] > 0.5
+    assert found.auc[0] > 0.5
 
 
 COMMANDS = [
-    ("attributes mnist/dcgan", 1, "cannot find attributes among its codes; models that can: "),
+    ("attributes mnist/dcgan", 1, "cannot find attributes in its latent space; models that can: "),
     ("attributes {run} --split half", 2, "expected test or train"),
     ("attributes {run} --rows 0", 2, "--rows must be at least 1"),
     ("attributes {run} --n 300 --hold-out 1.5", 2, "--hold-out must be at least 0 and below 1"),

@@ -16,16 +16,18 @@ from torch import Tensor
 
 import autoencoder
 import tiny
-from zeuxis.applications.attributes import Directions, measure, save_directions
-from zeuxis.applications.edit import amounts, edit
-from zeuxis.applications.interpolate import circular, great_circle, walk
+from zeuxis.applications.attributes import measure_directions
+from zeuxis.applications.directions import Directions, save_directions
+from zeuxis.applications.edit import edit, parse_amounts
+from zeuxis.applications.interpolate import great_circle, has_normal_prior, interpolate
 from zeuxis.applications.reconstruct import (
-    between,
-    codes_of,
-    columns_of,
-    encoded,
-    fidelity,
-    pairs,
+    encode_dataset,
+    encode_images,
+    image_autoencoder,
+    interpolate_images,
+    measure_fidelity,
+    pair_sheet,
+    panel_sheet,
     squared_errors,
 )
 from zeuxis.checkpoints.weights import save
@@ -86,7 +88,9 @@ def moved(
 ) -> list[float]:
     """The mean of what is measured of digits, after so many steps along the first attribute."""
     model, data = autoencoder.digits()
-    found = measure(codes_of(model, data), Attributes(names, ("number",) * len(names), values))
+    found = measure_directions(
+        encode_dataset(model, data), Attributes(names, ("number",) * len(names), values)
+    )
     x = data.batch_of(200)
     return [
         of(edit(model, x, found, {names[0]: step}).edited).double().mean().item() for step in steps
@@ -109,7 +113,7 @@ def test_an_edit_moves_what_is_measured_of_the_image() -> None:
 
 def test_a_reconstruction_is_measured_as_by_hand() -> None:
     model, x = autoencoder.Halves(), halves(700)  # more than one batch
-    found = fidelity(model, Dataset(model.spec, x))
+    found = measure_fidelity(model, Dataset(model.spec, x))
     pixels, again = x.double() / 255, model.decode(model.encode(x)).double() / 255
     assert found.images == 700
     assert found.error == pytest.approx((pixels - again).square().mean().item())
@@ -120,29 +124,31 @@ def test_a_reconstruction_is_measured_as_by_hand() -> None:
         1 - ((pixels - again).square().mean() / (pixels - pixels.mean(0)).square().mean()).item()
     )
     assert "of the variance explained" in str(found)
-    same = fidelity(model, Dataset(model.spec, x[:1].repeat(3, 1, 1, 1)))
+    same = measure_fidelity(model, Dataset(model.spec, x[:1].repeat(3, 1, 1, 1)))
     assert "variance" not in str(same)
     model.encode = lambda x: torch.zeros(len(x), 2) + (pixels.mean() * 2 - 1)  # type: ignore[method-assign]
-    assert abs(fidelity(model, Dataset(model.spec, x)).explained) < 0.01
+    assert abs(measure_fidelity(model, Dataset(model.spec, x)).explained) < 0.01
     assert torch.equal(
-        codes_of(autoencoder.Halves(), Dataset(model.spec, x)), autoencoder.Halves().encode(x)
+        encode_dataset(autoencoder.Halves(), Dataset(model.spec, x)), autoencoder.Halves().encode(x)
     )
     with pytest.raises(UsageError, match="at least one"):
-        fidelity(model, Dataset(model.spec, x[:0]))
+        measure_fidelity(model, Dataset(model.spec, x[:0]))
 
 
 def test_a_way_begins_and_ends_with_reconstructions() -> None:
     model, x = autoencoder.Halves(), halves(3)
-    way = between(model, x, 5)
-    assert len(way) == 11 and len(between(model, x, 5, closed=True)) == 15
+    way = interpolate_images(model, x, 5)
+    assert len(way) == 11 and len(interpolate_images(model, x, 5, closed=True)) == 15
     assert torch.equal(way[::5], model.decode(model.encode(x)))
-    assert not circular(model) and torch.equal(way, model.decode(walk(model.encode(x), 5)))
+    assert not has_normal_prior(model) and torch.equal(
+        way, model.decode(interpolate(model.encode(x), 5))
+    )
     model.config = type("Normal", (), {})
-    assert circular(model) and torch.equal(
-        between(model, x, 5), model.decode(walk(model.encode(x), 5, circle=True))
+    assert has_normal_prior(model) and torch.equal(
+        interpolate_images(model, x, 5), model.decode(interpolate(model.encode(x), 5, circle=True))
     )
     with pytest.raises(UsageError, match="at least 2 images"):
-        between(model, x[:1], 5)
+        interpolate_images(model, x[:1], 5)
 
 
 def test_a_great_circle_from_the_origin_is_straight() -> None:
@@ -158,7 +164,7 @@ def test_pairs_stand_above_each_other_and_columns_in_line() -> None:
         torch.full((5, 1, 4, 4), 100, dtype=torch.uint8),
     )
     x[3], y[3] = 210, 110
-    picture = pairs(x, y, columns=3)
+    picture = pair_sheet(x, y, columns=3)
     factor = (picture.height - 22) // 21
 
     def at(column, row):
@@ -170,7 +176,7 @@ def test_pairs_stand_above_each_other_and_columns_in_line() -> None:
         [210, 200, 32],
         [110, 100, 32],
     ]
-    sheet = columns_of([("a", x[:2, None]), ("b", torch.stack([y[:2], y[3:]], 1))], side=40)
+    sheet = panel_sheet([("a", x[:2, None]), ("b", torch.stack([y[:2], y[3:]], 1))], side=40)
     assert sheet.height == 22 + 11 * 10
     panel = 6 * 10 + 8
     assert [
@@ -182,20 +188,20 @@ def test_codes_that_are_no_numbers_are_refused() -> None:
     model = autoencoder.Halves()
     model.encode = lambda x: torch.full((len(x), 2), torch.nan)  # type: ignore[method-assign]
     with pytest.raises(ZeuxisError, match="diverged"):
-        encoded(model, halves())
+        encode_images(model, halves())
 
 
 def test_steps_are_read_from_words() -> None:
-    assert amounts(["smiling=+2", "big nose=-0.5", "a=b=1"]) == {
+    assert parse_amounts(["smiling=+2", "big nose=-0.5", "a=b=1"]) == {
         "smiling": 2.0,
         "big nose": -0.5,
         "a=b": 1.0,
     }
     for word in ("smiling", "smiling=", "=2", "smiling=much", "smiling=nan", "smiling=inf"):
         with pytest.raises(UsageError, match="as in --attribute smiling=\\+2"):
-            amounts([word])
+            parse_amounts([word])
     with pytest.raises(UsageError, match="given twice"):
-        amounts(["smiling=1", "smiling=2"])
+        parse_amounts(["smiling=1", "smiling=2"])
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +216,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("number", "binary"),
         torch.cat([ink, (ink < ink.median()).double()], 1),
     )
-    found = measure(codes_of(model, data), known, weights=weights_hash(model))
+    found = measure_directions(encode_dataset(model, data), known, weights=weights_hash(model))
     save_directions(found, at / "run" / "attributes.safetensors")
     save(tiny.model("vae"), at / "other")
     save_directions(found, at / "other" / "attributes.safetensors")
@@ -320,7 +326,7 @@ def test_the_commands_reconstruct_and_interpolate(
     assert main(["reconstruct", run, "--n", "500", "--out", str(tmp_path / "r.png")]) == 0
     said = capsys.readouterr().out
     model, data = autoencoder.digits()
-    assert "mnist, 500 test images: mean squared error 0.0" in said
+    assert "mnist, 500 of 10,000 test images: mean squared error 0.0" in said
     assert 30 < float(said.split("levels), ")[1].split("%")[0]) < 95
     assert main(["reconstruct", run, images, "--out", str(tmp_path / "r2.png")]) == 0
     said = capsys.readouterr().out
@@ -394,7 +400,7 @@ BAD = [
     (
         "edit run images/0.png",
         2,
-        "Say what to change, as in --attribute 'ink=+2'; there are ink, thin stroke.",
+        "Say what to change, as in --attribute 'ink=+2'; the attributes are ink, thin stroke.",
     ),
     ("edit run images/0.png --attribute ink=nan", 2, "write a name and a number of steps"),
     ("edit run images/0.png --attribute ink", 2, "write a name and a number of steps"),
@@ -414,7 +420,7 @@ BAD = [
     ("reconstruct run --n -1", 2, "--n must be at least 0"),
     ("reconstruct run nowhere", 2, "There is no 'nowhere'"),
     ("interpolate mnist/dcgan images", 1, "cannot interpolate between images; models that can: "),
-    ("interpolate run images/0.png", 2, "between at least 2 images"),
+    ("interpolate run images/0.png", 2, "needs at least 2 images"),
     ("interpolate run images --steps -1", 2, "--steps must be at least 0"),
     ("interpolate run images --seconds nan", 2, "--seconds must be a finite number"),
 ]
@@ -431,9 +437,7 @@ def test_bad_input_gets_one_sentence(
 
 
 def test_a_model_of_points_has_no_images_to_edit() -> None:
-    from zeuxis.applications.reconstruct import autoencoder as both
-
     model = autoencoder.Halves()
     model.spec = Spec("ring", (2,))
-    with pytest.raises(UsageError, match="takes a model of images"):
-        both(model, "edit images")
+    with pytest.raises(UsageError, match="Only a model of images can"):
+        image_autoencoder(model, "edit images")

@@ -17,6 +17,7 @@ from zeuxis.capabilities import Code
 from zeuxis.checkpoints.weights import save
 from zeuxis.cli import main
 from zeuxis.errors import UsageError
+from zeuxis.visual import grid
 
 CODES = (
     Code("category", "categorical", 2, 3),
@@ -62,7 +63,7 @@ def test_only_the_code_itself_varies(rows: int, columns: int, which: int, seed: 
     code = CODES[which]
     z = Bars().prior(rows, generator=torch.Generator().manual_seed(seed))
     kept = z.clone()
-    values = traverse.steps(code, columns)
+    values = traverse.code_values(code, columns)
     out = traverse.vary(z, code, values)
     assert out.shape == (rows, len(values), 7) and torch.equal(z, kept)
     place = torch.zeros(7, dtype=torch.bool)
@@ -72,28 +73,28 @@ def test_only_the_code_itself_varies(rows: int, columns: int, which: int, seed: 
 
 
 def test_a_category_has_a_column_each_and_a_number_goes_over_twice_its_range() -> None:
-    assert torch.equal(traverse.steps(CODES[0], 99), torch.eye(3))
-    assert traverse.steps(CODES[1], 5)[:, 0].tolist() == [-2, -1, 0, 1, 2]
-    assert traverse.steps(CODES[1], 3, -1.0, 1.0)[:, 0].tolist() == [-1, 0, 1]
-    assert traverse.span(CODES[2]) == (-0.5, 1.5)
+    assert torch.equal(traverse.code_values(CODES[0], 99), torch.eye(3))
+    assert traverse.code_values(CODES[1], 5)[:, 0].tolist() == [-2, -1, 0, 1, 2]
+    assert traverse.code_values(CODES[1], 3, -1.0, 1.0)[:, 0].tolist() == [-1, 0, 1]
+    assert traverse.code_range(CODES[2]) == (-0.5, 1.5)
 
 
 def test_rows_are_samples_and_columns_are_values() -> None:
     model = Bars()
-    picture = traverse.sheet(model, CODES[1], rows=3, columns=4, seed=5)
+    picture = traverse.traversal_sheet(model, CODES[1], rows=3, columns=4, seed=5)
     (z,) = model.given
     assert len(z) == 12
     first = model.prior(3, generator=torch.Generator().manual_seed(5))
     assert torch.equal(z.view(3, 4, 7)[:, :, :5], first[:, None, :5].expand(-1, 4, -1))
     assert torch.allclose(z.view(3, 4, 7)[..., 5], torch.linspace(-2, 2, 4).expand(3, -1))
-    factor = (picture.height - traverse.STRIP) // (3 * 8 + 1)
+    factor = (picture.height - grid.CAPTION) // (3 * 8 + 1)
     image = model.decode(z)
     for row in range(3):
         for column in range(4):
             for number in (0, 5, 6):
                 x, y = (
                     (1 + column * 8 + 3) * factor,
-                    traverse.STRIP + (1 + row * 8 + number) * factor,
+                    grid.CAPTION + (1 + row * 8 + number) * factor,
                 )
                 assert picture.getpixel((x, y)) == (int(image[row * 4 + column, 0, number, 0]),) * 3
 
@@ -101,7 +102,7 @@ def test_rows_are_samples_and_columns_are_values() -> None:
 def test_every_code_starts_from_the_same_samples() -> None:
     model = Bars()
     for code in CODES[1:]:
-        traverse.sheet(model, code, rows=2, columns=2, seed=3)
+        traverse.traversal_sheet(model, code, rows=2, columns=2, seed=3)
     assert torch.equal(model.given[0][:, :5], model.given[1][:, :5])
 
 
@@ -111,7 +112,7 @@ def test_panels_do_not_overlap() -> None:
         Image.new("RGB", size, color)
         for size, color in zip(((10, 20), (30, 5), (7, 9)), colors, strict=True)
     ]
-    sheet = traverse.arranged(panels, gap=2)
+    sheet = grid.arranged(panels, gap=2)
     assert sheet.size == (10 + 2 + 30, 20 + 2 + 9)
     for panel, color in zip(panels, colors, strict=True):
         assert (
@@ -121,13 +122,13 @@ def test_panels_do_not_overlap() -> None:
 
 
 def test_a_caption_is_never_cut_off() -> None:
-    narrow = traverse.captioned(Image.new("L", (5, 5)), "a rather long name of a code")
-    assert narrow.width > 100 and narrow.height == 5 + traverse.STRIP
+    narrow = grid.captioned(Image.new("L", (5, 5)), "a rather long name of a code")
+    assert narrow.width > 100 and narrow.height == 5 + grid.CAPTION
 
 
 def test_a_film_goes_there_and_back_and_closes() -> None:
     model = Bars()
-    frames = list(traverse.sweep(model, CODES, samples=4, frames=12, seed=1))
+    frames = list(traverse.traversal_film(model, CODES, samples=4, frames=12, seed=1))
     assert len(frames) == 12 and len({frame.size for frame in frames}) == 1
     tilt = torch.stack([z[:, 5] for z in model.given[1::3]])  # one call for each frame and code
     assert torch.allclose(tilt[0], torch.tensor(-2.0)) and torch.allclose(
@@ -142,28 +143,34 @@ def test_a_film_goes_there_and_back_and_closes() -> None:
     ("samples", "size"), [(16, (4, 4)), (10, (5, 2)), (7, (7, 1)), (1, (1, 1))]
 )
 def test_a_panel_of_a_film_has_no_empty_place(samples: int, size: tuple[int, int]) -> None:
-    frame = next(traverse.sweep(Bars(), CODES[1:2], samples=samples, frames=2))
+    frame = next(traverse.traversal_film(Bars(), CODES[1:2], samples=samples, frames=2))
     across, down = size[0] * 8 + 1, size[1] * 8 + 1
     factor = -(-200 // across)
-    assert frame.size == (across * factor, down * factor + traverse.STRIP)
+    assert frame.size == (across * factor, down * factor + grid.CAPTION)
 
 
 def test_what_cannot_be_traversed() -> None:
     model = Bars()
     for call, sentence in (
-        (lambda: traverse.find(CODES, "hue"), "the codes are category, tilt, shade"),
-        (lambda: traverse.sheet(model, CODES[1], rows=0), "at least 1 row"),
-        (lambda: traverse.sheet(model, CODES[1], columns=1), "at least 2 columns"),
-        (lambda: traverse.sheet(model, CODES[1], low=1.0, high=-1.0), "--low below --high"),
-        (lambda: traverse.sheet(model, CODES[1], high=float("nan")), "--low below --high"),
-        (lambda: next(traverse.sweep(model, CODES, frames=1)), "at least 2 frames"),
-        (lambda: traverse.sheet(model, Code("late", "continuous", 7)), "correct codes"),
+        (lambda: traverse.find_code(CODES, "hue"), "the codes are category, tilt, shade"),
+        (lambda: traverse.traversal_sheet(model, CODES[1], rows=0), "at least 1 row"),
+        (lambda: traverse.traversal_sheet(model, CODES[1], columns=1), "at least 2 columns"),
+        (
+            lambda: traverse.traversal_sheet(model, CODES[1], low=1.0, high=-1.0),
+            "--low below --high",
+        ),
+        (
+            lambda: traverse.traversal_sheet(model, CODES[1], high=float("nan")),
+            "--low below --high",
+        ),
+        (lambda: next(traverse.traversal_film(model, CODES, frames=1)), "at least 2 frames"),
+        (lambda: traverse.traversal_sheet(model, Code("late", "continuous", 7)), "correct codes"),
     ):
         with pytest.raises(UsageError, match=sentence):
             call()
     model.decode = lambda z: z[:, :2]  # type: ignore[method-assign]
     with pytest.raises(UsageError, match="shown as images"):
-        traverse.sheet(model, CODES[1])
+        traverse.traversal_sheet(model, CODES[1])
 
 
 def test_the_command_draws_sheets_and_films(
@@ -212,4 +219,4 @@ def test_the_command_draws_sheets_and_films(
     assert main(["traverse", run, "--code", "hue"]) == 2
     assert "the codes are category, continuous 1, continuous 2" in capsys.readouterr().err
     assert main(["traverse", "mnist/dcgan"]) != 0
-    assert "cannot vary its codes; models that can: " in capsys.readouterr().err
+    assert "cannot vary its latent codes; models that can: " in capsys.readouterr().err

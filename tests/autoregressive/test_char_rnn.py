@@ -182,7 +182,7 @@ BAD = [
     ("sample {0}/model --temperature 0", 2, "above 0"),
     ("sample {0}/gan --start a", 2, "models of text"),
     ("sample {0}/gan --temperature 0.5", 2, "number by number"),
-    ("surprise {0}/model", 2, "drawn for images"),
+    ("surprisal {0}/model", 2, "shows images"),
 ]
 
 

@@ -19,14 +19,14 @@ from zeuxis.cli import main
 NUMBERS = ("nan", "-1", "1e400", "99999999999999999999", "9223372036854775808", "x", "")
 OPTIONS = {
     "sample {0}": ("n", "seed", "temperature", "length"),
-    "walk {0}": ("codes", "steps", "walks", "seed", "seconds"),
+    "interpolate {0}": ("points", "steps", "walks", "seed", "seconds"),
     "traverse {0}": ("rows", "columns", "frames", "seconds", "seed"),
     "reconstruct {0}": ("n", "shown", "seed"),
-    "likelihood {0}": ("n", "k", "seed", "memory"),
+    "likelihood {0}": ("n", "k", "seed", "batch"),
     "evaluate {0}": ("n", "seed"),
-    "surprise {0}": ("n", "most", "seed"),
+    "surprisal {0}": ("n", "max-bits", "seed"),
     "curves {0}": ("points",),
-    "codes {0}": ("n", "fix", "drawn", "seed"),
+    "codes {0}": ("n", "fit", "generated", "seed"),
     "train vae --limit 64": (
         "training.images",
         "training.batch",
@@ -47,7 +47,7 @@ LINES += [
     f"{command} {{1}}"
     for command in (
         "sample",
-        "walk",
+        "interpolate",
         "film",
         "evaluate",
         "likelihood",

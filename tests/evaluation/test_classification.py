@@ -59,10 +59,10 @@ def test_an_ensemble_is_the_mean_of_its_members_probabilities() -> None:
 
 def test_a_confusion_table_has_true_classes_as_rows_and_leaves_the_unlabeled_out() -> None:
     found, chances = score(oracle(A), four([0, 0, 1, -1]), split="test")
-    assert found.table == ((1, 1), (0, 1))
+    assert found.confusion == ((1, 1), (0, 1))
     assert len(chances) == 4
     assert str(found) == "tiny: 66.67 % of 3 test images, 1 errors"
-    assert found.as_dict()["confusion"] == found.table
+    assert found.as_dict()["confusion"] == found.confusion
 
 
 def test_models_that_do_not_go_together_are_refused() -> None:
@@ -182,10 +182,10 @@ def test_evaluate_gives_classes_and_samples_or_only_one(
     ]
     assert main([*words, "--only", "classification"]) == 0
     only = capsys.readouterr().out
-    assert "taken for" in only
+    assert "predicted class" in only
     assert "Frechet" not in only and "Fréchet" not in only
     assert main([*words, "--only", "samples"]) == 0
-    assert "taken for" not in capsys.readouterr().out
+    assert "predicted class" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_members_trained_elsewhere_count_by_what_they_said(
 @pytest.mark.parametrize(
     ("content", "more", "sentence"),
     [
-        (b"image,class,a,b\n0,a,1,0\n", [], "is about a, b, expected the classes 0, 1"),
+        (b"image,class,a,b\n0,a,1,0\n", [], "has the classes a, b, expected 0, 1"),
         (b"", [], "cannot be read as a table"),
         (b"\x1f\x8b damaged", [], "cannot be read as a table"),
         (b"image,class,0,1,2,3,4,5,6,7,8,9\n0,0,2,0,0,0,0,0,0,0,0,0\n", [], "Line 2"),

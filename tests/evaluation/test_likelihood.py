@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -28,12 +27,11 @@ from zeuxis.evaluation.likelihood import (
     BLOCK,
     Figure,
     Likelihood,
+    block_generator,
     figure,
-    generator,
-    importance,
+    importance_weighted,
     likelihood,
 )
-from zeuxis.evaluation.memory import Live, bytes_of
 from zeuxis.experiments.validation import validation_of
 from zeuxis.model import Model
 
@@ -79,7 +77,7 @@ class Linear(Model):
         return distortion, log_q - normal(z, 0.0, 0.0)
 
     def elbo(self, x: Tensor, *, generator: torch.Generator | None = None) -> ELBO:
-        assert not self.training, "judged in training mode"
+        assert not self.training, "evaluated in training mode"
         distortion, rate = self.parts(x, 1, generator)
         return ELBO(distortion[:, 0], rate[:, 0])
 
@@ -92,23 +90,23 @@ class Linear(Model):
 
 
 class Exact(Model):
-    """log p(x) as a function given."""
+    """log p(x) as a given function."""
 
     name = "exact"
 
-    def __init__(self, told: object, spec: Spec = SPEC) -> None:
+    def __init__(self, log_p: object, spec: Spec = SPEC) -> None:
         super().__init__(None, spec)
-        self.told, self.sizes = told, []
+        self.log_p, self.sizes = log_p, []
 
     def log_prob(self, x: Tensor) -> LogProb:
         self.sizes.append(len(x))
-        return LogProb(self.told(x))
+        return LogProb(self.log_p(x))
 
 
 def sharpened(model: Linear, data: Dataset, k: int) -> Tensor:
     """The bound by k codes of every image."""
     return torch.stack(
-        [importance(model, x[None], k, 0, row)[0] for row, x in enumerate(data.all())]
+        [importance_weighted(model, x[None], k, 0, row)[0] for row, x in enumerate(data.all())]
     )
 
 
@@ -152,11 +150,11 @@ def test_blocks_add_up_to_the_formula() -> None:
     sizes = (BLOCK, BLOCK, 5)
     log_w = torch.cat(
         [
-            model.log_weights(x, size, generator=generator(4, 17, b + 1))[0]
+            model.log_weights(x, size, generator=block_generator(4, 17, b + 1))[0]
             for b, size in enumerate(sizes)
         ]
     )
-    bound, effective = importance(model, x, k, 4, 17)
+    bound, effective = importance_weighted(model, x, k, 4, 17)
     w = log_w.exp()
     assert bound.item() == pytest.approx(w.mean().log().item(), abs=1e-12)
     assert effective.item() == pytest.approx((w.sum() ** 2 / w.square().sum()).item(), rel=1e-12)
@@ -165,7 +163,7 @@ def test_blocks_add_up_to_the_formula() -> None:
 
 def test_no_two_blocks_share_their_draws() -> None:
     seen = {
-        torch.rand((), generator=generator(seed, row, block)).item()
+        torch.rand((), generator=block_generator(seed, row, block)).item()
         for seed in range(3)
         for row in range(40)
         for block in range(40)
@@ -174,20 +172,20 @@ def test_no_two_blocks_share_their_draws() -> None:
 
 
 @pytest.mark.parametrize("name", ["vae", "linear"])
-def test_a_figure_depends_on_neither_memory_nor_order_nor_company(name: str) -> None:
+def test_a_figure_depends_on_neither_batch_nor_order_nor_company(name: str) -> None:
     model = Linear(moved=0.3) if name == "linear" else tiny.model("vae").eval()
     data = small(5) if name == "linear" else tiny.images(5)
-    roomy, tight = (likelihood(model, data, k=70, memory=memory, seed=2) for memory in (4000, 12))
-    assert roomy == tight
+    whole, halves = (likelihood(model, data, k=70, batch=batch, seed=2) for batch in (5, 2))
+    assert whole == halves
     alone = [likelihood(model, data.take(torch.tensor([row, 0])), k=70, seed=2) for row in range(5)]
     first = likelihood(model, data.take(torch.tensor([0, 0])), k=70, seed=2)
     for key in ("nats", "weighted", "distortion", "rate"):
         mean = sum(2 * getattr(one, key).mean - getattr(first, key).mean for one in alone) / 5
-        assert mean == pytest.approx(getattr(roomy, key).mean, abs=1e-6)
+        assert mean == pytest.approx(getattr(whole, key).mean, abs=1e-6)
     assert likelihood(
         model, data.take(torch.randperm(5)), k=70, seed=2
-    ).weighted.mean == pytest.approx(roomy.weighted.mean, abs=1e-9)
-    assert likelihood(model, data, k=70, seed=3).weighted.mean != roomy.weighted.mean
+    ).weighted.mean == pytest.approx(whole.weighted.mean, abs=1e-9)
+    assert likelihood(model, data, k=70, seed=3).weighted.mean != whole.weighted.mean
 
 
 def test_the_global_generator_and_the_models_mode_stay_as_they_were() -> None:
@@ -200,51 +198,16 @@ def test_the_global_generator_and_the_models_mode_stay_as_they_were() -> None:
 
 
 def test_many_codes_take_no_more_memory_than_one_block() -> None:
-    model = tiny.model("vae").eval()
-    x = load_data("mnist-static", split="test", limit=2).all()
-    one = bytes_of(lambda: model.log_weights(x[:1], BLOCK))
-    assert (
-        bytes_of(lambda: importance(model, x[:1], 12 * BLOCK, 0, 0)) < one + 16 * 12 * BLOCK
-    )  # the weights themselves
     linear = Linear()
     likelihood(linear, small(3), k=1000)
     assert max(linear.calls) == BLOCK
 
 
-def test_memory_is_kept_to() -> None:
-    data = load_data("mnist-static", split="test", limit=4)
-    model = tiny.model("vae").eval()
-    with pytest.raises(
-        UsageError, match=f"{BLOCK} codes of an image take up to .* give --memory"
-    ) as refused:
-        likelihood(model, data, k=300, memory=0.01)
-    enough = int(re.search(r"--memory (\d+)\.$", str(refused.value))[1])
-    with Live() as live:
-        likelihood(model, data, k=300, memory=enough)
-    assert live.peak < enough * 1e6
-    wide = Exact(lambda x: x.double().repeat(1, 1, 100, 100).sum((1, 2, 3)) * -1e-3)
-    one = bytes_of(lambda: wide.log_prob(small(1).all()))
-    wide.sizes.clear()
-    whole = likelihood(wide, small(10), memory=3.5 * one / 1e6)
-    assert max(wide.sizes) == 3
-    assert whole.nats.mean == pytest.approx(likelihood(wide, small(10)).nats.mean, rel=1e-12)
-    with pytest.raises(UsageError, match="One image takes"):
-        likelihood(wide, small(10), memory=0.9 * one / 1e6)
-
-
-def test_bytes_alive_are_counted_once_and_given_back() -> None:
-    weight = torch.randn(100, 100)
-    with Live() as live:
-        a = weight.T + 0.0  # 40,000 bytes; the view of what was there counts nothing
-        b = a.T.view(-1)[:5000]
-        del a
-        c = b * 2  # 20,000 more, while the view holds all of a
-        del b
-        d = c + 1
-    assert live.peak == 60_000
-    assert live.now == 40_000
-    del c, d
-    assert live.now == 0
+def test_no_more_images_than_a_batch_are_evaluated_at_once() -> None:
+    model = Exact(lambda x: x.double().sum((1, 2, 3)) * -1e-3)
+    whole, parts = likelihood(model, small(10)), likelihood(model, small(10), batch=3)
+    assert max(model.sizes[1:3]) == 10 and model.sizes[3:] == [3, 3, 3, 1]
+    assert parts.nats.mean == pytest.approx(whole.nats.mean, rel=1e-12)
 
 
 def test_the_standard_error_is_the_deviation_of_the_mean() -> None:
@@ -303,29 +266,29 @@ def test_a_single_code_that_decides_is_told_where_it_does_so_for_half_of_the_ima
         x[:, 0, 0, 0] = 255 * (torch.arange(3) >= black)
         found = likelihood(Lottery(), Dataset(SPEC, x), k=20)
         assert found.effective == pytest.approx(effective)
-        assert ("Beware: below 2" in " ".join(found.notes())) == (effective < 2)
+        assert ("Warning: below 2" in " ".join(found.notes())) == (effective < 2)
 
 
 def test_pixels_are_drawn_by_the_protocol_that_is_told() -> None:
     gray, static = (load_data(name, split="test", limit=12) for name in ("mnist", "mnist-static"))
     model = tiny.model("vae").eval()
 
-    def judged(data: Dataset, **changes: object) -> Likelihood:
+    def evaluate(data: Dataset, **changes: object) -> Likelihood:
         return likelihood(model, data, k=3, split="test", **changes)
 
-    anew, again, other = (judged(gray, seed=seed) for seed in (0, 0, 1))
+    anew, again, other = (evaluate(gray, seed=seed) for seed in (0, 0, 1))
     assert (anew.binarization, anew.binarization_seed) == ("dynamic", 0)
     assert anew == again != other
-    once, given = judged(gray, binarize="static"), judged(static)
+    once, given = evaluate(gray, binarize="static"), evaluate(static)
     assert (once.binarization, given.binarization) == ("static", "static")
     assert once.nats == given.nats != anew.nats
-    assert once.nats != judged(gray, binarize="static", seed=1).nats, "other codes"
+    assert once.nats != evaluate(gray, binarize="static", seed=1).nats, "other codes"
     plain = Dataset(Spec("own", (1, 28, 28)), static.all())
-    assert (judged(plain).binarization, judged(plain).binarization_seed) == ("none", None)
-    assert judged(plain).nats == given.nats
+    assert (evaluate(plain).binarization, evaluate(plain).binarization_seed) == ("none", None)
+    assert evaluate(plain).nats == given.nats
     with pytest.raises(UsageError, match="binarize"):
-        judged(gray, binarize="none")
-    part = judged(gray, n=5)
+        evaluate(gray, binarize="none")
+    part = evaluate(gray, n=5)
     assert part.images == 5 and part.binarization == "dynamic"
     text = " ".join(anew.notes())
     assert "dynamic binarization, seed 0" in text and "lower bound" in text and "IWAE-3" in text
@@ -339,7 +302,7 @@ def test_every_model_that_tells_likelihoods_is_judged_image_by_image(name: str) 
         pytest.skip("tells no likelihood")
     data = tiny.data_for(name)
     if len(data.spec.shape) != 3:
-        with pytest.raises(UsageError, match="judges images only"):
+        with pytest.raises(UsageError, match="only images can be evaluated"):
             likelihood(model, data, k=5)
         return
     together, alone = (
@@ -370,13 +333,13 @@ def test_a_held_out_figure_of_a_binary_model_is_the_same_each_time() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"k": -1}, "0 or more codes"),
+        ({"k": -1}, "0 or more latents"),
         ({"n": 1}, "at least 2 images"),
         ({"n": -5}, "at least 2 images"),
         ({"seed": -1}, "a seed from 0 on"),
-        ({"memory": 0}, "give --memory"),
-        ({"binarize": "dynamic"}, "likelihood of 256 levels: leave out --binarize"),
-        ({"data": tiny.images(4)}, "knows images of"),
+        ({"batch": 0}, "a batch from 1 on"),
+        ({"binarize": "dynamic"}, "likelihoods of 256 levels: leave out --binarize"),
+        ({"data": tiny.images(4)}, "expects images of"),
         ({"data": small(1)}, "need at least 2"),
     ],
 )
@@ -387,11 +350,11 @@ def test_what_cannot_be_judged_is_refused(changes: dict, sentence: str) -> None:
 
 def test_models_without_a_likelihood_and_diverged_ones_are_refused() -> None:
     with pytest.raises(
-        MissingCapability, match="cannot say how likely an image is; models that can: .*vae"
+        MissingCapability, match="cannot evaluate likelihoods; models that can: .*vae"
     ):
         likelihood(tiny.model("dcgan"), tiny.images(4))
     broken = Exact(lambda x: torch.where(x[:, 0, 0, 0] == x[0, 0, 0, 0], 0.0, math.nan))
-    with pytest.raises(DivergenceError, match="image 1 of 'small' is no finite number"):
+    with pytest.raises(DivergenceError, match="image 1 of 'small' is not finite"):
         likelihood(broken, small(5))
 
 
@@ -424,7 +387,7 @@ def test_the_table_has_figures_and_protocol() -> None:
     text = " ".join(console.export_text().split())
     numbers = ("-79.100", "0.050", "0.1456", "0.0351", "17 of 32", "9.4")
     for words in (
-        "1,000 of 10,000 test images of 784 numbers",
+        "1,000 of 10,000 test images of 784 dimensions",
         "ELBO",
         "IWAE-128",
         "rate",
@@ -465,11 +428,11 @@ def test_the_command_prints_and_records(tmp_path, capsys: pytest.CaptureFixture[
         ("likelihood {0}/vae --data mnist --split half", 2, "expected test or train"),
         ("likelihood {0}/vae --data mnist --n 1", 2, "at least 2 images"),
         ("likelihood {0}/vae --data mnist --k -3", 2, "--k must be at least 0"),
-        ("likelihood {0}/vae --data mnist --memory 0.001", 2, "give --memory"),
+        ("likelihood {0}/vae --data mnist --batch 0", 2, "--batch must be at least 1"),
         ("likelihood {0}/vae --data mnist --binarize none", 2, "binarize them first"),
         ("likelihood {0}/vae --data mnist --binarize twice", 2, "twice"),
         ("likelihood {0}/vae --data mnist-statc", 1, "did you mean mnist-static?"),
-        ("likelihood {0}/dcgan --data mnist", 1, "cannot say how likely an image is"),
+        ("likelihood {0}/dcgan --data mnist", 1, "cannot evaluate likelihoods"),
         ("likelihood {0}/nowhere", 2, "neither a folder nor a model"),
         ("likelihood {0}/vae --data mnist --weights ema.safetensors", 1, "does not exist"),
     ],

@@ -1,4 +1,4 @@
-"""Pictures, films, walks, arithmetic on codes, records and trackers."""
+"""Pictures, films, interpolation, arithmetic on latents, records and trackers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import tiny
-from zeuxis.applications.interpolate import around, combine, great_circle, walk
+from zeuxis.applications.interpolate import combine, great_circle, interpolate, neighbors
 from zeuxis.checkpoints.run_folder import Run
 from zeuxis.errors import MissingExtra, UsageError, ZeuxisError
 from zeuxis.evaluation.record import write_record
@@ -112,18 +112,18 @@ def test_the_same_codes_are_filmed_again() -> None:
     assert picture(model, 10).tobytes() == picture(model, 10).tobytes()
 
 
-def test_a_walk_passes_through_its_stops_with_even_steps() -> None:
-    stops = torch.randn(4, 7)
-    way = walk(stops, 5)
+def test_interpolation_passes_through_its_points_with_even_steps() -> None:
+    points = torch.randn(4, 7)
+    way = interpolate(points, 5)
     assert len(way) == 16
-    torch.testing.assert_close(way[::5], stops)
+    torch.testing.assert_close(way[::5], points)
     lengths = (way[1:6] - way[:5]).norm(dim=1)
     torch.testing.assert_close(lengths, lengths.mean().expand(5))
-    closed = walk(stops, 5, closed=True)
+    closed = interpolate(points, 5, closed=True)
     assert len(closed) == 20
-    torch.testing.assert_close(closed[::5], stops)
-    with pytest.raises(UsageError, match="at least 2 codes"):
-        walk(stops[:1], 5)
+    torch.testing.assert_close(closed[::5], points)
+    with pytest.raises(UsageError, match="at least 2 latents"):
+        interpolate(points[:1], 5)
 
 
 def test_a_great_circle_keeps_the_distance_from_the_origin() -> None:
@@ -141,11 +141,11 @@ def test_a_great_circle_keeps_the_distance_from_the_origin() -> None:
 def test_arithmetic_is_on_means() -> None:
     a, b, c = torch.randn(3, 4, 6)
     torch.testing.assert_close(combine(a, b, c), a.mean(0) - b.mean(0) + c.mean(0))
-    near = around(a[0], 9, 0.25, torch.Generator().manual_seed(0))
+    near = neighbors(a[0], 9, 0.25, torch.Generator().manual_seed(0))
     assert near.shape == (9, 6)
     assert torch.equal(near[0], a[0])
     assert (near - a[0]).abs().max() <= 0.25
-    with pytest.raises(UsageError, match="three are steadier"):
+    with pytest.raises(UsageError, match="three is more stable"):
         combine(a, b[:0], c)
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-import torch
 from jaxtyping import Float
 from rich.table import Column, Table
 from torch import Tensor
@@ -64,6 +63,7 @@ class Directions:
         """Latents moved by a number of steps along each attribute.
 
         Example:
+            >>> import torch
             >>> directions = Directions(
             ...     ("smiling",), ("binary",), torch.tensor([[0.0, 2.0]]), (1.0,), ((3, 3),), (1.0,)
             ... )

@@ -20,6 +20,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
+from ..capabilities import IsModel
 from ..data.dataset import Dataset
 from ..errors import UsageError, ZeuxisError
 from ..model import require
@@ -31,7 +32,7 @@ BATCH = 500
 
 
 @runtime_checkable
-class Autoencoder(Protocol):
+class Autoencoder(IsModel, Protocol):
     """Encodes examples as latents and decodes latents to examples."""
 
     def encode(self, x: Tensor) -> Tensor: ...
@@ -200,12 +201,13 @@ def pair_sheet(
 
 
 def panel_sheet(
-    panels: list[tuple[str, UInt8[Tensor, "rows columns channels height width"]]], side: int = 96
+    panels: list[tuple[str, UInt8[Tensor, "rows _ channels height width"]]], side: int = 96
 ) -> Image.Image:
     """Blocks of images next to each other under their titles, row aligned with row.
 
     Arguments:
-        panels: Titles and blocks; all blocks have the same number of rows.
+        panels: Titles and blocks (rows, columns, channels, height, width), which differ in their
+            columns only.
         side: Images are enlarged to this width or more (pixels).
     """
     pictures = []

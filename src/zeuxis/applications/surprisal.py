@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ..autoregressive.sampling import to_levels
-from ..capabilities import CanScan
+from ..capabilities import CanAutoregress
 from ..visual.grid import PAPER, TEXT, enlarged, to_image
 
 # Black, purple, red, orange, light yellow: each is brighter than the one before.
@@ -37,7 +37,9 @@ GAP, CAPTION, SCALE = 6, 18, 44  # pixels: between images, below each, and of th
 
 @torch.no_grad()
 def surprisal(
-    model: CanScan, x: UInt8[Tensor, "n channels height width"], y: Int[Tensor, " n"] | None = None
+    model: CanAutoregress,
+    x: UInt8[Tensor, "n channels height width"],
+    y: Int[Tensor, " n"] | None = None,
 ) -> Float[Tensor, "n height width"]:
     """Bits of each pixel, all its channels together.
 

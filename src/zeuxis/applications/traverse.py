@@ -187,9 +187,7 @@ def traversal_film(
         raise UsageError(f"A film needs at least 2 frames, got {frames}: give more.")
     z = sample_prior(model, samples, seed)
     # The fewest columns, at least as many as rows, that leave no cell of the grid empty.
-    columns = next(
-        c for c in range(math.isqrt(samples - 1) + 1, samples + 1) if samples % c == 0
-    )
+    columns = next(c for c in range(math.isqrt(samples - 1) + 1, samples + 1) if samples % c == 0)
     values = []
     for code in codes:
         if code.kind == "categorical":

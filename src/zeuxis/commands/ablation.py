@@ -17,7 +17,9 @@ from ..data.config import DataConfig
 from ..errors import UsageError
 from ..evaluation.features.feature_network import feature_network
 from ..evaluation.sample_quality import Quality, evaluate
-from ..experiments.train import resume, start
+from ..experiments.experiment import Experiment
+from ..experiments.resume import resume
+from ..experiments.train import start
 from ..gan.improved import ImprovedGANConfig
 from ..progress import console, out
 from ..ranges import BaseConfig, Count, CountOrNone, Seed, SizeOrNone
@@ -143,7 +145,7 @@ def train_row(
     """Trains a row to its end, or continues its run; returns the run folder."""
     run = run_folder(folder)
     if run == folder:
-        start("improved-gan", config, training, data_config, folder, recipe)
+        start(Experiment("improved-gan", config, training, data_config, recipe), folder)
     elif Run.open(run).saved_images() < training.images:
         resume(run, training.images)
     return run_folder(folder)

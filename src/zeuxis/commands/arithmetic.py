@@ -56,8 +56,6 @@ def main(argv: Sequence[str]) -> None:
     samples = model.prior(args.n, generator=generator)
     latents = [samples[list(numbers)] for numbers in terms.values()]
     # Neighbors come from the seed itself: they do not depend on the number of samples.
-    result = neighbors(
-        combine(*latents), 9, args.width, torch.Generator().manual_seed(args.seed)
-    )
+    result = neighbors(combine(*latents), 9, args.width, torch.Generator().manual_seed(args.seed))
     examples = [model.decode(torch.cat([z, z.mean(0, keepdim=True)])).cpu() for z in latents]
     print(save(equation(examples, model.decode(result).cpu()), args.out))

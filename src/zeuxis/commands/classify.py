@@ -26,7 +26,7 @@ from ..checkpoints.run_folder import Run
 from ..checkpoints.weights import load, resolve, shipped
 from ..data.config import DataConfig
 from ..data.dataset import Dataset, Spec
-from ..data.images import read, spread
+from ..data.images import image_paths, read_images
 from ..data.reading import contents
 from ..errors import UsageError
 from ..evaluation.classification import classify, require_same_classes, score
@@ -100,9 +100,7 @@ def main(argv: Sequence[str]) -> None:
         print(write_table(args.csv, rows, probs, classes))
 
 
-def check_inputs(
-    args: Classify, names: list[str], tables: list[str], paths: list[str]
-) -> None:
+def check_inputs(args: Classify, names: list[str], tables: list[str], paths: list[str]) -> None:
     """Refuses a command line without a model, or without exactly one kind of images."""
     if not names and not tables:
         got = f", got only '{args.inputs[0]}'" if args.inputs else ""
@@ -158,8 +156,8 @@ def classify_files(
 ) -> tuple[list[str], Float[Tensor, "n classes"], tuple[str, ...]]:
     """Prints the classes of image files; returns the files, probabilities and classes."""
     spec = models[0].spec
-    paths, classes = spread(names), class_names(spec)
-    x = read(paths, spec.shape, args.invert)
+    paths, classes = image_paths(names), class_names(spec)
+    x = read_images(paths, spec.shape, args.invert)
     probs, rows = classify(models, x), [str(path) for path in paths]
     out.print(class_table(rows, probs, classes, args.top))
     if spec.name in LIGHT_ON_DARK and not args.invert and (bright := count_bright_borders(x)):

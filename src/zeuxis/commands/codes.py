@@ -49,7 +49,12 @@ def main(argv: Sequence[str]) -> None:
     data = sample_rows(data, args.n, generator)
     categorical = any(code.kind == "categorical" for code in model.codes())
     fit = None
-    if args.fit and images.split in ("test", "held-out") and data.labels is not None and categorical:
+    if (
+        args.fit
+        and images.split in ("test", "held-out")
+        and data.labels is not None
+        and categorical
+    ):
         train, _ = evaluation_data(args.model.name, args.data.data, "train")
         fit = train.take(torch.randperm(len(train), generator=generator)[: args.fit])
     report = describe_codes(

@@ -19,7 +19,7 @@ from ..ranges import BaseConfig, Count, CountOrNone, Duration, Seed
 from ..visual.grid import labeled_rows, save
 
 NEXT = (
-    ("walk through the latent space", "walk {run} --out walk.webp"),
+    ("walk through the latent space", "interpolate {run} --out walk.webp"),
     ("the same with your own images", "train dcgan --data FOLDER --minutes 10"),
     ("ten labels a digit, one classifier", "classify mnist/improved-gan --data mnist"),
 )

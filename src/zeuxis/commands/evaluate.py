@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-import torch
 import tyro
 
 from ..capabilities import CanClassify, CanSample
@@ -69,7 +68,7 @@ def image_figures(model: Model, args: Evaluate) -> tuple[dict[str, Any], dict[st
     """Scores of samples, errors of a classifier or both, and the images that were used."""
     data, images = args.data.load(args.model, model.spec)
     samples = isinstance(model, CanSample)
-    classifies = isinstance(model, CanClassify) and getattr(model.config, "supervised", True)
+    classifies = model.can(CanClassify)
     figures: dict[str, Any] = {}
     if args.only == "classification" or (classifies and args.only == "both"):
         classification, _ = score(model, data, split=images.split)
@@ -78,7 +77,8 @@ def image_figures(model: Model, args: Evaluate) -> tuple[dict[str, Any], dict[st
         if samples:
             figures = {"classification": figures}
     if args.only == "samples" or (args.only == "both" and (samples or not classifies)):
-        figures |= sample_figures(require(model, CanSample, "draw samples"), data, args)
+        require(model, CanSample, "draw samples")
+        figures |= sample_figures(model, data, args)
     return figures, images.as_dict()
 
 
@@ -103,9 +103,8 @@ def points_figures(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Divergences of points in the plane from their density, and mode coverage of a mixture."""
     target = density(name)
-    model = require(model, CanSample, "draw samples")
-    assert isinstance(model, CanSample)
-    samples = model.sample(args.n, generator=args.data.generator()).cpu()
+    sampler = require(model, CanSample, "draw samples")
+    samples = sampler.sample(args.n, generator=args.data.generator()).cpu()
     result = divergences(samples, target)
     out.print(
         f"KL(data || model) {result.kl:.4f}, Jensen-Shannon {result.js:.4f} nats", markup=False

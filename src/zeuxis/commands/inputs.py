@@ -18,7 +18,7 @@ from torch import Tensor
 from ..checkpoints.run_folder import Run
 from ..checkpoints.weights import load, resolve
 from ..data.dataset import Dataset, Spec
-from ..data.images import read, spread
+from ..data.images import image_paths, read_images
 from ..errors import UsageError
 from ..evaluation.images import Images, check_split, phrase
 from ..experiments.unseen import evaluation_data
@@ -120,8 +120,8 @@ class FileInput(BaseConfig, flags="--"):
 
     def read(self, spec: Spec) -> tuple[Tensor, list[Path]]:
         """The images in a model's size, uint8 (n, channels, height, width), and their files."""
-        files = spread(self.paths)
-        return read(files, spec.shape, self.invert), files
+        files = image_paths(self.paths)
+        return read_images(files, spec.shape, self.invert), files
 
 
 @dataclass(frozen=True)
@@ -164,11 +164,11 @@ class ImageInput(BaseConfig, flags="--"):
         """
         if self.files.paths:
             x, files = self.files.read(spec)
-            return LoadedImages(Dataset(replace(spec, name="files"), x), [f.name for f in files], "")
+            return LoadedImages(
+                Dataset(replace(spec, name="files"), x), [f.name for f in files], ""
+            )
         whole, images = self.data.load(model_input, spec)
         data = sample_rows(whole, n, self.data.generator())
         rows = range(len(data)) if data.rows is None else data.rows.tolist()
         part = f"{len(data):,} of {len(whole):,} {phrase(images.split)}"
-        return LoadedImages(
-            data, [f"image {row}" for row in rows], f"{data.spec.name}, {part}"
-        )
+        return LoadedImages(data, [f"image {row}" for row in rows], f"{data.spec.name}, {part}")

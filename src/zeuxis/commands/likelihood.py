@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from ..checkpoints.weights import usual_file
+from ..checkpoints.weights import default_weights
 from ..data.inexact import listed
 from ..evaluation.likelihood import Binarize, likelihood
 from ..progress import out
@@ -69,7 +69,7 @@ def main(argv: Sequence[str]) -> None:
 def describe_weights(model_input: ModelInput) -> str:
     """The weights file, and whether its weights are averaged or the best on held-out images."""
     run = model_input.run()
-    file = model_input.weights or usual_file(run)
+    file = model_input.weights or default_weights(run)
     training = run.read_json("config.json").get("training", {})
     half_life = min(
         training.get("average", 0),

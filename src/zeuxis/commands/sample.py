@@ -13,7 +13,7 @@ import tyro
 
 from .. import files
 from ..autoregressive.char_rnn import CharRNN
-from ..capabilities import CanSample, CanScan
+from ..capabilities import CanAutoregress, CanSample
 from ..errors import UsageError
 from ..model import require
 from ..ranges import BaseConfig, Count, Positive, Seed
@@ -56,9 +56,11 @@ def main(argv: Sequence[str]) -> None:
     if isinstance(model, CharRNN):
         sample_text(model, args, generator)
         return
-    autoregressive = isinstance(model, CanScan)
+    autoregressive = isinstance(model, CanAutoregress)
     if args.start:
-        raise UsageError(f"--start is for models of text, and '{model.name}' is none: leave it out.")
+        raise UsageError(
+            f"--start is for models of text, and '{model.name}' is none: leave it out."
+        )
     if args.temperature != 1 and not autoregressive:
         raise UsageError(
             f"--temperature is for autoregressive models, and '{model.name}' is none: leave it out."

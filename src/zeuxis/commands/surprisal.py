@@ -10,7 +10,7 @@ import torch
 import tyro
 
 from ..applications.surprisal import surprisal, surprisal_sheet
-from ..capabilities import CanScan
+from ..capabilities import CanAutoregress
 from ..data.binarized import binarized
 from ..errors import UsageError
 from ..model import require
@@ -40,7 +40,7 @@ class Surprisal(BaseConfig, flags="--"):
 
 def main(argv: Sequence[str]) -> None:
     args = tyro.cli(Surprisal, args=argv, prog="zeuxis surprisal")
-    model = require(args.model.load(), CanScan, "compute the bits of each pixel")
+    model = require(args.model.load(), CanAutoregress, "compute the bits of each pixel")
     if len(model.spec.shape) != 3:
         raise UsageError(
             f"A heat map shows images, and '{model.name}' was trained on examples of shape "

@@ -83,9 +83,7 @@ class Classification:
         text = f"{self.data}: {self.accuracy:.2f} % of {images}, {self.errors:,} errors"
         if m == 1:
             return text
-        return (
-            f"{text} by the mean of {m} models; one alone {self.mean:.1f} ± {self.deviation:.1f}"
-        )
+        return f"{text} by the mean of {m} models; one alone {self.mean:.1f} ± {self.deviation:.1f}"
 
     def confusion_table(self) -> Table:
         """The confusion matrix: one row for each true class, one column for each predicted one."""

@@ -35,9 +35,7 @@ def confusion(
         [[0, 2], [1, 0]]
     """
     if not len(labels):
-        raise UsageError(
-            "Clusters were compared with the labels of no example: give at least one."
-        )
+        raise UsageError("Clusters were compared with the labels of no example: give at least one.")
     for name, values, size in (("cluster", assigned, clusters), ("label", labels, classes)):
         if int(values.min()) < 0 or int(values.max()) >= size:
             outside = int(values.max()) if int(values.min()) >= 0 else int(values.min())

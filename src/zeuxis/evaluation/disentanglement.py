@@ -90,9 +90,7 @@ def mutual_information(a: Int[Tensor, "n"], b: Int[Tensor, "n"]) -> float:
     counts = confusion(a, b, int(a.max()) + 1, int(b.max()) + 1)
     joint = counts.double() / len(a)
     entropy = torch.special.entr
-    return (
-        entropy(joint.sum(0)).sum() + entropy(joint.sum(1)).sum() - entropy(joint).sum()
-    ).item()
+    return (entropy(joint.sum(0)).sum() + entropy(joint.sum(1)).sum() - entropy(joint).sum()).item()
 
 
 def normalized_mutual_information(a: Int[Tensor, "n"], b: Int[Tensor, "n"]) -> float:

@@ -267,9 +267,7 @@ def describe_codes(
         shapes = torch.cat([slant_and_width(data.batch(index)[0]).cpu() for index in indices])
         groups = torch.zeros(len(data), dtype=torch.int64) if labels is None else labels
         labeled = groups >= 0
-        table = mean_abs_spearman(
-            columns[:, continuous][labeled], shapes[labeled], groups[labeled]
-        )
+        table = mean_abs_spearman(columns[:, continuous][labeled], shapes[labeled], groups[labeled])
         correlations = with_names(codes, continuous, names, table)
         if images is not None:
             table = mean_abs_spearman(images.continuous, images.shapes, images.groups)

@@ -310,9 +310,7 @@ def likelihood(
     )
 
 
-def require_arguments(
-    model: Model, data: Dataset, k: int, n: int, seed: int, batch: int
-) -> None:
+def require_arguments(model: Model, data: Dataset, k: int, n: int, seed: int, batch: int) -> None:
     """Refuses numbers out of range and images that do not fit the model."""
     if k < 0 or n < 0 or n == 1 or seed < 0 or batch < 1:
         raise UsageError(
@@ -402,7 +400,9 @@ def evaluate_images(
         for row, image in zip(rows.tolist(), x.split(1), strict=True):
             elbo = model.elbo(image, generator=block_generator(seed, row, 0))
             terms = torch.stack([elbo.distortion[0], elbo.rate[0].sum()]).double().cpu()
-            yield torch.cat([terms, importance_weighted(model, image, k, seed, row)]) if k else terms
+            yield (
+                torch.cat([terms, importance_weighted(model, image, k, seed, row)]) if k else terms
+            )
 
 
 def importance_weighted(

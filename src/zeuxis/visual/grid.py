@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -125,9 +125,35 @@ def with_clock(picture: Image.Image, images: int, total: int) -> Image.Image:
     return frame
 
 
-def equation(
-    terms: list[Tensor], result: UInt8[Tensor, "9 channels height width"]
-) -> Image.Image:
+def labeled_rows(rows: Mapping[str, Image.Image], scale: int = 2) -> Image.Image:
+    """Pictures below each other, each after its name.
+
+    Arguments:
+        rows: The pictures by name.
+        scale: Factor by which they are enlarged.
+
+    Example:
+        >>> labeled_rows({"a": Image.new("L", (40, 10)), "b": Image.new("L", (30, 10))}).size
+        (240, 44)
+    """
+    margin, gap = 160, 2
+    sizes = [(scale * row.width, scale * row.height) for row in rows.values()]
+    sheet = Image.new(
+        "RGB",
+        (margin + max(width for width, _ in sizes), sum(height + gap for _, height in sizes)),
+        (16, 16, 16),
+    )
+    draw, top = ImageDraw.Draw(sheet), 0
+    for (name, row), size in zip(rows.items(), sizes, strict=True):
+        draw.text(
+            (6, top + size[1] // 2 - 8), name, fill=(220, 220, 220), font=ImageFont.load_default(14)
+        )
+        sheet.paste(row.convert("RGB").resize(size, Image.Resampling.NEAREST), (margin, top))
+        top += size[1] + gap
+    return sheet
+
+
+def equation(terms: list[Tensor], result: UInt8[Tensor, "9 channels height width"]) -> Image.Image:
     """The figure of latent arithmetic: three columns of examples with their mean below a line, the
     signs between them, and the result with its neighbors.
 
