@@ -161,7 +161,7 @@ def test_a_folder_of_pictures_there_and_back(
     assert main(["decompress", "there.zx"]) == 2
     assert "nothing is overwritten" in capsys.readouterr().err
     assert main(["decompress", "there.zx", "--out", "x.npz"]) == 2
-    assert "fit into no array" in capsys.readouterr().err
+    assert "do not fit into one array" in capsys.readouterr().err
     moved = tmp_path / "moved"
     (place / "gray").rename(moved)
     try:

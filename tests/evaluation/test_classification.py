@@ -198,7 +198,7 @@ def test_evaluate_gives_classes_and_samples_or_only_one(
         ("classify {0}/run0 {0}/absent.png", "There is no"),
         ("classify {0}/run0 {0}/set.npz", "cannot be decoded"),
         ("classify {0}/dcgan {0}/pictures", "cannot classify"),
-        ("classify {0}/unsupervised {0}/pictures", "trained without labels"),
+        ("classify {0}/unsupervised {0}/pictures", "its settings rule it out"),
         ("classify {0}/run0 {0}/pictures --record r.json", "needs a labeled set"),
         ("classify {0}/run0 {0}/pictures --top 0", "--top must be at least 1"),
         ("classify {0}/run0 --data heads", "needs labels"),

@@ -27,7 +27,7 @@ def made(
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(
         json.dumps(
-            {"model": "vime", "vime": {"bonus": bonus}, "learning": {"seed": seed, "threads": seed}}
+            {"model": "vime", "vime": {"bonus": bonus}, "training": {"seed": seed, "threads": seed}}
         )
     )
     lines = [{unit: 10 * (i + 1), of: value, "seconds": 1.0} for i, value in enumerate(values)]
