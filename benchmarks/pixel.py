@@ -26,6 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+from zeuxis.evaluation.memory import bytes_of
 
 from dcgan import color, ours, product_rate, seconds
 from tuning import Tuning, contest
@@ -37,7 +38,6 @@ from zeuxis.checkpoints.weights import build
 from zeuxis.data import load_data
 from zeuxis.data.dataset import Dataset
 from zeuxis.device import has_bf16
-from zeuxis.evaluation.memory import bytes_of
 from zeuxis.evaluation.record import machine, write_record
 
 

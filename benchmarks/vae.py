@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
+from zeuxis.evaluation.memory import bytes_of
 
 from dcgan import color, interleaved, ours, product_rate, seconds
 from tuning import Tuning, contest
@@ -33,7 +34,6 @@ from zeuxis.data.binarized import binarized
 from zeuxis.data.dataset import Dataset
 from zeuxis.device import has_bf16
 from zeuxis.evaluation.likelihood import BLOCK, likelihood
-from zeuxis.evaluation.memory import bytes_of
 from zeuxis.evaluation.record import machine, write_record
 from zeuxis.model import Batch, Model
 from zeuxis.noise import Noise
