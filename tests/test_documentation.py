@@ -31,7 +31,7 @@ from zeuxis.registry import models
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "zeuxis"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SLOW = re.compile(r"zeuxis (codes|decompress|walk) ")
+SLOW = re.compile(r"zeuxis (codes|decompress|interpolate) ")
 
 
 def blocks(kind: str) -> Iterator[tuple[str, list[str]]]:
@@ -168,7 +168,7 @@ def check_dry_run(command: str, out: str) -> None:
 CHECKS: dict[str, Callable[[str, str], None]] = {
     "sample": check_picture,
     "arithmetic": check_arithmetic,
-    "walk": check_picture,
+    "interpolate": check_picture,
     "traverse": check_picture,
     "classify": check_classification,
     "likelihood": check_likelihood,

@@ -16,7 +16,8 @@ class RecordOptions(BaseConfig, flags="--"):
     """Where the measured figures go, and what a reader of them should know."""
 
     record: str = ""
-    """Write the figures with command, seed, machine and time to this JSON file."""
+    """Write the figures with command, seed, machine and time to this JSON file, or into this folder
+    under a derived name; without a value into the folder results."""
     paper: str = ""
     """The published figure, for the record."""
     note: str = ""
