@@ -45,7 +45,7 @@ doctest: $(VENV)/.dev ## every example in the documentation and the docstrings
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --doctest-modules --doctest-glob='*.md' src docs README.md
 
 bench: $(VENV)/.dev ## speed against plain scripts and the machine's own rate
-	@for b in $(filter-out %/compare.py %/apart.py %/tuning.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$b || exit 1; done
+	@for b in $(filter-out %/compare.py %/subprocesses.py %/tuning.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$b || exit 1; done
 
 wheel: $(VENV)/.dev ## the wheel, into dist/
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist .

@@ -72,13 +72,13 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="few images, no record")
     parser.add_argument("--record", default="results/speed/codec.json", help="where the figures go")
-    wish = parser.parse_args()
-    began, n = time.monotonic(), 256 if wish.quick else 1024
+    args = parser.parse_args()
+    began, n = time.monotonic(), 256 if args.quick else 1024
     print(machine())
     digits, test = load_data("mnist"), load_data("mnist", split="test")
     binary = binarized(test.batch_of(n), torch.arange(n), 0)
     color = torch.from_numpy(
-        np.random.default_rng(0).integers(0, 256, (4 if wish.quick else 32, 3, 32, 32), np.uint8)
+        np.random.default_rng(0).integers(0, 256, (4 if args.quick else 32, 3, 32, 32), np.uint8)
     )
     cases: tuple[tuple[str, str, object, Spec, Tensor, int], ...] = (
         (
@@ -119,7 +119,7 @@ def main() -> None:
     for name, kind, config, spec, x, lanes in cases:
         model = build(kind, config, spec, 0)
         if spec == digits.spec:
-            short = 5_000 if wish.quick else 20_000
+            short = 5_000 if args.quick else 20_000
             model = fit(
                 model,
                 digits,
@@ -150,11 +150,11 @@ def main() -> None:
     for name, (write, items) in peers.items():
         figures[name] = {"MB/s in": rate(items, write)}
         print(f"{name}: {figures[name]['MB/s in']:.3f} MB/s in")  # type: ignore[index]
-    if not wish.quick:
+    if not args.quick:
         print(
             "record:",
             write_record(
-                wish.record, figures, seconds=time.monotonic() - began, seed=0, note="one core"
+                args.record, figures, seconds=time.monotonic() - began, seed=0, note="one core"
             ),
         )
 

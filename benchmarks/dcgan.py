@@ -185,8 +185,8 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="few repetitions, no record")
     parser.add_argument("--record", default="results/speed/dcgan.json", help="where the figures go")
-    wish = parser.parse_args()
-    rounds, n = (2, 2) if wish.quick else (7, 6)
+    args = parser.parse_args()
+    rounds, n = (2, 2) if args.quick else (7, 6)
     began, figures = time.monotonic(), {}
     print(machine())
     for name, source, side, channels, halvings in (
@@ -219,11 +219,11 @@ def main() -> None:
             f"{found['zeuxis peak memory MB']:.0f} MB zeuxis"
         )
     figures["batches"] = batches(rounds)
-    if not wish.quick:
+    if not args.quick:
         print(
             "record:",
             write_record(
-                wish.record,
+                args.record,
                 figures,
                 seconds=time.monotonic() - began,
                 seed=0,

@@ -70,7 +70,7 @@ def improved(data: Dataset, batch: int, tuning: Tuning) -> Callable[[int], None]
     adam_g = tuning.adam(g.parameters(), 1e-3, (0.5, 0.999))
     one, two = tuning.batches(x, batch), tuning.batches(x, batch)
 
-    def judged(*parts: Tensor) -> Sequence[Tensor]:
+    def scored(*parts: Tensor) -> Sequence[Tensor]:
         return (
             head(body(torch.cat(parts))).float().split(batch)
             if tuning.tuned
@@ -86,7 +86,7 @@ def improved(data: Dataset, batch: int, tuning: Tuning) -> Callable[[int], None]
             with tuning.autocast():
                 with tuning.unused():
                     fake = g(torch.rand(batch, 100))
-                on_labeled, on_real, on_fake = judged(known, real, fake.detach())
+                on_labeled, on_real, on_fake = scored(known, real, fake.detach())
                 r, f = on_real.logsumexp(1), on_fake.logsumexp(1)
                 loss = (
                     F.cross_entropy(on_labeled, classes[some])
@@ -213,8 +213,8 @@ def main() -> None:
     parser.add_argument(
         "--record", default="results/speed/improved.json", help="where the figures go"
     )
-    wish = parser.parse_args()
-    rounds, n = (2, 4) if wish.quick else (7, 30)
+    args = parser.parse_args()
+    rounds, n = (2, 4) if args.quick else (7, 30)
     began, figures = time.monotonic(), {}
     data = few_labels(load_data("mnist"), 10, 0)
     config = recipes()["improved-gan/mnist"].config
@@ -249,11 +249,11 @@ def main() -> None:
         share = batch * operations(parts) / (found["zeuxis ms"] / 1e3) / rate
         figures[name] = found | {"share of product rate": share}
         print(f"{share:.0%} of the machine's {rate / 1e9:.0f} GFLOP/s")
-    if not wish.quick:
+    if not args.quick:
         print(
             "record:",
             write_record(
-                wish.record,
+                args.record,
                 figures,
                 seconds=time.monotonic() - began,
                 seed=0,

@@ -367,8 +367,8 @@ def main() -> None:
         "--quick", action="store_true", help="few repetitions, small networks, no record"
     )
     parser.add_argument("--record", default="results/speed/pixel.json", help="where the figures go")
-    wish = parser.parse_args()
-    quick, began, figures = wish.quick, time.monotonic(), {}
+    args = parser.parse_args()
+    quick, began, figures = args.quick, time.monotonic(), {}
     gray, rgb = load_data("mnist"), color()
     print(machine())
     digits = (
@@ -417,7 +417,7 @@ def main() -> None:
         print(
             "record:",
             write_record(
-                wish.record,
+                args.record,
                 figures,
                 seconds=time.monotonic() - began,
                 seed=0,

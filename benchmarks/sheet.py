@@ -27,7 +27,7 @@ def main() -> None:
         "--record", default="results/studies/codec-sheet-mnist.json", help="where the figures go"
     )
     parser.add_argument("--quick", action="store_true", help="no record")
-    wish = parser.parse_args()
+    args = parser.parse_args()
     began = time.monotonic()
     digits = binarized(load_data("mnist", split="test").all(), torch.arange(10_000), 0)
     sheet = to_image(
@@ -42,11 +42,11 @@ def main() -> None:
         (sheet.convert("RGB") if name == "WebP" else sheet).save(file, name, **options)
         figures[name] = {"bytes": len(file.getvalue())}
         print(f"{name}: {figures[name]['bytes']:,} bytes")
-    if not wish.quick:
+    if not args.quick:
         print(
             "record:",
             write_record(
-                wish.record,
+                args.record,
                 figures,
                 seconds=time.monotonic() - began,
                 seed=0,

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from apart import Steps, apart
+from subprocesses import Steps, in_subprocesses
 from zeuxis.device import has_bf16
 
 
@@ -104,7 +104,7 @@ def fastest(script: Callable[[Tuning], Steps], n: int, images: bool) -> Tuning:
     tried = variants(images)
     if len(tried) == 1:
         return tried[0]
-    times, _ = apart({str(tuning): partial(script, tuning) for tuning in tried}, n, 2)
+    times, _ = in_subprocesses({str(tuning): partial(script, tuning) for tuning in tried}, n, 2)
     return min(tried, key=lambda tuning: min(times[str(tuning)]))
 
 
@@ -129,7 +129,7 @@ def contest(
     """
     tuning = fastest(script, max(1, n // 2), images)
     makers = {"plain": partial(script, PLAIN), "tuned": partial(script, tuning), "zeuxis": ours}
-    times, held = apart(makers, n, rounds)
+    times, held = in_subprocesses(makers, n, rounds)
     found: dict[str, Any] = {
         f"{key} ms": 1e3 * statistics.median(values) / n for key, values in times.items()
     }

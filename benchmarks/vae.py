@@ -261,8 +261,8 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="few repetitions, no record")
     parser.add_argument("--record", default="results/speed/vae.json", help="where the figures go")
-    wish = parser.parse_args()
-    rounds, n = (2, 2) if wish.quick else (7, 8)
+    args = parser.parse_args()
+    rounds, n = (2, 2) if args.quick else (7, 8)
     began, figures = time.monotonic(), {}
     digits, bf16 = load_data("mnist"), has_bf16(torch.device("cpu"))
     print(machine())
@@ -303,7 +303,7 @@ def main() -> None:
     }
     test = load_data("mnist", split="test")
     one = binarized(test.batch(torch.arange(1))[0], torch.arange(1), 0)
-    for k, images in ((128, 8 if wish.quick else 40), (10_000, 2)):
+    for k, images in ((128, 8 if args.quick else 40), (10_000, 2)):
         took = seconds(lambda k=k, images=images: likelihood(model, test, k=k, n=images))
         peak = bytes_of(lambda k=k: model.log_weights(one, min(k, BLOCK))) / 1e6
         figures[f"importance weights, K = {k}"] = {
@@ -316,11 +316,11 @@ def main() -> None:
             f"{peak:.1f} MB of tensors at once"
         )
     figures |= peers(digits, rounds, 4 * n)
-    if not wish.quick:
+    if not args.quick:
         print(
             "record:",
             write_record(
-                wish.record,
+                args.record,
                 figures,
                 seconds=time.monotonic() - began,
                 seed=0,

@@ -1,8 +1,8 @@
 """Imports point downwards: every module of zeuxis stands on a floor, and imports from lower floors
 only.
 
-A folder is one entry of a floor, and its modules may import each other as long as no circle comes of
-it. Imports under `if TYPE_CHECKING:` run nothing and are left out.
+A folder is one entry of a floor, and its modules may import each other as long as no circle comes
+of it. Imports under `if TYPE_CHECKING:` run nothing and are left out.
 """
 
 from __future__ import annotations

@@ -30,7 +30,8 @@ STILL = {"iaf-ladder": ("layers.1.down_first.layer.weight", "layers.1.down_first
 
 
 def record_outputs(model: nn.Module) -> dict[str, list[torch.Tensor]]:
-    """Outputs of every layer with a bias, filled during forward passes; their gradients are kept."""
+    """Outputs of every layer with a bias, filled during forward passes; their gradients are
+    kept."""
     outputs: dict[str, list[torch.Tensor]] = {}
 
     def record(key: str, output: torch.Tensor) -> None:

@@ -54,7 +54,8 @@ class Tiny(Model):
         return {"mean": Player(self.net, self.config.lr)}
 
     def play(self, batch):
-        yield "mean", (batch.x.float().flatten(1) / 255 - self.net.weight[:, 0]).square().sum(1).mean()
+        error = batch.x.float().flatten(1) / 255 - self.net.weight[:, 0]
+        yield "mean", error.square().sum(1).mean()
 
     def sample(self, n, *, generator=None):
         u = torch.rand(n, self.spec.size, generator=generator)

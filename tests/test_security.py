@@ -203,7 +203,10 @@ def test_no_reader_opens_a_pickle(made: Path, tmp_path: Path) -> None:
 
 def test_no_code_unpickles_or_starts_a_shell() -> None:
     source = Path(zeuxis.__file__).parent
-    words = r"pickle\.loads?\(|torch\.load\((?!.*weights_only=True)|allow_pickle=True|yaml\.load\(|shell=True|os\.system\("
+    words = (
+        r"pickle\.loads?\(|torch\.load\((?!.*weights_only=True)|allow_pickle=True"
+        r"|yaml\.load\(|shell=True|os\.system\("
+    )
     found = {
         str(p.relative_to(source)) for p in source.rglob("*.py") if re.search(words, p.read_text())
     }

@@ -3,8 +3,8 @@
 ```python
 import zeuxis
 
-model = zeuxis.load("mnist/dcgan")                      # a shipped model or a run folder
-images = model.sample(64)                               # uint8 (64, 1, 28, 28)
+model = zeuxis.load("mnist/dcgan")  # a shipped model or a run folder
+images = model.sample(64)  # uint8 (64, 1, 28, 28)
 print(zeuxis.evaluate(model, zeuxis.load_data("mnist", split="test")))
 result = zeuxis.train("dcgan", "mnist", images=200_000)  # a run folder with film and model card
 ```

@@ -146,8 +146,8 @@ def track(items: Iterable[T], total: int, what: str, every: float = 10.0) -> Ite
 
 @contextlib.contextmanager
 def meter(total: float, what: str, every: float = 10.0) -> Iterator[Callable[[float], None]]:
-    """As `track`, for work that is no sequence: gives a function to be told how much more has been
-    done.
+    """As `track`, for work that is not a sequence: yields a function to call with how much more has
+    been done.
 
     Arguments:
         total: All there is to do, in items.

@@ -101,8 +101,8 @@ def test_planted_directions_are_recovered_with_their_units() -> None:
     ).abs().max() < 0.15  # the standard error of a difference of means is 0.03
     assert all(sum(count) == 4800 for count in found.counts) and found.counts[2] == (4800, 0)
     assert min(found.auc[:2]) > 0.85 and 0.6 < found.auc[2] < 0.75
-    # A projection of unit noise whose means lie a distance d apart: the normal law gives Phi(d /
-    # sqrt 2), d = sqrt 5.
+    # Two projections of unit noise with means a distance d = sqrt 5 from each other: Phi(d / sqrt
+    # 2).
     assert found.auc[0] == pytest.approx(0.5 + 0.5 * math.erf(5**0.5 / 2), abs=0.02)
 
 

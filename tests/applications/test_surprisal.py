@@ -87,7 +87,9 @@ def test_the_command_draws_files_and_sets(place: Path, capsys: pytest.CaptureFix
     assert capsys.readouterr().out.count("most at row") == 4
     assert (
         main(
-            f"surprisal {place}/conditional --data {place}/set.npz --n 2 --out {place}/two.png".split()
+            (
+                f"surprisal {place}/conditional --data {place}/set.npz --n 2 --out {place}/two.png"
+            ).split()
         )
         == 0
     )

@@ -52,25 +52,27 @@ def test_a_text_becomes_pieces_and_back(tmp_path: Path) -> None:
 def test_every_character_sees_all_before_it_and_none_after() -> None:
     model = make()
     x = random_text(8)
-    laws = model.conditionals(x)
+    distributions = model.conditionals(x)
     changed = torch.zeros(7, 7, dtype=torch.bool)
     for j in range(7):
         other = x.clone()
         other[:, j] = (x[:, j] + 1) % 3
-        changed[:, j] = (model.conditionals(other) - laws).abs().amax((0, 2)) > 1e-13
+        changed[:, j] = (model.conditionals(other) - distributions).abs().amax((0, 2)) > 1e-13
     assert torch.equal(changed, causal.earlier(7))
 
 
 def test_a_scan_gives_the_conditionals_and_the_likelihood_is_their_sum() -> None:
     model, x = make(), random_text(5)
-    laws = model.conditionals(x)
-    torch.testing.assert_close(laws.exp().sum(2), torch.ones(5, 7, dtype=torch.float64))
+    distributions = model.conditionals(x)
+    torch.testing.assert_close(distributions.exp().sum(2), torch.ones(5, 7, dtype=torch.float64))
     scan = model.autoregress(5)
     found = [next(scan)] + [scan.send(x[:, i].long()) for i in range(6)]
-    torch.testing.assert_close(torch.stack(found, 1), laws)
+    torch.testing.assert_close(torch.stack(found, 1), distributions)
     answer = model.log_prob(x)
     assert answer.exact
-    torch.testing.assert_close(answer.nats, laws.gather(2, x.long()[..., None]).sum((1, 2)))
+    torch.testing.assert_close(
+        answer.nats, distributions.gather(2, x.long()[..., None]).sum((1, 2))
+    )
 
 
 def test_probabilities_of_all_short_texts_add_up_to_one() -> None:
@@ -152,7 +154,10 @@ def test_a_text_is_learned_and_continued(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(place)
-    small = "--model.hidden-dim 8 --size 24 --training.images 200 --training.film 3 --training.threads 1"
+    small = (
+        "--model.hidden-dim 8 --size 24 --training.images 200 --training.film 3 "
+        "--training.threads 1"
+    )
     assert main(f"train char-rnn --data book.txt {small}".split()) == 0
     folder = "runs/0001-char-rnn-book-seed0"
     capsys.readouterr()

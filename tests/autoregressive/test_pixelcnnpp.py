@@ -155,8 +155,8 @@ def pad_outputs(out: Tensor, channels: int) -> Tensor:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_law_of_a_color_sees_the_colors_before_it(channels: int) -> None:
-    """Through network and mixture together: change one number, and only laws behind it may change,
-    and each of them must."""
+    """Through network and mixture together: change one number, and only distributions behind it may
+    change, and each of them must."""
     model = causal.make(
         "pixelcnnpp", (channels, 2, 4), channels=6, blocks=1, scales=2, mixtures=3, levels=8
     )
@@ -167,8 +167,8 @@ def test_the_law_of_a_color_sees_the_colors_before_it(channels: int) -> None:
         k, r, c = j % channels, j // channels // 4, j // channels % 4
         other = x.clone()
         other[:, k, r, c] = torch.where(x[:, k, r, c] == 255, 0, 255)
-        laws = model.conditionals(other).permute(0, 2, 3, 1, 4).flatten(1, 3)
-        changed[:, j] = (laws - base).abs().amax((0, 2)) > 1e-12
+        distributions = model.conditionals(other).permute(0, 2, 3, 1, 4).flatten(1, 3)
+        changed[:, j] = (distributions - base).abs().amax((0, 2)) > 1e-12
     assert torch.equal(changed, causal.earlier(size))
 
 
@@ -208,7 +208,7 @@ def test_probabilities_of_a_tiny_space_add_up_to_one(
     )
     p = model.log_prob(causal.all_images(shape, levels)).nats.exp()
     assert p.sum().item() == pytest.approx(1, abs=1e-9)
-    assert p.std() > 0.01 * p.mean(), "a uniform law shows little"
+    assert p.std() > 0.01 * p.mean(), "a uniform distribution shows little"
 
 
 def test_a_scan_costs_the_operations_of_one_pass() -> None:

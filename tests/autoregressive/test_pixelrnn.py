@@ -238,7 +238,7 @@ def test_probabilities_of_a_tiny_space_add_up_to_one(layer: str, shape: tuple, l
     model = causal.make("pixelrnn", shape, architecture=layer, levels=levels, **SMALL)
     p = model.log_prob(causal.all_images(shape, levels)).nats.exp()
     assert p.sum().item() == pytest.approx(1, abs=1e-10)
-    assert p.std() > 0.01 * p.mean(), "a uniform law shows little"
+    assert p.std() > 0.01 * p.mean(), "a uniform distribution shows little"
 
 
 @pytest.mark.parametrize("layer", ["row", "diagonal"])

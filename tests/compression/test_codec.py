@@ -128,11 +128,11 @@ def test_the_coder_takes_exactly_these_integers(levels: int) -> None:
 def test_the_laws_of_all_pixels_at_once_are_those_of_each(open_edges: bool) -> None:
     mean = torch.rand(50, 1, dtype=torch.float64) * 1.4 - 0.2
     log_scale = torch.tensor([-9.0, -6.0, -3.0, 0.0, 2.0], dtype=torch.float64).expand(50, 5)
-    laws = logistic_log_probs(mean.expand(50, 5), log_scale, open_edges)
+    distributions = logistic_log_probs(mean.expand(50, 5), log_scale, open_edges)
     each = discretized_logistic(
         torch.arange(256.0, dtype=torch.float64), mean[..., None], log_scale[..., None], open_edges
     )
-    assert torch.allclose(laws, each, rtol=1e-13, atol=1e-13)
+    assert torch.allclose(distributions, each, rtol=1e-13, atol=1e-13)
 
 
 # --- tiles
@@ -228,9 +228,11 @@ def test_a_range_code_is_as_long_as_the_images_are_unlikely(levels: int, sharpne
     model = chain((1, 6, 6), levels, sharpness=sharpness)
     x = torch.zeros(40, 36, dtype=torch.int64)
     generator = torch.Generator().manual_seed(3)
-    laws, before = model.logits.softmax(1), torch.full((40,), levels)
+    distributions, before = model.logits.softmax(1), torch.full((40,), levels)
     for i in range(36):
-        before = x[:, i] = torch.multinomial(laws[before].detach(), 1, generator=generator)[:, 0]
+        before = x[:, i] = torch.multinomial(
+            distributions[before].detach(), 1, generator=generator
+        )[:, 0]
     images = to_pixels(x.view(40, 1, 6, 6), levels)
     nats = -model.conditionals(images).gather(4, x.view(40, 1, 6, 6, 1)).sum().item()
     with reproducible():
@@ -315,19 +317,19 @@ def test_bins_have_equal_prior_mass_and_cost_what_continuous_codes_do(
     # What a code costs beyond the prior, summed over all bins, against the divergence of the two
     # Gaussians.
     with reproducible():
-        law = torch.from_numpy(coder.posterior(x[:50])).double().add(1) / 2**PRECISION
+        distribution = torch.from_numpy(coder.posterior(x[:50])).double().add(1) / 2**PRECISION
         mean, log_std = coder.model.posterior(x[:50])
-    discrete = (law * (law.log() + math.log(len(masses)))).sum().item()
+    discrete = (distribution * (distribution.log() + math.log(len(masses)))).sum().item()
     continuous = (0.5 * (mean.square() + (2 * log_std).exp() - 1) - log_std).sum().item()
     assert discrete == pytest.approx(continuous, rel=0.005)
-    assert (law @ coder.centers - mean.flatten()).abs().mean() < 0.005
+    assert (distribution @ coder.centers - mean.flatten()).abs().mean() < 0.005
 
 
 @pytest.mark.parametrize("name", tiny.NAMES)
 def test_every_model_with_the_capability_is_a_codec(name: str) -> None:
     kind = models()[name]
     if not has(kind, CanAutoregress) and not has(kind, CanBitsBack):
-        pytest.skip("tells no laws to code with")
+        pytest.skip("tells no distributions to code with")
     if name == "char-rnn":
         pytest.skip("knows text")
     changes = {"posterior": "diagonal"} if name == "iaf-vae" else {}
@@ -403,7 +405,9 @@ from zeuxis.data.dataset import Spec
 from zeuxis.vae.vae import VAE, VAEConfig
 torch.manual_seed(0)
 spec = Spec("toy", (1, 28, 28))
-models = [VAE(VAEConfig(architecture="dense", hidden_dim=300, latent_dim=24), spec), PixelCNN(PixelCNNConfig(channels=16, layers=1), Spec("toy", (1, 8, 8)))]
+small = VAEConfig(architecture="dense", hidden_dim=300, latent_dim=24)
+models = [VAE(small, spec)]
+models += [PixelCNN(PixelCNNConfig(channels=16, layers=1), Spec("toy", (1, 8, 8)))]
 free = models[0].double().decoder(torch.randn(8, 24, dtype=torch.float64)).detach()
 print(torch.get_num_threads(), hashlib.sha1(free.numpy().tobytes()).hexdigest())
 models[0].float()
@@ -411,7 +415,8 @@ for model in models:
     x = 255 * (torch.rand(8, *model.spec.shape) < 0.3).byte()
     for precision in ("double", "single"):
         with reproducible():
-            print(hashlib.sha1(coder_for(model.eval(), precision).encode(x, 8, lambda more: None).payload).hexdigest())
+            coded = coder_for(model.eval(), precision).encode(x, 8, lambda more: None)
+            print(hashlib.sha1(coded.payload).hexdigest())
 """
 
 

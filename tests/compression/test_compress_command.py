@@ -128,7 +128,10 @@ def test_a_folder_of_pictures_there_and_back(
     record = f"--record {tmp_path / 'record.json'}"
     assert (
         main(
-            f"compress {place / 'gray'} {place / 'photos'} -o there.zx --compare --check {record}".split()
+            (
+                f"compress {place / 'gray'} {place / 'photos'} -o there.zx "
+                f"--compare --check {record}"
+            ).split()
         )
         == 0
     )
@@ -181,7 +184,9 @@ def test_a_data_set_there_and_back(
     monkeypatch.chdir(tmp_path)
     assert (
         main(
-            f"compress {place / 'binary'} --data mnist --n 3 --binarize --seed 3 -o digits.zx".split()
+            (
+                f"compress {place / 'binary'} --data mnist --n 3 --binarize --seed 3 -o digits.zx"
+            ).split()
         )
         == 0
     )
@@ -201,7 +206,7 @@ OLDER = {
 }  # kernels of older processors
 
 
-def test_another_process_with_other_kernels_decodes_double_precision_and_gets_no_wrong_pixel_in_single(
+def test_a_process_with_other_kernels_decodes_double_and_gets_no_wrong_pixel_in_single(
     tmp_path: Path,
 ) -> None:
     torch.manual_seed(0)

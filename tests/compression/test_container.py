@@ -215,7 +215,7 @@ def test_other_weights_are_refused(written: tuple[Path, Chain, list[Tensor]]) ->
 
 
 class Wavering(Chain):
-    """Gives other laws each time it is asked."""
+    """Gives other distributions each time it is asked."""
 
     def autoregress(self, n: int, y: Tensor | None = None) -> Generator[Tensor, Tensor, None]:
         self.shift += 0.1

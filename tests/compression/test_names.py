@@ -125,11 +125,11 @@ def test_portable_names_can_be_written(tmp_path: Path) -> None:
 
 
 def test_names_that_some_system_takes_for_the_same_clash() -> None:
-    composed, apart = (unicodedata.normalize(form, "caf\u00e9.png") for form in ("NFC", "NFD"))
+    composed, separate = (unicodedata.normalize(form, "caf\u00e9.png") for form in ("NFC", "NFD"))
     for names in (
         ["a.png", "a.png"],
         ["a.png", "A.PNG"],
-        [composed, apart],
+        [composed, separate],
         ["stra\u00dfe.png", "STRASSE.png"],
         ["a/b.png", "A /B.png"],
     ):

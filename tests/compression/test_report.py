@@ -59,7 +59,7 @@ def test_a_model_that_knows_nothing_needs_a_byte_a_pixel(
     assert figures["overhead of the payload"] == pytest.approx(
         (figures["payload"] - numbers) / numbers
     )
-    assert figures["payload"] < size - 300, "the two overheads are told apart"
+    assert figures["payload"] < size - 300, "the two overheads are distinguished"
     text = printed(report, capsys)
     assert cells(text, "the model itself") == [f"{numbers:,}", "8.0000", "100.00%"]
     assert cells(text, "this file") == [

@@ -99,13 +99,13 @@ def test_what_training_would_refuse_is_refused_alike(
     assert report.fatal and str(report).endswith("It cannot be trained on as it is.")
     with pytest.raises(DataError) as refused:
         load_data(str(tmp_path / "x"))
-    told = {"too_few_labels": "5 images and 4 labels"}
-    told |= {
+    reported = {"too_few_labels": "5 images and 4 labels"}
+    reported |= {
         "corrupt": "7.png' cannot be decoded",
         "empty": "holds no train images",
         "without_images": "holds no images",
     }
-    assert told[make.__name__] in report.fatal and told[make.__name__] in str(refused.value)
+    assert reported[make.__name__] in report.fatal and reported[make.__name__] in str(refused.value)
     assert report.fatal.count("\n") == 0 and report.fatal.endswith(".")
 
 

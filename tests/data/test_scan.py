@@ -173,13 +173,13 @@ def test_a_training_says_the_same_numbers(
     small = VAEConfig(channels=(4, 4), hidden_dim=8, latent_dim=2)
     training = tiny.training(images=8, batch=4, device="cpu")
     start(Experiment("vae", small, training, DataConfig(str(pets))), tmp_path / "runs")
-    told = " ".join(capsys.readouterr())
+    reported = " ".join(capsys.readouterr())
     sentence = (
         "Left out: 1 picture beside the class folders (contact-sheet.png), 1 link "
         "to nothing (cat/gone.png)."
     )
-    assert sentence in checked and sentence in told and "20 images" in checked
-    numbers = re.search(r"learn from (\d+) examples(?:, (\d+) more are held out)?", told)
+    assert sentence in checked and sentence in reported and "20 images" in checked
+    numbers = re.search(r"learn from (\d+) examples(?:, (\d+) more are held out)?", reported)
     assert numbers and sum(int(n or 0) for n in numbers.groups()) == 20
 
 

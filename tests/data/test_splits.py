@@ -14,7 +14,7 @@ from zeuxis.errors import DataError, UsageError
 
 
 def numbered(labels: list[int] | None, n: int = 0, classes: int = 0) -> Dataset:
-    """Images that hold their own number, so that rows can be told apart."""
+    """Images that hold their own number, so that rows can be distinguished."""
     n = n if labels is None else len(labels)
     x = torch.tensor([[i // 256, i % 256] for i in range(n)], dtype=torch.uint8).reshape(n, 1, 1, 2)
     y = None if labels is None else torch.tensor(labels)

@@ -30,7 +30,7 @@ def oracle(table: list[list[float]], spec: Spec | None = None) -> SimpleNamespac
 
 
 def four(labels: list[int], classes: int = 2) -> Dataset:
-    """Images told apart by their first pixel."""
+    """Images distinguished by their first pixel."""
     x = (
         torch.arange(len(labels), dtype=torch.uint8)[:, None, None, None]
         .expand(-1, 1, 2, 2)

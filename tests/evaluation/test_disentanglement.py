@@ -491,7 +491,10 @@ def test_the_command_writes_a_record(tmp_path: Path, capsys: pytest.CaptureFixtu
     folder = save(tiny.model("infogan"), tmp_path / "model", data={"data": "mnist"})
     assert (
         main(
-            f"codes {folder} --n 200 --fit 100 --generated 100 --record {tmp_path / 'codes.json'}".split()
+            (
+                f"codes {folder} --n 200 --fit 100 --generated 100 "
+                f"--record {tmp_path / 'codes.json'}"
+            ).split()
         )
         == 0
     )

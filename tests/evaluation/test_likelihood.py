@@ -62,10 +62,10 @@ class Linear(Model):
         self.spread = torch.linalg.cholesky(torch.linalg.inv(precision)) * widened
 
     def log_p(self, x: Tensor) -> Tensor:
-        law = torch.distributions.MultivariateNormal(
+        distribution = torch.distributions.MultivariateNormal(
             torch.zeros(12).double(), self.w @ self.w.T + self.s**2 * torch.eye(12).double()
         )
-        return law.log_prob(x.flatten(1).double() / 255)
+        return distribution.log_prob(x.flatten(1).double() / 255)
 
     def parts(self, x: Tensor, k: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         self.calls.append(len(x) * k)
@@ -325,9 +325,11 @@ def test_every_model_that_tells_likelihoods_is_judged_image_by_image(name: str) 
 
 def test_a_held_out_figure_of_a_binary_model_is_the_same_each_time() -> None:
     model, held = tiny.model("vae").eval(), load_data("mnist", limit=40)
-    told = validation_of(model, held)
-    assert told(model) == told(model)
-    assert told(model)["nats"] == pytest.approx(likelihood(model, held, k=0).nats.mean, rel=0.05)
+    reported = validation_of(model, held)
+    assert reported(model) == reported(model)
+    assert reported(model)["nats"] == pytest.approx(
+        likelihood(model, held, k=0).nats.mean, rel=0.05
+    )
 
 
 @pytest.mark.parametrize(
@@ -454,9 +456,9 @@ def test_wrong_input_to_the_command_gets_one_sentence(
 
 def test_images_that_the_data_mark_as_inexact_are_left_out() -> None:
     data = Dataset(SPEC, small(10).all(), facts=Facts(inexact=(2, 7)))
-    told = torch.arange(10.0)
+    reported = torch.arange(10.0)
     model = Exact(
-        lambda x: -told[(x[:, None] == data.all()[None]).flatten(2).all(2).int().argmax(1)]
+        lambda x: -reported[(x[:, None] == data.all()[None]).flatten(2).all(2).int().argmax(1)]
     )
     found = likelihood(model, data)
     assert (found.images, found.excluded, found.total) == (8, 2, 10)

@@ -35,7 +35,7 @@ class Seen:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.learned: list[int] = []
-        self.judged: list[int] = []
+        self.scored: list[int] = []
         game, begin, update_statistics, classify = (
             getattr(ImprovedGAN, name)
             for name in ("play", "initialize_from_data", "update_statistics", "classify")
@@ -61,15 +61,15 @@ class Seen:
             self.learned += [] if x is None else numbers(x)
             update_statistics(model, x)
 
-        def judged(model: ImprovedGAN, x: Tensor) -> Tensor:
-            self.judged += numbers(x)
+        def scored(model: ImprovedGAN, x: Tensor) -> Tensor:
+            self.scored += numbers(x)
             return classify(model, x)
 
         for name, method in (
             ("play", play),
             ("initialize_from_data", started),
             ("update_statistics", settled),
-            ("classify", judged),
+            ("classify", scored),
         ):
             monkeypatch.setattr(ImprovedGAN, name, method)
 
@@ -92,14 +92,14 @@ def test_held_out_images_are_judged_and_never_learned_from(
         labels_per_class=labels_per_class,
         out=tmp_path,
     )
-    learned, judged = set(seen.learned), set(seen.judged)
-    assert len(judged) == 20 and learned == set(range(64)) - judged
+    learned, scored = set(seen.learned), set(seen.scored)
+    assert len(scored) == 20 and learned == set(range(64)) - scored
     assert "held-out/accuracy" in result.figures
 
-    seen.learned, seen.judged = [], []
+    seen.learned, seen.scored = [], []
     assert result.run is not None
     resume(result.run.folder, 320, numbered())
-    assert set(seen.judged) == judged and set(seen.learned) == learned, (
+    assert set(seen.scored) == scored and set(seen.learned) == learned, (
         "a resumed run holds out the same images"
     )
 
@@ -109,10 +109,10 @@ def test_another_seed_holds_out_other_images(
 ) -> None:
     seen, config, sets = Seen(monkeypatch), tiny.model("improved-gan").config, []
     for seed in (0, 1):
-        seen.judged = []
+        seen.scored = []
         training = tiny.training(images=16, hold_out=20, validate_every=16, seed=seed)
         train("improved-gan", numbered(), config=config, training=training, out=tmp_path)
-        sets.append(set(seen.judged))
+        sets.append(set(seen.scored))
     assert sets[0] != sets[1]
 
 

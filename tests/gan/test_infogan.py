@@ -246,7 +246,7 @@ def test_every_layout_trains_and_samples(shape: tuple[int, ...]) -> None:
 
 def test_it_learns_a_code_for_what_images_differ_in() -> None:
     """Two kinds of images, bright on the left or on the right: the category of two must tell them
-    apart without a label."""
+    without a label."""
     kind = torch.arange(256) % 2
     x = torch.zeros(256, 1, 28, 28, dtype=torch.uint8)
     x[kind == 0, :, :, :14] = 200

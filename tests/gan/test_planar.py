@@ -239,7 +239,7 @@ def test_points_without_a_density_are_drawn_from_themselves() -> None:
     x = torch.randn(5000, 2) * 3 + 40
     data = Dataset(Spec("mine", (2,)), x)
     draw = DensityPicture(data, 10, samples=2000)
-    assert draw.law is None and draw.p.sum() == pytest.approx(1)
+    assert draw.target is None and draw.p.sum() == pytest.approx(1)
     assert draw.square.center[0] == pytest.approx(40, abs=3)
     draw(build("planar", PlanarConfig(latent_dim=3), data.spec, 0), 0)
     assert math.isfinite(draw.curve[0][1]) and draw.curve[0][2] > 0.5

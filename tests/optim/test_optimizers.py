@@ -129,7 +129,8 @@ def test_matrices_get_the_steps_of_torchs_muon(
 
 
 def test_turning_the_problem_turns_the_steps_with_it() -> None:
-    """What sets Muon apart from Adam: no direction of a weight's rows and columns is preferred."""
+    """What distinguishes Muon from Adam: no direction of a weight's rows and columns is
+    preferred."""
     turn = [torch.linalg.qr(torch.randn(n, n, dtype=torch.float64))[0] for n in (4, 7)]
     a, b = (
         nn.Parameter(torch.zeros(4, 7, dtype=torch.float64)),

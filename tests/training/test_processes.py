@@ -26,19 +26,28 @@ from zeuxis.distributed import init, shutdown
 from zeuxis.training.loop import fit
 from zeuxis.checkpoints.run_folder import Run
 name, folder, accumulate = sys.argv[2], sys.argv[3], int(sys.argv[4])
-# In float64, since Adam and batch statistics over few images blow the last bits of a float32 sum up to visible differences.
+# In float64: Adam and batch statistics over few images make the last bits of a float32 sum
+# visible.
 torch.set_default_dtype(torch.float64)
 torch.Tensor.float = torch.Tensor.double
 world = init()
-torch.manual_seed(world.rank)  # processes that start apart must be brought together
+torch.manual_seed(world.rank)  # processes that start with different weights must end with the same
 name, _, change = name.partition(" ")
-model = tiny.model(name, seed=world.rank, **({"minibatch": 4, "follow": 0.2, "history": 0.1, "generator": "saturating"} if change else {}))
+extra = {}
+if change:
+    extra = {"minibatch": 4, "distance_momentum": 0.2, "history": 0.1, "generator": "saturating"}
+    extra |= {"elastic": 0.0, "consistency": 0.0}
+    name += "-augmented"
+model = tiny.model(name, seed=world.rank, **extra)
 run = Run(folder) if world.is_main else None
 data = tiny.data_for(name)
-t = tiny.training(images=48 if "128" in name else 96, batch=16, accumulate=accumulate, average=40, clip=1.0, validate_every=32)
-# Only the first process judges, which must not wait for the others.
-judged = (lambda m: {"mean": m.classify(data.all()).mean().item()}) if hasattr(model, "classify") else None
-fit(model, data, run, t, judged, world=world, quiet=True)
+t = tiny.training(images=48 if "128" in name else 96, batch=16, accumulate=accumulate,
+                  average=40, clip=1.0, validate_every=32)
+# Only the first process scores, which must not wait for the others.
+def score(m):
+    return {"mean": m.classify(data.all()).mean().item()}
+scored = score if hasattr(model, "classify") else None
+fit(model, data, run, t, scored, world=world, quiet=True)
 print("rank", world.rank, sum(p.double().sum().item() for p in model.parameters()), flush=True)
 shutdown()
 os._exit(0)  # as the program ends under torchrun

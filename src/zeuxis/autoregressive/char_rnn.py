@@ -1,6 +1,7 @@
 r"""Char-RNN: a recurrent network predicts each character from those before it.
 
-$$ p(x) = \prod_t p(x_t | x_{<t}), \qquad p(x_t | x_{<t}) = \mathrm{softmax}(W h_t + b), \qquad h_t = \mathrm{LSTM}(x_{t-1}, h_{t-1}) . $$
+$$ p(x) = \prod_t p(x_t | x_{<t}), \qquad p(x_t | x_{<t}) = \mathrm{softmax}(W h_t + b), \qquad
+   h_t = \mathrm{LSTM}(x_{t-1}, h_{t-1}) . $$
 
 The input is one-hot, dropout lies between the LSTM layers, and the output is a softmax over the
 alphabet. The first input of a text is zero. PixelRNN does the same with images.
@@ -57,7 +58,9 @@ class CharRNN(Model):
 
     Example:
         >>> from zeuxis.data.dataset import Spec
-        >>> model = CharRNN(CharRNNConfig(hidden_dim=8), Spec("abc", (16,), 0, ("a", "b", "c"))).eval()
+        >>> model = CharRNN(
+        ...     CharRNNConfig(hidden_dim=8), Spec("abc", (16,), 0, ("a", "b", "c"))
+        ... ).eval()
         >>> model.write(2, start="ab", length=10, generator=torch.Generator().manual_seed(0))[0][:2]
         'ab'
         >>> model.log_prob(model.sample(4)).nats.shape

@@ -3,7 +3,8 @@ r"""The walk of an LSTM over an image, whole rows or diagonals at a time, with i
 A step of the walk treats all places of a row or a diagonal at once. Each reads its own features x
 and some states of the step before (its *taps*), and goes on from the cell of one of them:
 
-$$ [o, f, i, g] = [x, h_{\text{tap 1}}, h_{\text{tap 2}}, \dots]\, K + b, \qquad c = f \odot c_{before} + i \odot g,
+$$ [o, f, i, g] = [x, h_{\text{tap 1}}, h_{\text{tap 2}}, \dots]\, K + b, \qquad
+   c = f \odot c_{before} + i \odot g,
 \qquad h = o \odot \tanh(c) . $$
 
 There are tens of steps in a layer and a dozen small operations in each, which is where training

@@ -1,6 +1,7 @@
 r"""Base of the pixel models: an image is a sequence of values, each conditional on all before it.
 
-$$ \log p(x) = \sum_{r, c, k} \log p(x_{k,r,c} \,|\, x \text{ before } (r, c, k)) \qquad \text{in the order row, column, color.} $$
+$$ \log p(x) = \sum_{r, c, k} \log p(x_{k,r,c} \,|\, x \text{ before } (r, c, k)) \qquad
+   \text{in the order row, column, color.} $$
 
 The likelihood is exact. A value has `levels` levels: 256 for 8-bit images, with a softmax, or 2 for
 binary ones, with a sigmoid. Gray images are binary by default: each training step sets every pixel

@@ -1,6 +1,7 @@
 r"""PixelCNN: an image's exact likelihood by masked convolutions, all conditionals in one pass.
 
-$$ p(x) = \prod_i p(x_{i,R} | x_{<i})\, p(x_{i,G} | x_{i,R}, x_{<i})\, p(x_{i,B} | x_{i,R}, x_{i,G}, x_{<i}) $$
+$$ p(x) = \prod_i p(x_{i,R} | x_{<i})\, p(x_{i,G} | x_{i,R}, x_{<i})\, p(x_{i,B} | x_{i,R},
+   x_{i,G}, x_{<i}) $$
 
 A first convolution with mask A, which hides the pixel itself, is followed by residual blocks with
 mask B and a head of two hidden layers:

@@ -67,7 +67,10 @@ class PixelCNNPP(PixelModel):
 
     Example:
         >>> from zeuxis.data.dataset import Spec
-        >>> model = PixelCNNPP(PixelCNNPPConfig(channels=4, blocks=1, scales=2, mixtures=2), Spec("tiny", (3, 4, 4))).eval()
+        >>> model = PixelCNNPP(
+        ...     PixelCNNPPConfig(channels=4, blocks=1, scales=2, mixtures=2),
+        ...     Spec("tiny", (3, 4, 4)),
+        ... ).eval()
         >>> x = model.sample(2, generator=torch.Generator().manual_seed(0))
         >>> x.shape, model.log_prob(x).nats.shape, model.conditionals(x).shape
         (torch.Size([2, 3, 4, 4]), torch.Size([2]), torch.Size([2, 3, 4, 4, 256]))

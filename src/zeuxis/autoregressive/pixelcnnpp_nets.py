@@ -6,7 +6,8 @@ every block; neither needs masks, since convolutions are padded at the top and t
 way down each scale has `blocks` blocks and a convolution of stride 2; on the way up a transposed
 one, and every block reads the block of the way down that it mirrors. A block is
 
-$$ x + a \cdot \sigma(b), \qquad (a, b) = W_2 * d(e(W_1 * e(x) + W_3\, e(\mathrm{aux}))) + V^\top h , $$
+$$ x + a \cdot \sigma(b), \qquad
+   (a, b) = W_2 * d(e(W_1 * e(x) + W_3\, e(\mathrm{aux}))) + V^\top h , $$
 
 with $e(x) = \mathrm{ELU}([x, -x])$, dropout d, and the class h of a conditional model. Weights are
 normalized.

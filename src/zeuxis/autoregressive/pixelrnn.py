@@ -344,7 +344,8 @@ class PixelRNN(PixelModel):
         c, colors = config, spec.shape[0]
         if c.first_kernel % 2 == 0:
             raise UsageError(
-                f"--model.first-kernel is the side of a kernel and must be odd, got {c.first_kernel}."
+                "--model.first-kernel is the side of a kernel and must be odd, got "
+                f"{c.first_kernel}."
             )
         if c.channels < colors or (c.head_channels and c.head_channels < colors):
             raise UsageError(

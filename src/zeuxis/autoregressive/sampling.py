@@ -34,7 +34,9 @@ def draw(
     """The levels at which the cumulative distributions pass u.
 
     Example:
-        >>> draw(torch.tensor([[0.25, 0.75], [0.25, 0.75]]).log(), torch.tensor([0.2, 0.3])).tolist()
+        >>> draw(
+        ...     torch.tensor([[0.25, 0.75], [0.25, 0.75]]).log(), torch.tensor([0.2, 0.3])
+        ... ).tolist()
         [0, 1]
     """
     log_p = log_p.double() if temperature == 1 else log_p.double() / temperature
@@ -118,7 +120,8 @@ def hidden(mask: Tensor, x: Tensor) -> Bool[Tensor, "n channels height width"]:
     except RuntimeError as error:
         expected = tuple(x.shape)
         raise UsageError(
-            f"The mask has shape {tuple(mask.shape)} and the images {expected}: give (H, W), (C, H, "
+            f"The mask has shape {tuple(mask.shape)} and the images {expected}: give (H, "
+            "W), (C, H, "
             "W) or one mask an image."
         ) from error
 

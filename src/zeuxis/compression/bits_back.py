@@ -13,9 +13,9 @@ q(z | x), which it can compute from x. Images are decoded in reverse order, and 
 the initial bits exactly as they were, which is verified.
 
 A latent has $2^{10}$ bins of equal mass under the prior, so pushing it with the prior takes exactly
-10 bits. The decoder network gets the bin's median $\Phi^{-1}((i + 1/2) / 2^{10})$, and the posterior
-mass of a bin is the difference of its cumulative distribution. Finer bins cost nothing, since their
-bits come back.
+10 bits. The decoder network gets the bin's median $\Phi^{-1}((i + 1/2) / 2^{10})$, and the
+posterior mass of a bin is the difference of its cumulative distribution. Finer bins cost nothing,
+since their bits come back.
 
 The first images need bits on the stack. These initial bits are known to encoder and decoder
 (SHAKE-256 of a fixed text); those that were not used are not stored, so only the used ones cost,
@@ -130,7 +130,8 @@ class BitsBack:
         return x
 
     def initial(self, lanes: int) -> np.ndarray:
-        """Initial bits for the first group, up to 24 per latent; the coder needs a last word of 1."""
+        """Initial bits for the first group, up to 24 per latent; the coder needs a last word of
+        1."""
         size = 3 * lanes * self.latent // 4 * 4 + 32
         words = to_words(hashlib.shake_256(b"zeuxis initial bits").digest(size))
         words[-1] = 1

@@ -1,6 +1,7 @@
 r"""A lossless codec for images with any likelihood model.
 
-A model with probability P(x) for an image can store it in $-\log_2 P(x)$ bits, and no code is shorter
+A model with probability P(x) for an image can store it in $-\log_2 P(x)$ bits,
+and no code is shorter
 on average if the model is right. Autoregressive models use a range coder (`range_coding`), latent
 variable models use bits-back coding (`bits_back`) and need the bits of their bound. Images of any
 size are cut into tiles (`tiles`) and stored in a file with checksums (`container`).
@@ -128,8 +129,14 @@ def compress(
         >>> import tempfile, zeuxis
         >>> from zeuxis.compression.image_sources import DatasetImages
         >>> from zeuxis.autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
-        >>> data = zeuxis.Dataset(zeuxis.Spec("tiny", (3, 5, 7)), torch.randint(0, 256, (2, 3, 5, 7), dtype=torch.uint8))
-        >>> model = PixelCNN(PixelCNNConfig(channels=6, layers=1, head_channels=6), zeuxis.Spec("tiny", (3, 4, 4))).eval()
+        >>> data = zeuxis.Dataset(
+        ...     zeuxis.Spec("tiny", (3, 5, 7)),
+        ...     torch.randint(0, 256, (2, 3, 5, 7), dtype=torch.uint8),
+        ... )
+        >>> model = PixelCNN(
+        ...     PixelCNNConfig(channels=6, layers=1, head_channels=6),
+        ...     zeuxis.Spec("tiny", (3, 4, 4)),
+        ... ).eval()
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     report = compress(model, DatasetImages(data, "tiny-"), f"{folder}/tiny.zx")
         ...     images = dict(decompress(f"{folder}/tiny.zx", model))

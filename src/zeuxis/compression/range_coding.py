@@ -1,6 +1,7 @@
 r"""Lossless coding with an autoregressive model, such as PixelCNN.
 
-$$ \text{bits} = -\sum_i \log_2 P(x_i \,|\, x_{<i}) + \text{overhead of integers and coder (about 0.1 \%)} . $$
+$$ \text{bits} = -\sum_i \log_2 P(x_i \,|\,
+   x_{<i}) + \text{overhead of integers and coder (about 0.1 \%)} . $$
 
 Numbers are coded in the order row, column, channel. Encoder and decoder run the same scan with the
 same number of images in parallel (*lanes*), so the distributions are identical. The encoder sends

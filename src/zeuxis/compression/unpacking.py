@@ -145,7 +145,8 @@ def write_array(
 
 @contextlib.contextmanager
 def verified(path: Path, overwrite: bool) -> Iterator[BinaryIO]:
-    """A new file for writing and reading; it gets its name at the end, or is deleted on an error."""
+    """A new file for writing and reading; it gets its name at the end, or is deleted on an
+    error."""
     partial = path.with_name(f".{secrets.token_hex(8)}.partial")
     try:
         require_free(path, overwrite)

@@ -1,4 +1,5 @@
-"""Checks a data set before training: counts, sizes, channels, classes, corrupt files, duplicates."""
+"""Checks a data set before training: counts, sizes, channels, classes, corrupt files,
+duplicates."""
 
 from __future__ import annotations
 
@@ -91,7 +92,8 @@ class Report:
             f"  width x height: {sizes or 'none'}{more}",
             f"  channels: {', '.join(f'{c} ({k:,})' for c, k in self.channels.items()) or 'none'}",
             f"  classes: {classes or 'no labels'}{further}",
-            f"  corrupt: {len(self.corrupt):,}, duplicates: {self.duplicates:,}, of a single color: "
+            f"  corrupt: {len(self.corrupt):,}, duplicates: {self.duplicates:,}, of a "
+            "single color: "
             f"{self.constant:,}",
         ]
         lines += [f"  - {line}" for line in (*self.notes, *self.problems)]

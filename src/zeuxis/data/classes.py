@@ -88,6 +88,7 @@ def flat(labels: Any, path: Path) -> np.ndarray:
     if len(x) and not -1 <= int(x.min()) <= int(x.max()) < MAX_CLASSES:
         reach = f"from {x.min()} to {x.max()}"
         raise DataError(
-            f"{where} go {reach}, expected whole numbers from 0 to {MAX_CLASSES - 1:,} (-1: unlabeled)."
+            f"{where} go {reach}, expected whole numbers from 0 to {MAX_CLASSES - 1:,} "
+            "(-1: unlabeled)."
         )
     return x.astype(np.int64)

@@ -248,7 +248,8 @@ def heads(n: int = 200_000, seed: int = 0, side: int = 32) -> Dataset:
     """
     if n < 1 or side < 16:
         raise UsageError(
-            f"Heads need a number of at least 1 and a side of at least 16 pixels, got {n} and {side}."
+            "Heads need a number of at least 1 and a side of at least 16 pixels, got "
+            f"{n} and {side}."
         )
     facts = Facts(factors=factors_of(np.arange(n), seed), factor_names=FACTORS)
     return Dataset(Spec("heads", (1, side, side)), Heads(n, seed, side), facts=facts)

@@ -17,7 +17,8 @@ from ..errors import DataError, UsageError
 from .reading import contents, first_line, shown
 from .scan import ENDINGS, scan
 
-# The formats that Pillow may try, most common first, whatever the ending of a file. Others take time
+# The formats that Pillow may try, most common first, whatever the ending of a file. Others take
+# time
 # to rule out, and one of them, EPS, would start a PostScript interpreter.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 ORIENTATION = 0x0112  # the EXIF tag of a camera's orientation

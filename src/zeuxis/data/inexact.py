@@ -98,7 +98,9 @@ def exact_positions(data: Dataset, exclude: list[int] | None = None) -> Tensor:
         >>> from zeuxis import Spec
         >>> from zeuxis.data.facts import Facts
         >>> x = torch.zeros(5, 1, 2, 2, dtype=torch.uint8)
-        >>> exact_positions(Dataset(Spec("five", (1, 2, 2)), x, facts=Facts(inexact=(3,))), [0]).tolist()
+        >>> exact_positions(
+        ...     Dataset(Spec("five", (1, 2, 2)), x, facts=Facts(inexact=(3,))), [0]
+        ... ).tolist()
         [1, 2, 4]
     """
     left_out = [*data.facts.inexact, *(exclude or [])]

@@ -81,7 +81,8 @@ class Budget:
 def matrices(
     data: memoryview, order: str, names: Collection[str], budget: Budget
 ) -> Iterator[memoryview]:
-    """Yields the bytes of each array, decompressed; compressed arrays of other names are skipped."""
+    """Yields the bytes of each array, decompressed; compressed arrays of other names are
+    skipped."""
     at = 0
     while at < len(data):
         kind, body, at = element(data, at, order)

@@ -161,7 +161,8 @@ def with_parts(arrays: list[Array]) -> tuple[dict[str, Array], dict[str, Array]]
             images.setdefault(part, array)
         elif role_of(array.key) == "labels":
             labels.setdefault(part, array)
-    # Labels with a part in their name belong to images with one, and labels without to those without.
+    # Labels with a part in their name belong to images with one, and labels without to those
+    # without.
     x, y = images.get(TRAIN), labels.get(TRAIN)
     if x is not None and y is not None and (x.part is None) != (y.part is None):
         del labels[TRAIN]

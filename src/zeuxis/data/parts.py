@@ -67,7 +67,12 @@ def part_of(name: str, strict: bool = False) -> str | None:
         strict: Refuse names with other words, as for folders, which may also be classes.
 
     Example:
-        >>> part_of("Training"), part_of("x_test"), part_of("val-00000-of-00001"), part_of("contest")
+        >>> (
+        ...     part_of("Training"),
+        ...     part_of("x_test"),
+        ...     part_of("val-00000-of-00001"),
+        ...     part_of("contest"),
+        ... )
         ('train', 'test', 'validation', None)
         >>> part_of("train_station"), part_of("train_station", strict=True)
         ('train', None)

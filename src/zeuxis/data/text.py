@@ -49,7 +49,11 @@ def text(
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = (book := Path(folder, "book.txt")).write_text("to be, or not to be; " * 20)
         ...     data = text(book, length=21)
-        >>> data.spec.shape, "".join(data.spec.class_names), spelled(data.x, data.spec.class_names)[0]
+        >>> (
+        ...     data.spec.shape,
+        ...     "".join(data.spec.class_names),
+        ...     spelled(data.x, data.spec.class_names)[0],
+        ... )
         ((21,), ' ,;benort', 'to be, or not to be; ')
     """
     length = LENGTH if length is None else length

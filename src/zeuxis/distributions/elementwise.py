@@ -104,7 +104,8 @@ def discretized_logistic(
 def logistic_log_probs(mean: Tensor, log_scale: Tensor, open_edges: bool = True) -> Tensor:
     r"""log P of all 256 pixel values, (*shape, 256); faster than `discretized_logistic` of each.
 
-    The upper edge of a bin is the lower edge of the next, and $\log \sigma(-t) = \log \sigma(t) - t$,
+    The upper edge of a bin is the lower edge of the next,
+    and $\log \sigma(-t) = \log \sigma(t) - t$,
     so each edge is evaluated once.
 
     Arguments:

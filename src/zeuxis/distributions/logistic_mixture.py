@@ -1,9 +1,9 @@
 r"""Discretized mixtures of logistics over the colors of a pixel, as PixelCNN++ predicts them.
 
-Levels 0 to L - 1 are scaled to $x = 2 v / (L - 1) - 1$ from -1 to 1. Under a component, level v of a
-color has the mass of a logistic distribution over the bin $x \pm 1/(L-1)$; the bins of the first and
-the last level reach to infinity. One component is chosen for all colors of a pixel, and its mean for
-a color depends on the true values of the colors before it:
+Levels 0 to L - 1 are scaled to $x = 2 v / (L - 1) - 1$ from -1 to 1. Under a component, level v of
+a color has the mass of a logistic distribution over the bin $x \pm 1/(L-1)$; the bins of the first
+and the last level reach to infinity. One component is chosen for all colors of a pixel, and its
+mean for a color depends on the true values of the colors before it:
 
 $$ P(v) = \sum_k \pi_k \prod_c \Big[ \sigma\Big(\frac{x_c + \frac{1}{L-1} - \mu_{k,c}}{s_{k,c}}\Big)
    - \sigma\Big(\frac{x_c - \frac{1}{L-1} - \mu_{k,c}}{s_{k,c}}\Big) \Big], \qquad

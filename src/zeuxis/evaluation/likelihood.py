@@ -21,8 +21,8 @@ Every figure is a mean over images. Its standard error is the standard deviation
 by the root of their number.
 
 **Random latents.** Those of an image come in blocks of 128 from a generator that is a function of
-seed, image and block. No figure depends on the batch size, on the order or on which other images are
-evaluated, beyond rounding; and the bound by 256 latents extends the bound by 128.
+seed, image and block. No figure depends on the batch size, on the order or on which other images
+are evaluated, beyond rounding; and the bound by 256 latents extends the bound by 128.
 
 Sources: Kingma and Welling, 2013; Burda, Grosse and Salakhutdinov, "Importance Weighted
 Autoencoders", 2016 (IWAE, active units); Alemi et al., "Fixing a Broken ELBO", 2018 (rate and

@@ -5,9 +5,11 @@ With features $f$ of a real and a generated set, their means $\mu$ and covarianc
 (unbiased), and class probabilities $p(y|x)$:
 
 $$ \mathrm{IS} = \exp \mathbb{E}_x\, \mathrm{KL}\big(p(y|x) \,\|\, p(y)\big), \qquad
-   \mathrm{FID} = \|\mu_r - \mu_g\|^2 + \mathrm{Tr}\big(\Sigma_r + \Sigma_g - 2 (\Sigma_r \Sigma_g)^{1/2}\big), $$
+   \mathrm{FID} = \|\mu_r - \mu_g\|^2 + \mathrm{Tr}\big(\Sigma_r
+   + \Sigma_g - 2 (\Sigma_r \Sigma_g)^{1/2}\big), $$
 
-$$ \mathrm{KID} = \tfrac{1}{m(m-1)} \sum_{i \ne j} \big[ k(x_i, x_j) + k(y_i, y_j) \big] - \tfrac{2}{m^2} \sum_{i,j} k(x_i, y_j),
+$$ \mathrm{KID} = \tfrac{1}{m(m-1)} \sum_{i \ne j} \big[ k(x_i, x_j) + k(y_i,
+   y_j) \big] - \tfrac{2}{m^2} \sum_{i,j} k(x_i, y_j),
    \qquad k(a, b) = (a \cdot b / d + 1)^3 . $$
 
 The names Inception score, FID and KID belong to one network of 2015. With another network the
@@ -86,7 +88,9 @@ def merged(a: Statistics, b: Statistics) -> Statistics:
         >>> import torch
         >>> from functools import reduce
         >>> x = torch.randn(1000, 3)
-        >>> torch.allclose(reduce(merged, map(statistics, x.split(300))).covariance, statistics(x).covariance)
+        >>> torch.allclose(
+        ...     reduce(merged, map(statistics, x.split(300))).covariance, statistics(x).covariance
+        ... )
         True
     """
     n, shift = a.n + b.n, b.mean - a.mean
@@ -109,7 +113,12 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
     Example:
         >>> import torch
         >>> unit = Statistics(torch.zeros(2).double(), torch.eye(2).double(), 10)
-        >>> round(frechet_distance(unit, Statistics(torch.ones(2).double(), 4 * torch.eye(2).double(), 10)), 6)
+        >>> round(
+        ...     frechet_distance(
+        ...         unit, Statistics(torch.ones(2).double(), 4 * torch.eye(2).double(), 10)
+        ...     ),
+        ...     6,
+        ... )
         4.0
     """
     require_alike(a.mean, b.mean)
@@ -160,7 +169,9 @@ def kernel_distance(
 
     Example:
         >>> import torch
-        >>> mean, spread = kernel_distance(torch.randn(500, 4), torch.randn(500, 4), subsets=10, size=200)
+        >>> mean, spread = kernel_distance(
+        ...     torch.randn(500, 4), torch.randn(500, 4), subsets=10, size=200
+        ... )
         >>> abs(mean) < 0.2
         True
     """
@@ -200,7 +211,9 @@ def neighbor_radius(x: Features, k: int, block: int = 512) -> Float[Tensor, "n"]
 
     Example:
         >>> import torch
-        >>> neighbor_radius(torch.tensor([[0.0], [1.0], [3.0], [7.0]]), 2).round(decimals=6).tolist()
+        >>> neighbor_radius(torch.tensor([[0.0], [1.0], [3.0], [7.0]]), 2).round(
+        ...     decimals=6
+        ... ).tolist()
         [3.0, 2.0, 3.0, 6.0]
     """
     return squared_radii(near_zero(x)[0], (k,), block)[0].sqrt()

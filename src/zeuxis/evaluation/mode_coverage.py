@@ -72,7 +72,9 @@ def mode_coverage(
 
     Example:
         >>> centers = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
-        >>> found = mode_coverage(torch.tensor([[0.0, 0.1], [0.1, 0.0], [0.5, 0.5], [1.0, 0.2]]), centers, std=0.1)
+        >>> found = mode_coverage(
+        ...     torch.tensor([[0.0, 0.1], [0.1, 0.0], [0.5, 0.5], [1.0, 0.2]]), centers, std=0.1
+        ... )
         >>> found.hit, found.good, round(found.kl, 4)
         (2, 0.75, 0.0566)
     """

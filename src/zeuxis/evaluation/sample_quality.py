@@ -135,7 +135,9 @@ def evaluate(
 
     Example:
         >>> import zeuxis
-        >>> quality = zeuxis.evaluate(zeuxis.load("mnist/dcgan"), zeuxis.load_data("mnist", split="test"), n=200)
+        >>> quality = zeuxis.evaluate(
+        ...     zeuxis.load("mnist/dcgan"), zeuxis.load_data("mnist", split="test"), n=200
+        ... )
         >>> quality.network, quality.fake.score > 3
         ('mnist/classifier', True)
     """

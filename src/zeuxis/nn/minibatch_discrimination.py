@@ -50,7 +50,9 @@ class MinibatchDiscrimination(nn.Module):
     Example:
         >>> import torch
         >>> layer = MinibatchDiscrimination(8, kernels=3, dimensions=2)
-        >>> layer(torch.ones(5, 8))[:, 8:].detach()[0]  # identical examples: each is close to the other 4
+        >>> layer(torch.ones(5, 8))[:, 8:].detach()[
+        ...     0
+        ... ]  # identical examples: each is close to the other 4
         tensor([4., 4., 4.])
     """
 

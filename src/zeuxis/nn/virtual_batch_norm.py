@@ -1,8 +1,9 @@
 r"""Virtual batch normalization: statistics come from a fixed reference batch.
 
 Under batch normalization an image depends on the others of its batch; a generator can then give a
-whole batch the same color. Here each example $x_i$ is normalized with the statistics of a fixed reference batch
-$R$ of N examples and of itself alone: per channel, with means over N and all positions,
+whole batch the same color. Here each example $x_i$ is normalized with the statistics of a fixed
+reference batch $R$ of N examples and of itself alone: per channel, with means over N and all
+positions,
 
 $$ m_i = \tfrac{1}{N+1} \overline{x_i} + \tfrac{N}{N+1} \overline{R}, \qquad
    q_i = \tfrac{1}{N+1} \overline{x_i^2} + \tfrac{N}{N+1} \overline{R^2}, \qquad

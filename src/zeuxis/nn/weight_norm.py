@@ -104,7 +104,8 @@ class WeightNorm(nn.Module):
         return w if self.lift is None or self.mask is None else w * self.mask
 
     def freeze(self) -> None:
-        """Computes the weight once, for inference on the current device in the current precision."""
+        """Computes the weight once, for inference on the current device in the current
+        precision."""
         self.frozen = self.weight().detach()
 
     def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:

@@ -4,7 +4,8 @@ Adam scales each entry of a gradient by itself. Muon takes the gradient of a lay
 replaces its momentum $M = U S V^\top$ by $U V^\top$, so that directions with small singular values
 are updated as fast as dominant ones:
 
-$$ W \leftarrow W - 0.2\, \eta \sqrt{\max(a, b)}\; \mathrm{polar}(M), \qquad M \in \mathbb{R}^{a \times b} . $$
+$$ W \leftarrow W - 0.2\, \eta \sqrt{\max(a, b)}\; \mathrm{polar}(M), \qquad
+   M \in \mathbb{R}^{a \times b} . $$
 
 The factor makes the root mean square of a step $0.2\, \eta$ for every shape, which is about Adam's.
 So one step size serves both, and Adam updates what is not a matrix (biases, gains, log-scales). The

@@ -184,7 +184,7 @@ RECIPES = {
             f"{PAPER}, section 6.1: minibatch discrimination, the network for "
             "CIFAR-10 at 28 pixels, 400 labels a class"
         ),
-        target="told from real digits by 52.4 % of human votes (chance is 50 %)",
+        target="distinguished from real digits by 52.4 % of human votes (chance is 50 %)",
         note="for GPUs; pixels in [-1, 1], where the authors' script had [0, 1] behind a tanh",
     ),
     "improved-gan-augmented/mnist-pictures-small": Recipe(

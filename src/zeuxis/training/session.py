@@ -6,7 +6,7 @@ it holds the algorithm only:
 ```python
 with session.open(done, seconds):
     while session.goes_on():
-        done = ...                      # one step
+        done = ...  # one step
         session.advance(done)
         if session.crossed(config.log_every) or session.finished:
             session.report(figures | session.pace())

@@ -54,8 +54,12 @@ def take_turns(
         >>> optimizers = {name: factory.make(player) for name, player in model.players().items()}
         >>> x = torch.zeros(4, 1, 28, 28, dtype=torch.uint8)
         >>> turns = []
-        >>> take_turns(model, [Batch(x, None, Noise(0, 0, slice(0, 4), 4))], optimizers,
-        ...            on_loss=lambda player, loss: turns.append(player))
+        >>> take_turns(
+        ...     model,
+        ...     [Batch(x, None, Noise(0, 0, slice(0, 4), 4))],
+        ...     optimizers,
+        ...     on_loss=lambda player, loss: turns.append(player),
+        ... )
         >>> turns
         ['discriminator', 'generator']
     """

@@ -3,19 +3,21 @@ r"""Inverse autoregressive flows: posteriors richer than a Gaussian, drawn in on
 A chain starts from a diagonal Gaussian, $z_0 = \mu_0 + \sigma_0 \epsilon$, and each step reads a
 shift and a scale for every number of the code from the numbers before it,
 
-$$ z_t = \sigma_t \odot z_{t-1} + (1 - \sigma_t) \odot m_t, \qquad \sigma_t = \mathrm{sigmoid}(s_t), \quad
+$$ z_t = \sigma_t \odot z_{t-1} + (1 - \sigma_t) \odot m_t, \qquad
+   \sigma_t = \mathrm{sigmoid}(s_t), \quad
    (m_t, s_t) = \mathrm{AutoregressiveNN}(z_{t-1}, h) . $$
 
 Since $\partial z_t / \partial z_{t-1}$ is triangular with $\sigma_t$ on its diagonal,
 
-$$ \log q(z_T | x) = -\sum_i \Big[ \tfrac12 \epsilon_i^2 + \tfrac12 \log 2\pi + \sum_{t=0}^{T} \log \sigma_{t,i} \Big] . $$
+$$ \log q(z_T | x) = -\sum_i \Big[ \tfrac12 \epsilon_i^2 + \tfrac12 \log 2\pi
+   + \sum_{t=0}^{T} \log \sigma_{t,i} \Big] . $$
 
 All numbers move at once; only the inverse would need one pass a number, and training never asks for
 it. The order is reversed after each step, so that every number comes to depend on every other.
 
 Two networks are here: a dense one (MADE) for codes that are vectors, and a convolutional one for
-codes that are channels, whose masks order positions and, within a position, channels. Both use weight
-normalization over what the masks let through.
+codes that are channels, whose masks order positions and, within a position, channels. Both use
+weight normalization over what the masks let through.
 
 Sources: Kingma, Salimans, Jozefowicz, Chen, Sutskever and Welling, "Improving Variational Inference
 with Inverse Autoregressive Flow", 2016, section 4 and its released code; Germain et al., "MADE",

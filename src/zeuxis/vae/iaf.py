@@ -55,7 +55,10 @@ class IAFVAE(VAE):
     """A VAE whose posterior is a flow.
 
     Example:
-        >>> model = IAFVAE(IAFConfig(channels=(4, 4), hidden_dim=16, latent_dim=3, width=6), Spec("tiny", (1, 28, 28))).eval()
+        >>> model = IAFVAE(
+        ...     IAFConfig(channels=(4, 4), hidden_dim=16, latent_dim=3, width=6),
+        ...     Spec("tiny", (1, 28, 28)),
+        ... ).eval()
         >>> x = 255 * (model.sample(2) > 127).byte()
         >>> model.elbo(x).rate.shape, model.log_weights(x, 5).shape
         (torch.Size([2, 3]), torch.Size([2, 5]))

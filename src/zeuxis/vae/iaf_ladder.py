@@ -6,7 +6,8 @@ bottom-up without drawing anything and then top-down in the generator's own orde
 a layer adds the statistics that both directions give (*bidirectional*), and one or two steps of
 flow (`flows`) with the context of both directions bend it,
 
-$$ q(z_l | x, z_{>l}) = \mathrm{IAF}\big(N(\mu_{\uparrow} + \mu_{\downarrow},\, e^{2 (s_\uparrow + s_\downarrow)})\big) . $$
+$$ q(z_l | x, z_{>l}) = \mathrm{IAF}\big(N(\mu_{\uparrow} + \mu_{\downarrow},\,
+   e^{2 (s_\uparrow + s_\downarrow)})\big) . $$
 
 Each map of codes of each layer may cost $\lambda$ nats for nothing in the objective (*free bits*,
 on the mean over the batch); logged and evaluated is the bound without the clamp. Residual branches
@@ -180,7 +181,9 @@ class Ladder(Model):
     `decode` turns into the layers' codes by their priors, and that `encode` finds for an image.
 
     Example:
-        >>> model = Ladder(LadderConfig(blocks=(1, 1), channels=8, latent_dim=2), Spec("tiny", (3, 16, 16))).eval()
+        >>> model = Ladder(
+        ...     LadderConfig(blocks=(1, 1), channels=8, latent_dim=2), Spec("tiny", (3, 16, 16))
+        ... ).eval()
         >>> x = model.sample(2)
         >>> model.encode(x).shape, model.elbo(x).rate.shape
         (torch.Size([2, 160]), torch.Size([2, 4]))
@@ -387,5 +390,6 @@ def check(c: LadderConfig, spec: Spec) -> None:
         raise UsageError("--model.blocks is empty: give at least one number of layers.")
     if c.channels % c.latent_dim:
         raise UsageError(
-            f"--model.channels must be a multiple of --model.latent-dim, got {c.channels} and {c.latent_dim}."
+            "--model.channels must be a multiple of --model.latent-dim, got "
+            f"{c.channels} and {c.latent_dim}."
         )

@@ -1,16 +1,17 @@
 r"""Variational autoencoder: encoder q(z | x) and decoder p(x | z), trained by the ELBO.
 
-$$ \log p(x) \ge \mathcal{L}(x) = \mathbb{E}_{q(z|x)}[\log p(x|z)] - \mathrm{KL}(q(z|x) \,\|\, p(z)), \qquad p(z) = N(0, I) . $$
+$$ \log p(x) \ge \mathcal{L}(x) = \mathbb{E}_{q(z|x)}[\log p(x|z)] - \mathrm{KL}(q(z|x) \,\|\,
+   p(z)), \qquad p(z) = N(0, I) . $$
 
 The latent is $z = \mu(x) + \sigma(x) \epsilon$ with $\epsilon \sim N(0, I)$, so that gradients pass
 through it. Options:
 
 **Free bits** $\lambda$ (Kingma et al. 2016, appendix C.8) prevent posterior collapse early in the
 training: the objective counts each latent dimension with at least $\lambda$ nats, as
-$\sum_j \max(\lambda, \overline{\mathrm{KL}_j})$ with the mean over the batch. **Importance weighting**
-(Burda et al. 2016) trains $\log \frac1K \sum_k p(x, z_k) / q(z_k|x)$, a tighter bound. **Warm-up**
-(Bowman et al. 2015) raises the weight of the KL term from 0 to 1. Logs and evaluation use the plain
-bound.
+$\sum_j \max(\lambda, \overline{\mathrm{KL}_j})$ with the mean over the batch. **Importance
+weighting** (Burda et al. 2016) trains $\log \frac1K \sum_k p(x, z_k) / q(z_k|x)$, a tighter bound.
+**Warm-up** (Bowman et al. 2015) raises the weight of the KL term from 0 to 1. Logs and evaluation
+use the plain bound.
 
 Gray images are modeled as binary by default: each training step sets every pixel to 1 with its
 brightness as probability (dynamic binarization; pixels of 0 and 255 do not change). Color images
@@ -87,7 +88,9 @@ class VAE(Model):
 
     Example:
         >>> from zeuxis.data.dataset import Spec
-        >>> model = VAE(VAEConfig(channels=(4, 4), hidden_dim=16, latent_dim=3), Spec("tiny", (1, 28, 28))).eval()
+        >>> model = VAE(
+        ...     VAEConfig(channels=(4, 4), hidden_dim=16, latent_dim=3), Spec("tiny", (1, 28, 28))
+        ... ).eval()
         >>> x = model.sample(2)
         >>> model.encode(x).shape, model.elbo(255 * (x > 127).byte()).rate.shape
         (torch.Size([2, 3]), torch.Size([2, 3]))
@@ -350,7 +353,8 @@ def check(c: VAEConfig, spec: Spec) -> bool:
         )
     if c.architecture != "dense" and (not c.channels or 2 ** len(c.channels) > spec.shape[1]):
         raise UsageError(
-            f"--model.channels {c.channels} halve images of {spec.shape[1]} pixels {len(c.channels)} "
+            f"--model.channels {c.channels} halve images of {spec.shape[1]} pixels "
+            f"{len(c.channels)} "
             "times: give fewer, at least one."
         )
     if c.importance > 1 and c.free_bits:

@@ -3,8 +3,8 @@ r"""Figures of several runs over time: median and quartiles over seeds, as numbe
 Runs that differ only in their seed form a group; a setting that some runs lack does not separate
 groups. A run's figure is known only at its reports, which need not fall on the same times in every
 run. It is therefore read on one grid of times: as its mean over the reports within one grid step,
-and as the last report before where there is none. Before a run's first report it is NaN: medians are
-those of the runs that have reported by then. A group extends as far as its shortest run.
+and as the last report before where there is none. Before a run's first report it is NaN: medians
+are those of the runs that have reported by then. A group extends as far as its shortest run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..errors import DataError, MissingExtra, UsageError
 from ..files import write
 
 FORMATS = (".svg", ".pdf", ".png")
-# Okabe and Ito's palette, which readers with color blindness can tell apart.
+# Okabe and Ito's palette, which readers with color blindness can distinguish.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")
 UNITS = ("images", "characters", "steps")
 DERIVED = ("task.", "digest")  # what follows from the names of task and demonstrations

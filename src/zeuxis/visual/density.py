@@ -12,11 +12,12 @@ uniform on the square. No channel can raise a divergence (the data processing in
 is printed,
 
 $$ \mathrm{KL}(p' \,\|\, q') = \sum_i p'_i \log \frac{p'_i}{q'_i}, \qquad
-   \mathrm{JS} = \tfrac12 \mathrm{KL}(p' \,\|\, m) + \tfrac12 \mathrm{KL}(q' \,\|\, m), \quad m = \tfrac12 (p' + q') , $$
+   \mathrm{JS} = \tfrac12 \mathrm{KL}(p' \,\|\, m) + \tfrac12 \mathrm{KL}(q' \,\|\, m), \quad
+   m = \tfrac12 (p' + q') , $$
 
-are lower bounds of the divergences between the laws themselves, finite even where the model misses
-a mode, and zero if q = p but for the noise of n samples, about $A / (8 \pi n h^2)$ on an area A
-(0.011 nats at 100,000 samples of the checkerboard, less for other laws).
+are lower bounds of the divergences between the densities themselves, finite even where the model
+misses a mode, and zero if q = p but for the noise of n samples, about $A / (8 \pi n h^2)$ on an
+area A (0.011 nats at 100,000 samples of the checkerboard, less for other densities).
 """
 
 from __future__ import annotations
@@ -79,9 +80,9 @@ class Square:
         counts = np.bincount(at[:, 1] * self.cells + at[:, 0], minlength=self.cells**2)
         return counts.reshape(self.cells, self.cells) / max(1, len(at))
 
-    def exact(self, law: Density) -> np.ndarray:
-        """The law's probability of each cell, (cells, cells)."""
-        mass = law.log_prob(self.centers()).exp().view(self.cells, self.cells).numpy()
+    def exact(self, target: Density) -> np.ndarray:
+        """The density's probability of each cell, (cells, cells)."""
+        mass = target.log_prob(self.centers()).exp().view(self.cells, self.cells).numpy()
         return mass / mass.sum()
 
 
@@ -98,13 +99,13 @@ def smooth(mass: np.ndarray, std: float) -> np.ndarray:
 
 
 def channel(mass: np.ndarray) -> np.ndarray:
-    """Blurs cell probabilities and mixes in a little of the uniform law."""
+    """Blurs cell probabilities and mixes in a little of the uniform distribution."""
     return (1 - FLOOR) * smooth(mass, BLUR) + FLOOR / mass.size
 
 
 @dataclass(frozen=True)
 class Divergences:
-    """How far a model is from the law, in nats: KL(data || model), KL(model || data) and
+    """How far a model is from the density, in nats: KL(data || model), KL(model || data) and
     Jensen-Shannon (at most log 2)."""
 
     kl: float
@@ -113,26 +114,28 @@ class Divergences:
 
 
 def divergences(
-    samples: Float[Tensor, "n 2"], law: Density, square: Square | None = None
+    samples: Float[Tensor, "n 2"], target: Density, square: Square | None = None
 ) -> Divergences:
-    """Lower bounds of the divergences between a law and the one that samples come from (formula
+    """Lower bounds of the divergences between a density and the one that samples come from (formula
     above).
 
     Arguments:
         samples: Points of the model; the noise falls as one over their number.
-        law: The law of the data.
-        square: Where cells are counted; by default the law's own square.
+        target: The density of the data.
+        square: Where cells are counted; by default the density's own square.
 
     Example:
         >>> from zeuxis.data.densities import density
-        >>> law = density("moons")
-        >>> same = divergences(law.sample(50_000, torch.Generator().manual_seed(0)), law)
-        >>> other = divergences(torch.randn(50_000, 2, generator=torch.Generator().manual_seed(0)), law)
+        >>> target = density("moons")
+        >>> same = divergences(target.sample(50_000, torch.Generator().manual_seed(0)), target)
+        >>> other = divergences(
+        ...     torch.randn(50_000, 2, generator=torch.Generator().manual_seed(0)), target
+        ... )
         >>> same.kl < 0.05 < 0.5 < other.kl
         True
     """
-    square = square or Square((0.0, 0.0), law.extent)
-    return compare(square.exact(law), square.histogram(samples))
+    square = square or Square((0.0, 0.0), target.extent)
+    return compare(square.exact(target), square.histogram(samples))
 
 
 def compare(p: np.ndarray, q: np.ndarray) -> Divergences:
@@ -144,11 +147,12 @@ def compare(p: np.ndarray, q: np.ndarray) -> Divergences:
 
 
 class DensityPicture:
-    """Draws a model of points beside the law of its data; remembers the divergence at each frame.
+    """Draws a model of points beside the density of its data; remembers the divergence at each
+    frame.
 
     Arguments:
-        data: Points in the plane. If their law is not known, its density is a histogram of the
-            points.
+        data: Points in the plane. If their density is not known, it is estimated by a histogram of
+            the points.
         total: Images (points) of the whole training.
         samples: Points drawn from the model for its density.
         seed: Fixes their codes, so that only the weights move from frame to frame.
@@ -169,10 +173,10 @@ class DensityPicture:
                 f"shape {data.spec.shape}."
             )
         self.name, self.total, self.samples, self.seed = data.spec.name, total, samples, seed
-        self.law = density_of(data)
-        if self.law is not None:
-            self.square = Square((0.0, 0.0), self.law.extent)
-            self.p = self.square.exact(self.law)
+        self.target = density_of(data)
+        if self.target is not None:
+            self.square = Square((0.0, 0.0), self.target.extent)
+            self.p = self.square.exact(self.target)
         else:
             x = data.all().float()
             low, high = x.amin(0), x.amax(0)
@@ -252,8 +256,8 @@ class DensityPicture:
             ("KL(data || model)", f"{found.kl:.3f} nats", INK),
             ("Jensen-Shannon", f"{found.js:.3f} nats", AMBER),
         ]
-        if isinstance(self.law, Mixture):
-            cover = mode_coverage(x[:20_000], self.law.centers, self.law.std)
+        if isinstance(self.target, Mixture):
+            cover = mode_coverage(x[:20_000], self.target.centers, self.target.std)
             rows += [
                 ("modes", f"{cover.hit} of {cover.modes}", INK),
                 ("within 3 sd of one", f"{cover.good:.1%}", INK),
@@ -311,7 +315,7 @@ class DensityPicture:
 
 def coordinates() -> list[Float[Tensor, "n 2"]]:
     """Lines of constant first and of constant second coordinate in the code space, half a standard
-    deviation apart."""
+    deviation away from each other."""
     along, lines = torch.linspace(-2.5, 2.5, 401), []
     for value in torch.arange(-2.5, 2.51, 0.5):
         lines += [

@@ -72,8 +72,13 @@ def key(network: FeatureNetwork, x: UInt8[Tensor, "n channels height width"]) ->
 
     Example:
         >>> import torch
-        >>> network = FeatureNetwork("mean", "0" * 12, lambda x: (x.float().mean((2, 3)), x.float().mean((2, 3))), 1)
-        >>> a, b = torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.ones(2, 1, 4, 4, dtype=torch.uint8)
+        >>> network = FeatureNetwork(
+        ...     "mean", "0" * 12, lambda x: (x.float().mean((2, 3)), x.float().mean((2, 3))), 1
+        ... )
+        >>> a, b = (
+        ...     torch.zeros(2, 1, 4, 4, dtype=torch.uint8),
+        ...     torch.ones(2, 1, 4, 4, dtype=torch.uint8),
+        ... )
         >>> key(network, a) == key(network, a.clone()), key(network, a) == key(network, b)
         (True, False)
     """

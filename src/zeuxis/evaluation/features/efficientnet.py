@@ -91,7 +91,9 @@ class EfficientNetLite0(nn.Module):
 
     Example:
         >>> import torch
-        >>> features, logits = EfficientNetLite0().eval()(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
+        >>> features, logits = EfficientNetLite0().eval()(
+        ...     torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
+        ... )
         >>> features.shape, logits.shape
         (torch.Size([1, 1280]), torch.Size([1, 1000]))
     """

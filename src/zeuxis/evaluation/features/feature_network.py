@@ -78,12 +78,12 @@ def weights_hash(module: nn.Module) -> str:
     return digest.hexdigest()[:12]
 
 
-def feature_network(wish: str | None, data: str = "") -> FeatureNetwork:
+def feature_network(network: str | None, data: str = "") -> FeatureNetwork:
     """The network of this name, or the one that belongs to a data set.
 
     Arguments:
-        wish: `inception-2015=FILE`, `efficientnet-lite0=FILE` (or the name alone with the file in
-            ZEUXIS_EFFICIENTNET), or a classifier that zeuxis trained: a shipped name as
+        network: `inception-2015=FILE`, `efficientnet-lite0=FILE` (or the name alone with the file
+            in ZEUXIS_EFFICIENTNET), or a classifier that zeuxis trained: a shipped name as
             `mnist/classifier`, or a run folder. None for the data set's own.
         data: The data set's name, to choose by.
 
@@ -91,7 +91,7 @@ def feature_network(wish: str | None, data: str = "") -> FeatureNetwork:
         UsageError: There is no such network, or none for these data; the sentence says how to get
             one.
     """
-    if wish is None:
+    if network is None:
         own = f"{data}/classifier"
         if own not in shipped():
             raise UsageError(
@@ -99,8 +99,8 @@ def feature_network(wish: str | None, data: str = "") -> FeatureNetwork:
                 f"classifier --data {data}) and give its run folder "
                 "with --network, or give --network efficientnet-lite0=FILE."
             )
-        wish = own
-    name, _, place = wish.partition("=")
+        network = own
+    name, _, place = network.partition("=")
     if name == "inception-2015":
         return frozen(name, inception.load_inception(file_of(name, place)), inception.NORMALIZED)
     if name == "efficientnet-lite0":
@@ -111,16 +111,17 @@ def feature_network(wish: str | None, data: str = "") -> FeatureNetwork:
             ),
             efficientnet.NORMALIZED,
         )
-    model = load(wish, device=fastest())
+    model = load(network, device=fastest())
     if not hasattr(model, "features_and_logits"):
         raise UsageError(
-            f"'{wish}' is a {model.name} and no classifier: give a run of zeuxis train classifier."
+            f"'{network}' is a {model.name} and no classifier: give a run of zeuxis "
+            "train classifier."
         )
     digest = weights_hash(model)
     if model.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     forward: Forward = model.features_and_logits  # type: ignore[assignment]
-    return FeatureNetwork(wish, digest, forward, model.spec.shape[0])
+    return FeatureNetwork(network, digest, forward, model.spec.shape[0])
 
 
 def frozen(name: str, module: nn.Module, normalized: Pairs) -> FeatureNetwork:

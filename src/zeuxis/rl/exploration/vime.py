@@ -49,7 +49,9 @@ class VIME(OnPolicyTrainer):
         quiet: Whether to print nothing.
 
     Example:
-        >>> import pytest; _ = pytest.importorskip("gymnasium")
+        >>> import pytest
+        ...
+        ... _ = pytest.importorskip("gymnasium")
         >>> from zeuxis.rl.optimization.config import OnPolicyConfig
         >>> config = OnPolicyConfig(batch=600, horizon=200, workers=0)
         >>> experiment = PolicyExperiment("MountainCarContinuous-v0", config)

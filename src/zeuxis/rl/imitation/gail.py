@@ -82,7 +82,9 @@ class GAIL(OnPolicyTrainer):
         quiet: Whether to print nothing.
 
     Example:
-        >>> import pytest; _ = pytest.importorskip("gymnasium")
+        >>> import pytest
+        ...
+        ... _ = pytest.importorskip("gymnasium")
         >>> from zeuxis.rl.imitation.demonstrations import record
         >>> from zeuxis.rl.policies.numpy_policy import linear_policy
         >>> expert = linear_policy(np.array([[0, 0, -1, -1], [0, 0, 1, 1]]))

@@ -216,7 +216,9 @@ class TRPO(OnPolicyTrainer):
     """Trains a policy on the environment's rewards, by steps within a trust region.
 
     Example:
-        >>> import pytest; _ = pytest.importorskip("gymnasium")
+        >>> import pytest
+        ...
+        ... _ = pytest.importorskip("gymnasium")
         >>> config = OnPolicyConfig(batch=500, workers=0)
         >>> agent = TRPO(PolicyExperiment("CartPole-v1", config), quiet=True).train(1000)
         >>> action, _ = agent.policy.predict(np.array([0.0, 0.0, 0.1, 0.0]), deterministic=True)

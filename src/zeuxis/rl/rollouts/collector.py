@@ -136,7 +136,9 @@ class Collector:
         horizon: Longest episode (steps); 0 takes the task's limit.
 
     Example:
-        >>> import pytest; _ = pytest.importorskip("gymnasium")
+        >>> import pytest
+        ...
+        ... _ = pytest.importorskip("gymnasium")
         >>> from zeuxis.rl.policies.numpy_policy import linear_policy
         >>> policy = linear_policy(np.zeros((2, 4)))
         >>> with Collector("CartPole-v1", workers=0) as collector:

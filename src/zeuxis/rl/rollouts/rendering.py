@@ -118,7 +118,8 @@ def image_of(environment: Environment, name: str, side: int) -> Image.Image:
     except Exception as error:  # drivers, windows and third-party code fail in many ways
         raise UsageError(
             f"'{name}' cannot be drawn here ({one_line(error)}): without a screen MuJoCo needs EGL "
-            "or OSMesa (set MUJOCO_GL=egl or osmesa), and classic control needs pygame, which comes "
+            "or OSMesa (set MUJOCO_GL=egl or osmesa), and classic control needs pygame, "
+            "which comes "
             "with pip install 'zeuxis[rl]'."
         ) from error
     image.thumbnail((side, side), Image.Resampling.LANCZOS)

@@ -29,7 +29,7 @@ def serve(pipe: Connection, make: Callable[[], Steps]) -> None:
     pipe.send(peak_memory(torch.device("cpu")))
 
 
-def apart(
+def in_subprocesses(
     makers: dict[str, Callable[[], Steps]], n: int, rounds: int
 ) -> tuple[dict[str, list[float]], dict[str, int]]:
     """Seconds of n steps by each contestant, in turn, after n steps to warm up; and the most bytes
