@@ -24,3 +24,11 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("no folder of real data beside the checkout")
     return folder
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks scikit-learn's checks on read-only memory maps slow: each trains as often again."""
+    for item in items:
+        if "readonly_memmap" in item.name:
+            item.add_marker(pytest.mark.slow)

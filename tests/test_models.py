@@ -118,7 +118,7 @@ def test_optimizers_have_the_papers_settings(name: str) -> None:
         )
 
 
-@pytest.mark.parametrize("name", tiny.NAMES)
+@pytest.mark.parametrize("name", tiny.PARAMS)
 def test_a_seed_repeats_bit_for_bit_and_another_does_not(name: str) -> None:
     def weights(seed: int) -> torch.Tensor:
         model = tiny.model(name, seed)

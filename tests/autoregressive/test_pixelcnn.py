@@ -353,6 +353,7 @@ def test_images_that_do_not_fit() -> None:
         conditional.log_prob(x * 0, torch.tensor([0, 3]))
 
 
+@pytest.mark.slow
 def test_every_recipe_builds_and_states_a_source_for_its_target() -> None:
     found = {
         name: recipe

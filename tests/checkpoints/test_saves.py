@@ -173,7 +173,7 @@ def test_a_damaged_line_of_the_log_costs_nothing_else(line: str, tmp_path: Path)
     assert resume(run.folder, 80).images == 80
     seen = [figures["images"] for figures in run.metrics()]
     assert [x for x in seen if x != 16] == [32, 48, 64, 80]
-    assert main(["curves", str(run.folder), "--of", "generator"]) == 0
+    assert main(["curves", str(run.folder), "--metric", "generator"]) == 0
 
 
 def test_a_log_without_a_save_is_taken_back(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
 import torch
 
 from zeuxis.checkpoints.weights import build
@@ -92,3 +93,9 @@ def batch(name: str, n: int = 16) -> Batch:
 
 
 NAMES = sorted(models())
+PARAMS = [  # for tests that train twice
+    pytest.param(name, marks=pytest.mark.slow)
+    if name in ("improved-gan-128", "pixelcnnpp", "iaf-ladder")
+    else name
+    for name in NAMES
+]

@@ -82,6 +82,7 @@ def check_kills(tmp_path: Path, kills: int, sent: int, kind: str = "dcgan") -> N
     assert not list(broken.rglob("*.partial"))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_two_kills(tmp_path: Path) -> None:
     check_kills(tmp_path, 2, signal.SIGKILL)

@@ -81,7 +81,7 @@ def state_of(run: Run) -> dict[str, torch.Tensor]:
     return load_file(run.path("state.safetensors"))
 
 
-@pytest.mark.parametrize("name", tiny.NAMES)
+@pytest.mark.parametrize("name", tiny.PARAMS)
 def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(name: str, tmp_path: Path) -> None:
     data, training = (
         tiny.data_for(name),

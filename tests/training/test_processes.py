@@ -83,15 +83,15 @@ def train(
 
 
 CASES = [
-    ("dcgan", 1),
+    pytest.param("dcgan", 1, marks=pytest.mark.slow),
     ("dcgan", 2),
     ("planar", 1),
-    ("classifier", 2),
-    ("improved-gan", 1),
+    pytest.param("classifier", 2, marks=pytest.mark.slow),
+    pytest.param("improved-gan", 1, marks=pytest.mark.slow),
     ("improved-gan minibatch", 2),
-    ("infogan", 1),
-    ("improved-gan-128", 1),
-    ("wgan-gp", 2),
+    pytest.param("infogan", 1, marks=pytest.mark.slow),
+    pytest.param("improved-gan-128", 1, marks=pytest.mark.slow),
+    pytest.param("wgan-gp", 2, marks=pytest.mark.slow),
 ]
 
 

@@ -349,11 +349,12 @@ def card(agent: PolicyTrainer, run: Run) -> str:
     shown = {k: v for k, v in agent.figures.items() if k not in ("steps/s", "seconds")}
     figures = "\n".join(f"| {name} | {value:.5g} |" for name, value in shown.items())
     unit = "steps of Adam" if agent.name == "bc" else "steps of the environment"
+    version = about.get("zeuxis", "(unknown version)")
     return f"""# {about["algorithm"]} in {agent.task.name}
 
 {ALGORITHMS[about["algorithm"]]}
 
-{agent.steps:,} {unit} in {clock(agent.seconds)} with zeuxis {about["zeuxis"]}.
+{agent.steps:,} {unit} in {clock(agent.seconds)} with zeuxis {version}.
 
 ```python
 from zeuxis.rl import load_policy

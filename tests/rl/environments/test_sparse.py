@@ -361,6 +361,7 @@ def random_returns(name: str, episodes: int, substeps: int = 1) -> np.ndarray:
     return np.array(returns)
 
 
+@pytest.mark.slow
 def test_random_actions_earn_nothing() -> None:
     assert random_returns("SparseMountainCar", 300).sum() == 0
     assert random_returns("SparseCartPoleSwingup", 300).sum() == 0
