@@ -14,6 +14,8 @@ table row. The expression gives the number, the text shows with how many decimal
 what differs, as a test does. Both refuse a number without a key in sections headed "Measured" or
 "Results". Settings and protocols need none: numbers in the phrases of `figures.toml`, paragraphs
 after a line `<!-- settings -->`, and numbers of one digit in prose.
+
+`--write` also fills the block `<!-- models -->` of README.md with the names of all models.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import textwrap
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +33,8 @@ from typing import Any
 
 from references import ROOT, Problem, Records, evaluate, written
 
+from zeuxis.registry import built_in
+
 NUMBER = re.compile(r"(?<![\w.,])(?<!\w-)[-+]?\d(?:[\d,]*\d)?(?:\.\d+)?(?![\w])")
 MARKER = re.compile(r"<!--=\s*([\w.-]+)\s*-->")
 RECORD_LINK = re.compile(r"\](?:\(|: )(?P<link>[^)\s]*?results/(?P<record>[^)\s]+)\.json)")
@@ -37,6 +42,7 @@ HIDDEN = re.compile(
     r"<!--.*?-->|!?\]\([^)]*\)|``.*?``|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|https?://\S+", re.S
 )
 MEASURED = ("Measured", "Results")
+MODELS = re.compile(r"<!-- models -->\n.*?<!-- end -->", re.S)
 
 
 @dataclass
@@ -253,6 +259,13 @@ def problems(root: Path = ROOT) -> list[str]:
     ]
 
 
+def with_models(text: str) -> str:
+    """A page whose block `<!-- models -->` names every model that ships with zeuxis."""
+    names = ", ".join(f"`{name}`" for name in sorted(built_in()))
+    block = textwrap.fill(names, 118, break_on_hyphens=False)
+    return MODELS.sub(f"<!-- models -->\n{block}\n<!-- end -->", text)
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description="Copies the figures of README.md and docs/*.md from results/."
@@ -262,7 +275,7 @@ def main(argv: list[str] | None = None) -> int:
         figures = Figures()
         for name, path in pages().items():
             text = path.read_text()
-            if (new := Page(name, text, figures).rewritten()) != text:
+            if (new := with_models(Page(name, text, figures).rewritten())) != text:
                 path.write_text(new)
                 print(f"{path.name} written")
     sentences = problems()

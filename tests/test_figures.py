@@ -223,3 +223,9 @@ def test_examples_of_the_programs(figures: ModuleType, name: str) -> None:
     done = doctest.testmod(importlib.import_module(name))
     assert done.failed == 0
     assert name == "figures" or done.attempted
+
+
+def test_readme_names_every_model(figures: ModuleType) -> None:
+    """`make figures` writes them."""
+    text = (ROOT / "README.md").read_text()
+    assert "`wgan-gp`" in text and figures.with_models(text) == text

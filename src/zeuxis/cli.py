@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 
 from .errors import UsageError, ZeuxisError
-from .openmp import wait_passively
+from .openmp import limit_spinning
 
 COMMANDS = {
     "demo": "samples of the shipped models; train, film and score a DCGAN in three minutes",
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, 1 for what failed, 2 for what could not be taken, 130 for an interruption.
     """
-    wait_passively()
+    limit_spinning()
     try:
         code = run_command(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()  # here, where a reader that has gone is no error

@@ -175,6 +175,7 @@ def run(argv: str, at: Path, **environment: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 def test_a_whole_visit(tmp_path: Path) -> None:
     done = run(f"{SMALL} --training.images 64 --training.film 3 --training.log-every 32", tmp_path)
     assert done.returncode == 0, done.stderr

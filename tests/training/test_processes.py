@@ -85,7 +85,7 @@ def train(
 CASES = [
     pytest.param("dcgan", 1, marks=pytest.mark.slow),
     ("dcgan", 2),
-    ("planar", 1),
+    pytest.param("planar", 1, marks=pytest.mark.slow),
     pytest.param("classifier", 2, marks=pytest.mark.slow),
     pytest.param("improved-gan", 1, marks=pytest.mark.slow),
     ("improved-gan minibatch", 2),
