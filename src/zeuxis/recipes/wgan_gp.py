@@ -20,6 +20,6 @@ RECIPES = {
         data="mnist",
         config=WGANGPConfig(channels=16, critic_steps=2, beta1=0.5, lr=1e-3),
         training=TrainingConfig(images=200_000, batch=50, schedule="linear", decay_from=0.3),
-        note="a quarter of the channels, two steps of the critic, ten times the step size: for laptops",
+        note="a quarter of the channels, two critic steps, ten times the step size: for laptops",
     ),
 }
