@@ -163,9 +163,9 @@ class FewLabelClassifier(ClassifierMixin, BaseEstimator):
         among them, also in a list."""
         if y is None:
             raise ValueError("This estimator requires y to be passed, but the target y is None.")
-        given = list(y) if isinstance(y, list | tuple) else y
-        mixed = isinstance(given, list) and len({isinstance(v, str) for v in given}) > 1
-        y = column_or_1d(np.array(given, dtype=object) if mixed else np.asarray(given), warn=True)
+        values = list(y) if isinstance(y, list | tuple) else y
+        mixed = isinstance(values, list) and len({isinstance(v, str) for v in values}) > 1
+        y = column_or_1d(np.array(values, dtype=object) if mixed else np.asarray(values), warn=True)
         if len(y) != n:
             raise ValueError(
                 f"Found input variables with inconsistent numbers of samples: [{n}, {len(y)}]"

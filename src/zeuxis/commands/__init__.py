@@ -1,1 +1,1 @@
-"""The commands, one file each; `main(words)` takes what follows the command's name."""
+"""The commands, one file each; `main(argv)` takes the arguments after the command's name."""

@@ -1,4 +1,4 @@
-"""Which images a figure is about, in words: "test" is said of a test part only."""
+"""The images that a figure was measured on: which part of a data set, and how many."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import UsageError
 
-WORDS = {
+PHRASES = {
     "": "images",
     "test": "test images",
     "held-out": "held-out images",
@@ -15,24 +15,24 @@ WORDS = {
     "train": "training images",
     "all": "images",
 }
-SPLITS = ("test", "train", "held-out")  # what can be asked for
+SPLITS = ("test", "train", "held-out")  # values of --split
 
 
 def phrase(split: str) -> str:
-    """Images of this kind, after a number.
+    """What the images of a part are called, after a number.
 
     Example:
         >>> f"30 {phrase('held-out')}", f"270 {phrase('trained on')}"
         ('30 held-out images', '270 images it was trained on')
     """
-    return WORDS.get(split, f"{split} images")
+    return PHRASES.get(split, f"{split} images")
 
 
 def check_split(split: str) -> None:
-    """Refuses what is no split."""
+    """Refuses other values of --split than test, train and held-out."""
     if split not in SPLITS:
         raise UsageError(
-            f"--split is '{split}', expected test or train, or held-out for what a "
+            f"--split is '{split}', expected test or train, or held-out for the images that a "
             "training held out."
         )
 
@@ -47,7 +47,7 @@ class Images:
             part.
         images: How many.
         of: Images in the set, or in the part of it.
-        seed: What drew those that were held out, None where none were.
+        seed: Seed of the choice of held-out images, None where none were held out.
     """
 
     split: str

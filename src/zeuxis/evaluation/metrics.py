@@ -1,5 +1,4 @@
-r"""How good and how varied samples are, measured on features: chains of pure functions, each step
-of which can be tested.
+r"""Scores of samples on the features of a network, as chains of pure functions.
 
 With features $f$ of a real and a generated set, their means $\mu$ and covariances $\Sigma$
 (unbiased), and class probabilities $p(y|x)$:
@@ -54,8 +53,8 @@ def inception_score(
     for part in torch.log_softmax(logits.double().cpu()[order], 1).tensor_split(splits):
         marginal = torch.logsumexp(part, 0) - torch.tensor(float(len(part))).double().log()
         scores.append((part.exp() * (part - marginal)).sum(1).mean().exp())
-    found = torch.stack(scores)
-    return found.mean().item(), found.std(correction=0).item()
+    values = torch.stack(scores)
+    return values.mean().item(), values.std(correction=0).item()
 
 
 @dataclass(frozen=True)
@@ -187,20 +186,19 @@ def kernel_distance(
         )
     generator, d = torch.Generator().manual_seed(seed), x.shape[1]
     x, y = x.double().cpu(), y.double().cpu()
-    found = []
+    distances = []
     for _ in range(subsets if size < max(len(x), len(y)) else 1):
         a = x[torch.randperm(len(x), generator=generator)[:size]]
         b = y[torch.randperm(len(y), generator=generator)[:size]]
         aa, bb, ab = ((p @ q.T / d + 1) ** 3 for p, q in ((a, a), (b, b), (a, b)))
         within = (aa.sum() - aa.trace() + bb.sum() - bb.trace()) / (size * (size - 1))
-        found.append(within - 2 * ab.mean())
-    values = torch.stack(found)
+        distances.append(within - 2 * ab.mean())
+    values = torch.stack(distances)
     return values.mean().item(), values.std(correction=0).item()
 
 
 def squared_distances(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
-    """Squared Euclidean distances by one product, in the type given; noise below zero is cut
-    off."""
+    """Squared Euclidean distances by one matrix product; rounding below zero is cut off."""
     return (
         (-2 * a @ b.T).add_(b.square().sum(1)).add_(a.square().sum(1, keepdim=True)).clamp_(min=0)
     )

@@ -1,5 +1,4 @@
-"""One call that scores a model's samples, with what a reader needs beside each score: network,
-numbers, floor.
+"""Scores of a model's samples, with the network, the number of images and the floor of each score.
 
 The floor is the score of real images against other real images: one half of the set stands in the
 samples' place, as many as there are samples, and both columns compare with the same other half. No
@@ -95,15 +94,14 @@ class Quality:
         if self.floor:
             table.add_column(f"real against real ({self.n_floor:,})")
         for key, name in TITLES.items():
-            table.add_row(
-                name, *(shown(column, key) for column in (self.fake, self.floor) if column)
-            )
+            columns = [column for column in (self.fake, self.floor) if column]
+            table.add_row(name, *(score_text(column, key) for column in columns))
         return table
 
 
-def shown(found: Scores, key: str) -> str:
-    """One score as text, with its spread if it has one; a single subset has none."""
-    value, spread = getattr(found, key), getattr(found, f"{key}_spread", None)
+def score_text(scores: Scores, key: str) -> str:
+    """One score as text, with its standard deviation over subsets where there are several."""
+    value, spread = getattr(scores, key), getattr(scores, f"{key}_spread", None)
     factor = 1000 if key == "kernel" else 1
     return f"{factor * value:.3f}" + (f" ± {factor * spread:.3f}" if spread else "")
 
@@ -122,14 +120,14 @@ def evaluate(
     """Scores n samples of a model against real images.
 
     Arguments:
-        model: Anything that can sample images.
-        data: Real images, as a rule the test set. Half of them stand in the samples' place for the
+        model: A model that samples images.
+        data: Real images, usually the test set. Half of them take the place of the samples for the
             floor; the samples are scored against the other half, so that both columns compare with
             the same images.
-        n: Samples, and as many real images in each place; no more than half of the real images,
-            since scores of unequal numbers do not compare. The result says how many there were.
+        n: Number of samples and of real images in each half; at most half of the real images, since
+            scores of unequal numbers do not compare.
         network: A feature network or its name; by default the data set's own.
-        seed: Fixes the codes and the choice of images.
+        seed: Fixes the samples and the choice of images.
         floor: Whether to score real images too.
         split: Which part of the data set `data` is, to be printed.
 
@@ -146,8 +144,7 @@ def evaluate(
             f"Scores of fewer than 20 samples mean nothing, got n = {n}: ask for thousands."
         )
     split = split or data.facts.split
-    require(model, CanSample, "draw samples")
-    assert isinstance(model, CanSample)
+    sampler = require(model, CanSample, "draw samples")
     if len(data.spec.shape) != 3:
         raise UsageError(f"'{data.spec.name}' holds no images: feature networks score images.")
     net = (
@@ -162,27 +159,22 @@ def evaluate(
             f"at least 40{more}."
         )
     real, _ = cached_features(net, data.batch(order[:half])[0], "features of real images")
-    samples = model.sample(half, generator=torch.Generator().manual_seed(seed)).cpu()
-    found = scores(real, *net.features(samples, "features of samples"))
-    other = None
+    samples = sampler.sample(half, generator=torch.Generator().manual_seed(seed)).cpu()
+    fake = scores(real, *net.features(samples, "features of samples"))
+    floor_scores = None
     if floor:
-        other = scores(
-            real,
-            *cached_features(
-                net, data.batch(order[half : 2 * half])[0], "features of more real images"
-            ),
-        )
-    length = real.shape[1]
+        others = data.batch(order[half : 2 * half])[0]
+        floor_scores = scores(real, *cached_features(net, others, "features of more real images"))
     return Quality(
-        found,
-        other,
-        net.name,
-        net.hash,
-        data.spec.name,
-        split,
-        length,
-        half,
-        half,
-        half if floor else 0,
-        seed,
+        fake=fake,
+        floor=floor_scores,
+        network=net.name,
+        network_hash=net.hash,
+        data=data.spec.name,
+        split=split,
+        features=real.shape[1],
+        n_real=half,
+        n_fake=half,
+        n_floor=half if floor else 0,
+        seed=seed,
     )

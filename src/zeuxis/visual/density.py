@@ -1,9 +1,8 @@
-r"""The picture of a generator at work: the data's density in blue, the model's in green, and cyan
-where they agree.
+r"""Pictures of a generator of points: density of the data in blue, of the model in green.
 
-A unit Gaussian goes in, and training stretches it until its image covers the data (OpenAI,
-"Generative Models", 2016). Beside the plane stand the code space with a grid of coordinates, the
-same grid bent by the generator, and the divergence falling.
+Training deforms a unit Gaussian until its image covers the data (OpenAI, "Generative Models",
+2016). Beside the plane are the latent space with a grid of coordinates, the same grid mapped by the
+generator, and the divergence so far.
 
 The data's density p is exact; the model's density q is a histogram of many samples. Both are sent
 through the same channel before they are compared: points outside the square go to its edge, a
@@ -196,10 +195,10 @@ class DensityPicture:
     def __call__(self, model: Model, images: int) -> Image.Image:
         x = model.sample(self.samples, generator=torch.Generator().manual_seed(self.seed))  # type: ignore[operator]
         q = self.square.histogram(x)
-        found = compare(self.p, q)
+        result = compare(self.p, q)
         self.curve = [
             *(point for point in self.curve if point[0] < images),
-            (images, found.kl, found.js),
+            (images, result.kl, result.js),
         ]
         inside = q.copy()
         inside[[0, -1]] = inside[:, [0, -1]] = (
@@ -214,13 +213,13 @@ class DensityPicture:
             )
         frame = Image.new("RGB", (SIDE + PANEL, SIDE), NIGHT)
         frame.paste(plane, (0, 0))
-        self.panel(frame, x, found, images, warped)
+        self.panel(frame, x, result, images, warped)
         return frame
 
     def panel(
-        self, frame: Image.Image, x: Tensor, found: Divergences, images: int, warped: bool
+        self, frame: Image.Image, x: Tensor, result: Divergences, images: int, warped: bool
     ) -> None:
-        """Legend, code space, figures, the falling curve and the clock."""
+        """Legend, latent space, figures, the falling curve and the clock."""
         draw, left, right = ImageDraw.Draw(frame), SIDE + 18, SIDE + PANEL - 18
 
         def write(
@@ -250,11 +249,11 @@ class DensityPicture:
                 code, web([space.pixels(line) for line in coordinates()], side, 110)
             )
             frame.paste(code.convert("RGB"), (left + 27, y))
-            write((left + right) / 2, y + side + 4, "codes: a unit Gaussian", 11, FAINT, "ma")
+            write((left + right) / 2, y + side + 4, "latents: a unit Gaussian", 11, FAINT, "ma")
             y += side + 26
         rows = [
-            ("KL(data || model)", f"{found.kl:.3f} nats", INK),
-            ("Jensen-Shannon", f"{found.js:.3f} nats", AMBER),
+            ("KL(data || model)", f"{result.kl:.3f} nats", INK),
+            ("Jensen-Shannon", f"{result.js:.3f} nats", AMBER),
         ]
         if isinstance(self.target, Mixture):
             cover = mode_coverage(x[:20_000], self.target.centers, self.target.std)
@@ -314,8 +313,7 @@ class DensityPicture:
 
 
 def coordinates() -> list[Float[Tensor, "n 2"]]:
-    """Lines of constant first and of constant second coordinate in the code space, half a standard
-    deviation away from each other."""
+    """Grid lines of the latent space, half a standard deviation from one to the next."""
     along, lines = torch.linspace(-2.5, 2.5, 401), []
     for value in torch.arange(-2.5, 2.51, 0.5):
         lines += [

@@ -1,5 +1,4 @@
-"""Films of learning: the same codes drawn again and again while the weights change, with the clock
-shown.
+"""Films of training: samples from the same latents as the weights change, with a clock.
 
 GANs are filmed in linear time and likelihood models in logarithmic time, since those learn most in
 their first steps.

@@ -1,5 +1,4 @@
-"""Features of real images, kept on disk: they are the same in every evaluation, and a large network
-takes minutes for them.
+"""A cache on disk for the features of real images, which are the same in every evaluation.
 
 A file is named by the hash of network and pixels, so that it can never serve other images or other
 weights. It is written under another name and renamed when whole; one that cannot be read is made
@@ -45,9 +44,9 @@ def cached_features(
     path = (cache or cache_folder()) / "features" / f"{key(network, x)}.safetensors"
     if path.exists():
         with contextlib.suppress(OSError, SafetensorError, KeyError):
-            found = load_file(path)
-            if len(found["features"]) == len(found["logits"]) == len(x):
-                return found["features"], found["logits"]
+            tensors = load_file(path)
+            if len(tensors["features"]) == len(tensors["logits"]) == len(x):
+                return tensors["features"], tensors["logits"]
         print(f"The cached features '{path}' are damaged and are made again.", file=sys.stderr)
     features, logits = network.features(x, what)
     about = {"network": network.name, "hash": network.hash}

@@ -1,13 +1,12 @@
-"""A small classifier for each data set, trained here, whose last features serve to score samples of
-that data.
+"""A small classifier for each data set, whose last features score samples of that data set.
 
 The network of the Inception score was trained on photographs and knows little of digits; one
 trained on the data set's own labels sees what matters there, needs no download, and is small enough
 to ship. Its scores carry its name and hash, and compare only with scores of the same network.
 
 Gray images of up to 32 pixels get a plain convolutional network, color images a residual one of
-three stages (He et al. 2016, the CIFAR form). Both see slightly moved images in training: digits
-shifted, turned and scaled, objects shifted and mirrored.
+three stages (He et al. 2016, the CIFAR form). Both are trained with augmentation: digits
+are shifted, rotated and scaled, objects shifted and mirrored.
 """
 
 from __future__ import annotations

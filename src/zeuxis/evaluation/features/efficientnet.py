@@ -131,7 +131,7 @@ def load_efficientnet(path: Path) -> EfficientNetLite0:
         ZeuxisError: The file is missing, damaged, or holds another network.
     """
     try:
-        tensors = load_file(path)
+        file = load_file(path)
     except (OSError, SafetensorError) as error:
         raise ZeuxisError(
             f"'{path}' cannot be read as safetensors ({error}): give "
@@ -141,14 +141,14 @@ def load_efficientnet(path: Path) -> EfficientNetLite0:
     expected = {
         k: v for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")
     }
-    given = {k: v.float() for k, v in tensors.items() if not k.endswith("num_batches_tracked")}
-    wrong = sorted(expected.keys() ^ given.keys()) or [
-        k for k in expected if expected[k].shape != given[k].shape
+    tensors = {k: v.float() for k, v in file.items() if not k.endswith("num_batches_tracked")}
+    wrong = sorted(expected.keys() ^ tensors.keys()) or [
+        k for k in expected if expected[k].shape != tensors[k].shape
     ]
     if wrong:
         raise ZeuxisError(
             f"'{path}' holds no EfficientNet-Lite0 ('{wrong[0]}' differs): give that "
             "network's weight file."
         )
-    network.load_state_dict(given, strict=False)
+    network.load_state_dict(tensors, strict=False)
     return network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]

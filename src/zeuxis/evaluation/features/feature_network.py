@@ -54,8 +54,8 @@ class FeatureNetwork:
                 )
             x = x.expand(-1, self.channels, -1, -1)
         parts = x.split(self.batch)
-        found = [self.forward(part) for part in track(parts, len(parts), what)]
-        features, logits = (torch.cat([pair[i].float().cpu() for pair in found]) for i in (0, 1))
+        outputs = [self.forward(part) for part in track(parts, len(parts), what)]
+        features, logits = (torch.cat([pair[i].float().cpu() for pair in outputs]) for i in (0, 1))
         if not (features.isfinite().all() and logits.isfinite().all()):
             raise ZeuxisError(
                 f"The network '{self.name}' gives numbers that are not finite for these "
