@@ -21,7 +21,7 @@ from zeuxis.vae.flows import (
 )
 
 
-def stirred(module: nn.Module, seed: int = 0) -> nn.Module:
+def perturbed(module: nn.Module, seed: int = 0) -> nn.Module:
     """The module in float64 with random weights and gains, so that nothing vanishes by its
     start."""
     generator = torch.Generator().manual_seed(seed)
@@ -48,7 +48,7 @@ def order_of(size: int, side: int) -> list[int]:
 def test_a_dense_step_is_strictly_triangular_and_complete(
     size: int, width: int, layers: int
 ) -> None:
-    step = stirred(DenseStep(size, width, layers, 3))
+    step = perturbed(DenseStep(size, width, layers, 3))
     h = torch.randn(3, dtype=torch.float64)
     for part in (0, 1):
         jacobian = torch.autograd.functional.jacobian(
@@ -69,7 +69,7 @@ def test_a_convolutional_step_is_strictly_triangular_over_positions_and_maps(
     size: int, width: int, layers: int
 ) -> None:
     side = 4
-    step = stirred(ConvStep(size, width, layers))
+    step = perturbed(ConvStep(size, width, layers))
     h = torch.randn(1, width, side, side, dtype=torch.float64)
     z = torch.randn(size, side, side, dtype=torch.float64)
     order = order_of(size, side)
@@ -123,7 +123,7 @@ def test_degrees_leave_no_number_out() -> None:
 @pytest.mark.parametrize("kind", ["gated", "affine", "shift"])
 def test_determinants_equal_those_of_autograd(kind: str, depth: int) -> None:
     size, side = 3, 2
-    steps = [stirred(ConvStep(size, 6, 1, scaled=kind != "shift"), seed) for seed in range(depth)]
+    steps = [perturbed(ConvStep(size, 6, 1, scaled=kind != "shift"), seed) for seed in range(depth)]
     h = torch.randn(1, 6, side, side, dtype=torch.float64)
 
     def chain(z: Tensor) -> tuple[Tensor, Tensor]:
@@ -146,7 +146,7 @@ def test_determinants_equal_those_of_autograd(kind: str, depth: int) -> None:
 
 def test_a_step_can_be_undone_number_by_number() -> None:
     size = 6
-    step = stirred(DenseStep(size, 12, 2, 2))
+    step = perturbed(DenseStep(size, 12, 2, 2))
     h, z = torch.randn(4, 2, dtype=torch.float64), torch.randn(4, size, dtype=torch.float64)
     moved, _ = gated(z, *step(z, h), 1.0)
     back = torch.zeros_like(z)
@@ -159,7 +159,7 @@ def test_a_step_can_be_undone_number_by_number() -> None:
 
 def test_the_density_of_a_flow_adds_up_to_one() -> None:
     """Over a grid of end points of a two-number flow, undone in closed form."""
-    step = stirred(DenseStep(2, 8, 1, 1), 3)
+    step = perturbed(DenseStep(2, 8, 1, 1), 3)
     h = torch.zeros(1, dtype=torch.float64)
     axis = torch.linspace(-12, 12, 601, dtype=torch.float64)
     end = torch.cartesian_prod(axis, axis)
