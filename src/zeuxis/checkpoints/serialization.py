@@ -17,7 +17,7 @@ def to_json(config: Any) -> dict[str, Any]:
 
     Example:
         >>> from zeuxis.gan.dcgan import DCGANConfig
-        >>> to_json(DCGANConfig())["code"]
+        >>> to_json(DCGANConfig())["latent_dim"]
         100
     """
     return dataclasses.asdict(config)

@@ -237,8 +237,7 @@ def task_of(source: str | Callable[[], Any], horizon: int = 0) -> Task:
 
     Example:
         >>> import pytest
-        ...
-        ... _ = pytest.importorskip("gymnasium")
+        >>> _ = pytest.importorskip("gymnasium")
         >>> task_of("CartPole-v1")
         Task(name='CartPole-v1', observation=4, action=2, discrete=True, horizon=500, low=(),
         high=(), start=0, shape=None, dtype='float32')

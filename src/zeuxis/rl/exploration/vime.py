@@ -50,8 +50,7 @@ class VIME(OnPolicyTrainer):
 
     Example:
         >>> import pytest
-        ...
-        ... _ = pytest.importorskip("gymnasium")
+        >>> _ = pytest.importorskip("gymnasium")
         >>> from zeuxis.rl.optimization.config import OnPolicyConfig
         >>> config = OnPolicyConfig(batch=600, horizon=200, workers=0)
         >>> experiment = PolicyExperiment("MountainCarContinuous-v0", config)

@@ -46,8 +46,7 @@ class Demonstrations:
 
     Example:
         >>> import pytest
-        ...
-        ... _ = pytest.importorskip("gymnasium")
+        >>> _ = pytest.importorskip("gymnasium")
         >>> from zeuxis.rl.policies.numpy_policy import linear_policy
         >>> expert = linear_policy(np.array([[0, 0, -1, -1], [0, 0, 1, 1]]))
         >>> demos = record(expert, "CartPole-v1", 3)

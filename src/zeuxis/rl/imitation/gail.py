@@ -83,8 +83,7 @@ class GAIL(OnPolicyTrainer):
 
     Example:
         >>> import pytest
-        ...
-        ... _ = pytest.importorskip("gymnasium")
+        >>> _ = pytest.importorskip("gymnasium")
         >>> from zeuxis.rl.imitation.demonstrations import record
         >>> from zeuxis.rl.policies.numpy_policy import linear_policy
         >>> expert = linear_policy(np.array([[0, 0, -1, -1], [0, 0, 1, 1]]))

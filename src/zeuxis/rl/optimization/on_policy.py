@@ -217,8 +217,7 @@ class TRPO(OnPolicyTrainer):
 
     Example:
         >>> import pytest
-        ...
-        ... _ = pytest.importorskip("gymnasium")
+        >>> _ = pytest.importorskip("gymnasium")
         >>> config = OnPolicyConfig(batch=500, workers=0)
         >>> agent = TRPO(PolicyExperiment("CartPole-v1", config), quiet=True).train(1000)
         >>> action, _ = agent.policy.predict(np.array([0.0, 0.0, 0.1, 0.0]), deterministic=True)

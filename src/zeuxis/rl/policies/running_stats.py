@@ -30,7 +30,7 @@ class RunningMeanStd(nn.Module):
     Example:
         >>> rms = RunningMeanStd(1)
         >>> rms.update(torch.tensor([[1.0], [3.0]]))
-        ... rms.update(torch.tensor([[5.0]]))
+        >>> rms.update(torch.tensor([[5.0]]))
         >>> rms.mean.item(), round(rms.std.item() ** 2, 4)
         (3.0, 2.6667)
     """

@@ -137,8 +137,7 @@ class Collector:
 
     Example:
         >>> import pytest
-        ...
-        ... _ = pytest.importorskip("gymnasium")
+        >>> _ = pytest.importorskip("gymnasium")
         >>> from zeuxis.rl.policies.numpy_policy import linear_policy
         >>> policy = linear_policy(np.zeros((2, 4)))
         >>> with Collector("CartPole-v1", workers=0) as collector:
