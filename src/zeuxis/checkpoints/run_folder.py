@@ -146,7 +146,7 @@ class Run:
         )
         return (
             f"'{self.path(name)}' could not be written ({reason}); {kept}: make room "
-            "or mend the folder, then resume the run."
+            "or repair the folder, then resume the run."
         )
 
     def require_room(self, needed: int) -> None:
