@@ -13,9 +13,10 @@ from test_container import BLOCK, forged
 
 from codec import InMemoryImages, chain, noise, vae
 from fuzzing import guarded, linux_only
-from zeuxis.compression import container
-from zeuxis.compression.codec import compress, decompress, survey
-from zeuxis.compression.container import FRAME, MAGIC, Writer, link
+from zeuxis.compression import codec, container
+from zeuxis.compression.codec import compress, decompress
+from zeuxis.compression.container import FRAME, MAGIC, Writer, link, sections
+from zeuxis.compression.contents import survey
 from zeuxis.errors import DataError, UsageError
 
 pytest.importorskip("constriction")
@@ -230,7 +231,7 @@ def test_a_dense_file_of_ones_own_needs_a_word(
 def test_what_is_too_large_to_be_read_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zeuxis.compression.codec.BLOCK", 300)
+    monkeypatch.setattr("zeuxis.compression.blocks.BLOCK", 300)
     report = compress(
         chain(), InMemoryImages([noise(1, 12, 12, seed=i) for i in range(4)]), tmp_path / "x.zx"
     )
@@ -247,17 +248,9 @@ def test_a_file_that_is_changed_while_it_is_read_is_noticed(tmp_path: Path) -> N
     model = chain()
     compress(model, InMemoryImages([noise(1, 4, 4)] * 2), tmp_path / "x.zx", tiles=1)
     compress(model, InMemoryImages([noise(1, 4, 4, seed=9)] * 2), tmp_path / "y.zx", tiles=1)
-    from zeuxis.compression import codec as module
-
-    real = module.sections
-    calls = []
-
-    def other(path: Path, large: bool) -> object:
-        calls.append(path)
-        return real(path if len(calls) == 1 else tmp_path / "y.zx", large)
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "sections", other)
+        # The first reading is of x.zx, and the second finds y.zx in its place.
+        patch.setattr(codec, "sections", lambda _, large: sections(tmp_path / "y.zx", large))
         with pytest.raises(DataError, match="changed while it was read"):
             list(decompress(tmp_path / "x.zx", model))
 

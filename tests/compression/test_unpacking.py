@@ -250,7 +250,7 @@ def test_images_whose_names_are_refused_are_had_by_numbers(tmp_path: Path) -> No
     pytest.importorskip("constriction")
     from test_container import BLOCK, forged
 
-    from zeuxis.compression.codec import digest
+    from zeuxis.compression.blocks import digest
     from zeuxis.errors import DataError
 
     model, x = chain(), noise(1, 4, 4)

@@ -12,7 +12,8 @@ import tyro
 from torch import Tensor
 
 from ..checkpoints.weights import load
-from ..compression.codec import Contents, decompress, survey
+from ..compression.codec import decompress
+from ..compression.contents import Contents, survey
 from ..compression.unpacking import require_folders, require_free, write_array, write_png
 from ..errors import UsageError, ZeuxisError
 from ..model import Model

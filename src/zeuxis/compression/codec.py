@@ -1,25 +1,19 @@
 r"""A lossless codec for images with any likelihood model.
 
-A model with probability P(x) for an image can store it in $-\log_2 P(x)$ bits,
-and no code is shorter
-on average if the model is right. Autoregressive models use a range coder (`range_coding`), latent
-variable models use bits-back coding (`bits_back`) and need the bits of their bound. Images of any
-size are cut into tiles (`tiles`) and stored in a file with checksums (`container`).
-`entropy_coding` explains how encoder and decoder get the same integers from a network.
+A model with probability P(x) for an image can store it in $-\log_2 P(x)$ bits, and
+no code is shorter on average if the model is right. Autoregressive models use a range coder
+(`range_coding`), latent variable models use bits-back coding (`bits_back`) and need the bits of
+their bound. Images of any size are cut into tiles (`tiles`) and stored in a file with checksums
+(`container`). `entropy_coding` explains how encoder and decoder get the same integers from a
+network.
 
-Images are read, coded and written in blocks, so memory does not grow with their number. A block
-holds whole images and is coded independently: bits-back coding uses its initial bits once per
-block, and damage affects one block.
+Images are read, coded and written in blocks (`blocks`), so memory does not grow with their number.
 """
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import math
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -36,7 +30,9 @@ from ..progress import meter
 from ..registry import models
 from .baselines import Baselines
 from .bits_back import BitsBack
-from .container import BLOCK, DIGEST, MAGIC, Block, Done, Header, Writer, sections
+from .blocks import TILES, blocks, digest, joined, runs
+from .container import MAGIC, Block, Done, Header, Writer, sections
+from .contents import survey
 from .entropy_coding import (
     PRECISION,
     Advance,
@@ -51,9 +47,7 @@ from .image_sources import ImageSource, numbered
 from .names import clash, fault
 from .range_coding import RangeCoder
 from .report import Report
-from .tiles import cut, join, tile_count
-
-TILES = 4096  # tiles after which a block is closed
+from .tiles import cut, tile_count
 
 
 def coder_for(model: Model, precision: Precision) -> Coder:
@@ -271,84 +265,6 @@ def decompress(
                 yield next(names), one
 
 
-def joined(tiles: UInt8[Tensor, "n channels height width"], block: Block) -> Iterator[Tensor]:
-    """Joins the tiles of a block, one image at a time."""
-    at = 0
-    for shape in block.images():
-        count = tile_count(shape, tuple(tiles.shape[1:]))
-        yield join(tiles[at : at + count], shape)
-        at += count
-
-
-@dataclass(frozen=True)
-class Contents:
-    """The descriptions in a file.
-
-    Arguments:
-        header: Its header.
-        blocks: Its blocks.
-        numbers: Whether its images are numbered instead of named.
-    """
-
-    header: Header
-    blocks: list[Block]
-    numbers: bool = False
-
-    def names(self) -> Iterator[str]:
-        """The name of each image."""
-        total = self.header.images
-        for block in self.blocks:
-            if self.numbers or not block.names:
-                prefix = "" if self.numbers else self.header.prefix
-                yield from (
-                    numbered(prefix, i, total) for i in range(block.first, block.first + len(block))
-                )
-            else:
-                yield from block.names
-
-    def shapes(self) -> set[tuple[int, ...]]:
-        """The shapes of the images."""
-        return {run[1:] for block in self.blocks for run in block.shapes}
-
-
-def survey(path: str | Path, *, numbers: bool = False, large: bool = False) -> Contents:
-    """Reads the descriptions in a file and checks every byte.
-
-    Arguments:
-        path: The file.
-        numbers: Number the images instead of checking their names.
-        large: Accept a file with far more pixels than its size makes likely.
-
-    Raises:
-        DataError: It is damaged, has another format, claims too much, or has unsafe names.
-    """
-    found = [about for about, _ in sections(path, large)]
-    header, blocks = found[0], [about for about in found if isinstance(about, Block)]
-    assert isinstance(header, Header)
-    if header.images != sum(map(len, blocks)):
-        raise DataError(
-            f"'{path}' is damaged (its parts disagree on the number of images): fetch or "
-            "copy it again."
-        )
-    contents = Contents(header, blocks, numbers)
-    if numbers:
-        return contents
-    for name in itertools.chain([f"{header.prefix}0.png"], *(block.names for block in blocks)):
-        if wrong := fault(name):
-            raise DataError(
-                f"'{path}' is damaged or not to be trusted: its name {name!r} {wrong}. {INSTEAD}."
-            )
-    if any(block.names for block in blocks) and (name := clash(contents.names())):
-        raise DataError(
-            f"'{path}' calls two images {name!r}, or what some systems take for the "
-            f"same. {INSTEAD}."
-        )
-    return contents
-
-
-INSTEAD = "Add --numbers (numbers=True) to have its images numbered instead of named"
-
-
 def require_names(originals: ImageSource) -> None:
     """Refuses names that `decompress` would refuse."""
     total = len(originals)
@@ -392,40 +308,3 @@ def require_levels(x: UInt8[Tensor, "channels height width"], levels: int, where
         f"The model knows {levels} levels of brightness, and the image {where} has "
         "others: take a model of 256 levels."
     )
-
-
-def blocks(originals: ImageSource, shape: tuple[int, ...], tiles: int) -> Iterator[tuple[int, int]]:
-    """Start and stop of each block: as many images as make `tiles` tiles, at least one."""
-    first = count = 0
-    most = BLOCK // math.prod(shape)
-    for i in range(len(originals)):
-        more = tile_count(originals.shape(i), shape)
-        if more > most:
-            raise UsageError(
-                f"The image {originals.where(i)} is too large for one block: cut it into "
-                "smaller ones."
-            )
-        if count + more > most:
-            yield first, i
-            first, count = i, 0
-        count += more
-        if count >= tiles or i + 1 == len(originals):
-            yield first, i + 1
-            first, count = i + 1, 0
-
-
-def runs(images: list[Tensor]) -> tuple[tuple[int, ...], ...]:
-    """Runs of images of one shape: count, then the shape."""
-    return tuple(
-        (len(list(same)), *shape)
-        for shape, same in itertools.groupby(tuple(x.shape) for x in images)
-    )
-
-
-def digest(images: Iterable[Tensor]) -> str:
-    """A hash of pixels and shapes."""
-    total = hashlib.blake2b(digest_size=DIGEST)
-    for x in images:
-        total.update(repr(tuple(x.shape)).encode())
-        total.update(x.contiguous().numpy().tobytes())
-    return total.hexdigest()
