@@ -9,13 +9,8 @@ import torch
 import tiny
 from zeuxis.data.dataset import Spec
 from zeuxis.errors import UsageError
-from zeuxis.gan.improved_imagenet import (
-    Closeness,
-    CrossBatchNorm,
-    ImprovedGAN128,
-    ImprovedGAN128Config,
-    divergence,
-)
+from zeuxis.gan.improved_imagenet import ImprovedGAN128, ImprovedGAN128Config, divergence
+from zeuxis.gan.improved_imagenet_nets import Closeness, CrossBatchNorm
 from zeuxis.recipes import recipes
 
 
