@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,14 @@ import zeuxis
 from zeuxis.capabilities import CanClassify, CanSample
 from zeuxis.checkpoints.run_folder import Run
 from zeuxis.checkpoints.weights import save
-from zeuxis.commands.options import MODEL_OPTIONS, expand, policy_options
+from zeuxis.cli import main
+from zeuxis.commands.options import MODEL_OPTIONS, expand, model_refusals, policy_options
 from zeuxis.data.config import DataConfig
-from zeuxis.errors import MissingCapability, ZeuxisError
+from zeuxis.errors import MissingCapability, UsageError, ZeuxisError
 from zeuxis.experiments.defaults import default_experiment
 from zeuxis.experiments.resume import resume
 from zeuxis.model import require
-from zeuxis.registry import model_class
+from zeuxis.registry import model_class, models
 
 
 @pytest.mark.parametrize("gpu", [False, True])
@@ -42,6 +44,40 @@ def test_short_forms_are_options_of_the_training() -> None:
     expected = ["--training.images", "5", "--model.lr=0.1", "--training.batch", "8"]
     assert expand(argv, MODEL_OPTIONS)[:5] == expected
     assert expand(["--minutes=3"], policy_options("bc")) == ["--bc.minutes=3"]
+    with pytest.raises(UsageError, match="must be something else"):
+        expand(["--lr=1"], {}, {"--lr": "It must be something else."})
+
+
+@pytest.mark.parametrize("name", sorted(models()))
+def test_short_forms_set_the_fields_of_every_model(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiments = []
+    monkeypatch.setattr("zeuxis.commands.train.start", lambda e, out: experiments.append(e))
+    argv = ["train", name, "--batch=8", "--lr", "0.125", "--seed", "3"]
+    assert main([*argv, "--images", "64"]) == 0 and main([*argv, "--minutes=2"]) == 0
+    for experiment, images, minutes in zip(experiments, (64, None), (0, 2), strict=True):
+        t = experiment.training
+        assert (t.batch, t.seed, t.minutes, experiment.config.lr) == (8, 3, minutes, 0.125)
+        assert images in (None, t.images)
+
+
+def test_a_training_refuses_the_short_forms_of_the_other_kind(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["train", "vae", "--steps", "64"]) == 2
+    assert "a model's training is counted in --images." in capsys.readouterr().err
+
+
+def test_lr_is_refused_for_a_model_without_a_step_size() -> None:
+    @dataclass(frozen=True)
+    class WithoutStepSize:
+        width: int = 8
+
+    vae = model_class("vae")
+    kind = type("Other", (vae,), {"Config": WithoutStepSize})  # unnamed, so not registered
+    assert "a setting that 'vae' does not have" in model_refusals(kind)["--lr"]
+    assert "--lr" not in model_refusals(vae)
 
 
 def test_a_folder_of_version_0_1_gets_a_sentence(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ pytest.importorskip("gymnasium")
 from tiny_envs import demos_of, right_expert, switch_expert
 from zeuxis.checkpoints.run_folder import Run
 from zeuxis.cli import main
+from zeuxis.experiments.train_policy import ALGORITHMS, IMITATION, PolicyTraining
 from zeuxis.rl.environments.environment import Environment
 from zeuxis.rl.environments.registration import maker
 from zeuxis.rl.imitation.demonstration_files import write_demos
@@ -126,6 +127,22 @@ def test_a_whole_visit(
     assert "0005-trpo" in run("list") and "gtal" in run("list")
 
 
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_short_forms_set_the_fields_of_every_algorithm(
+    algorithm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainings: list[PolicyTraining] = []
+    monkeypatch.setattr("zeuxis.commands.train_policy.start", lambda t, out: trainings.append(t))
+    argv = f"train {algorithm} {TASK} --steps 70 --minutes=2 --batch 9 --seed=3".split()
+    demos = ["--demos", "demos.npz"] if algorithm in IMITATION else []
+    network = algorithm in ("bc", "gail", "vime")  # one that its own Adam fits
+    assert main([*argv, *demos, *(["--lr", "0.125"] if network else [])]) == 0
+    loop = trainings[0].loop
+    assert (loop.steps, loop.minutes, loop.batch, loop.seed) == (70, 2, 9, 3)
+    if network:
+        assert trainings[0].experiment.config.lr == 0.125  # type: ignore[union-attr]
+
+
 # command, exit code, part of the sentence; {0} is the folder above
 BAD = [
     ("train trpo --env Hoper-v5", 2, "There is no task 'Hoper-v5'"),
@@ -133,6 +150,11 @@ BAD = [
     ("train trpo", 2, "--env"),
     (f"train trpo {TASK} --training.gamma 2", 2, "--training.gamma must be from 0 to 1"),
     (f"train trpo {TASK} --training.gama 2", 2, "gama"),
+    (f"train trpo {TASK} --images 100", 2, "a policy's training is counted in --steps"),
+    (f"train bc {TASK} --images=100", 2, "a policy's training is counted in --steps"),
+    (f"train trpo {TASK} --lr 0.1", 2, "as far as --trust-region.delta allows"),
+    (f"train fem {TASK} --lr=0.1", 2, "step size is --training.value-lr"),
+    (f"train gtal {TASK} --lr 0.1", 2, "--lr is no option of gtal"),
     (f"train trpo {TASK} --trust-region.delta 0", 2, "--trust-region.delta must be above 0"),
     (f"train trpo {TASK} --training.value-epochs 0", 2, "--training.value-epochs must be"),
     (f"train trpo {TASK} --training.device tpu", 2, "cannot be used here"),

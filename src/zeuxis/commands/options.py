@@ -4,11 +4,13 @@ policy's run."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from ..checkpoints.run_folder import Run
 from ..errors import UsageError, ZeuxisError
+from ..model import Model
 
 MODEL_OPTIONS = {
     "--images": "--training.images",
@@ -18,6 +20,25 @@ MODEL_OPTIONS = {
     "--seed": "--training.seed",
 }
 """Short forms of the options that every training of a model has."""
+STEP_SIZES = {"bc": "--bc.lr", "gail": "--gail.lr", "vime": "--vime.lr"}
+"""Step sizes of Adam for the network that an algorithm adds; bc has no other."""
+
+
+def model_refusals(kind: type[Model]) -> dict[str, str]:
+    """Options that a model's training does not take, with the sentence that says what it takes.
+
+    Example:
+        >>> from zeuxis.registry import model_class
+        >>> model_refusals(model_class("vae"))["--steps"]
+        "--steps is for policies: a model's training is counted in --images."
+    """
+    refused = {"--steps": "--steps is for policies: a model's training is counted in --images."}
+    if "lr" not in {field.name for field in fields(kind.Config)}:
+        refused["--lr"] = (
+            f"--lr sets --model.lr, a setting that '{kind.name}' does not have: zeuxis train "
+            "MODEL --help shows its settings."
+        )
+    return refused
 
 
 def policy_options(algorithm: str) -> dict[str, str]:
@@ -29,18 +50,45 @@ def policy_options(algorithm: str) -> dict[str, str]:
     """
     part = "bc" if algorithm == "bc" else "training"
     short = {f"--{name}": f"--{part}.{name}" for name in ("steps", "minutes", "batch", "seed")}
-    rates = {"bc": "--bc.lr", "gail": "--gail.lr"}
-    return short | ({"--lr": rates[algorithm]} if algorithm in rates else {})
+    return short | ({"--lr": STEP_SIZES[algorithm]} if algorithm in STEP_SIZES else {})
 
 
-def expand(argv: Sequence[str], short: Mapping[str, str]) -> list[str]:
+def policy_refusals(algorithm: str) -> dict[str, str]:
+    """Options that a policy's training does not take, with the sentence that says what it takes.
+
+    Example:
+        >>> policy_refusals("bc")
+        {'--images': "--images is for models: a policy's training is counted in --steps."}
+        >>> sorted(policy_refusals("trpo"))
+        ['--images', '--lr']
+    """
+    refused = {"--images": "--images is for models: a policy's training is counted in --steps."}
+    if algorithm not in STEP_SIZES:
+        refused["--lr"] = (
+            f"--lr is no option of {algorithm}: its policy moves as far as --trust-region.delta "
+            "allows (nats), and its value function's step size is --training.value-lr."
+        )
+    return refused
+
+
+def expand(
+    argv: Sequence[str], short: Mapping[str, str], refused: Mapping[str, str] | None = None
+) -> list[str]:
     """A command line with its short forms written out.
+
+    Arguments:
+        argv: The command line.
+        short: Options by their short forms.
+        refused: Options that this training does not take, each with the sentence to raise.
 
     Example:
         >>> expand(["--lr=0.1", "--seed", "3"], MODEL_OPTIONS)
         ['--model.lr=0.1', '--training.seed', '3']
     """
     parts = [arg.partition("=") for arg in argv]
+    for name, _, _ in parts:
+        if refused and name in refused:
+            raise UsageError(refused[name])
     return [short.get(name, name) + equals + value for name, equals, value in parts]
 
 

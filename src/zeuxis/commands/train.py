@@ -27,7 +27,14 @@ from ..recipes import recipes
 from ..registry import models, named
 from ..training.config import TrainingConfig
 from ..training.loop import fit
-from .options import MODEL_OPTIONS, expand, is_policy, policy_options
+from .options import (
+    MODEL_OPTIONS,
+    expand,
+    is_policy,
+    model_refusals,
+    policy_options,
+    policy_refusals,
+)
 from .train_policy import train as train_policy
 
 HELP = """usage: zeuxis train MODEL [--recipe NAME] [--data DATA] [--minutes N] [options]
@@ -90,9 +97,10 @@ def main(argv: Sequence[str]) -> None:
     elif name.startswith("--resume"):
         resume_run(argv)
     elif name in ALGORITHMS:
-        train_policy([name, *expand(argv[1:], policy_options(name))])
+        train_policy([name, *expand(argv[1:], policy_options(name), policy_refusals(name))])
     else:
-        train_model(named(name), expand(argv[1:], MODEL_OPTIONS))
+        kind = named(name)
+        train_model(kind, expand(argv[1:], MODEL_OPTIONS, model_refusals(kind)))
 
 
 def resume_run(argv: Sequence[str]) -> None:

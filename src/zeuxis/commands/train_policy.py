@@ -26,7 +26,7 @@ from ..ranges import BaseConfig
 from ..recipes.policies import PRESETS, policy_experiment
 from ..rl.optimization.config import PolicyExperiment
 from ..rl.optimization.on_policy import OnPolicyTrainer
-from .options import option, without
+from .options import option, policy_options, without
 
 ENV = (
     "The task: a Gymnasium id, as in Hopper-v5, or module:Task-v0 for one that a module registers."
@@ -49,7 +49,10 @@ def train(argv: Sequence[str]) -> None:
         options(algorithm, env, preset),
         args=rest,
         prog=f"zeuxis train {algorithm}",
-        description=f"Trains a policy with {algorithm}: {ALGORITHMS[algorithm]}.",
+        description=(
+            f"Trains a policy with {algorithm}: {ALGORITHMS[algorithm]}. "
+            f"Short forms: {', '.join(policy_options(algorithm))}."
+        ),
     )
     own = getattr(args, OWN_CONFIG[algorithm][0]) if algorithm in OWN_CONFIG else None
     experiment = PolicyExperiment(
