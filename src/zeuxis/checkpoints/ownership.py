@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from .. import files
+from ..data.built_in import BUILT_IN, MADE, local_folder
 from ..data.cache import cache_folder
 from ..data.config import DataConfig
 from ..data.dataset import Dataset, Spec
 from ..data.densities import DENSITIES
-from ..data.sources import BUILT_IN, MADE, SHIPPED
 from ..errors import DataError, UsageError, ZeuxisError
 from .serialization import from_json
 
@@ -59,10 +59,7 @@ def own_data_config(about: dict[str, Any], where: str) -> DataConfig:
 
 def lies_here(name: str) -> bool:
     """Whether a name stands for a built-in set that needs no network."""
-    root = os.environ.get("ZEUXIS_DATA")
-    here = name in BUILT_IN and any(
-        folder.is_dir() for folder in (SHIPPED / name, *([Path(root) / name] if root else []))
-    )
+    here = name in BUILT_IN and local_folder(name) is not None
     return here or name in (*MADE, *DENSITIES)
 
 

@@ -20,11 +20,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import DataError, UsageError
+from .built_in import MADE
 from .dataset import Dataset
 from .faces import factors
 from .images import EncodedFiles
 from .reading import as_text, contents, first_line
-from .sources import MADE, open_source
+from .sources import open_source
 
 Kind = Literal["binary", "class", "number"]
 BINARY, CLASS, NUMBER = get_args(Kind)

@@ -8,10 +8,10 @@ from typing import Annotated
 
 from ..ranges import BaseConfig, Count, Pixels, Range, Seed
 from . import load_data
+from .built_in import BUILT_IN, MADE
 from .dataset import Dataset
 from .densities import DENSITIES, points
 from .parts import Split
-from .sources import BUILT_IN, MADE
 
 NAMES = (*BUILT_IN, *MADE, *DENSITIES)
 POINTS = 262_144  # points of a density, unless `limit` says otherwise

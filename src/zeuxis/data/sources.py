@@ -3,54 +3,33 @@
 from __future__ import annotations
 
 import difflib
-import logging
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from ..arguments import public
-from ..errors import DataError, MissingExtra, UsageError
+from ..errors import DataError, UsageError
 from .binarized import static
+from .built_in import BUILT_IN, MADE, as_built_in, local_folder, rendered_heads
 from .cache import decoded, memory
-from .classes import class_numbers
 from .dataset import Dataset, Spec
-from .faces import heads
 from .facts import Facts
 from .folders import image_folder
+from .hub import from_hub
 from .idx import idx_folder
 from .images import EncodedFiles, Raw, converted
 from .npz import npz
 from .parquet import parquet, parquet_parts
-from .parts import ALL, Split, chosen, part_name, part_of
-from .readers import LABEL_NAMES, mat, mat_folder
-from .reading import contents, first_line, kind_of, shown
+from .parts import ALL, Split, part_of
+from .readers import mat, mat_folder
+from .reading import first_line, kind_of, shown
 from .text import ENDINGS, text
 
-SHIPPED = Path(__file__).parent / "files"
-# fmt: off
-FASHION = (
-    "T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",
-    "ankle boot",
-)
-# fmt: on
-OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-DIGITS = tuple("0123456789")
-
-# name: (class names, id on the Hub, its configuration)
-BUILT_IN: dict[str, tuple[tuple[str, ...], str, str | None]] = {
-    "mnist": (DIGITS, "ylecun/mnist", None),
-    "fashion-mnist": (FASHION, "zalando-datasets/fashion_mnist", None),
-    "cifar10": (OBJECTS, "uoft-cs/cifar10", None),
-    "svhn": (DIGITS, "ufldl-stanford/svhn", "cropped_digits"),
-}
 MAX_SIZE = 8192  # pixels of a side
-MADE = ("mnist-static", "heads")  # built-in sets that zeuxis generates
 
 
 @public
@@ -138,17 +117,6 @@ def load_data(
     return Dataset(spec, x, y, facts=facts)
 
 
-def rendered_heads(
-    split: Split, size: int | None, channels: int | None, limit: int | None
-) -> Dataset:
-    """The built-in heads: 200,000 for training, and 10,000 of another seed for tests."""
-    if channels == 3:
-        raise UsageError("--data heads is gray: leave out --channels 3.")
-    full, seed = (200_000, 0) if split == "train" else (10_000, 1)
-    data = heads(min(full, limit or full), seed, size or 32)
-    return replace(data, facts=replace(data.facts, part=split))
-
-
 def open_source(source: str, split: Split, labels: Path | None = None) -> Raw:
     """Opens a source without decoding its images."""
     raw = resolved(source, split, labels)
@@ -176,11 +144,11 @@ def resolved(source: str, split: Split, labels: Path | None) -> Raw:
         return as_built_in(raw, name, split)
     if name in BUILT_IN:
         classes, identity, configuration = BUILT_IN[name]
-        root = os.environ.get("ZEUXIS_DATA")
-        for folder in (SHIPPED / name, *([Path(root) / name] if root else [])):
-            if folder.is_dir():
-                return as_built_in(open_path(folder, split, name, labels, classes), name, split)
-        return as_built_in(from_hub(identity, split, configuration, name), name, split)
+        if (folder := local_folder(name)) is not None:
+            raw = open_path(folder, split, name, labels, classes)
+        else:
+            raw = from_hub(identity, split, configuration, name)
+        return as_built_in(raw, name, split)
     if not source:
         raise UsageError("--data is empty: give a path, a Hub id, or a built-in name.")
     path = expanded(source)
@@ -228,20 +196,6 @@ def exists(path: Path) -> bool:
         return True
     except (OSError, ValueError):  # not a valid file name
         return False
-
-
-def as_built_in(raw: Raw, name: str, split: Split) -> Raw:
-    """Gives a copy of a built-in set its name and classes, and refuses one without a test part."""
-    if raw.part == ALL and split == "test" and not isinstance(raw.images, EncodedFiles):
-        raise DataError(
-            f"The copy of '{name}' holds no test images: add them, or give a whole copy "
-            f"as --data {name}=FOLDER."
-        )
-    raw.name = name
-    # The labels of a folder number its sub-folders in alphabetical order.
-    if not isinstance(raw.images, EncodedFiles):
-        raw.class_names = BUILT_IN[name][0] if raw.labels is not None else ()
-    return raw
 
 
 def open_path(
@@ -309,104 +263,3 @@ def parquet_folder(folder: Path, split: Split, name: str, classes: Sequence[str]
     """Reads the parquet files below a folder; None if there are none."""
     files = parquet_parts(folder)
     return parquet(files, split, name, folder, classes) if files else None
-
-
-class HubImages:
-    """Encoded images of a data set from the Hub, which memory-maps its files."""
-
-    def __init__(self, rows: object, column: str, name: str) -> None:
-        self.rows, self.column, self.name = rows, column, name
-
-    def __len__(self) -> int:
-        return len(self.rows)  # type: ignore[arg-type]
-
-    def read(self, i: int) -> bytes:
-        try:
-            value = self.rows[i][self.column]  # type: ignore[index]
-            return value["bytes"] if value["bytes"] is not None else contents(value["path"])
-        except (OSError, TypeError, ValueError) as error:
-            raise DataError(
-                f"The image {self.where(i)} cannot be read ({first_line(error)}): leave "
-                "the row out."
-            ) from error
-
-    def where(self, i: int) -> str:
-        return f"in row {i} of '{self.name}'"
-
-
-def from_hub(identity: str, split: Split, configuration: str | None, name: str) -> Raw:
-    """Opens a data set of the Hub with the `datasets` library; images stay encoded."""
-    try:
-        import datasets
-    except ImportError as error:
-        raise MissingExtra("datasets", "data", f"Reading '{name}' from the Hub") from error
-    forms = "parquet, IDX, .mat, .npz or image files"
-    local = f"--data {name}=FOLDER with {forms}" if name in BUILT_IN else f"--data PATH of {forms}"
-    log = logging.getLogger("huggingface_hub")
-    level = log.level
-    log.setLevel(logging.ERROR)  # it would print every retry
-    try:
-        rows, part = hub_part(identity, configuration, split)
-    except Exception as error:
-        reason = first_line(error)
-        raise DataError(
-            f"'{identity}' could not be had from the Hub ({reason}): connect, or give a "
-            f"copy as {local}."
-        ) from error
-    finally:
-        log.setLevel(level)
-    image = next((c for c, f in rows.features.items() if isinstance(f, datasets.Image)), None)
-    if image is None:
-        raise DataError(
-            f"'{identity}' has the columns {', '.join(rows.features)} and none of them "
-            "holds images."
-        )
-    label = next((c for c, f in rows.features.items() if isinstance(f, datasets.ClassLabel)), None)
-    names = rows.features[label].names if label else ()
-    numbers = np.asarray(rows[label], np.int64) if label else None
-    notes: list[str] = []
-    others = [c for c in LABEL_NAMES if c in rows.features and c != image]
-    if label is None and others:
-        column = others[0]
-        try:
-            labels = {part: np.asarray(rows[column])}
-            numbers, names, notes = class_numbers(labels, part, Path(identity))
-        except DataError as error:
-            notes = [f"Left out: the column '{column}'. {error}"]
-    encoded = HubImages(rows.cast_column(image, datasets.Image(decode=False)), image, identity)
-    return Raw(name, encoded, numbers, names, str(rows._fingerprint), part, notes)
-
-
-def hub_part(identity: str, configuration: str | None, split: Split) -> tuple[Any, str]:
-    """The rows of a part, whatever its name on the Hub, and the part."""
-    import datasets
-
-    try:
-        rows = datasets.load_dataset(identity, configuration, split=split)
-        known = list(getattr(rows.info, "splits", None) or ("train", "test"))
-    except ValueError as error:
-        if "Unknown split" not in str(error):
-            raise
-        known = datasets.get_dataset_split_names(identity, configuration)
-        names = {part: name for name in reversed(known) if (part := part_of(name))}
-        part = chosen(names, split, f"'{identity}'")
-        rows = datasets.load_dataset(identity, configuration, split=names[part])
-    parts = {part for name in known if (part := part_of(name))}
-    return rows, part_name(chosen(parts or {split}, split, f"'{identity}'"), parts)
-
-
-def describe_sources() -> list[tuple[str, str, str]]:
-    """Name, origin and note of each kind of data, for `zeuxis list`."""
-    rows = [("mnist", "comes with zeuxis", "70,000 digits, 28x28")]
-    rows += [
-        (name, f"Hub ({BUILT_IN[name][1]}), ZEUXIS_DATA/{name}, or {name}=PATH", "")
-        for name in BUILT_IN
-        if name != "mnist"
-    ]
-    rows += [("mnist-static", "comes with zeuxis", "the digits with pixels drawn once as 0 or 1")]
-    heads_note = "200,000 heads of known azimuth, elevation, lighting and width, 32x32"
-    rows += [("heads", "rendered by zeuxis", heads_note)]
-    rows += [("owner/name", "Hub", "any set with a column of images")]
-    rows += [("PATH", "your own", "a folder of images, IDX, parquet, .npz or .mat")]
-    rows += [("BOOK.txt", "your own", "a text, in pieces of --size characters")]
-    return rows
