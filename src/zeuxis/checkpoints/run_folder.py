@@ -22,7 +22,6 @@ import contextlib
 import errno
 import itertools
 import json
-import math
 import os
 import re
 import shutil
@@ -39,7 +38,8 @@ from .. import files
 from ..arguments import public
 from ..errors import DivergenceError, ZeuxisError
 from ..progress import console
-from . import tensor_file
+from . import metrics_file, tensor_file
+from .metrics_file import is_number, moment
 
 STATE = "state.safetensors"
 TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
@@ -80,6 +80,18 @@ class Run:
                 "folder with --out."
             ) from error
         return cls(folder)
+
+    @classmethod
+    def at(cls, folder: str | Path) -> Run:
+        """The run in a folder, which is made if need be."""
+        run = cls(folder)
+        try:
+            run.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ZeuxisError(
+                f"The folder '{folder}' cannot be made ({error.strerror}): give a writable place."
+            ) from error
+        return run
 
     @classmethod
     @public
@@ -277,40 +289,15 @@ class Run:
 
     def log(self, figures: dict[str, Any]) -> None:
         """Appends one line to metrics.jsonl."""
-        path = self.path("metrics.jsonl")
         try:
-            descriptor = os.open(
-                path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666
-            )
-            with open(descriptor, "a", encoding="utf-8") as file:
-                files.require_regular(path, os.fstat(descriptor))
-                file.write(json.dumps(figures) + "\n")
+            metrics_file.append(self.path("metrics.jsonl"), figures)
         except OSError as error:
             raise ZeuxisError(self.cannot_write("metrics.jsonl", files.reason(error))) from error
 
     def metrics(self) -> list[dict[str, Any]]:
         """The numbers in each line of metrics.jsonl; lines that are cut short or otherwise damaged
         are left out."""
-        return [figures for _, figures in self.lines()]
-
-    def lines(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Each whole line of metrics.jsonl, as text and as numbers by name."""
-        path = self.path("metrics.jsonl")
-        try:
-            with open(files.require_regular(path), encoding="utf-8", errors="replace") as file:
-                for line in file:
-                    with contextlib.suppress(ValueError):
-                        values = files.parse_json(line)
-                        figures = (
-                            {k: v for k, v in values.items() if is_number(v)}
-                            if isinstance(values, dict)
-                            else {}
-                        )
-                        when = figures.get("images", figures.get("steps", math.nan))
-                        if not math.isnan(when) and line.endswith("\n"):
-                            yield line, figures
-        except (OSError, ZeuxisError):
-            return  # no figures yet, or not a file: no reason to lose the run
+        return [figures for _, figures in metrics_file.lines(self.path("metrics.jsonl"))]
 
     def frames(self) -> list[tuple[int, Path]]:
         """Images seen and path of each frame of the film, in order."""
@@ -327,8 +314,9 @@ class Run:
     def rewind(self, images: int) -> None:
         """Removes reports and frames made after `images`, where a run goes on; all of them for
         -1."""
-        kept = [line for line, figures in self.lines() if moment(figures) <= images]
-        if kept or os.path.lexists(self.path("metrics.jsonl")):
+        path = self.path("metrics.jsonl")
+        kept = [line for line, figures in metrics_file.lines(path) if moment(figures) <= images]
+        if kept or os.path.lexists(path):
             self.write("metrics.jsonl", "".join(kept))
         try:
             self.subfolder("frames")
@@ -343,22 +331,3 @@ class Run:
                     partial.unlink()
         except OSError as error:
             raise ZeuxisError(self.cannot_write("metrics.jsonl", files.reason(error))) from error
-
-
-def is_number(value: Any) -> bool:
-    """Whether a JSON value is a number that a float can hold; NaN is one, as a figure may be
-    undefined."""
-    try:
-        return (
-            isinstance(value, int | float)
-            and not isinstance(value, bool)
-            and not math.isinf(float(value))
-        )
-    except OverflowError:
-        return False
-
-
-def moment(figures: dict[str, Any]) -> int:
-    """When figures were taken: images seen, or environment steps; 0 where that is not said."""
-    value = figures.get("images", figures.get("steps", 0))
-    return int(value) if is_number(value) and not math.isnan(value) else 0

@@ -141,13 +141,7 @@ def save(
         raise UsageError(
             f"config.json holds texts, numbers, lists and dicts only, got {shown(about)}: {error}."
         ) from error
-    run = Run(folder)
-    try:
-        run.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ZeuxisError(
-            f"The folder '{folder}' cannot be made ({error.strerror}): give a writable place."
-        ) from error
+    run = Run.at(folder)
     tensors = {
         k: v.to(precision) if precision and v.is_floating_point() else v
         for k, v in model.state_dict().items()
