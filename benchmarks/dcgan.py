@@ -134,7 +134,7 @@ def ours(model: Model, data: Dataset, batch: int = BATCH) -> Callable[[int], Non
     def steps(n: int) -> None:
         for _ in range(n):
             trainer.one_step()
-        trainer.losses, trainer.logs = [], {}
+        trainer.losses.clear()
 
     return steps
 

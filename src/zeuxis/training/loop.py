@@ -9,11 +9,9 @@ last save and ends bit for bit where an unbroken one ends.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..arguments import public
@@ -24,13 +22,13 @@ from ..data.dataset import Dataset
 from ..device import peak_memory, setup_device
 from ..distributed import World, barrier, broadcast_module, init
 from ..errors import DivergenceError, UsageError, ZeuxisError
-from ..model import Batch, Model
-from ..noise import Noise
+from ..model import Model
 from ..optim import factory as optimizers
 from ..visual.film import Picture, film_times, picture_of
 from .config import TrainingConfig, check_config
 from .ema import EMA
-from .sampler import EpochSampler, ExtraBatches
+from .losses import LossLog
+from .sampler import Batches
 from .selection import Selection, Validation
 from .session import Session, require_count, require_seconds, resume_or_rewind
 from .turns import take_turns
@@ -88,23 +86,12 @@ def fit(
     world = world or init()
     if not world.is_main:
         return Trainer(model, data, Run(run), training, validate, world, quiet).run()
-    folder = run_at(run, model, training or TrainingConfig())
+    described, folder = describe(model), Run.at(run)
+    if not folder.path("config.json").exists():  # by which `load` can open the run
+        settings = to_json(training or TrainingConfig())
+        folder.write_json("config.json", described | {"training": settings})
     with folder.held():
         return Trainer(model, data, folder, training, validate, world, quiet).run()
-
-
-def run_at(folder: str | Path, model: Model, training: TrainingConfig) -> Run:
-    """The run in a folder, made if need be, with a config.json by which `load` can open it."""
-    described, run = describe(model), Run(folder)
-    try:
-        run.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ZeuxisError(
-            f"The folder '{folder}' cannot be made ({error.strerror}): give a writable place."
-        ) from error
-    if not run.path("config.json").exists():
-        run.write_json("config.json", described | {"training": to_json(training)})
-    return run
 
 
 class Trainer:
@@ -120,7 +107,7 @@ class Trainer:
         step: Steps so far.
         steps: Steps of the whole training.
         ema: The average of the weights.
-        losses: Step, player and loss of every turn since the last report.
+        losses: Losses and logs since the last report.
         figures: The last figures that were reported.
     """
 
@@ -156,13 +143,9 @@ class Trainer:
             name: optimizers.make(player, self.hardware.bf16) for name, player in players.items()
         }
         self.ema = EMA(model, c.half_life, c.batch)
-        self.sampler, self.extra = (
-            EpochSampler(len(data), c.batch, c.seed),
-            ExtraBatches(data, c.seed),
-        )
+        self.batches = Batches(self.data, c, self.world, self.device)
         self.step, self.steps, self.seconds = 0, -(-c.images // c.batch), 0.0
-        self.losses: list[tuple[int, str, Tensor]] = []
-        self.logs: dict[str, list[Tensor]] = {}
+        self.losses = LossLog(c.batch)
         self.figures: dict[str, float] = {}
         self.writes = run is not None and self.world.is_main
         self.picture: Picture | None = None
@@ -217,7 +200,7 @@ class Trainer:
     def one_step(self) -> None:
         """One turn of every player, and the average of the new weights."""
         c, progress = self.config, self.step / self.steps
-        batches = [self.batch(portion, progress) for portion in range(c.accumulate)]
+        batches = self.batches.step(self.step, progress)
         try:
             take_turns(
                 self.model,
@@ -238,54 +221,28 @@ class Trainer:
             ) from error
         self.ema.update(self.model)
         for batch in batches:
-            for name, value in batch.logs.items():
-                self.logs.setdefault(name, []).append(value.detach())
+            self.losses.add_logs(batch.logs)
         self.step += 1
-
-    def batch(self, portion: int, progress: float) -> Batch:
-        """This process's share of one portion of the step's batch."""
-        c = self.config
-        size = c.batch // c.accumulate
-        rows, first = self.world.rows(size), portion * size
-        index = self.sampler.rows(self.step)[first : first + size][rows]
-        noise = Noise(c.seed, self.images + first, rows, size, self.device)
-        more = partial(self.more, self.step * c.accumulate + portion)
-        return Batch(*self.examples(index), noise, self.images, progress, more)
-
-    def more(
-        self, portion: int, kind: Literal["any", "labeled"], n: int, stream: int = 0
-    ) -> tuple[Tensor, Tensor | None]:
-        """This process's share of n further examples."""
-        return self.examples(self.extra.rows(kind, n, portion, stream)[self.world.rows(n)])
-
-    def examples(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Examples and labels of these positions, on the device."""
-        x, y = self.data.batch(index)
-        return x.to(self.device), None if y is None else y.to(self.device)
 
     def record_loss(self, player: str, loss: Tensor) -> None:
         """Keeps a turn's loss for the next report; on a CPU checks it at once."""
-        self.losses.append((self.step, player, loss))
+        self.losses.add(self.step, player, loss)
         if self.device.type == "cpu":
-            self.check_finite(self.losses[-1:])
+            self.check_finite(-1)
 
-    def check_finite(self, losses: list[tuple[int, str, Tensor]]) -> None:
-        """Stops at the first loss that is not finite.
+    def check_finite(self, since: int = 0) -> None:
+        """Stops at the first loss that is not finite, and names the save that is kept.
 
         A GPU would wait for each loss, so there they are checked before a report or save.
+
+        Arguments:
+            since: The first turn to check, as an index.
 
         Raises:
             DivergenceError: A loss is not finite.
         """
-        if losses and not torch.isfinite(torch.stack([loss for _, _, loss in losses])).all():
-            step, player, loss = next(entry for entry in losses if not torch.isfinite(entry[2]))
-            self.diverged(
-                f"The loss of the {player} became {loss.item()} at step {step:,} "
-                f"({step * self.config.batch:,} images)"
-            )
-
-    def diverged(self, what: str) -> NoReturn:
-        """Ends a training that cannot go on, and names the save that is kept."""
+        if not (what := self.losses.not_finite(since)):
+            return
         saved = self.run_folder.saved_images() if self.run_folder else 0
         kept = (
             f"the last good save, at {saved:,} images, is in '{self.run_folder}'"
@@ -299,16 +256,10 @@ class Trainer:
 
     def report(self) -> None:
         """Reports the means of losses and logs since the last report."""
-        self.check_finite(self.losses)
-        values: dict[str, list[Tensor]] = {}
-        for _, player, loss in self.losses:
-            values.setdefault(player, []).append(loss)
-        figures = {
-            name: torch.stack(parts).mean().item() for name, parts in (values | self.logs).items()
-        }
-        figures |= self.session.pace()
+        self.check_finite()
+        figures = self.losses.means() | self.session.pace()
         figures |= {"step": self.step, "memory": peak_memory(self.device)}
-        self.losses, self.logs = [], {}
+        self.losses.clear()
         self.figures |= figures
         self.session.report(figures)
 
@@ -327,8 +278,7 @@ class Trainer:
         Arguments:
             examples: From how many it computes statistics of the data; a frame takes none.
         """
-        x = self.data.batch_of(examples).to(self.device)
-        self.ema.model.eval().update_statistics(x)
+        self.ema.model.eval().update_statistics(self.data.batch_of(examples).to(self.device))
         return self.ema.model
 
     def validate(self, logged: bool = False) -> None:
@@ -348,7 +298,7 @@ class Trainer:
         """Writes everything that resuming needs in one file, then the weights by themselves."""
         if self.run_folder is None or not self.writes:
             return
-        self.check_finite(self.losses)
+        self.check_finite()
         averaged, newest = self.ema_model().state_dict(), self.model.state_dict()
         tensors = {f"model.{k}": v for k, v in newest.items()}
         tensors |= {f"average.{k}": v for k, v in averaged.items()}

@@ -1,15 +1,20 @@
-"""Which examples a step sees: a new permutation for every epoch, a function of seed and position
-alone."""
+"""Which examples and which noise a step sees: a new permutation for every epoch, all of it a
+function of seed and step alone."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ..data.dataset import Dataset
+from ..distributed import World
 from ..errors import UsageError
+from ..model import Batch
+from ..noise import Noise
+from .config import TrainingConfig
 
 
 class EpochSampler:
@@ -86,3 +91,59 @@ class ExtraBatches:
             self.orders[key] = EpochSampler(size, n, self.seed + first + 15_485_863 * stream)
         rows = self.orders[key].rows(portion)
         return rows if kind == "any" else self.labeled[rows]
+
+
+class Batches:
+    """The batches of every step, as this process sees them.
+
+    Arguments:
+        data: The data set.
+        config: Settings: batch, portions and seed.
+        world: This process among the others; it gets its share of each batch.
+        device: Where the examples go.
+
+    Example:
+        >>> from zeuxis.data import load_data
+        >>> config = TrainingConfig(batch=8, accumulate=2)
+        >>> batches = Batches(load_data("mnist"), config, World(), torch.device("cpu"))
+        >>> [(batch.x.shape[0], batch.images) for batch in batches.step(5, progress=0.5)]
+        [(4, 40), (4, 40)]
+    """
+
+    def __init__(
+        self, data: Dataset, config: TrainingConfig, world: World, device: torch.device
+    ) -> None:
+        self.data, self.config, self.world, self.device = data, config, world, device
+        self.order = EpochSampler(len(data), config.batch, config.seed)
+        self.extra = ExtraBatches(data, config.seed)
+
+    def step(self, step: int, progress: float) -> list[Batch]:
+        """This process's share of each portion of a step's batch.
+
+        Arguments:
+            step: Steps so far.
+            progress: Fraction of the training that lies behind.
+        """
+        c = self.config
+        return [self.portion(step, portion, progress) for portion in range(c.accumulate)]
+
+    def portion(self, step: int, portion: int, progress: float) -> Batch:
+        """This process's share of one portion."""
+        c, images = self.config, step * self.config.batch
+        size = c.batch // c.accumulate
+        rows, first = self.world.rows(size), portion * size
+        index = self.order.rows(step)[first : first + size][rows]
+        noise = Noise(c.seed, images + first, rows, size, self.device)
+        more = partial(self.more, step * c.accumulate + portion)
+        return Batch(*self.examples(index), noise, images, progress, more)
+
+    def more(
+        self, portion: int, kind: Literal["any", "labeled"], n: int, stream: int = 0
+    ) -> tuple[Tensor, Tensor | None]:
+        """This process's share of n further examples."""
+        return self.examples(self.extra.rows(kind, n, portion, stream)[self.world.rows(n)])
+
+    def examples(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Examples and labels of these positions, on the device."""
+        x, y = self.data.batch(index)
+        return x.to(self.device), None if y is None else y.to(self.device)
