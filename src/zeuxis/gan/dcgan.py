@@ -42,7 +42,7 @@ from ..nn.image_conv import ImageConv
 from ..nn.norm import BatchNorm, estimate_batch_statistics
 from ..nn.transposed_conv import TransposedConv
 from ..ranges import BaseConfig, Decay, Range, Rate, Size, Weight
-from .losses import discriminator_loss, frozen, generator_loss
+from .losses import discriminator_loss, frozen, generator_loss, mean_probabilities
 
 
 @dataclass(frozen=True)
@@ -275,10 +275,7 @@ class DCGAN(Model):
         # All real and then all fake: a mixed batch would share its statistics and give the answer
         # away.
         on_real, on_fake = self.discriminator(x, y), self.discriminator(fake, y)
-        batch.logs |= {
-            "D(x)": on_real.detach().float().sigmoid().mean(),
-            "D(G(z))": on_fake.detach().float().sigmoid().mean(),
-        }
+        batch.logs |= mean_probabilities(on_real, on_fake)
         yield "discriminator", discriminator_loss(on_real, on_fake)
 
         with frozen(self.discriminator):

@@ -15,11 +15,10 @@ as on samples; the released code takes the mean square (digits) or mean absolute
 
 $$ L_G = \lVert \mathbb{E}_x f(x) - \mathbb{E}_z f(G(z)) \rVert . $$
 
-It gives good classifiers. **Minibatch discrimination** (3.2, with $L_G = \mathbb{E}_z \log(1 -
-D(G(z)))$ and three generator steps for each of the discriminator's) gives good pictures; each is
-bad at what the other is good at. **Historical averaging** (3.3), **one-sided label smoothing**
-(3.4) and **virtual batch normalization** (3.5) are switches as well, and so are labels: without
-them K = 1 and the game is the ordinary one.
+It gives good classifiers and poor pictures; **minibatch discrimination** (3.2, with $L_G =
+\mathbb{E}_z \log(1 - D(G(z)))$ and three generator steps a discriminator step) the reverse.
+**Historical averaging** (3.3), **one-sided label smoothing** (3.4), **virtual batch
+normalization** (3.5) and labels are switches: without labels K = 1, and the game is the usual one.
 
 Source: Salimans, Goodfellow, Zaremba, Cheung, Radford and Chen, "Improved Techniques for Training
 GANs", 2016, and the code released with it. Departures: pixels of color images are divided by 127.5
@@ -32,7 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -46,26 +45,11 @@ from ..errors import UsageError
 from ..model import Batch, Model, Player
 from ..nn.data_dependent_init import data_dependent_init
 from ..nn.historical_averaging import HistoricalAverage
-from ..nn.norm import BatchNorm, estimate_batch_statistics
+from ..nn.norm import estimate_batch_statistics
 from ..noise import Noise
-from ..ranges import (
-    BaseConfig,
-    Depth,
-    PortionOrNone,
-    Range,
-    Rate,
-    Size,
-    SizeOrNone,
-    Weight,
-)
-from .improved_nets import (
-    ConvDiscriminator,
-    ConvGenerator,
-    DenseDiscriminator,
-    DenseGenerator,
-    Jitter,
-)
-from .losses import frozen
+from ..ranges import BaseConfig, Depth, PortionOrNone, Range, Rate, Size, SizeOrNone, Weight
+from .improved_nets import Jitter, build_discriminator, build_generator
+from .losses import frozen, mean_probabilities
 
 
 @dataclass(frozen=True)
@@ -123,7 +107,6 @@ class ImprovedGAN(Model):
     """The two players, their game, and the discriminator as a classifier.
 
     Example:
-        >>> from zeuxis.data.dataset import Spec
         >>> model = ImprovedGAN(ImprovedGANConfig(width=20), Spec("tiny", (1, 28, 28), 10)).eval()
         >>> model.classify(torch.zeros(2, 1, 28, 28, dtype=torch.uint8)).shape
         torch.Size([2, 10])
@@ -137,46 +120,21 @@ class ImprovedGAN(Model):
 
     @classmethod
     def tiny(cls) -> tuple[ImprovedGANConfig, Spec]:
-        return ImprovedGANConfig(width=16, generator_width=16, latent_dim=8), Spec(
-            "tiny", (1, 28, 28), 10
-        )
+        config = ImprovedGANConfig(width=16, generator_width=16, latent_dim=8)
+        return config, Spec("tiny", (1, 28, 28), 10)
 
     def __init__(self, config: ImprovedGANConfig, spec: Spec) -> None:
         super().__init__(config, spec)
-        c, dense = config, check(config, spec)
+        c, dense, shape = config, check(config, spec), spec.shape
         classes = spec.classes if c.supervised else 1
-        self.discriminator: DenseDiscriminator | ConvDiscriminator
-        self.generator: DenseGenerator | ConvGenerator
-        if dense:
-            w = c.width or 1000
-            self.generator = DenseGenerator(
-                c.latent_dim, c.generator_width or 500, spec.shape, c.virtual
-            )
-            self.discriminator = DenseDiscriminator(
-                spec.size,
-                (w, w // 2, w // 4, w // 4, w // 4),
-                classes,
-                c.minibatch,
-                follow=self.distance_momentum,
-            )
-        else:
-            w = c.width or 96
-            self.generator = ConvGenerator(
-                c.latent_dim, c.generator_width or 512, spec.shape, c.virtual
-            )
-            self.discriminator = ConvDiscriminator(
-                spec.shape, (w, 2 * w), classes, c.minibatch, self.matches, self.distance_momentum
-            )
+        self.generator = build_generator(dense, c.latent_dim, c.generator_width, shape, c.virtual)
+        self.discriminator = build_discriminator(
+            dense, shape, c.width, classes, c.minibatch, self.matches, self.distance_momentum
+        )
         self.unit = dense
         self.register_buffer("reference", torch.rand(c.virtual, c.latent_dim))
-        self.histories = nn.ModuleDict(
-            {
-                name: HistoricalAverage(getattr(self, name))
-                for name in ("discriminator", "generator")
-            }
-            if c.history
-            else {}
-        )
+        names = ("discriminator", "generator") if c.history else ()
+        self.histories = nn.ModuleDict({n: HistoricalAverage(getattr(self, n)) for n in names})
 
     @property
     def matches(self) -> bool:
@@ -205,17 +163,15 @@ class ImprovedGAN(Model):
         noise = Noise(seed, -1, slice(0, len(x)), len(x), x.device)
         with data_dependent_init(self):
             self.discriminator(x, Jitter(noise))
-            self.generator(
-                noise.of(128).uniform(self.config.latent_dim)
-                if not self.config.virtual
-                else self.reference
-            )
+            n = self.config.latent_dim
+            self.generator(self.reference if self.config.virtual else noise.of(128).uniform(n))
 
     def play(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
         c, noise = self.config, batch.noise
+        n = c.labeled or noise.total
         if c.supervised and not c.unlabeled:
-            labeled, y = self.labeled(batch, c.labeled or noise.total)
-            _, logits = self.discriminator(labeled, Jitter(noise.of(c.labeled or noise.total)))
+            labeled, y = self.labeled(batch, n)
+            _, logits = self.discriminator(labeled, Jitter(noise.of(n)))
             yield "discriminator", F.cross_entropy(logits, y) + self.past("discriminator", batch)
             return
 
@@ -226,24 +182,17 @@ class ImprovedGAN(Model):
         # compares examples with each other.
         parts, sources = [x, fake.detach()], [noise, noise]
         if c.supervised:
-            labeled, y = self.labeled(batch, c.labeled or noise.total)
-            parts, sources = [*parts, labeled], [*sources, noise.of(c.labeled or noise.total)]
+            labeled, y = self.labeled(batch, n)
+            parts, sources = [*parts, labeled], [*sources, noise.of(n)]
         sizes = [len(part) for part in parts]
         features, logits = self.discriminator(torch.cat(parts), Jitter(*sources), sizes)
         on_real, on_fake, *on_labeled = logits.split(sizes)
         real, generated = on_real.logsumexp(1), on_fake.logsumexp(1)
-        loss = (
-            c.unlabeled
-            / 2
-            * ((F.softplus(real) - c.smoothing * real).mean() + F.softplus(generated).mean())
-        )
-        batch.logs |= {
-            "D(x)": real.detach().sigmoid().mean(),
-            "D(G(z))": generated.detach().sigmoid().mean(),
-        }
+        loss_real = (F.softplus(real) - c.smoothing * real).mean()  # -log D at smoothing 1
+        loss = c.unlabeled / 2 * (loss_real + F.softplus(generated).mean())
+        batch.logs |= mean_probabilities(real, generated)
         if c.supervised:
-            loss = loss + F.cross_entropy(on_labeled[0], y)
-            loss = loss + self.auxiliary_loss(batch, on_real)
+            loss = loss + F.cross_entropy(on_labeled[0], y) + self.auxiliary_loss(batch, on_real)
         yield "discriminator", loss + self.past("discriminator", batch)
 
         wanted = mean_over_batch(features[: len(x)].detach()) if c.reuse and self.matches else None
@@ -269,23 +218,16 @@ class ImprovedGAN(Model):
         features, logits = self.discriminator(fake, Jitter(batch.noise), weights=weights)
         if not self.matches:
             real = logits.logsumexp(1)
-            return (
-                F.softplus(-real)
-                if self.config.generator == "non-saturating"
-                else -F.softplus(real)
-            ).mean()
+            saturating = self.config.generator == "saturating"
+            return (-F.softplus(real) if saturating else F.softplus(-real)).mean()
         if wanted is None:
-            other, _ = batch.more("any", batch.noise.total)
+            x, _ = batch.more("any", batch.noise.total)
             with torch.no_grad():
-                wanted = mean_over_batch(
-                    self.discriminator(
-                        self.augment(other, batch.noise), Jitter(batch.noise), weights=weights
-                    )[0]
-                )
-        difference = mean_over_batch(features) - wanted
-        distance = (
-            difference.square() if self.config.generator == "squared" else difference.abs()
-        ).mean()
+                x = self.augment(x, batch.noise)
+                on_images, _ = self.discriminator(x, Jitter(batch.noise), weights=weights)
+                wanted = mean_over_batch(on_images)
+        error = mean_over_batch(features) - wanted
+        distance = (error.square() if self.config.generator == "squared" else error.abs()).mean()
         batch.logs["feature distance"] = distance.detach()
         return distance
 
@@ -302,8 +244,7 @@ class ImprovedGAN(Model):
         """The loss term of historical averaging."""
         if not self.config.history:
             return torch.zeros((), device=batch.x.device)
-        history = self.histories[player]
-        assert isinstance(history, HistoricalAverage)
+        history: Any = self.histories[player]
         return self.config.history * history.distance(getattr(self, player), batch.images)
 
     def generate(self, z: Tensor) -> Tensor:
@@ -325,11 +266,10 @@ class ImprovedGAN(Model):
     @torch.no_grad()
     def update_statistics(self, x: Tensor | None = None) -> None:
         """Estimates the generator's batch statistics over 2,000 seeded latents."""
-        if any(isinstance(part, BatchNorm) for part in self.generator.modules()):
+        if not self.config.virtual:
+            latents = self.prior(2_000, generator=torch.Generator().manual_seed(0))
             with estimate_batch_statistics(self.generator):
-                for part in self.prior(2_000, generator=torch.Generator().manual_seed(0)).split(
-                    100
-                ):
+                for part in latents.split(100):
                     self.generator(part)
 
     def prior(
@@ -337,23 +277,18 @@ class ImprovedGAN(Model):
     ) -> Float[Tensor, "n latent_dim"]:
         """n latents, uniform on (0, 1)."""
         device = generator.device if generator is not None else self.device
-        return torch.rand(n, self.config.latent_dim, generator=generator, device=device).to(
-            self.device
-        )
+        z = torch.rand(n, self.config.latent_dim, generator=generator, device=device)
+        return z.to(self.device)
 
     @torch.no_grad()
     def decode(self, z: Float[Tensor, "n latent_dim"]) -> UInt8[Tensor, "n *shape"]:
         """Images for these latents."""
-        out = [self.generate(part.to(self.device)) for part in z.split(256)]
-        images = [
-            (h * 255 if self.unit else (h + 1) * 127.5).round().clamp(0, 255).byte().contiguous()
-            for h in out
-        ]
-        return (
-            torch.cat(images)
-            if images
-            else torch.empty(0, *self.spec.shape, dtype=torch.uint8, device=self.device)
-        )
+        images = []
+        for part in z.split(256):
+            h = self.generate(part.to(self.device))
+            h = h * 255 if self.unit else (h + 1) * 127.5
+            images.append(h.round().clamp(0, 255).byte().contiguous())
+        return torch.cat(images)
 
     def sample(
         self, n: int, *, generator: torch.Generator | None = None
@@ -370,16 +305,11 @@ class ImprovedGAN(Model):
         """
         if not len(x):
             raise UsageError("There are no images to classify: give at least one.")
-        size = (
-            self.config.labeled
-            if self.config.minibatch and self.config.supervised and self.config.labeled
-            else 100
-        )
-        rows = torch.arange(-(-len(x) // size) * size if self.config.minibatch else len(x)) % len(x)
-        found = [
-            self.discriminator(self.scale(x[part].to(self.device))) for part in rows.split(size)
-        ]
-        features, logits = zip(*found, strict=True)
+        c = self.config
+        size = (c.minibatch and c.supervised and c.labeled) or 100
+        rows = torch.arange(-(-len(x) // size) * size if c.minibatch else len(x)) % len(x)
+        batches = (self.scale(x[part].to(self.device)) for part in rows.split(size))
+        features, logits = zip(*map(self.discriminator, batches), strict=True)
         return torch.cat(features)[: len(x)], torch.cat(logits)[: len(x)]
 
     def disabled(self) -> tuple[type, ...]:
@@ -401,9 +331,7 @@ class ImprovedGAN(Model):
 def check(c: ImprovedGANConfig, spec: Spec) -> bool:
     """Refuses settings that cannot work; returns whether the networks are dense."""
     dense = c.architecture == "dense" or (c.architecture == "auto" and spec.shape != (3, 32, 32))
-    if not dense and (
-        len(spec.shape) != 3 or spec.shape[1] != spec.shape[2] or spec.shape[1] not in (28, 32)
-    ):
+    if not dense and spec.shape[1:] not in ((28, 28), (32, 32)):
         raise UsageError(
             f"The layout conv is for images of 28 or 32 pixels, and '{spec.name}' has "
             f"{spec.shape}: add --size 32."

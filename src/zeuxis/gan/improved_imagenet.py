@@ -33,7 +33,7 @@ from ..model import Batch, Model, Player
 from ..noise import Noise
 from ..ranges import BaseConfig, Decay, Range, Rate, Size, Weight
 from .improved_imagenet_nets import CrossBatchNorm, Discriminator128, FreshNoise, Generator128
-from .losses import frozen
+from .losses import frozen, mean_probabilities
 
 
 @dataclass(frozen=True)
@@ -103,10 +103,7 @@ class ImprovedGAN128(Model):
             fake = self.drawn(noise)
         on_real, on_fake, logits = self.discriminate(x, fake, noise)
         loss = divergence(on_real, c.smoothing) + divergence(on_fake, 0.0)
-        batch.logs |= {
-            "D(x)": on_real.detach().sigmoid().mean(),
-            "D(G(z))": on_fake.detach().sigmoid().mean(),
-        }
+        batch.logs |= mean_probabilities(on_real, on_fake)
         if self.spec.classes and batch.y is not None:
             known = batch.y >= 0
             classes = F.cross_entropy(logits, batch.y.clamp(min=0), reduction="none")

@@ -95,22 +95,24 @@ def norm_of(features: int, virtual: int) -> nn.Module:
 
 
 class DenseGenerator(nn.Module):
-    """Code (N, code) to pixels in [0, 1]: two hidden layers of softplus units.
+    """Latents (N, latent_dim) to pixels in [0, 1]: two hidden layers of softplus units.
 
     Arguments:
-        code: Length of a code.
+        latent_dim: Length of a latent.
         hidden: Units of each hidden layer.
         shape: Shape of an example.
         virtual: Examples in the reference batch of virtual batch normalization; 0 for batch
             normalization.
     """
 
-    def __init__(self, code: int, hidden: int, shape: tuple[int, ...], virtual: int = 0) -> None:
+    def __init__(
+        self, latent_dim: int, hidden: int, shape: tuple[int, ...], virtual: int = 0
+    ) -> None:
         super().__init__()
         self.shape = shape
         size = torch.Size(shape).numel()
         self.hidden = nn.ModuleList(
-            [nn.Linear(code, hidden, bias=False), nn.Linear(hidden, hidden, bias=False)]
+            [nn.Linear(latent_dim, hidden, bias=False), nn.Linear(hidden, hidden, bias=False)]
         )
         self.norm = nn.ModuleList(norm_of(hidden, virtual) for _ in self.hidden)
         self.last = WeightNorm(nn.Linear(hidden, size), gain=True, start=0)
@@ -188,28 +190,30 @@ class DenseDiscriminator(nn.Module):
 
 
 class ConvGenerator(nn.Module):
-    """Code to image in [-1, 1]: a dense layer to 4x4 maps and 5x5 transposed convolutions, each
-    doubling the side.
+    """Latents to images in [-1, 1]: a dense layer to 4x4 positions and 5x5 transposed convolutions,
+    each doubling the side.
 
     Arguments:
-        code: Length of a code.
-        width: Channels of the first maps, halved at each step.
+        latent_dim: Length of a latent.
+        width: Channels of the first layer, halved at each step.
         shape: Shape of an image of 28 or 32 pixels; 28 is the middle of 32.
         virtual: Examples in the reference batch of virtual batch normalization; 0 for batch
             normalization.
     """
 
-    def __init__(self, code: int, width: int, shape: tuple[int, ...], virtual: int = 0) -> None:
+    def __init__(
+        self, latent_dim: int, width: int, shape: tuple[int, ...], virtual: int = 0
+    ) -> None:
         super().__init__()
-        maps, crop = [width, width // 2, width // 4], 4 if shape[1] == 28 else 2
-        self.dense = nn.Linear(code, width * 16, bias=False)
+        channels, crop = [width, width // 2, width // 4], 4 if shape[1] == 28 else 2
+        self.dense = nn.Linear(latent_dim, width * 16, bias=False)
         self.dense_norm = norm_of(width * 16, virtual)
         self.up = nn.ModuleList(
-            nn.ConvTranspose2d(a, b, 5, 2, 2, 1, bias=False) for a, b in pairwise(maps)
+            nn.ConvTranspose2d(a, b, 5, 2, 2, 1, bias=False) for a, b in pairwise(channels)
         )
-        self.norm = nn.ModuleList(norm_of(c, virtual) for c in maps[1:])
+        self.norm = nn.ModuleList(norm_of(c, virtual) for c in channels[1:])
         self.last = WeightNorm(
-            nn.ConvTranspose2d(maps[-1], shape[0], 5, 2, crop, 1), gain=True, start=0.1
+            nn.ConvTranspose2d(channels[-1], shape[0], 5, 2, crop, 1), gain=True, start=0.1
         )
         for layer in (self.dense, *self.up):
             nn.init.normal_(layer.weight, 0.0, 0.05)
@@ -290,3 +294,33 @@ class ConvDiscriminator(nn.Module):
         if self.minibatch is not None:
             h = self.minibatch.per_sub_batch(h, parts)
         return features, self.last(h, w[-1]).float()
+
+
+def build_generator(
+    dense: bool, latent_dim: int, width: int, shape: tuple[int, ...], virtual: int
+) -> DenseGenerator | ConvGenerator:
+    """The dense or the convolutional generator; width 0 is the authors'."""
+    if dense:
+        return DenseGenerator(latent_dim, width or 500, shape, virtual)
+    return ConvGenerator(latent_dim, width or 512, shape, virtual)
+
+
+def build_discriminator(
+    dense: bool,
+    shape: tuple[int, ...],
+    width: int,
+    classes: int,
+    minibatch: int,
+    drop: bool,
+    follow: float,
+) -> DenseDiscriminator | ConvDiscriminator:
+    """The dense or the convolutional discriminator; width 0 is the authors', and later layers keep
+    their proportion to the first. `drop` is for the convolutional one."""
+    if dense:
+        w = width or 1000
+        widths = (w, w // 2, w // 4, w // 4, w // 4)
+        return DenseDiscriminator(
+            torch.Size(shape).numel(), widths, classes, minibatch, follow=follow
+        )
+    w = width or 96
+    return ConvDiscriminator(shape, (w, 2 * w), classes, minibatch, drop, follow)

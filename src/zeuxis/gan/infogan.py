@@ -44,7 +44,7 @@ from ..nn.data_dependent_init import normal_
 from ..nn.norm import estimate_batch_statistics
 from ..ranges import BaseConfig, Decay, Range, Rate, Share, SizeOrNone, Weight
 from .infogan_nets import TABLE, Discriminator, Generator, Layout
-from .losses import discriminator_loss, frozen, generator_loss
+from .losses import discriminator_loss, frozen, generator_loss, mean_probabilities
 
 
 @dataclass(frozen=True)
@@ -134,10 +134,7 @@ class InfoGAN(Model):
         with torch.no_grad():
             fake = self.generator(z)
         on_real, (on_fake, reading) = self.discriminator(x), self.read(fake, batch)
-        batch.logs |= {
-            "D(x)": on_real.detach().float().sigmoid().mean(),
-            "D(G(z))": on_fake.detach().float().sigmoid().mean(),
-        }
+        batch.logs |= mean_probabilities(on_real, on_fake)
         yield (
             "discriminator",
             discriminator_loss(on_real, on_fake) - self.information(reading, z, batch),

@@ -43,6 +43,22 @@ def generator_loss(fake: Float[Tensor, "batch"]) -> Float[Tensor, ""]:
     return F.softplus(-fake.float()).mean()
 
 
+def mean_probabilities(
+    real: Float[Tensor, "batch"], fake: Float[Tensor, "batch"]
+) -> dict[str, Tensor]:
+    """Mean D(x) and D(G(z)), for the logs.
+
+    Example:
+        >>> import torch
+        >>> mean_probabilities(torch.full((4,), 9.0), torch.zeros(4))
+        {'D(x)': tensor(0.9999), 'D(G(z))': tensor(0.5000)}
+    """
+    return {
+        "D(x)": real.detach().float().sigmoid().mean(),
+        "D(G(z))": fake.detach().float().sigmoid().mean(),
+    }
+
+
 @contextmanager
 def frozen(opponent: nn.Module) -> Iterator[None]:
     """Losses built inside have no gradient for the opponent's parameters: less work, and no stray

@@ -42,7 +42,7 @@ from ..data.dataset import Spec
 from ..errors import UsageError
 from ..model import Batch, Model, Player
 from ..ranges import BaseConfig, Decay, Depth, Rate, Size, Weight
-from .losses import discriminator_loss, frozen, generator_loss
+from .losses import discriminator_loss, frozen, generator_loss, mean_probabilities
 
 
 @dataclass(frozen=True)
@@ -162,10 +162,7 @@ class PlanarGAN(Model):
                 at_real, at_fake = gradient.square().sum(1).chunk(2)
                 batch.logs["|grad D(x)|^2"] = at_real.detach().mean()
                 loss = loss + c.r1 / 2 * at_real.mean() + c.r2 / 2 * at_fake.mean()
-        batch.logs |= {
-            "D(x)": on_real.detach().sigmoid().mean(),
-            "D(G(z))": on_fake.detach().sigmoid().mean(),
-        }
+        batch.logs |= mean_probabilities(on_real, on_fake)
         yield "discriminator", loss
 
         with full_precision, frozen(self.discriminator):
