@@ -17,6 +17,7 @@ from zeuxis.rl.exploration import information_gain
 from zeuxis.rl.exploration.bayesian_network import BNN, columns
 from zeuxis.rl.exploration.ensemble import Ensemble
 from zeuxis.rl.exploration.information_gain import InformationGain, VIMEConfig, check_vime
+from zeuxis.rl.exploration.local_reparameterization import by_samples
 from zeuxis.rl.exploration.released_code import (
     RELEASED,
     ReleasedBNN,
@@ -312,7 +313,7 @@ def test_shared_noise_is_shared_by_the_rows_of_a_minibatch() -> None:
     for kind in (BNN, ReleasedBNN):
         net = net_of((7,), kind, expectation="samples")
         rng, shared = np.random.default_rng(0), kind.shared_noise
-        error, _ = net.by_samples(net.posterior(), columns(x), np.zeros((2, 3)), rng, shared)
+        error, _ = by_samples(net.posterior(), columns(x), np.zeros((2, 3)), rng, 10, shared)
         assert bool(np.ptp(error, 1).max() < 1e-12) == shared
     assert ReleasedBNN.shared_noise and not BNN.shared_noise
 

@@ -4,7 +4,7 @@ A step $-\lambda H^{-1} g$ along a transition's gradient g, with H the Hessian o
 from the current posterior, diagonal with $1/\sigma^2$ for $\mu$ and $2/\sigma^2$ for $\sigma$,
 changes the posterior by $\frac12 \lambda^2 g^\top H^{-1} g$ nats to second order. This does not
 depend on how $\sigma$ is parameterized. The gradients of one row are outer products (see
-`bayesian_network`), so each term of the squared sums factorizes; with moments
+`local_reparameterization`), so each term of the squared sums factorizes; with moments
 
 $$ \sum_{ij} \sigma_{ij}^2 (a_i \delta_j + \tau_i \mu_{ij} c_j)^2
    = \sum_j \big[ \delta_j^2\, (\sigma^2 a^2)_j
