@@ -24,7 +24,7 @@ from PIL import Image, ImageSequence
 import zeuxis
 from zeuxis.applications.interpolate import combine
 from zeuxis.cli import COMMANDS, main
-from zeuxis.experiments.train_policy import ALGORITHMS
+from zeuxis.experiments.policy_training import ALGORITHMS
 from zeuxis.recipes import recipes
 from zeuxis.registry import models
 

@@ -21,7 +21,8 @@ from fuzzing import Target, check, guarded, linux_only
 from mutations import bytes_mutant, config_mutant, lines_mutant, npz_mutant, tensors_mutant
 from tiny_envs import demos_of, right_expert
 from zeuxis.errors import DataError, ZeuxisError
-from zeuxis.experiments.train_policy import PolicyTraining, resume, start
+from zeuxis.experiments.policy_training import PolicyTraining
+from zeuxis.experiments.train_policy import resume, start
 from zeuxis.rl.exploration.information_gain import VIMEConfig
 from zeuxis.rl.imitation.behavioral_cloning import CloningConfig
 from zeuxis.rl.imitation.demonstration_files import read_demos, write_demos

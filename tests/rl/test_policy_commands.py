@@ -20,7 +20,7 @@ pytest.importorskip("gymnasium")
 from tiny_envs import demos_of, right_expert, switch_expert
 from zeuxis.checkpoints.run_folder import Run
 from zeuxis.cli import main
-from zeuxis.experiments.train_policy import ALGORITHMS, IMITATION, PolicyTraining
+from zeuxis.experiments.policy_training import ALGORITHMS, IMITATION, PolicyTraining
 from zeuxis.rl.environments.environment import Environment
 from zeuxis.rl.environments.registration import maker
 from zeuxis.rl.imitation.demonstration_files import write_demos

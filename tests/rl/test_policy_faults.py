@@ -27,7 +27,8 @@ import tiny_envs
 import zeuxis.rl.rollouts.process as process
 from zeuxis.checkpoints.run_folder import Run
 from zeuxis.errors import DivergenceError, UsageError, ZeuxisError
-from zeuxis.experiments.train_policy import PolicyTraining, build, load_demos, resume, start
+from zeuxis.experiments.policy_training import PolicyTraining
+from zeuxis.experiments.train_policy import build, load_demos, resume, start
 from zeuxis.rl.environments.environment import Environment
 from zeuxis.rl.environments.registration import named_by_file
 from zeuxis.rl.exploration.information_gain import VIMEConfig

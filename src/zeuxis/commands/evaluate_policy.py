@@ -13,7 +13,7 @@ import tyro
 from ..checkpoints.run_folder import Run
 from ..errors import UsageError
 from ..evaluation.record import write_record
-from ..experiments.train_policy import PolicyTraining, training_from
+from ..experiments.policy_training import PolicyTraining, training_from
 from ..progress import out
 from ..ranges import BaseConfig, Count, CountOrNone, Seed, Workers
 from ..rl.environments.environment import MAX_REWARD, task_of

@@ -18,7 +18,7 @@ from ..checkpoints.weights import shipped
 from ..data import describe_sources
 from ..data.densities import DENSITIES
 from ..errors import UsageError, ZeuxisError
-from ..experiments.train_policy import ALGORITHMS
+from ..experiments.policy_training import ALGORITHMS
 from ..progress import out
 from ..ranges import BaseConfig
 from ..recipes import recipes

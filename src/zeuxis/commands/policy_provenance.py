@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoints.serialization import to_json
-from ..experiments.train_policy import PolicyTraining
+from ..experiments.policy_training import PolicyTraining
 from ..recipes.policies import PRESETS, policy_experiment
 from .options import option_for
 

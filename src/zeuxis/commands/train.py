@@ -16,9 +16,9 @@ from ..data.config import DataConfig
 from ..errors import UsageError
 from ..experiments.defaults import default_experiment
 from ..experiments.experiment import Experiment
+from ..experiments.policy_training import ALGORITHMS
 from ..experiments.resume import resume
 from ..experiments.train import start
-from ..experiments.train_policy import ALGORITHMS
 from ..experiments.train_policy import resume as resume_policy
 from ..model import Model
 from ..progress import clock

@@ -12,15 +12,8 @@ import tyro
 
 from ..checkpoints.serialization import to_json
 from ..errors import UsageError
-from ..experiments.train_policy import (
-    ALGORITHMS,
-    IMITATION,
-    OWN_CONFIG,
-    PolicyTraining,
-    build,
-    load_demos,
-    start,
-)
+from ..experiments.policy_training import ALGORITHMS, IMITATION, OWN_CONFIG, PolicyTraining
+from ..experiments.train_policy import build, load_demos, start
 from ..progress import clock
 from ..ranges import BaseConfig
 from ..recipes.policies import PRESETS, policy_experiment

@@ -14,7 +14,8 @@ pytest.importorskip("gymnasium")
 
 from tiny_envs import demos_of
 from zeuxis.errors import DataError, MissingExtra, UsageError, ZeuxisError
-from zeuxis.experiments.train_policy import PolicyTraining, resume, start
+from zeuxis.experiments.policy_training import PolicyTraining
+from zeuxis.experiments.train_policy import resume, start
 from zeuxis.rl.imitation.behavioral_cloning import CloningConfig
 from zeuxis.rl.imitation.demonstration_files import read_demos, write_demos
 from zeuxis.rl.imitation.demonstrations import Demonstrations, record
