@@ -1,10 +1,8 @@
-r"""DCGAN: a code of 100 uniform numbers becomes an image, and a second network tells it from a real
-one.
+r"""DCGAN: a latent of 100 uniform numbers becomes an image, and a second network tells it from a
+real one.
 
-Both players are all-convolutional and obey five rules (section 3): strides instead of pooling;
-batch normalization everywhere but at the generator's output and the discriminator's input; no
-hidden dense layers in deep models; ReLU in the generator with a tanh at the end; leaky ReLU of
-slope 0.2 in the discriminator. With $z \sim U(-1, 1)^{100}$ they play the non-saturating game
+Both players are all-convolutional (`dcgan_nets` has the five rules of section 3). With
+$z \sim U(-1, 1)^{100}$ they play the non-saturating game
 
 $$ L_D = \mathbb{E}[-\log D(x)] + \mathbb{E}[-\log(1 - D(G(z)))], \qquad
    L_G = \mathbb{E}[-\log D(G(z))] . $$
@@ -26,22 +24,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..data.dataset import Spec
 from ..errors import UsageError
 from ..model import Batch, Model, Player
 from ..nn.data_dependent_init import normal_
-from ..nn.image_conv import ImageConv
-from ..nn.norm import BatchNorm, estimate_batch_statistics
-from ..nn.transposed_conv import TransposedConv
+from ..nn.norm import estimate_batch_statistics
 from ..ranges import BaseConfig, Decay, Range, Rate, Size, Weight
+from .dcgan_nets import Discriminator, Generator, layout
 from .losses import discriminator_loss, frozen, generator_loss, mean_probabilities
 
 
@@ -54,12 +50,11 @@ class DCGANConfig(BaseConfig):
     SVHN), `alternating` is the 3x3 network behind their CIFAR-10 figures, `mnist` the one with a
     hidden dense layer; `auto` is `mnist` at 28 pixels, else `strided`."""
     latent_dim: Size = 100
-    """Numbers in a code."""
+    """Dimension of the latent z."""
     prior: Literal["uniform", "normal"] = "uniform"
     """Prior of the latent vector: uniform on (-1, 1), or standard normal."""
     channels: Size = 128
-    """Maps of the layer next to the image (channels); deeper layers have twice as many at each
-    halving."""
+    """Channels of the layer next to the image; they double at each halving of the side."""
     kernel: Annotated[int, Range(3, 99)] = 5
     """Side of every convolution (pixels, odd)."""
     conditional: bool = False
@@ -72,148 +67,6 @@ class DCGANConfig(BaseConfig):
     """Adam's decay of the second moment."""
     weight_decay: Weight = 1e-5
     """L2 penalty on every parameter, added to the gradient (1e-5 faces, 2.5e-5 MNIST)."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """A pair of networks as a table.
-
-    Arguments:
-        dense: Units of the generator's hidden dense layers, and in reverse order of the
-            discriminator's.
-        side: Side of the smallest maps.
-        up: (channels, stride) of the generator's maps; the first come from the code by a matrix
-            product.
-        down: (channels, stride) of the discriminator's maps.
-        unit: Whether pixels lie in [0, 1] behind a sigmoid instead of in [-1, 1] behind a tanh.
-        affine: Whether batch normalization has gain and bias.
-    """
-
-    dense: tuple[int, ...]
-    side: int
-    up: tuple[tuple[int, int], ...]
-    down: tuple[tuple[int, int], ...]
-    unit: bool = False
-    affine: bool = True
-
-
-def layout(config: DCGANConfig, spec: Spec) -> Layout:
-    """The table for these settings and this image size."""
-    if len(spec.shape) != 3 or spec.shape[1] != spec.shape[2]:
-        raise UsageError(
-            f"DCGAN needs square images, and '{spec.name}' has shape {spec.shape}: "
-            "choose a size with --size."
-        )
-    side, halvings, c = spec.shape[1], 0, config.channels
-    while side % 2 == 0 and side >= 8:
-        side, halvings = side // 2, halvings + 1
-    if not 3 <= side <= 8 or halvings < 2:
-        raise UsageError(
-            f"DCGAN cannot make images of {spec.shape[1]} pixels: choose --size 28, 32, "
-            "64 or 4 to 7 times 2^k."
-        )
-    kind = (
-        config.architecture
-        if config.architecture != "auto"
-        else "mnist"
-        if spec.shape[1] == 28
-        else "strided"
-    )
-    widths = [c * 2**i for i in range(halvings)]
-    if kind == "strided":
-        return Layout((), side, tuple((w, 2) for w in widths[::-1]), tuple((w, 2) for w in widths))
-    if kind == "alternating":
-        down = tuple((w, stride) for w in widths for stride in (1, 2))
-        return Layout((), side, down[::-1], down)
-    if halvings != 2:
-        raise UsageError(
-            f"The layout 'mnist' is for images of 28 pixels, not {spec.shape[1]}: choose "
-            "--model.architecture strided."
-        )
-    return Layout(
-        (8 * c,), side, ((c, 2), (c // 2, 2)), ((c // 2, 2), (c, 2)), unit=True, affine=False
-    )
-
-
-def join(h: Tensor, y: Tensor | None) -> Tensor:
-    """Appends the class (N, classes) to units, or as constant maps to maps."""
-    if y is None:
-        return h
-    return torch.cat(
-        [h, (y if h.ndim == 2 else y[:, :, None, None].expand(-1, -1, *h.shape[2:])).to(h.dtype)], 1
-    )
-
-
-class Generator(nn.Module):
-    """Code (N, code) to image (N, C, H, W)."""
-
-    def __init__(
-        self, table: Layout, code: int, kernel: int, image_channels: int, classes: int
-    ) -> None:
-        super().__init__()
-        self.table = table
-        widths = [code, *table.dense, table.up[0][0] * table.side**2]
-        self.dense = nn.ModuleList(
-            nn.Linear(a + classes, b, bias=False) for a, b in pairwise(widths)
-        )
-        self.dense_norm = nn.ModuleList(BatchNorm(w, table.affine) for w in widths[1:])
-        maps = [c for c, _ in table.up] + [image_channels]
-        self.deconv = nn.ModuleList(
-            TransposedConv(
-                a + classes, b, kernel, stride, kernel // 2, output_padding=stride - 1, bias=False
-            )
-            for (a, stride), b in zip(table.up, maps[1:], strict=True)
-        )
-        self.deconv_norm = nn.ModuleList(BatchNorm(c, table.affine) for c in maps[1:-1])
-
-    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        h = z
-        for layer, norm in zip(self.dense, self.dense_norm, strict=True):
-            h = F.relu(norm(layer(join(h, y))))
-        # Units in the order of channels-last memory: maps in two layouts at once cost a third of
-        # the step.
-        h = h.view(len(z), self.table.side, self.table.side, -1).permute(
-            0, 3, 1, 2
-        )  # (N, C, side, side)
-        for layer, norm in zip(self.deconv, self.deconv_norm, strict=False):
-            h = F.relu(norm(layer(join(h, y))))
-        h = self.deconv[-1](join(h, y)).float()
-        return torch.sigmoid(h) if self.table.unit else torch.tanh(h)
-
-
-class Discriminator(nn.Module):
-    """Image (N, C, H, W) to the logit (N,) of being real."""
-
-    def __init__(self, table: Layout, kernel: int, shape: tuple[int, ...], classes: int) -> None:
-        super().__init__()
-        maps = [shape[0], *(c for c, _ in table.down)]
-        self.conv = nn.ModuleList(
-            ImageConv(a + classes, b, kernel, stride, kernel // 2, bias=False)
-            for a, (b, stride) in zip(maps[:-1], table.down, strict=True)
-        )
-        self.conv_norm = nn.ModuleList(
-            [nn.Identity(), *(BatchNorm(c, table.affine) for c in maps[2:])]
-        )
-        widths = [maps[-1] * table.side**2, *table.dense[::-1]]
-        self.dense = nn.ModuleList(
-            nn.Linear(a + classes, b, bias=False) for a, b in pairwise(widths)
-        )
-        self.dense_norm = nn.ModuleList(BatchNorm(w, table.affine) for w in widths[1:])
-        self.last = nn.Linear(widths[-1] + classes, 1, bias=False)
-
-    def maps(self, x: Tensor, y: Tensor | None = None) -> list[Tensor]:
-        """The maps of every convolution after its activation."""
-        found, h = [], x
-        for layer, norm in zip(self.conv, self.conv_norm, strict=True):
-            h = F.leaky_relu(norm(layer(join(h, y))), 0.2)
-            found.append(h)
-        return found
-
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        h = self.maps(x, y)[-1].permute(0, 2, 3, 1).flatten(1)
-        for layer, norm in zip(self.dense, self.dense_norm, strict=True):
-            h = F.leaky_relu(norm(layer(join(h, y))), 0.2)
-        return self.last(join(h, y)).squeeze(1)
 
 
 class DCGAN(Model):
@@ -236,9 +89,8 @@ class DCGAN(Model):
 
     @classmethod
     def tiny(cls) -> tuple[DCGANConfig, Spec]:
-        return DCGANConfig(architecture="strided", channels=4, latent_dim=8), Spec(
-            "tiny", (1, 28, 28), 10
-        )
+        config = DCGANConfig(architecture="strided", channels=4, latent_dim=8)
+        return config, Spec("tiny", (1, 28, 28), 10)
 
     def __init__(self, config: DCGANConfig, spec: Spec) -> None:
         super().__init__(config, spec)
@@ -254,7 +106,8 @@ class DCGAN(Model):
                 f"--model.channels must be at least 2 for the layout {config.architecture}, "
                 f"got {config.channels}."
             )
-        table, classes = layout(config, spec), spec.classes if config.conditional else 0
+        table = layout(config.architecture, config.channels, spec)
+        classes = spec.classes if config.conditional else 0
         self.generator = Generator(table, config.latent_dim, config.kernel, spec.shape[0], classes)
         self.discriminator = Discriminator(table, config.kernel, spec.shape, classes)
         self.unit = table.unit
@@ -283,13 +136,10 @@ class DCGAN(Model):
         yield "generator", loss
 
     def draw(self, batch: Batch) -> Tensor:
-        """Codes for one turn, (local batch, code)."""
+        """Latents for one turn, (local batch, latent_dim)."""
         n = self.config.latent_dim
-        return (
-            batch.noise.uniform(n, low=-1, high=1)
-            if self.config.prior == "uniform"
-            else batch.noise.normal(n)
-        )
+        uniform = self.config.prior == "uniform"
+        return batch.noise.uniform(n, low=-1, high=1) if uniform else batch.noise.normal(n)
 
     def scale(self, x: Tensor) -> Tensor:
         """uint8 pixels to the generator's range."""
@@ -310,7 +160,7 @@ class DCGAN(Model):
 
     @torch.no_grad()
     def update_statistics(self, x: Tensor | None = None) -> None:
-        """Sets the statistics used after training: of the generator over seeded codes, of the
+        """Sets the statistics used after training: of the generator over seeded latents, of the
         discriminator over images x."""
         with estimate_batch_statistics(self.generator):
             z = self.prior(8 * 128, generator=torch.Generator().manual_seed(0))
@@ -322,15 +172,14 @@ class DCGAN(Model):
                     self.discriminator(self.scale(part.to(self.device)))
 
     def labels_for(self, z: Tensor, first: int = 0) -> Tensor | None:
-        """Classes in turn for these codes, one-hot; None for an unconditional model."""
-        return self.one_hot(
-            (first + torch.arange(len(z), device=z.device)) % max(1, self.spec.classes)
-        )
+        """Classes in turn for these latents, one-hot; None for an unconditional model."""
+        y = first + torch.arange(len(z), device=z.device)
+        return self.one_hot(y % max(1, self.spec.classes))
 
     def prior(
         self, n: int, *, generator: torch.Generator | None = None
     ) -> Float[Tensor, "n latent_dim"]:
-        """n codes drawn from the prior."""
+        """n latents drawn from the prior."""
         draw = torch.rand if self.config.prior == "uniform" else torch.randn
         device = generator.device if generator is not None else self.device
         z = draw(n, self.config.latent_dim, generator=generator, device=device).to(self.device)
@@ -342,20 +191,14 @@ class DCGAN(Model):
     ) -> UInt8[Tensor, "n channels height width"]:
         """Images for these latents; a conditional model takes the classes `y`, by default each in
         turn."""
-        images = []
+        images = [torch.empty(0, *self.spec.shape, dtype=torch.uint8, device=self.device)]
         classes = self.labels_for(z) if y is None else self.one_hot(y.to(self.device))
         for start in range(0, len(z), 256):
             some = slice(start, start + 256)
-            out = self.generator(
-                z[some].to(self.device), None if classes is None else classes[some]
-            )
-            out = out * 255 if self.unit else (out + 1) * 127.5
-            images.append(out.round().clamp(0, 255).byte().contiguous())
-        return (
-            torch.cat(images)
-            if images
-            else torch.empty(0, *self.spec.shape, dtype=torch.uint8, device=self.device)
-        )
+            h = self.generator(z[some].to(self.device), None if classes is None else classes[some])
+            h = h * 255 if self.unit else (h + 1) * 127.5
+            images.append(h.round().clamp(0, 255).byte().contiguous())
+        return torch.cat(images)
 
     def sample(
         self, n: int, *, generator: torch.Generator | None = None, y: Int[Tensor, "n"] | None = None
@@ -365,16 +208,15 @@ class DCGAN(Model):
 
     @torch.no_grad()
     def features(self, x: UInt8[Tensor, "n channels height width"]) -> Float[Tensor, "n features"]:
-        """Every discriminator map, max-pooled to 4x4 and concatenated (section 5): what a linear
-        classifier is fitted on."""
+        """All channels of the discriminator's convolutions, max-pooled to 4x4 and concatenated
+        (section 5): what a linear classifier is fitted on."""
         if self.config.conditional:
             raise UsageError(
                 "Features come from an unconditional DCGAN: train one without --model.conditional."
             )
         found = []
         for part in x.split(256):
-            maps = self.discriminator.maps(self.scale(part.to(self.device)))
-            found.append(
-                torch.cat([F.adaptive_max_pool2d(m.float(), 4).flatten(1) for m in maps], 1)
-            )
+            activations = self.discriminator.activations(self.scale(part.to(self.device)))
+            pooled = [F.adaptive_max_pool2d(h.float(), 4).flatten(1) for h in activations]
+            found.append(torch.cat(pooled, 1))
         return torch.cat(found)
