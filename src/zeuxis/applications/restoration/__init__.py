@@ -1,0 +1,1 @@
+"""Restoration: denoising, inpainting and super-resolution with a model as the prior."""
