@@ -252,7 +252,7 @@ BAD = [
     ("compress {0}/gray {0}/photos --data mnist", 2, "Got both"),
     ("compress {0}/nowhere {0}/photos", 2, "neither a folder nor a model"),
     ("compress {0}/gan {0}/photos", 1, "cannot compress; models that can"),
-    ("compress {0}/flow {0}/photos", 1, "no independent numbers"),
+    ("compress {0}/flow {0}/photos", 1, "no independent dimensions"),
     ("compress {0}/binary {0}/photos", 2, "add --binarize"),
     ("compress {0}/gray {0}/bad", 1, "convert it to gray or RGB"),
     ("compress {0}/gray {0}/empty", 2, "holds neither a model nor images"),

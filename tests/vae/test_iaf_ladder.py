@@ -61,9 +61,9 @@ def test_the_rate_is_the_change_of_density_from_posterior_to_prior(changes: dict
     def codes(e: Tensor) -> Tensor:
         h, found = model.start(1), []
         for layer, left, part in zip(
-            model.column()[::-1], model.upward(x), model.parts(e[None]), strict=True
+            model.column()[::-1], model.bottom_up(x), model.parts(e[None]), strict=True
         ):
-            h, _, seen = layer.downward(h, part, left)
+            h, _, seen = layer.top_down(h, part, left)
             found.append(seen.flatten())
         return torch.cat(found)
 
@@ -73,7 +73,7 @@ def test_the_rate_is_the_change_of_density_from_posterior_to_prior(changes: dict
         - torch.linalg.slogdet(jacobian)[1]
         - NORMAL.log_prob(codes(eps[0])).sum()
     )
-    _, rate = model.terms(x, model.upward(x), model.parts(eps), expected=False)
+    _, rate = model.terms(x, model.bottom_up(x), model.parts(eps), expected=False)
     assert rate.shape == (1, 4)
     assert rate.sum().item() == pytest.approx(expected.item(), abs=1e-8)
 
@@ -84,11 +84,11 @@ def test_every_second_step_runs_in_the_opposite_order(steps: int) -> None:
     first to the last, or both ways."""
     model = small(steps=steps, side=4)
     layer, x = model.column()[-1], torch.randint(0, 256, (1, 3, 4, 4), dtype=torch.uint8)
-    left = model.upward(x)[0]
+    left = model.bottom_up(x)[0]
     size = torch.Size(model.shapes[0]).numel()
 
     def code(eps: Tensor) -> Tensor:
-        return layer.downward(model.start(1), eps.view(1, *model.shapes[0]), left)[2].flatten()
+        return layer.top_down(model.start(1), eps.view(1, *model.shapes[0]), left)[2].flatten()
 
     index = torch.arange(size).view(model.shapes[0])
     order = index.flatten(1).flip(1).T.flatten()
@@ -99,7 +99,7 @@ def test_every_second_step_runs_in_the_opposite_order(steps: int) -> None:
 
 
 @pytest.mark.parametrize("inference", ["bidirectional", "bottom-up"])
-def test_statistics_of_the_downward_direction_count_in_bidirectional_inference_alone(
+def test_statistics_of_the_top_down_pass_count_in_bidirectional_inference_alone(
     inference: str,
 ) -> None:
     model = small(inference=inference)
@@ -115,7 +115,7 @@ def test_statistics_of_the_downward_direction_count_in_bidirectional_inference_a
             return torch.cat([out[:, : 2 * z], out[:, 2 * z : 4 * z] + more, out[:, 4 * z :]], 1)
 
         handle = layer.down_first.register_forward_hook(changed)
-        found.append(layer.downward(model.start(1), eps, model.upward(x)[0])[2])
+        found.append(layer.top_down(model.start(1), eps, model.bottom_up(x)[0])[2])
         handle.remove()
     assert torch.equal(*found) == (inference == "bottom-up")
 
@@ -126,8 +126,8 @@ def test_residual_branches_are_a_tenth_of_what_their_last_convolution_gives() ->
     for last in (layer.up_last, layer.down_last):
         last.register_forward_hook(lambda _, given, out: branches.append(out))
     h = torch.randn(1, 4, 4, 4).double()
-    up, left = layer.upward(h)
-    down, *_ = layer.downward(h, torch.randn(1, *model.shapes[1]).double(), left)
+    up, left = layer.bottom_up(h)
+    down, *_ = layer.top_down(h, torch.randn(1, *model.shapes[1]).double(), left)
     for state, branch in zip((up, down), branches, strict=True):
         torch.testing.assert_close(state - h, 0.1 * branch)
 
@@ -164,7 +164,7 @@ def test_expected_and_sampled_rates_of_a_factorized_posterior_agree() -> None:
     model = small(posterior="factorized")
     x = torch.randint(0, 256, (1, 3, 8, 8), dtype=torch.uint8).expand(1000, -1, -1, -1)
     found, eps = (
-        model.upward(x),
+        model.bottom_up(x),
         model.parts(model.prior(1000, generator=torch.Generator().manual_seed(0))),
     )
     exact, drawn = (model.terms(x, found, eps, expected=e)[1].detach() for e in (True, False))
@@ -231,7 +231,7 @@ def test_layers_start_with_the_deviation_they_are_meant_to() -> None:
         0, 256, (32, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
     with data_dependent_init(model):
-        model.terms(x, model.upward(x), model.parts(model.prior(32)), expected=False)
+        model.terms(x, model.bottom_up(x), model.parts(model.prior(32)), expected=False)
     for handle in handles:
         handle.remove()
     # The uppermost block's first layer sees the same zeros everywhere and keeps its length; all

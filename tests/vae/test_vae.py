@@ -12,13 +12,14 @@ from torch import Tensor, nn
 import tiny
 from zeuxis.capabilities import CanDecode, CanEncode, HasELBO
 from zeuxis.data.dataset import Spec
+from zeuxis.distributions.elementwise import logistic_mean, mean_pixels
 from zeuxis.errors import UsageError
 from zeuxis.model import Batch
 from zeuxis.nn.data_dependent_init import data_dependent_init
 from zeuxis.nn.weight_norm import WeightNorm
 from zeuxis.noise import Noise
 from zeuxis.vae.networks import Residual
-from zeuxis.vae.vae import VAE, VAEConfig, centered
+from zeuxis.vae.vae import VAE, VAEConfig
 
 SPEC = Spec("tiny", (1, 8, 8))
 
@@ -159,7 +160,9 @@ def test_color_images_have_a_logistic_and_means_among_the_pixels() -> None:
     x = torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8)
     assert not model.binary
     assert torch.isfinite(model.elbo(x).nats).all()
-    assert centered(torch.tensor([-9.0, 0.0, 9.0])).tolist() == [1 / 512, 0.5, 1 - 1 / 512]
+    assert logistic_mean(torch.tensor([-9.0, 0.0, 9.0])).tolist() == [1 / 512, 0.5, 1 - 1 / 512]
+    levels = torch.arange(256)
+    assert mean_pixels((levels + 0.5) / 256).tolist() == levels.tolist()
     generator = torch.Generator().manual_seed(0)
     open_edges, closed = (
         m.elbo(x, generator=generator.manual_seed(0))

@@ -22,7 +22,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
@@ -131,3 +131,24 @@ def logistic_log_probs(mean: Tensor, log_scale: Tensor, open_edges: bool = True)
     return torch.cat(
         [below[..., :1], below[..., 1:] + above[..., :-1] + width, above[..., -1:]], -1
     )
+
+
+def logistic_mean(out: Tensor) -> Tensor:
+    """Means of discretized logistics from a decoder's outputs: half a unit up, and between the
+    centers of the bins of 0 and 255.
+
+    Example:
+        >>> logistic_mean(torch.tensor([-9.0, 0.0, 9.0])) * 512
+        tensor([  1., 256., 511.])
+    """
+    return (out + 0.5).clamp(1 / 512, 1 - 1 / 512)
+
+
+def mean_pixels(mean: Tensor) -> UInt8[Tensor, "*shape"]:
+    """The pixels in whose bins the means of discretized logistics lie.
+
+    Example:
+        >>> mean_pixels(torch.tensor([1 / 512, 0.5, 511 / 512]))
+        tensor([  0, 128, 255], dtype=torch.uint8)
+    """
+    return (mean * 256 - 0.5).round().clamp(0, 255).byte().contiguous()

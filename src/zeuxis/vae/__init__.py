@@ -1,2 +1,2 @@
-"""Variational autoencoders: codes inferred by one network, examples made of them by another, and a
-bound on the likelihood."""
+"""Variational autoencoders: an encoder infers latents, a decoder makes examples of them, and a
+bound on the likelihood trains both."""

@@ -1,7 +1,7 @@
-r"""Inverse autoregressive flows: posteriors richer than a Gaussian, drawn in one pass.
+r"""Inverse autoregressive flows: posteriors richer than a Gaussian, sampled in one pass.
 
-A chain starts from a diagonal Gaussian, $z_0 = \mu_0 + \sigma_0 \epsilon$, and each step reads a
-shift and a scale for every number of the code from the numbers before it,
+A chain starts from a diagonal Gaussian, $z_0 = \mu_0 + \sigma_0 \epsilon$. Each step computes a
+shift and a scale for every dimension of the latent from the dimensions before it and a context h,
 
 $$ z_t = \sigma_t \odot z_{t-1} + (1 - \sigma_t) \odot m_t, \qquad
    \sigma_t = \mathrm{sigmoid}(s_t), \quad
@@ -12,17 +12,18 @@ Since $\partial z_t / \partial z_{t-1}$ is triangular with $\sigma_t$ on its dia
 $$ \log q(z_T | x) = -\sum_i \Big[ \tfrac12 \epsilon_i^2 + \tfrac12 \log 2\pi
    + \sum_{t=0}^{T} \log \sigma_{t,i} \Big] . $$
 
-All numbers move at once; only the inverse would need one pass a number, and training never asks for
-it. The order is reversed after each step, so that every number comes to depend on every other.
+All dimensions are transformed at once; only the inverse would need one pass a dimension, and
+training never asks for it. The order is reversed after each step, so that every dimension comes to
+depend on every other.
 
-Two networks are here: a dense one (MADE) for codes that are vectors, and a convolutional one for
-codes that are channels, whose masks order positions and, within a position, channels. Both use
-weight normalization over what the masks let through.
+Two autoregressive networks are here: a dense one (MADE) for latents that are vectors, and a
+convolutional one for latents with channels and positions, whose masks order positions and, within a
+position, channels. Both normalize only the weights that the masks let through.
 
 Sources: Kingma, Salimans, Jozefowicz, Chen, Sutskever and Welling, "Improving Variational Inference
 with Inverse Autoregressive Flow", 2016, section 4 and its released code; Germain et al., "MADE",
-2015. The released convolutional step is $z_t = (z_{t-1} - m_t / 10) / \exp(s_t / 10)$ instead of
-the gate; `affine` below.
+2015. The released convolutional step is $z_t = (z_{t-1} - m_t / 10) / \exp(s_t / 10)$ instead
+(`affine`).
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ from .networks import dense
 
 
 def dense_mask(before: Tensor, after: Tensor, strict: bool) -> Float[Tensor, "out inside"]:
-    """Ones where a unit may see a unit of the layer before: of a degree below its own (strict), or
-    at most its own.
+    """MADE's mask from the degrees of two layers' units: ones where a unit may see a unit of the
+    layer before, whose degree must be below its own (strict), or at most its own.
 
     Example:
         >>> dense_mask(torch.tensor([0, 1]), torch.tensor([0, 1]), strict=True).tolist()
@@ -52,20 +53,21 @@ def dense_mask(before: Tensor, after: Tensor, strict: bool) -> Float[Tensor, "ou
 
 
 def degrees(units: int, size: int) -> Tensor:
-    """Degrees 0 to size - 2 spread evenly over hidden units: a unit of degree d sees the numbers up
-    to d."""
+    """Degrees 0 to size - 2 spread evenly over hidden units: a unit of degree d sees the latent's
+    dimensions 0 to d."""
     return torch.arange(units) * max(1, size - 1) // units
 
 
 def conv_mask(inside: int, out: int, size: int, strict: bool) -> Float[Tensor, "out inside 3 3"]:
-    """The mask of a 3x3 convolution over channels in groups: positions to the right and below come
-    before, and so do lower groups.
+    """The mask of a 3x3 convolution whose channels are split into groups, one for each channel of
+    the latent. Positions below and to the right come first in the order, and at one position lower
+    groups do.
 
     Arguments:
-        inside: Channels that come in, a multiple of the groups.
-        out: Channels that go out, likewise.
-        size: Groups, the number of channels of the code.
-        strict: Whether a map may not see its own group at its own position.
+        inside: Input channels, a multiple of `size`.
+        out: Output channels, likewise.
+        size: Channels of the latent.
+        strict: Whether a channel may not see its own group at its own position.
     """
     mask = torch.zeros(out, inside, 3, 3)
     mask[:, :, 1, 2] = 1
@@ -76,14 +78,14 @@ def conv_mask(inside: int, out: int, size: int, strict: bool) -> Float[Tensor, "
 
 
 class DenseStep(nn.Module):
-    """MADE: shift and scale of every number of a code from the numbers before it and from a
+    """MADE: shift and scale of every dimension of a latent from the dimensions before it and a
     context.
 
     Arguments:
-        size: Numbers in a code.
+        size: Dimension of the latent.
         width: Units of each hidden layer.
         layers: Hidden layers, at least one.
-        context: Numbers in the context, which every hidden unit of the first layer sees.
+        context: Dimension of the context, which every unit of the first hidden layer sees.
     """
 
     def __init__(self, size: int, width: int, layers: int, context: int) -> None:
@@ -110,12 +112,12 @@ class DenseStep(nn.Module):
 
 
 class ConvStep(nn.Module):
-    """Shift and scale of every number of channels of codes, by masked 3x3 convolutions.
+    """Shift and scale of every channel and position of a latent, by masked 3x3 convolutions.
 
     Arguments:
-        size: Channels of the code.
+        size: Channels of the latent.
         width: Channels of the hidden layers and of the context, a multiple of `size`.
-        layers: Hidden layers; none makes the step linear, without context.
+        layers: Hidden layers; with none the step is linear in z and has no context.
         scaled: Whether there is a scale beside the shift.
     """
 
@@ -143,15 +145,16 @@ def masked(inside: int, out: int, size: int, strict: bool) -> WeightNorm:
 
 
 def gated(z: Tensor, shift: Tensor, scale: Tensor, bias: float) -> tuple[Tensor, Tensor]:
-    """The paper's step: the moved code and log of its scale, number by number; `bias` opens the
-    gate at the start."""
+    r"""The paper's step: $z_t$ and $\log \sigma_t$, both of z's shape. `bias` is added to $s_t$, so
+    that a new step's gate is nearly open."""
     s = at_least_float32(scale) + bias
     gate = torch.sigmoid(s)
     return gate * z + (1 - gate) * at_least_float32(shift), F.logsigmoid(s)
 
 
 def affine(z: Tensor, shift: Tensor, scale: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The released code's step: the moved code and log of its scale, number by number."""
+    """The released code's step: the new latent and the logarithm of its scale, both of z's
+    shape."""
     moved = z - 0.1 * at_least_float32(shift)
     if scale is None:
         return moved, torch.zeros_like(z)

@@ -1,13 +1,12 @@
-r"""The VAE with an inverse autoregressive flow as posterior: digits, one layer of codes.
+r"""The VAE with an inverse autoregressive flow as posterior: digits, one layer of latents.
 
-The networks are those of `vae`; between encoder and decoder the code goes through a chain of flow
-steps (`flows`) that see the encoder's features as context, so that q(z | x) can bend to the true
-posterior. The bound rises with it; the prior stays N(0, I), so that drawing an image costs what it
-costs a VAE.
+The networks are those of `vae`; between encoder and decoder the latent goes through a chain of flow
+steps (`flows`) that see the encoder's features as context, so that q(z | x) comes closer to the
+true posterior and the bound rises. The prior stays N(0, I), and sampling is that of a VAE.
 
 The paper's table 1 varies `depth`, the number of steps, and `width`, the units in each. Controls:
-`linear` multiplies the code by a triangular matrix that the encoder gives, which makes it a
-Gaussian of any covariance; `diagonal` is the plain VAE.
+`linear` multiplies the latent by a triangular matrix that the encoder gives, so that q(z | x) is a
+Gaussian with any covariance; `diagonal` is the plain VAE.
 
 Source: Kingma et al., "Improving Variational Inference with Inverse Autoregressive Flow", 2016,
 sections 4 and 6.1, appendices A and B. The paper leaves open how many hidden layers a "2-layer
@@ -38,8 +37,8 @@ class IAFConfig(VAEConfig):
     """Settings of an IAF-VAE: those of a VAE, and the flow's."""
 
     posterior: Literal["iaf", "linear", "diagonal"] = "iaf"
-    """The family of q(z | x): inverse autoregressive flow, a Gaussian of any covariance, or one of
-    independent numbers."""
+    """The family of q(z | x): inverse autoregressive flow, a Gaussian with any covariance, or one
+    with a diagonal covariance."""
     depth: Depth = 2
     """Steps of the flow (2, 4 and 8 in the paper)."""
     width: Size = 320
@@ -47,8 +46,8 @@ class IAFConfig(VAEConfig):
     layers: Depth = 1
     """Hidden layers of a step."""
     gate: Finite = 1.5
-    """Added to a step's scale before the sigmoid, so that a new step nearly keeps the code (1 to 2
-    in the paper)."""
+    """Added to a step's scale before the sigmoid, so that a new step nearly keeps the latent (1 to
+    2 in the paper)."""
 
 
 class IAFVAE(VAE):
@@ -72,9 +71,8 @@ class IAFVAE(VAE):
 
     @classmethod
     def tiny(cls) -> tuple[IAFConfig, Spec]:
-        return IAFConfig(channels=(4, 4), hidden_dim=16, latent_dim=3, width=6), Spec(
-            "tiny", (1, 28, 28), 10
-        )
+        config = IAFConfig(channels=(4, 4), hidden_dim=16, latent_dim=3, width=6)
+        return config, Spec("tiny", (1, 28, 28), 10)
 
     def __init__(self, config: IAFConfig, spec: Spec) -> None:
         super().__init__(config, spec)
@@ -100,22 +98,22 @@ class IAFVAE(VAE):
         if self.below is not None:
             z = lower(at_least_float32(self.below(h)), z)
         for step in self.steps:
-            # The order turns after each step, and with it the account of each number.
-            z = z.flip(-1)
+            # Reverses the order of the dimensions, and of their terms of log q with them.
+            z, log_q = z.flip(-1), log_q.flip(-1)
             shift, scale = step(z, h)
             z, log_scale = gated(z, shift, scale, self.config.gate)
-            log_q = log_q.flip(-1) - log_scale
+            log_q = log_q - log_scale
         return z, log_q - normal(z, 0.0, 0.0)
 
     def posterior(
         self, x: UInt8[Tensor, "n channels height width"]
     ) -> tuple[Float[Tensor, "n latent"], Float[Tensor, "n latent"]]:
-        """Those of the plain VAE, which `--model.posterior diagonal` is; the numbers of the others
-        depend on each other."""
+        """Means and log standard deviations of the posterior `diagonal`; the dimensions of the
+        others depend on each other."""
         if self.config.posterior != "diagonal":
             raise MissingCapability(
-                f"The posterior '{self.config.posterior}' of this iaf-vae has no "
-                "independent numbers, as bits-back coding needs them: "
-                "train a vae, or an iaf-vae with --model.posterior diagonal."
+                f"The posterior '{self.config.posterior}' of this iaf-vae has no independent "
+                "dimensions, as bits-back coding needs them: train a vae, or an iaf-vae with "
+                "--model.posterior diagonal."
             )
         return super().posterior(x)

@@ -1,21 +1,21 @@
-r"""The ResNet VAE with inverse autoregressive flow: a ladder of codes for photographs.
+r"""The ResNet VAE with inverse autoregressive flow: a ladder of latents for photographs.
 
-The image is made top-down, $p(x) = \int p(x|z_1) \prod_l p(z_l | z_{>l})$, through a column of
-residual blocks at half the image's side, each of which draws 32 maps of codes. Inference first runs
-bottom-up without drawing anything and then top-down in the generator's own order: the posterior of
-a layer adds the statistics that both directions give (*bidirectional*), and one or two steps of
-flow (`flows`) with the context of both directions bend it,
+The image is made top-down, $p(x) = \int p(x|z_1) \prod_l p(z_l | z_{>l})\, dz$, through a column
+of residual blocks at half the image's side (`iaf_ladder_nets`), each of which draws 32 channels of
+latents. Inference first runs bottom-up without drawing anything and then top-down in the
+generator's own order: the posterior of a layer adds the statistics that both directions give
+(*bidirectional*), and one or two flow steps (`flows`) with the context of both directions bend it,
 
 $$ q(z_l | x, z_{>l}) = \mathrm{IAF}\big(N(\mu_{\uparrow} + \mu_{\downarrow},\,
    e^{2 (s_\uparrow + s_\downarrow)})\big) . $$
 
-Each map of codes of each layer may cost $\lambda$ nats for nothing in the objective (*free bits*,
-on the mean over the batch); logged and evaluated is the bound without the clamp. Residual branches
-are scaled by 0.1, units are ELU, weights are normalized and start from data.
+The objective does not penalize the first $\lambda$ nats of each latent channel of each layer (*free
+bits*, on the mean over the batch); logged and evaluated is the bound without the clamp. Residual
+branches are scaled by 0.1, units are ELU, weights are normalized and start from data.
 
 The switches are those of the paper's table 4: `inference`, `posterior`, `layers`, `steps`, and
 table 3's `scaled`. Read by us, since the paper does not spell them out: *bottom-up* takes
-statistics and context of the upward direction alone; *linear* shifts each number by a masked
+statistics and context of the bottom-up pass alone; *linear* shifts each number by a masked
 convolution of the earlier ones, without hidden layer, scale or context.
 
 Source: Kingma et al., "Improving Variational Inference with Inverse Autoregressive Flow", 2016,
@@ -33,24 +33,21 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, cast
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from ..capabilities import ELBO, LogProb
 from ..data.dataset import Dataset, Spec
 from ..distributed import mean_over_batch
-from ..distributions.elementwise import discretized_logistic, normal, normal_kl
+from ..distributions.elementwise import discretized_logistic, logistic_mean, mean_pixels
 from ..errors import UsageError
 from ..model import Batch, Model, Player
 from ..nn.data_dependent_init import data_dependent_init
 from ..nn.elu import elu
 from ..nn.precision import at_least_float32
-from ..nn.weight_norm import WeightNorm
 from ..noise import Noise
 from ..ranges import BaseConfig, Depth, Rate, Size, Weight
-from .flows import ConvStep, affine
-from .vae import centered
+from .iaf_ladder_nets import BottomUp, Layer, conv, grow
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ class LadderConfig(BaseConfig):
     latent_dim: Size = 32
     """Latent channels per layer."""
     inference: Literal["bidirectional", "bottom-up"] = "bidirectional"
-    """Whether the posterior uses both directions or the upward one only."""
+    """Whether the posterior uses both directions or the bottom-up one only."""
     posterior: Literal["iaf", "linear", "factorized"] = "iaf"
     """The family of each layer's posterior."""
     layers: Depth = 2
@@ -86,99 +83,11 @@ class LadderConfig(BaseConfig):
     """Optimizer: the paper's Adamax, or Muon, which needs fewer images."""
 
 
-def conv(inside: int, out: int, kernel: int = 3, stride: int = 1, start: float = 0.1) -> WeightNorm:
-    """A convolution whose outputs start with this deviation."""
-    return WeightNorm(nn.Conv2d(inside, out, kernel, stride, kernel // 2), gain=True, start=start)
-
-
-def grow(inside: int, out: int, kernel: int = 3) -> WeightNorm:
-    """A transposed convolution that doubles the side."""
-    return WeightNorm(
-        nn.ConvTranspose2d(inside, out, kernel, 2, kernel // 2, 1), gain=True, start=0.1
-    )
-
-
-class Layer(nn.Module):
-    """One layer of codes with its block of the upward and of the downward direction.
-
-    Arguments:
-        c: The settings.
-        halve: Whether the upward block halves the side and the downward block doubles it.
-    """
-
-    def __init__(self, c: LadderConfig, halve: bool) -> None:
-        super().__init__()
-        h, z = c.channels, c.latent_dim
-        self.c, self.halve = c, halve
-        self.up_first, self.up_last = conv(h, 2 * z + 2 * h, stride=2 if halve else 1), conv(h, h)
-        self.down_first = conv(h, 4 * z + 2 * h)
-        self.down_last = grow(z + h, h) if halve else conv(z + h, h)
-        linear = c.posterior == "linear"
-        count = 0 if c.posterior == "factorized" else c.steps
-        self.steps = nn.ModuleList(
-            ConvStep(z, h, 0 if linear else c.layers, c.scaled and not linear) for _ in range(count)
-        )
-
-    def upward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-        """The next state of the upward column, and the mean, log deviation and context it leaves
-        for the posterior."""
-        z, h = self.c.latent_dim, self.c.channels
-        mean, log_std, context, out = self.up_first(elu(x)).split([z, z, h, h], 1)
-        skip = F.avg_pool2d(x, 2) if self.halve else x
-        return skip + 0.1 * self.up_last(elu(out)), (
-            at_least_float32(mean),
-            at_least_float32(log_std),
-            context,
-        )
-
-    def downward(
-        self,
-        x: Tensor,
-        eps: Tensor,
-        stats: tuple[Tensor, Tensor, Tensor] | None = None,
-        expected: bool = False,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The next state of the downward column, what each number of the code costs, and the code
-        as its prior sees it (standardized).
-
-        Arguments:
-            x: The column's state.
-            eps: Standard normal numbers that the code is made of.
-            stats: What the upward direction computed; without it the latent is drawn from the
-                prior and costs nothing.
-            expected: Take the divergence where it is known in closed form.
-        """
-        z, h = self.c.latent_dim, self.c.channels
-        parts = self.down_first(elu(x)).split([z, z, z, z, h, h], 1)
-        prior_mean, prior_std, mean, log_std = map(at_least_float32, parts[:4])
-        context, out = parts[4:]
-        if stats is None:
-            code, rate, seen = prior_mean + prior_std.exp() * eps, torch.zeros_like(eps), eps
-        else:
-            joined = self.c.inference == "bidirectional"
-            mean, log_std = (mean + stats[0], log_std + stats[1]) if joined else stats[:2]
-            context = context + stats[2] if joined else stats[2]
-            code, log_q = mean + log_std.exp() * eps, normal(eps, 0.0, 0.0) - log_std
-            for i, step in enumerate(self.steps):
-                turn = (lambda t: t.flip(1, 2, 3)) if i % 2 else (lambda t: t)
-                code, log_scale = affine(turn(code), *step(turn(code), turn(context)))
-                code, log_q = turn(code), log_q - turn(log_scale)
-            seen = (code - prior_mean) * torch.exp(-prior_std)
-            exact = expected and not self.steps
-            rate = (
-                normal_kl(mean, log_std, prior_mean, prior_std)
-                if exact
-                else log_q - (normal(seen, 0.0, 0.0) - prior_std)
-            )
-        skip = F.interpolate(x, scale_factor=2) if self.halve else x
-        return skip + 0.1 * self.down_last(elu(torch.cat([code.to(out.dtype), out], 1))), rate, seen
-
-
 class Ladder(Model):
     """The column of layers, its bound and its sampler.
 
-    A code is the standard normal numbers of all layers in one row, uppermost first: those that
-    `decode` turns into the layers' codes by their priors, and that `encode` finds for an image.
+    The latent that `decode` takes and `encode` gives holds the latents of all layers in one row,
+    uppermost layer first, each standardized by its prior.
 
     Example:
         >>> model = Ladder(
@@ -209,7 +118,7 @@ class Ladder(Model):
         self.layers = nn.ModuleList(
             Layer(c, level > 0 and i == 0) for level, n in enumerate(c.blocks) for i in range(n)
         )
-        # Unused, but counted among the weights, as in the released code.
+        # Its output is unused, but it counts among the weights, as in the released code.
         self.layers[-1].up_last.requires_grad_(False)
         self.top = nn.Parameter(torch.zeros(c.channels))
         self.top_side = side // 2 ** (len(c.blocks) - 1)
@@ -227,63 +136,62 @@ class Ladder(Model):
         x = data.batch(rows)[0].to(self.device)
         noise = Noise(seed, -1, slice(0, len(x)), len(x), x.device)
         with data_dependent_init(self):
-            self.terms(
-                x, self.upward(x), [noise.normal(*shape) for shape in self.shapes], expected=False
-            )
+            eps = [noise.normal(*shape) for shape in self.shapes]
+            self.terms(x, self.bottom_up(x), eps, expected=False)
 
     def play(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
         eps = [batch.noise.normal(*shape) for shape in self.shapes]
-        distortion, rate = self.terms(batch.x, self.upward(batch.x), eps, expected=True)
-        bits = (distortion.detach().mean() + rate.detach().sum(1).mean()) / (
-            self.spec.size * math.log(2)
-        )
+        distortion, rate = self.terms(batch.x, self.bottom_up(batch.x), eps, expected=True)
+        mean_distortion, mean_rate = distortion.detach().mean(), rate.detach().sum(1).mean()
         batch.logs |= {
-            "bits/dim": bits,
-            "distortion": distortion.detach().mean(),
-            "rate": rate.detach().sum(1).mean(),
+            "bits/dim": (mean_distortion + mean_rate) / (self.spec.size * math.log(2)),
+            "distortion": mean_distortion,
+            "rate": mean_rate,
         }
-        cost = mean_over_batch(rate)
-        yield (
-            "model",
-            distortion.mean()
-            + (cost.clamp(min=self.config.free_bits) if self.config.free_bits else cost).sum(),
-        )
+        per_channel = mean_over_batch(rate)
+        if self.config.free_bits:
+            per_channel = per_channel.clamp(min=self.config.free_bits)
+        yield "model", distortion.mean() + per_channel.sum()
 
-    def upward(self, x: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """What the upward direction leaves for each layer's posterior, uppermost layer first."""
-        h, stats = self.first((x.to(self.top.dtype) + 0.5) / 256 - 0.5), []
+    def bottom_up(self, x: Tensor) -> list[BottomUp]:
+        """What the bottom-up pass finds for each layer's posterior, uppermost layer first."""
+        h, found = self.first((x.to(self.top.dtype) + 0.5) / 256 - 0.5), []
         for layer in self.column():
-            h, left = layer.upward(h)
-            stats.append(left)
-        return stats[::-1]
+            h, statistics = layer.bottom_up(h)
+            found.append(statistics)
+        return found[::-1]
 
     def terms(
-        self,
-        x: Tensor,
-        stats: list[tuple[Tensor, Tensor, Tensor]],
-        eps: list[Tensor],
-        expected: bool,
+        self, x: Tensor, found: list[BottomUp], eps: list[Tensor], expected: bool
     ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n groups"]]:
-        """Distortion of each image, and rate of each map of codes of each layer, in nats."""
+        """Distortion of each image, and rate of each latent channel of each layer, in nats.
+
+        Arguments:
+            x: Pixels from 0 to 255.
+            found: What the bottom-up pass found, uppermost layer first.
+            eps: Standard normal numbers that the layers' latents are made of, likewise.
+            expected: Take KL divergences where they are known in closed form; importance weights
+                need their samples.
+        """
         h, rates = self.start(len(x)), []
-        for layer, left, e in zip(self.column()[::-1], stats, eps, strict=True):
-            h, rate, _ = layer.downward(h, e, left, expected)
+        for layer, statistics, e in zip(self.column()[::-1], found, eps, strict=True):
+            h, rate, _ = layer.top_down(h, e, statistics, expected)
             rates.append(rate.sum([2, 3]))
-        mean = self.pixels(h)
-        nats = discretized_logistic(x.to(mean), mean, self.log_scale, self.config.open_edges)
-        return -nats.sum([1, 2, 3]), torch.cat(rates, 1)
+        mean = self.pixel_means(h)
+        log_p = discretized_logistic(x.to(mean), mean, self.log_scale, self.config.open_edges)
+        return -log_p.sum([1, 2, 3]), torch.cat(rates, 1)
 
     def column(self) -> list[Layer]:
         """The layers, lowest first."""
         return cast(list[Layer], list(self.layers))
 
     def start(self, n: int) -> Tensor:
-        """The uppermost state of the downward column, the same at every position."""
+        """The first top-down state, the same at every position."""
         return self.top.view(1, -1, 1, 1).expand(n, -1, self.top_side, self.top_side)
 
-    def pixels(self, h: Tensor) -> Tensor:
-        """Means of the pixels from the column's last state, on the scale of 0 to 1."""
-        return centered(at_least_float32(self.last(elu(h))))
+    def pixel_means(self, h: Tensor) -> Tensor:
+        """Means of the pixels' logistics from the last top-down state."""
+        return logistic_mean(at_least_float32(self.last(elu(h))))
 
     @torch.no_grad()
     def elbo(
@@ -292,17 +200,10 @@ class Ladder(Model):
         *,
         generator: torch.Generator | None = None,
     ) -> ELBO:
-        """One-sample estimates of the distortion and of the rate of each map of codes of each
+        """One-sample estimates of the distortion and of the rate of each latent channel of each
         layer."""
-        x = x.to(self.device)
-        return ELBO(
-            *self.terms(
-                x,
-                self.upward(x),
-                self.parts(self.prior(len(x), generator=generator)),
-                expected=True,
-            )
-        )
+        x, eps = x.to(self.device), self.parts(self.prior(len(x), generator=generator))
+        return ELBO(*self.terms(x, self.bottom_up(x), eps, expected=True))
 
     @torch.no_grad()
     def log_weights(
@@ -312,69 +213,65 @@ class Ladder(Model):
         *,
         generator: torch.Generator | None = None,
     ) -> Float[Tensor, "n k"]:
-        """log p(x, z) - log q(z | x) for k codes of each image."""
+        """log p(x, z) - log q(z | x) for k latents of each image."""
         x = x.to(self.device)
-        stats, weights = self.upward(x), []
+        found, weights = self.bottom_up(x), []
         for _ in range(k):
-            distortion, rate = self.terms(
-                x, stats, self.parts(self.prior(len(x), generator=generator)), expected=False
-            )
+            eps = self.parts(self.prior(len(x), generator=generator))
+            distortion, rate = self.terms(x, found, eps, expected=False)
             weights.append(-(distortion + rate.sum(1)))
         return torch.stack(weights, 1)
 
     def log_prob(self, x: UInt8[Tensor, "n channels height width"]) -> LogProb:
-        """The bound by one code an image, always the same one."""
+        """The bound by one sample of the latent, the same in every call."""
         return LogProb(self.elbo(x, generator=torch.Generator().manual_seed(0)).nats, exact=False)
 
-    def prior(self, n: int, *, generator: torch.Generator | None = None) -> Float[Tensor, "n code"]:
-        """n codes of standard normal numbers."""
+    def prior(
+        self, n: int, *, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "n latent"]:
+        """n latents from N(0, I)."""
         device = generator.device if generator is not None else self.device
         size = sum(torch.Size(shape).numel() for shape in self.shapes)
         return torch.randn(n, size, generator=generator, device=device).to(self.top)
 
-    def parts(self, code: Float[Tensor, "n code"]) -> list[Tensor]:
-        """The code as maps, layer by layer."""
+    def parts(self, z: Float[Tensor, "n latent"]) -> list[Tensor]:
+        """The latent of each layer, (n, latent_dim, height, width), uppermost first."""
         sizes = [torch.Size(shape).numel() for shape in self.shapes]
-        return [
-            part.view(-1, *shape)
-            for part, shape in zip(code.to(self.top).split(sizes, 1), self.shapes, strict=True)
-        ]
+        parts = z.to(self.top).split(sizes, 1)
+        return [part.view(-1, *s) for part, s in zip(parts, self.shapes, strict=True)]
 
     @torch.no_grad()
-    def decode(self, z: Float[Tensor, "n code"]) -> UInt8[Tensor, "n channels height width"]:
-        """Mean images for these codes."""
+    def decode(self, z: Float[Tensor, "n latent"]) -> UInt8[Tensor, "n channels height width"]:
+        """Mean images for these latents."""
         images = []
         for part in z.split(50):
             h = self.start(len(part))
             for layer, eps in zip(self.column()[::-1], self.parts(part), strict=True):
-                h = layer.downward(h, eps)[0]
-            images.append((self.pixels(h) * 256 - 0.5).round().clamp(0, 255).byte())
-        return (
-            torch.cat(images)
-            if images
-            else torch.empty(0, *self.spec.shape, dtype=torch.uint8, device=self.device)
-        )
+                h = layer.top_down(h, eps)[0]
+            images.append(mean_pixels(self.pixel_means(h)))
+        return torch.cat(images)
 
     def sample(
         self, n: int, *, generator: torch.Generator | None = None
     ) -> UInt8[Tensor, "n channels height width"]:
-        """Mean images of n codes from the prior."""
+        """Mean images of n latents from the prior."""
         return self.decode(self.prior(n, generator=generator))
 
     @torch.no_grad()
-    def encode(self, x: UInt8[Tensor, "n channels height width"]) -> Float[Tensor, "n code"]:
-        """The codes at the centers of each image's posteriors, layer by layer, each as its prior
-        sees it."""
-        codes = []
+    def encode(self, x: UInt8[Tensor, "n channels height width"]) -> Float[Tensor, "n latent"]:
+        """The latent at the center of each image's posterior, layer by layer, standardized by its
+        prior."""
+        latents = []
         for part in x.split(50):
-            h, seen = self.start(len(part)), []
-            for layer, left, shape in zip(
-                self.column()[::-1], self.upward(part.to(self.device)), self.shapes, strict=True
+            h, row = self.start(len(part)), []
+            found = self.bottom_up(part.to(self.device))
+            for layer, statistics, shape in zip(
+                self.column()[::-1], found, self.shapes, strict=True
             ):
-                h, _, code = layer.downward(h, h.new_zeros(len(part), *shape), left)
-                seen.append(code.flatten(1))
-            codes.append(torch.cat(seen, 1))
-        return torch.cat(codes) if codes else self.prior(0)
+                h, _, z = layer.top_down(h, h.new_zeros(len(part), *shape), statistics)
+                row.append(z.flatten(1))
+            latents.append(torch.cat(row, 1))
+        return torch.cat(latents)
 
 
 def check(c: LadderConfig, spec: Spec) -> None:

@@ -40,6 +40,8 @@ from ..distributions.elementwise import (
     bernoulli,
     discretized_logistic,
     logistic_log_probs,
+    logistic_mean,
+    mean_pixels,
     normal,
     normal_kl,
 )
@@ -104,9 +106,8 @@ class VAE(Model):
 
     @classmethod
     def tiny(cls) -> tuple[VAEConfig, Spec]:
-        return VAEConfig(channels=(4, 4), hidden_dim=16, latent_dim=3), Spec(
-            "tiny", (1, 28, 28), 10
-        )
+        config = VAEConfig(channels=(4, 4), hidden_dim=16, latent_dim=3)
+        return config, Spec("tiny", (1, 28, 28), 10)
 
     def __init__(self, config: VAEConfig, spec: Spec) -> None:
         super().__init__(config, spec)
@@ -117,20 +118,16 @@ class VAE(Model):
         self.encoder: DenseEncoder | ConvEncoder
         self.decoder: DenseDecoder | ConvDecoder
         if c.architecture == "dense":
-            self.encoder, self.decoder = (
-                DenseEncoder(spec.shape, c.hidden_dim),
-                DenseDecoder(spec.shape, c.hidden_dim, c.latent_dim),
-            )
+            self.encoder = DenseEncoder(spec.shape, c.hidden_dim)
+            self.decoder = DenseDecoder(spec.shape, c.hidden_dim, c.latent_dim)
         else:
             residual = c.architecture == "residual"
             self.encoder = ConvEncoder(spec.shape, c.channels, c.hidden_dim, residual)
             self.decoder = ConvDecoder(
                 spec.shape, c.channels, c.hidden_dim, c.latent_dim, residual, outputs
             )
-        self.mean, self.log_std = (
-            dense(self.encoder.features, c.latent_dim),
-            dense(self.encoder.features, c.latent_dim, start=0.1),
-        )
+        self.mean = dense(self.encoder.features, c.latent_dim)
+        self.log_std = dense(self.encoder.features, c.latent_dim, start=0.1)
         self.log_scale = None if self.binary else nn.Parameter(torch.full((outputs, 1, 1), -2.0))
 
     def players(self) -> dict[str, Player]:
@@ -164,30 +161,28 @@ class VAE(Model):
         """What is minimized, in nats an image.
 
         Arguments:
-            distortion: -log p(x | z), (n, codes).
-            rate: Cost of each group of code numbers, (n, codes, groups).
-            batch: Tells how far the training is.
+            distortion: -log p(x | z), (n, k).
+            rate: log q(z | x) - log p(z) of each latent dimension, (n, k, latent).
+            batch: Gives the images seen, for the warm-up.
         """
         c = self.config
         weight = min(1.0, batch.images / c.warmup) if c.warmup else 1.0
         if c.importance > 1:
-            return -(
-                torch.logsumexp(-distortion - weight * rate.sum(2), 1) - math.log(c.importance)
-            ).mean()
-        cost = mean_over_batch(rate.mean(1))
-        return (
-            distortion.mean()
-            + weight * (cost.clamp(min=c.free_bits) if c.free_bits else cost).sum()
-        )
+            log_weights = -distortion - weight * rate.sum(2)
+            return -(torch.logsumexp(log_weights, 1) - math.log(c.importance)).mean()
+        per_dimension = mean_over_batch(rate.mean(1))
+        if c.free_bits:
+            per_dimension = per_dimension.clamp(min=c.free_bits)
+        return distortion.mean() + weight * per_dimension.sum()
 
     def terms(
         self, x: Tensor, eps: Float[Tensor, "n k latent"], expected: bool
     ) -> tuple[Tensor, Tensor]:
-        """Distortion (n, k) and rate (n, k, latent) for k codes of each image, in nats.
+        """Distortion (n, k) and rate (n, k, latent) for k latents of each image, in nats.
 
         Arguments:
             x: Pixels, binary as 0 and 1, else from 0 to 255.
-            eps: Standard normal numbers that the codes are made of.
+            eps: Standard normal numbers that the latents are made of.
             expected: Take the rate's expectation where it is known; importance weights need its
                 sample.
         """
@@ -198,12 +193,9 @@ class VAE(Model):
         return -self.log_likelihood(x[:, None], out).flatten(2).sum(2), rate
 
     def infer(self, h: Tensor, eps: Tensor, expected: bool) -> tuple[Tensor, Tensor]:
-        """Codes (n, k, latent) from the encoder's features, and what each of their numbers costs:
-        the KL divergence or its sample."""
-        mean, log_std = (
-            at_least_float32(self.mean(h))[:, None],
-            at_least_float32(self.log_std(h))[:, None],
-        )
+        """Latents (n, k, latent) from the encoder's features, and the rate of each of their
+        dimensions: the KL divergence or its sample."""
+        mean, log_std = (at_least_float32(head(h))[:, None] for head in (self.mean, self.log_std))
         z = mean + log_std.exp() * eps
         if expected:
             return z, normal_kl(mean, log_std).expand_as(z)
@@ -213,7 +205,7 @@ class VAE(Model):
         """log p(x | z), pixel by pixel, from the decoder's outputs."""
         if self.log_scale is None:
             return bernoulli(x, out)
-        return discretized_logistic(x, centered(out), self.log_scale, self.config.open_edges)
+        return discretized_logistic(x, logistic_mean(out), self.log_scale, self.config.open_edges)
 
     def observed(self, x: Tensor, noise: Noise | None = None) -> Tensor:
         """Raw pixels as the likelihood takes them: drawn as 0 or 1, or left from 0 to 255."""
@@ -255,7 +247,7 @@ class VAE(Model):
         *,
         generator: torch.Generator | None = None,
     ) -> Float[Tensor, "n k"]:
-        """log p(x, z) - log q(z | x) for k codes of each image."""
+        """log p(x, z) - log q(z | x) for k latents of each image."""
         pixels = self.observed(x.to(self.device))
         distortion, rate = self.terms(
             pixels, self.drawn((len(x), k, self.config.latent_dim), generator), expected=False
@@ -263,7 +255,7 @@ class VAE(Model):
         return -(distortion + rate.sum(2))
 
     def log_prob(self, x: UInt8[Tensor, "n channels height width"]) -> LogProb:
-        """The bound by one code an image, always the same one."""
+        """The bound by one sample of the latent, the same in every call."""
         return LogProb(self.elbo(x, generator=torch.Generator().manual_seed(0)).nats, exact=False)
 
     @torch.no_grad()
@@ -281,13 +273,13 @@ class VAE(Model):
     def pixels(
         self, z: Float[Tensor, "n latent"]
     ) -> Float[Tensor, "n channels height width levels"]:
-        """Log-probabilities of every level of each number given codes."""
+        """Log-probabilities of every level of each number given latents."""
         out = at_least_float32(self.decoder(z.to(self.device)))
         if self.log_scale is None:
             return bernoulli(
                 torch.tensor([0.0, 1.0], dtype=out.dtype, device=out.device), out[..., None]
             )
-        return logistic_log_probs(centered(out), self.log_scale, self.config.open_edges)
+        return logistic_log_probs(logistic_mean(out), self.log_scale, self.config.open_edges)
 
     def drawn(self, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
         """Standard normal numbers on the model's device."""
@@ -297,51 +289,39 @@ class VAE(Model):
     def prior(
         self, n: int, *, generator: torch.Generator | None = None
     ) -> Float[Tensor, "n latent"]:
-        """n codes from N(0, I)."""
+        """n latents from N(0, I)."""
         return self.drawn((n, self.config.latent_dim), generator)
 
     @torch.no_grad()
     def decode(self, z: Float[Tensor, "n latent"]) -> UInt8[Tensor, "n channels height width"]:
-        """Mean images for these codes; of binary ones the probability that a pixel is 1, as its
+        """Mean images for these latents; of binary ones the probability that a pixel is 1, as its
         brightness."""
         images = []
         for part in z.split(500):
             out = at_least_float32(self.decoder(part.to(self.device)))
-            mean = torch.sigmoid(out) * 255 if self.binary else centered(out) * 256 - 0.5
-            images.append(mean.round().clamp(0, 255).byte().contiguous())
-        return (
-            torch.cat(images)
-            if images
-            else torch.empty(0, *self.spec.shape, dtype=torch.uint8, device=self.device)
-        )
+            if self.binary:
+                images.append((torch.sigmoid(out) * 255).round().byte().contiguous())
+            else:
+                images.append(mean_pixels(logistic_mean(out)))
+        return torch.cat(images)
 
     def sample(
         self, n: int, *, generator: torch.Generator | None = None
     ) -> UInt8[Tensor, "n channels height width"]:
-        """Mean images of n codes from the prior, as the field shows them."""
+        """Mean images of n latents from the prior, as papers show them."""
         return self.decode(self.prior(n, generator=generator))
 
     @torch.no_grad()
     def encode(self, x: UInt8[Tensor, "n channels height width"]) -> Float[Tensor, "n latent"]:
-        """The code at the center of each image's posterior; gray images may be given as they
+        """The latent at the center of each image's posterior; gray images may be given as they
         are."""
-        codes = []
+        latents = []
         for part in x.split(500):
             pixels = part.to(self.device).float()
             h = self.encoder(self.scaled(pixels / 255 if self.binary else pixels))
             center = torch.zeros(len(part), 1, self.config.latent_dim, device=self.device)
-            codes.append(self.infer(h, center, expected=False)[0][:, 0])
-        return (
-            torch.cat(codes)
-            if codes
-            else torch.empty(0, self.config.latent_dim, device=self.device)
-        )
-
-
-def centered(out: Tensor) -> Tensor:
-    """The decoder's outputs as means between the first and the last pixel's center, on the scale of
-    0 to 1."""
-    return (out + 0.5).clamp(1 / 512, 1 - 1 / 512)
+            latents.append(self.infer(h, center, expected=False)[0][:, 0])
+        return torch.cat(latents)
 
 
 def check(c: VAEConfig, spec: Spec) -> bool:
@@ -359,7 +339,7 @@ def check(c: VAEConfig, spec: Spec) -> bool:
         )
     if c.importance > 1 and c.free_bits:
         raise UsageError(
-            "Free bits are for the bound by one code: leave out --model.free-bits or "
+            "Free bits are for the bound by one sample: leave out --model.free-bits or "
             "--model.importance."
         )
     return c.likelihood == "bernoulli" or (c.likelihood == "auto" and spec.shape[0] == 1)
