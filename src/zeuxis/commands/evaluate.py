@@ -14,13 +14,13 @@ from ..checkpoints.weights import build
 from ..data.dataset import Dataset
 from ..data.densities import DENSITIES, Mixture, density
 from ..evaluation.classification import score
+from ..evaluation.density_divergence import divergences
 from ..evaluation.mode_coverage import mode_coverage
 from ..evaluation.sample_quality import evaluate
 from ..experiments.unseen import source_of
 from ..model import Model, require
 from ..progress import out
 from ..ranges import BaseConfig, Count
-from ..visual.density import divergences
 from .evaluate_policy import evaluate as evaluate_policy
 from .inputs import FLAT, DataInput, ModelInput
 from .options import is_policy
