@@ -19,6 +19,7 @@ microseconds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -148,15 +149,14 @@ class NumpyPolicy:
         Returns:
             Actions as the environment takes them, and `state`.
         """
-        rows = np.atleast_2d(np.asarray(observation, np.float32))
         rng = np.random.default_rng()
         draw = rng.gumbel if self.discrete else rng.standard_normal
-        actions = np.array(
-            [self.act(x, None if deterministic else draw(size=self.actions)) for x in rows]
-        )
-        if self.task is not None:
-            actions = self.task.shaped(self.task.to_env(actions))
-        return (actions if np.ndim(observation) > 1 else np.asarray(actions[0])), state
+
+        def choose(rows: np.ndarray) -> np.ndarray:
+            noise = (None if deterministic else draw(size=self.actions) for _ in rows)
+            return np.array([self.act(*pair) for pair in zip(rows, noise, strict=True)])
+
+        return predict_rows(choose, observation, self.task), state
 
     def bind(self, task: Task) -> NumpyPolicy:
         """Prepares the policy for a task.
@@ -185,6 +185,23 @@ class NumpyPolicy:
         self.task = task
         self.set_bounds()
         return self
+
+
+def predict_rows(
+    choose: Callable[[np.ndarray], np.ndarray], observation: np.ndarray, task: Task | None
+) -> np.ndarray:
+    """Actions of one observation or of several, as the environment takes them.
+
+    Arguments:
+        choose: Maps rows of observations (n, entries) float32 to the network's actions, (n,)
+            classes or (n, action).
+        observation: (entries,) or (n, entries).
+        task: Task to act in; None leaves the actions as they are.
+    """
+    actions = choose(np.atleast_2d(np.asarray(observation, np.float32)))
+    if task is not None:
+        actions = task.shaped(task.to_env(actions))
+    return actions if np.ndim(observation) > 1 else np.asarray(actions[0])
 
 
 def linear_policy(

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from ...distributions.elementwise import HALF_LOG_TAU, normal, normal_kl
 from ..environments.task import Task
 from .mlp import MLP, Activation
-from .numpy_policy import NumpyPolicy
+from .numpy_policy import NumpyPolicy, predict_rows
 from .policy_file import write_policy
 from .running_stats import RunningMeanStd
 
@@ -127,24 +127,15 @@ class Policy(nn.Module):
         episode_start: Any = None,
         deterministic: bool = False,
     ) -> tuple[np.ndarray, Any]:
-        """Predicts actions with the interface of Stable-Baselines3.
+        """Predicts actions as `NumpyPolicy.predict`, samples by default."""
 
-        Arguments:
-            observation: (entries,) or (n, entries).
-            state: Returned as it is; these policies have no memory.
-            episode_start: Not used.
-            deterministic: Whether to return the mode instead of a sample.
+        def choose(rows: np.ndarray) -> np.ndarray:
+            x = torch.from_numpy(rows).to(next(self.parameters()).device)
+            with torch.no_grad():
+                outputs = self(x).cpu().numpy()
+            return self.choose(outputs, deterministic)
 
-        Returns:
-            Actions as the environment takes them, and `state`.
-        """
-        x = np.asarray(observation, np.float32)
-        rows = torch.from_numpy(np.atleast_2d(x)).to(next(self.parameters()).device)
-        with torch.no_grad():
-            y = self(rows).cpu().numpy()
-        y = self.choose(y, deterministic)
-        actions = self.task.shaped(self.task.to_env(y))
-        return (actions if x.ndim > 1 else np.asarray(actions[0])), state
+        return predict_rows(choose, observation, self.task), state
 
     def choose(self, outputs: np.ndarray, deterministic: bool) -> np.ndarray:
         """Actions of a network, the mode or a sample, from its outputs."""
