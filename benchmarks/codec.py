@@ -128,7 +128,7 @@ def main() -> None:
                 quiet=True,
             ).model
         for precision in ("double", "single"):
-            found = measured(model.eval(), x, precision, min(lanes, len(x)))  # type: ignore[arg-type]
+            found = measured(model.eval(), x, precision, min(lanes, len(x)))
             figures[f"{name}, {precision}"] = found
             print(
                 f"{name}, {precision}: {found['MB/s in']:.4f} MB/s in, "

@@ -136,7 +136,7 @@ def check_arithmetic(command: str, out: str) -> None:
     """The classifier reads the digit that was added, bolder than the samples it came from."""
     check_picture(command, out)
     plus, minus, then = (
-        [int(number) for number in re.search(rf"--{term} ([\d ]+)", command)[1].split()]  # type: ignore[index]
+        [int(number) for number in re.search(rf"--{term} ([\d ]+)", command)[1].split()]
         for term in ("plus", "minus", "then")
     )
     model, classifier = zeuxis.load("mnist/vae"), zeuxis.load("mnist/classifier")

@@ -193,8 +193,8 @@ def test_no_reader_opens_a_pickle(made: Path, tmp_path: Path) -> None:
         acts.append(lambda run=run: (zeuxis.load(run), resume(run)))  # type: ignore[misc]
     for end in ("npz", "mat", "parquet", "safetensors", "hdf5"):
         (tmp_path / f"p.{end}").write_bytes(raw)
-        acts.append(lambda end=end: zeuxis.load_data(str(tmp_path / f"p.{end}")))  # type: ignore[misc]
-    acts += [lambda p=p: read_demos(tmp_path / p) for p in ("o.npz", "p.npz", "p.safetensors")]  # type: ignore[misc]
+        acts.append(lambda end=end: zeuxis.load_data(str(tmp_path / f"p.{end}")))
+    acts += [lambda p=p: read_demos(tmp_path / p) for p in ("o.npz", "p.npz", "p.safetensors")]
     for act in acts:
         with pytest.raises(ZeuxisError):
             act()
@@ -383,7 +383,7 @@ def test_pictures_that_inflate_cost_little(tmp_path: Path) -> None:
         )
     (tmp_path / "text" / "0.png").write_bytes(raw)
     for name in ("pixels", "text"):
-        safe(lambda name=name: len(zeuxis.load_data(str(tmp_path / name), size=32)), tmp_path)  # type: ignore[misc]
+        safe(lambda name=name: len(zeuxis.load_data(str(tmp_path / name), size=32)), tmp_path)
 
 
 @pytest.mark.slow

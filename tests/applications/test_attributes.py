@@ -286,7 +286,8 @@ def test_a_sheet_has_the_reconstruction_in_its_middle_and_steps_beside_it() -> N
 def test_a_csv_may_name_paths_in_part_and_leave_cells_empty(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text(
-        "\ufefffile,smiling,glasses,age\nb/1.png,1,-1,20\na/1.png,0,1,\n2.png,,-1,3.5\nelse.png,1,1,1\n\n"
+        "\ufefffile,smiling,glasses,age\nb/1.png,1,-1,20\na/1.png,0,1,\n2.png,,-1,3.5\n"
+        "else.png,1,1,1\n\n"
     )
     table, others = read_attributes(path, ["x/a/1.png", "x/b/1.png", "x/2.png", "x/3.png"])
     assert table.names == ("smiling", "glasses", "age") and table.kinds == (

@@ -73,7 +73,7 @@ def summary(model: zeuxis.Model, *more: torch.Tensor) -> str:
 
 def loaded(folder: Path) -> str:
     model = zeuxis.load(folder)
-    return summary(model, model.sample(1, generator=torch.Generator().manual_seed(1)))  # type: ignore[attr-defined]
+    return summary(model, model.sample(1, generator=torch.Generator().manual_seed(1)))
 
 
 def resumed(folder: Path) -> str:

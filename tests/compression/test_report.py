@@ -31,7 +31,7 @@ def coin(share: float, shape: tuple[int, int, int] = (1, 4, 4)) -> Chain:
 def written(
     model: object, images: list[Tensor], folder: Path, **config: object
 ) -> tuple[Report, int]:
-    report = compress(model, InMemoryImages(images), folder / "x.zx", **config)  # type: ignore[arg-type]
+    report = compress(model, InMemoryImages(images), folder / "x.zx", **config)
     return report, (folder / "x.zx").stat().st_size
 
 

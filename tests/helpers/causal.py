@@ -26,7 +26,7 @@ def make(
 ) -> PixelModel:
     """A model with random weights and biases in float64, in eval mode."""
     torch.manual_seed(seed)
-    model = models()[name](models()[name].Config(**changes), Spec("tiny", shape, classes))  # type: ignore[call-arg]
+    model = models()[name](models()[name].Config(**changes), Spec("tiny", shape, classes))
     assert isinstance(model, PixelModel)
     for p in model.parameters():
         nn.init.normal_(p, 0.0, 0.3)

@@ -61,7 +61,7 @@ class Chain(Model):
 
 
 def chain(shape: tuple[int, int, int] = (1, 4, 4), levels: int = 256, **changes: float) -> Chain:
-    return Chain(ChainConfig(levels, **changes), Spec("toy", shape)).eval()  # type: ignore[arg-type]
+    return Chain(ChainConfig(levels, **changes), Spec("toy", shape)).eval()
 
 
 def vae(

@@ -38,7 +38,7 @@ def test_elu_in_bfloat16_has_slopes_within_its_rounding() -> None:
 def test_transposed_convolution_with_its_bias_afterwards(
     layout: torch.memory_format, kernel: int, padding: int, more: int, out: int
 ) -> None:
-    layer = TransposedConv(3, out, kernel, 2, padding, more).double().to(memory_format=layout)  # type: ignore[call-overload]
+    layer = TransposedConv(3, out, kernel, 2, padding, more).double().to(memory_format=layout)
     x = (
         torch.randn(2, 3, 4, 6, dtype=torch.float64)
         .contiguous(memory_format=layout)
@@ -63,7 +63,7 @@ def test_transposed_convolution_with_its_bias_afterwards(
 def test_a_convolution_of_an_image_and_its_adjoint(
     layout: torch.memory_format, kernel: int, stride: int, padding: int, side: int
 ) -> None:
-    conv = ImageConv(3, 5, kernel, stride, padding).double().to(memory_format=layout)  # type: ignore[call-overload]
+    conv = ImageConv(3, 5, kernel, stride, padding).double().to(memory_format=layout)
     x = (
         torch.randn(2, 3, side, side + 1, dtype=torch.float64)
         .contiguous(memory_format=layout)

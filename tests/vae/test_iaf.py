@@ -19,7 +19,7 @@ SIZE = 5
 def randomized(**changes: object) -> IAFVAE:
     """A small model in float64 with random weights, so that nothing vanishes by its start."""
     config = {"architecture": "dense", "hidden_dim": 8, "latent_dim": SIZE, "width": 10, **changes}
-    model = IAFVAE(IAFConfig(**config), Spec("tiny", (1, 4, 4))).double().eval()  # type: ignore[arg-type]
+    model = IAFVAE(IAFConfig(**config), Spec("tiny", (1, 4, 4))).double().eval()
     generator = torch.Generator().manual_seed(1)
     for p in model.parameters():
         p.data.copy_(torch.randn(p.shape, generator=generator, dtype=torch.float64) * 0.7)

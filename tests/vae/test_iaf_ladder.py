@@ -36,7 +36,7 @@ def small(side: int = 8, **changes: object) -> Ladder:
     """A ladder of two layers in float64 with nothing at zero."""
     torch.manual_seed(0)
     config = {"blocks": (1, 1), "channels": 4, "latent_dim": 2, "layers": 1, **changes}
-    model = Ladder(LadderConfig(**config), Spec("tiny", (3, side, side))).double().eval()  # type: ignore[arg-type]
+    model = Ladder(LadderConfig(**config), Spec("tiny", (3, side, side))).double().eval()
     for p in model.parameters():
         p.data += 0.3 * torch.randn_like(p)
     return model

@@ -196,7 +196,8 @@ def upright_size(picture: Image.Image) -> tuple[int, int]:
     """Width and height of an opened image after it is turned upright."""
     width, height = picture.size
     if picture.format == "TIFF":  # Pillow may have exchanged them already
-        width, height = (int(picture.tag_v2[tag]) for tag in (256, 257))  # type: ignore[attr-defined]
+        tags = picture.tag_v2  # type: ignore[attr-defined]
+        width, height = (int(tags[tag]) for tag in (256, 257))
     return (height, width) if orientation(picture) in (5, 6, 7, 8) else (width, height)
 
 

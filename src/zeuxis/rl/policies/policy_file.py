@@ -36,7 +36,7 @@ def write_policy(policy: NumpyPolicy, path: str | Path) -> Path:
 
     Example:
         >>> import tempfile
-    >>> from zeuxis.rl.policies.numpy_policy import linear_policy
+        >>> from zeuxis.rl.policies.numpy_policy import linear_policy
         >>> policy = linear_policy(np.eye(2))
         >>> policy.metadata["env"] = "CartPole-v1"
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -130,7 +130,8 @@ def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str
         files.check_seal(files.require_regular(path))
         with safe_open(path, "np") as file:
             metadata = dict(file.metadata() or {})
-            tensors = {k: file.get_tensor(k) for k in file.keys() if is_policy_tensor(k)}  # noqa: SIM118
+            names = filter(is_policy_tensor, file.keys())
+            tensors = {name: file.get_tensor(name) for name in names}
     except FileNotFoundError as error:
         raise ZeuxisError(f"There is no policy file '{path}': check the path.") from error
     # `safe_open` raises the last three for dtypes that NumPy does not have.
