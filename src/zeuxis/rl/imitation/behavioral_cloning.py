@@ -28,29 +28,24 @@ from ...errors import UsageError
 from ...model import Batch, Model, Player
 from ...noise import Noise
 from ...ranges import (
-    BaseConfig,
     Count,
     CountOrNone,
-    Duration,
     Portion,
     Positive,
     Range,
     Seed,
     Size,
-    Threads,
 )
-from ...training.metrics_log import Track
 from ...training.turns import take_turns
 from ..environments.environment import task_of
-from ..optimization.config import PolicyExperiment
+from ..optimization.config import PolicyConfig, PolicyExperiment
 from ..optimization.policy_trainer import PolicyTrainer
-from ..policies.mlp import Activation
 from ..policies.policy import Policy, make_policy
 from .demonstrations import Demonstrations
 
 
 @dataclass(frozen=True)
-class CloningConfig(BaseConfig, flags="--bc."):
+class CloningConfig(PolicyConfig, flags="--bc."):
     """Settings of behavioral cloning; the defaults are those of GAIL's baseline."""
 
     trajectories: CountOrNone = 0
@@ -59,30 +54,18 @@ class CloningConfig(BaseConfig, flags="--bc."):
     """Keep one step in this many of each demonstration."""
     steps: Count = 20_000
     """Steps of Adam."""
-    minutes: Duration = 0.0
-    """Minutes after which the training ends; 0 sets no limit."""
     batch: Portion = 128
     """Pairs in each step, sampled with replacement."""
     lr: Positive = 1e-3
     """Step size."""
     hidden: tuple[Size, ...] = (100, 100)
     """Units of each hidden layer."""
-    activation: Activation = "tanh"
-    """Activation between the layers."""
     hold_out: Annotated[float, Range(0, 1, above=True, below=True)] = 0.3
     """Fraction of the pairs that validates."""
     validate_every: Count = 1_000
     """Steps between validations."""
-    horizon: CountOrNone = 0
-    """Longest episode of the task (steps); 0 takes its limit."""
     seed: Seed = 0
     """Seed of first weights, split and order."""
-    threads: Threads = 0
-    """CPU threads; 0 takes all cores."""
-    save_minutes: Duration = 2.0
-    """Minutes between saves; the run is saved at the end as well."""
-    track: Track = ""
-    """Send figures to tensorboard, wandb or trackio as well."""
 
 
 class BehavioralCloning(Model):

@@ -159,9 +159,9 @@ class GAIL(OnPolicyTrainer):
         """
         c, t = self.config, self.training
         config = CloningConfig(
-            c.trajectories,
-            c.every,
-            c.bc_steps,
+            trajectories=c.trajectories,
+            every=c.every,
+            steps=c.bc_steps,
             hidden=t.hidden,
             activation=t.activation,
             validate_every=max(1, c.bc_steps // 20),

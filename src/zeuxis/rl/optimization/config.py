@@ -29,17 +29,35 @@ from .value_function import Fit
 
 
 @dataclass(frozen=True)
-class OnPolicyConfig(BaseConfig, flags="--training."):
-    """Length, batches and networks of an on-policy training."""
+class PolicyConfig(BaseConfig):
+    """Settings that every training of a policy has: its length, network, seed and saves."""
 
     steps: Count = 1_000_000
     """Length of the training (environment steps)."""
     minutes: Duration = 0.0
     """Minutes after which the training ends; 0 sets no limit."""
-    batch: Portion = 5_000
-    """Least steps of an iteration; it takes whole trajectories until there are as many."""
     horizon: CountOrNone = 0
     """Longest episode (steps); 0 takes the task's limit."""
+    hidden: tuple[Size, ...] = (64, 64)
+    """Units of each hidden layer."""
+    activation: Activation = "tanh"
+    """Activation between the layers."""
+    seed: Seed = 0
+    """Seed of first weights, episodes and noise."""
+    threads: Threads = 0
+    """CPU threads of the training process; 0 takes all cores."""
+    save_minutes: Duration = 2.0
+    """Minutes between saves; the run is saved at the end as well."""
+    track: Track = ""
+    """Send figures to tensorboard, wandb or trackio as well."""
+
+
+@dataclass(frozen=True)
+class OnPolicyConfig(PolicyConfig, flags="--training."):
+    """Length, batches and networks of an on-policy training."""
+
+    batch: Portion = 5_000
+    """Least steps of an iteration; it takes whole trajectories until there are as many."""
     gamma: Share = 0.99
     """Discount per step."""
     lam: Share = 0.97
@@ -48,8 +66,6 @@ class OnPolicyConfig(BaseConfig, flags="--training."):
     """Weight of the policy's entropy, added to the rewards (nats)."""
     hidden: tuple[Size, ...] = (64, 64)
     """Units of each hidden layer of policy and value function."""
-    activation: Activation = "tanh"
-    """Activation between the layers."""
     normalize: bool = True
     """Standardize observations by their running mean and deviation."""
     value: Fit = "adam"
@@ -67,18 +83,10 @@ class OnPolicyConfig(BaseConfig, flags="--training."):
     workers: Workers = -1
     """Worker processes: -1 takes one for each core, 0 acts in this process. Results do not depend
     on it."""
-    threads: Threads = 0
-    """CPU threads of the training process; 0 takes all cores."""
     device: str = "cpu"
     """Device of the networks' updates: cpu or cuda. Policies always act on the CPU."""
-    seed: Seed = 0
-    """Seed of first weights, episodes and noise."""
     log_every: Count = 1
     """Iterations between reports."""
-    save_minutes: Duration = 2.0
-    """Minutes between saves; the run is saved at the end as well."""
-    track: Track = ""
-    """Send figures to tensorboard, wandb or trackio as well."""
 
 
 @dataclass(frozen=True)
