@@ -4,7 +4,7 @@ PixelCNN gives each color a softmax over 256 unrelated levels. This model gives 
 of discretized logistics (`zeuxis.distributions.logistic_mixture`), which has few parameters and for
 which 128 is near 129. The colors of a pixel depend on each other only through that mixture, so no
 channels are split by color. The network has two streams, and shortcuts from its way down to its way
-up (`pixelcnnpp_nets`).
+up (`pixelcnnpp_nets`; sampling goes pixel by pixel, `pixelcnnpp_sampling`).
 
 Training: dropout of half of each block's inner channels, without which the model overfits; Adam
 with $\beta = (0.95, 0.9995)$; evaluation with the averaged weights. Weight normalization is
@@ -37,6 +37,7 @@ from ..noise import Noise
 from ..ranges import BaseConfig, Depth, Part, Range, Rate, Size
 from .pixel_model import PixelModel
 from .pixelcnnpp_nets import Network
+from .pixelcnnpp_sampling import NetworkStream
 from .sampling import Autoregression
 
 
@@ -135,7 +136,7 @@ class PixelCNNPP(PixelModel):
         channels, height, width = self.spec.shape
         device, dtype = self.device, next(self.parameters()).dtype
         with torch.no_grad():
-            stream = self.network.stream(n, width, self.classes(y, n, required=True))
+            stream = NetworkStream(self.network, n, width, self.classes(y, n, required=True))
         for r in range(height):
             for c in range(width):
                 with torch.no_grad():  # not around the yield: no_grad would leak into the caller
