@@ -71,7 +71,7 @@ def test_every_version_is_pinned_exactly() -> None:
 def test_every_extra_is_used() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     source = "\n".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
-    modules = {"scikit-learn": "sklearn"}
+    modules = {"scikit-learn": "sklearn", "scikit-image": "skimage"}
     for extra, requirements in project["optional-dependencies"].items():
         if extra in ("docs", "dev"):
             continue

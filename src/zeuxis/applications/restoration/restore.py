@@ -26,6 +26,7 @@ from ...capabilities import has
 from ...errors import MissingCapability, UsageError
 from ...ranges import Few, Range, Seed
 from ...registry import models
+from .classical import classical, total_variation
 from .operators import Average, Identity, Mask, Operator, to_bytes
 
 Task = Literal["denoise", "inpaint", "super-resolve"]
@@ -90,7 +91,10 @@ def off(model: Any) -> tuple[type, ...]:
     return model.disabled() if hasattr(model, "disabled") else ()
 
 
-METHODS: dict[str, Method] = {}
+METHODS: dict[str, Method] = {
+    "classical": Method(classical, ()),
+    "total-variation": Method(total_variation, (), ("denoise",)),
+}
 """Methods by name; of those that fit a model, `auto` takes the first."""
 
 
