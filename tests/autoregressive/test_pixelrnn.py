@@ -23,9 +23,9 @@ SMALL = {"channels": 5, "layers": 2, "head_channels": 6, "first_kernel": 3}
 
 def test_diagonals_hold_every_place_once_and_rows_their_own() -> None:
     plan = along_diagonals(3, 4)
-    assert [step.places for step in plan.steps] == [1, 2, 3, 3, 2, 1]
+    assert [step.pixels for step in plan.steps] == [1, 2, 3, 3, 2, 1]
     for direction in range(2):
-        seen = [plan.order[direction, step.begin : step.begin + step.places] for step in plan.steps]
+        seen = [plan.order[direction, step.begin : step.begin + step.pixels] for step in plan.steps]
         assert torch.equal(torch.cat(seen).sort().values, torch.arange(12))
         for d, places in enumerate(seen):
             row, column = places // 4, places % 4
@@ -45,8 +45,8 @@ def test_no_two_places_share_a_slot_and_each_tap_is_read_from_slots_filled_befor
     assert set(plan.learned.tolist()) <= filled
     for step in plan.steps:
         for tap in step.taps:
-            assert set(range(tap, tap + step.places)) <= filled
-        own = set(range(step.slot, step.slot + step.places))
+            assert set(range(tap, tap + step.pixels)) <= filled
+        own = set(range(step.slot, step.slot + step.pixels))
         assert not own & filled
         filled |= own
     assert filled == set(range(plan.slots))
@@ -57,7 +57,7 @@ def test_no_two_places_share_a_slot_and_each_tap_is_read_from_slots_filled_befor
     [(1, along_rows(3, 4)), (2, along_diagonals(3, 4)), (2, along_diagonals(4, 1))],
 )
 def test_gradients_by_hand_are_those_of_differences(directions: int, plan: Plan) -> None:
-    places, taps = sum(step.places for step in plan.steps), len(plan.steps[0].taps)
+    places, taps = sum(step.pixels for step in plan.steps), len(plan.steps[0].taps)
     shapes = (3, places, 2), (directions, 8, 3 + taps * 2), (directions, 8), (2, directions, 2)
     inputs = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
     assert torch.autograd.gradcheck(lambda *t: Walk.apply(*t, plan), inputs)

@@ -1,13 +1,13 @@
 r"""PixelRNN: a two-dimensional LSTM reads the image by rows or along diagonals.
 
-All layers have gates $[o, f, i, g] = K_{is} * x + K_{ss} * h_{before}$, with the logistic function
-on o, f, i and tanh on g, and
+All layers have gates $[o, f, i, g] = K_{is} * x + K_{ss} * h_{before}$, with the sigmoid on o, f, i
+and tanh on g, and
 
 $$ c = f \odot c_{before} + i \odot g, \qquad h = o \odot \tanh(c) . $$
 
-The input-to-state map $K_{is}$ has mask B, the state-to-state map no mask. The paper computes the
-former for the whole image at once; here both are one product in every step, which is faster
-(`lstm_scan`).
+The input-to-state convolution $K_{is}$ has mask B, the state-to-state convolution $K_{ss}$ none.
+The paper computes the former for the whole image at once; here both are one product in every step,
+which is faster (`lstm_scan`).
 
 **Row LSTM.** *Before* is the row above: $K_{is}$ is a convolution of three columns along the row,
 $K_{ss}$ one of three columns over the states of the row above. The loop runs over rows. The
@@ -75,7 +75,7 @@ class PixelRNNConfig(BaseConfig):
     lr: Rate = 1e-3
     """Step size."""
     optimizer: Literal["adam", "rmsprop", "muon"] = "adam"
-    """Which rule moves the weights."""
+    """Optimizer."""
 
     @property
     def conditional(self) -> bool:
@@ -84,22 +84,20 @@ class PixelRNNConfig(BaseConfig):
 
 
 def cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """New h and c from the four gates, side by side in the last axis, and c before, at a single
-    place."""
-    size = gates.shape[-1] // 4
-    o, f, i = torch.sigmoid(gates[..., : 3 * size]).chunk(3, -1)
-    new = torch.addcmul(i * torch.tanh(gates[..., 3 * size :]), f, c)
-    return o * torch.tanh(new), new
+    """New h and c of a pixel from the pre-activations of its four gates, side by side in the last
+    axis, and c before."""
+    channels = gates.shape[-1] // 4
+    o, f, i = torch.sigmoid(gates[..., : 3 * channels]).chunk(3, -1)
+    new_c = torch.addcmul(i * torch.tanh(gates[..., 3 * channels :]), f, c)
+    return o * torch.tanh(new_c), new_c
 
 
 def doubled(weight: Tensor, channels: int) -> Tensor:
-    """Weights, or biases, of gates as `Walk` takes them: those of g, the last of each four groups
-    in the first axis, twice."""
+    """Weights or biases of the gates with those of g doubled, as `Walk` takes them."""
     scale = torch.ones(4, dtype=weight.dtype, device=weight.device)
     scale[3] = 2
-    return (
-        weight.unflatten(0, (-1, 4, channels)) * scale.view(1, 4, 1, *[1] * (weight.ndim - 1))
-    ).flatten(0, 2)
+    scale = scale.view(1, 4, 1, *[1] * (weight.ndim - 1))
+    return (weight.unflatten(0, (-1, 4, channels)) * scale).flatten(0, 2)
 
 
 class RowLSTM(nn.Module):
@@ -114,65 +112,60 @@ class RowLSTM(nn.Module):
         super().__init__()
         self.channels, self.colors = channels, colors
         self.input = masked(2 * channels, 4 * channels, 3, "B", colors, split=4, above=False)
-        self.state = nn.Parameter(
-            started(3 * channels, 4 * channels)
-        )  # of the columns to the left, here, and to the right
-        self.first = nn.Parameter(torch.zeros(2, channels))  # h and c above the first row
+        # K_ss over the columns to the left, here, and to the right; h and c above the first row.
+        self.state = nn.Parameter(uniform(3 * channels, 4 * channels))
+        self.first = nn.Parameter(torch.zeros(2, channels))
         self.out = masked(channels, 2 * channels, 1, "B", colors)
 
     def forward(
         self, x: Float[Tensor, "channels height width n"]
     ) -> Float[Tensor, "channels height width n"]:
         weight, bias = self.input.weights()
-        beside = torch.cat([torch.zeros_like(x[:, :, :1]), x[:, :, :-1]], 2)
-        whole = torch.cat([weight[:, :, 0].transpose(1, 2).flatten(1), self.state.t()], 1)
-        whole, bias = doubled(whole, self.channels)[None], doubled(bias, self.channels)[None]
-        both = torch.cat([beside, x]).flatten(1, 2)
-        found = Walk.apply(
-            both, whole, bias, self.first[:, None].clone(), along_rows(*x.shape[1:3])
-        )[0]
-        return x + pointwise(self.out, found).view(x.shape)
+        left = torch.cat([torch.zeros_like(x[:, :, :1]), x[:, :, :-1]], 2)
+        kernel = torch.cat([weight[:, :, 0].transpose(1, 2).flatten(1), self.state.t()], 1)
+        kernel, bias = doubled(kernel, self.channels)[None], doubled(bias, self.channels)[None]
+        inputs = torch.cat([left, x]).flatten(1, 2)
+        first, plan = self.first[:, None].clone(), along_rows(*x.shape[1:3])
+        h = Walk.apply(inputs, kernel, bias, first, plan)[0]
+        return x + pointwise(self.out, h).view(x.shape)
 
     def stream(self, n: int, width: int) -> RowStream:
         return RowStream(self, n, width)
 
 
-def started(inside: int, out: int) -> Tensor:
-    """Weights as a convolution's start."""
+def uniform(inside: int, out: int) -> Tensor:
+    """Initial weights (inside, out), uniform as those of PyTorch's convolutions."""
     return torch.empty(inside, out).uniform_(-1, 1) * inside**-0.5
 
 
-def three(h: Float[Tensor, "width n channels"]) -> Float[Tensor, "width n three"]:
+def neighbors(h: Float[Tensor, "width n channels"]) -> Float[Tensor, "width n three"]:
     """The states to the left, here, and to the right of each column, zeros outside."""
     zero = torch.zeros_like(h[:1])
     return torch.cat([torch.cat([zero, h[:-1]]), h, torch.cat([h[1:], zero])], 2)
 
 
 def pointwise(
-    conv: CausalConv, x: Float[Tensor, "channels *places"]
-) -> Float[Tensor, "out numbers"]:
-    """A 1x1 convolution where channels are the first axis."""
+    conv: CausalConv, x: Float[Tensor, "channels *pixels"]
+) -> Float[Tensor, "out all_pixels"]:
+    """A 1x1 convolution where channels are the first axis; the other axes are flattened."""
     weight, bias = conv.weights()
     return torch.addmm(bias[:, None], weight[:, :, 0, 0], x.flatten(1))
 
 
 class RowStream:
-    """A layer of Row LSTM fed place by place."""
+    """A layer of Row LSTM fed pixel by pixel."""
 
     def __init__(self, layer: RowLSTM, n: int, width: int) -> None:
-        self.input, self.out, self.state = (
-            layer.input.stream(n, width),
-            layer.out.stream(n, width),
-            layer.state,
-        )
-        # States by column: of the row above until a place of the new row is done.
+        self.input, self.out = layer.input.stream(n, width), layer.out.stream(n, width)
+        self.state = layer.state
+        # By column: those of the row above until the new row reaches the column.
         self.h, self.c = (t.expand(width, n, -1).clone() for t in layer.first)
         self.parts = members(colors_of(layer.channels, layer.colors).to(self.h.device))
         self.from_above: list[Tensor] = []
 
     def __call__(self, x: Tensor, position: Position) -> Tensor:
         if position.column == 0 and position.color == 0:
-            gates = three(self.h) @ self.state
+            gates = neighbors(self.h) @ self.state
             self.from_above = [gates[..., own] for own in self.input.own]
         part = self.parts[position.color]
         gates = self.input(x, position) + self.from_above[position.color][position.column]
@@ -185,22 +178,20 @@ class DiagonalBiLSTM(nn.Module):
     """A layer of Diagonal BiLSTM.
 
     Arguments:
-        channels: Channels h of the states of each direction; the layer's input and output have 2h.
+        channels: Channels h of each direction's states; the layer's input and output have 2h.
         colors: Colors of a pixel.
     """
 
     def __init__(self, channels: int, colors: int) -> None:
         super().__init__()
         self.channels, self.colors = channels, colors
-        self.input = masked(
-            2 * channels, 8 * channels, 1, "B", colors, split=8
-        )  # four gates for each direction
+        # Four gates for each direction; K_ss over the pixel above and the one before in the row;
+        # h and c of each direction outside the image.
+        self.input = masked(2 * channels, 8 * channels, 1, "B", colors, split=8)
         self.state = nn.Parameter(
-            torch.stack([started(2 * channels, 4 * channels) for _ in range(2)])
-        )  # of the place above, then to the left
-        self.first = nn.Parameter(
-            torch.zeros(2, 2, channels)
-        )  # h and c of each direction outside the image
+            torch.stack([uniform(2 * channels, 4 * channels) for _ in range(2)])
+        )
+        self.first = nn.Parameter(torch.zeros(2, 2, channels))
         self.out = masked(channels, 2 * channels, 1, "B", colors)
 
     def forward(
@@ -209,45 +200,34 @@ class DiagonalBiLSTM(nn.Module):
         height, width = x.shape[1:3]
         weight, bias = self.input.weights()
         gates = 4 * self.channels
-        whole = torch.cat(
-            [weight.view(2, gates, -1), self.state.transpose(1, 2)], 2
-        )  # for each direction
-        whole = torch.stack([doubled(part, self.channels) for part in whole])
+        kernel = torch.cat([weight.view(2, gates, -1), self.state.transpose(1, 2)], 2)
+        kernel = torch.stack([doubled(part, self.channels) for part in kernel])
         bias = doubled(bias, self.channels).view(2, gates)
-        forth, back = Walk.apply(
-            x.flatten(1, 2), whole, bias, self.first.clone(), along_diagonals(height, width)
-        )
-        late = torch.cat(
-            [torch.zeros_like(back[:, :width]), back[:, :-width]], 1
-        )  # a row further down
-        return x + pointwise(self.out, forth + late).view(x.shape)
+        plan = along_diagonals(height, width)
+        forth, back = Walk.apply(x.flatten(1, 2), kernel, bias, self.first.clone(), plan)
+        shifted = torch.cat([torch.zeros_like(back[:, :width]), back[:, :-width]], 1)  # by a row
+        return x + pointwise(self.out, forth + shifted).view(x.shape)
 
     def stream(self, n: int, width: int) -> DiagonalStream:
         return DiagonalStream(self, n, width)
 
 
 class DiagonalStream:
-    """A layer of Diagonal BiLSTM fed place by place."""
+    """A layer of Diagonal BiLSTM fed pixel by pixel."""
 
     def __init__(self, layer: DiagonalBiLSTM, n: int, width: int) -> None:
-        self.input, self.out, self.width = (
-            layer.input.stream(n, width),
-            layer.out.stream(n, width),
-            width,
-        )
-        self.state, channels = layer.state, layer.channels
+        self.input, self.out = layer.input.stream(n, width), layer.out.stream(n, width)
+        self.state, self.width, channels = layer.state, width, layer.channels
         h0, c0 = (t[:, None, None].expand(2, width, n, -1) for t in layer.first)
-        # States by column: of the row above until a place of the new row is done.
+        # By column: those of the row above until the new row reaches the column.
         (self.forth, self.back), self.c0, self.h0 = h0.clone(), c0[:, 0], h0[:, 0]
-        self.from_right = torch.zeros_like(
-            self.back
-        )  # what the right-to-left LSTM found in the row above: nothing for the first row
-        self.gates = self.back.new_zeros(
-            width, n, 4 * channels
-        )  # of the right-to-left LSTM for the own row
-        self.left = self.left_c = self.c0[0]
+        # Of the right-to-left LSTM: its states in the row above, none for the first row, and its
+        # gates in the current row.
+        self.from_right = torch.zeros_like(self.back)
+        self.gates = self.back.new_zeros(width, n, 4 * channels)
+        self.left_h = self.left_c = self.c0[0]
         color = colors_of(channels, layer.colors).to(self.back.device)
-        self.parts, self.wide_parts = members(color), members(color.repeat(4))
+        self.parts, self.gate_parts = members(color), members(color.repeat(4))
         self.from_states = self.gates[0]
 
     def __call__(self, x: Tensor, position: Position) -> Tensor:
@@ -255,17 +235,14 @@ class DiagonalStream:
             if position.column == 0:
                 if position.row:
                     self.walk_back()
-                self.left, self.left_c = self.h0[0].clone(), self.c0[0].clone()
-            self.from_states = (
-                torch.cat([self.forth[position.column], self.left], 1) @ self.state[0]
-            )
-        part, gates = self.parts[position.color], self.input(x, position)
-        forth, back = gates.chunk(2, 1)
-        self.gates[position.column][:, self.wide_parts[position.color]] = back
-        h, c = cell(
-            forth + self.from_states[:, self.wide_parts[position.color]], self.left_c[:, part]
-        )
-        self.left[:, part], self.left_c[:, part] = h, c
+                self.left_h, self.left_c = self.h0[0].clone(), self.c0[0].clone()
+            before = torch.cat([self.forth[position.column], self.left_h], 1)
+            self.from_states = before @ self.state[0]
+        part, gate_part = self.parts[position.color], self.gate_parts[position.color]
+        forth, back = self.input(x, position).chunk(2, 1)
+        self.gates[position.column][:, gate_part] = back
+        h, c = cell(forth + self.from_states[:, gate_part], self.left_c[:, part])
+        self.left_h[:, part], self.left_c[:, part] = h, c
         self.forth[position.column][:, part] = h
         return x + self.out(h + self.from_right[position.column][:, part], position)
 
@@ -273,10 +250,8 @@ class DiagonalStream:
         """The right-to-left LSTM over the row that is done."""
         h, c = self.h0[1], self.c0[1]
         for column in reversed(range(self.width)):
-            gates = torch.addmm(
-                self.gates[column], torch.cat([self.back[column], h], 1), self.state[1]
-            )
-            h, c = cell(gates, c)
+            before = torch.cat([self.back[column], h], 1)
+            h, c = cell(torch.addmm(self.gates[column], before, self.state[1]), c)
             self.back[column] = h
         self.from_right = self.back
 
@@ -298,9 +273,8 @@ class Network(nn.Module):
         self.head = Head(2 * c.channels, head, outputs, colors)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        h = (
-            self.first(x).permute(1, 2, 3, 0).contiguous()
-        )  # channels first, images last: the places of a step lie together for every map
+        # Images last: the pixels of a step lie together in each channel.
+        h = self.first(x).permute(1, 2, 3, 0).contiguous()
         for layer in self.layers:
             h = layer(h)
         return self.head(h.permute(3, 0, 1, 2).contiguous())
@@ -352,10 +326,7 @@ class PixelRNN(PixelModel):
                 f"Images of {colors} channels need at least {colors} channels in every "
                 "layer: raise --model.channels or --model.head-channels."
             )
-        head, outputs = (
-            c.head_channels or (32 if self.levels == 2 else 1024),
-            1 if self.levels == 2 else self.levels,
-        )
-        self.network = Network(
-            RowLSTM if c.architecture == "row" else DiagonalBiLSTM, colors, c, head, outputs
-        )
+        head = c.head_channels or (32 if self.levels == 2 else 1024)
+        outputs = 1 if self.levels == 2 else self.levels
+        layer = RowLSTM if c.architecture == "row" else DiagonalBiLSTM
+        self.network = Network(layer, colors, c, head, outputs)
