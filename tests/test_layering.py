@@ -31,7 +31,7 @@ FLOORS = [  # from the ground up; entries of one floor do not import each other
     ["model"],
     ["nn"],
     ["optim"],
-    ["gan", "vae", "autoregressive"],
+    ["gan", "vae", "autoregressive", "flow"],
     ["checkpoints"],
     ["evaluation"],
     ["visual"],

@@ -66,10 +66,17 @@ class CanEncode(IsModel, Protocol):
 
 @dataclass(frozen=True)
 class LogProb:
-    """Log-likelihoods in nats an image, and whether they are exact or a lower bound."""
+    """Log-likelihoods in nats an image.
+
+    Arguments:
+        nats: One for each image, (n,).
+        exact: Whether they are exact; else they are lower bounds or estimates of them.
+        error: Standard errors of estimates, (n,), where they are known.
+    """
 
     nats: Tensor
     exact: bool = field(default=True)
+    error: Tensor | None = None
 
 
 @runtime_checkable

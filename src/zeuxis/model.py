@@ -110,6 +110,7 @@ class Model(nn.Module):
         paper: Authors, title and year.
         clock: Whether a film of its learning shows "linear" or "log" time.
         channels_last: Whether its convolutions are faster with channels last (measured per model).
+        validate_by: The figure on held-out images; "" takes the first that its capabilities allow.
         levels: Values of a pixel in the likelihood it tells: 256, or 2 for binary images, which are
             given as 0 and 255.
     """
@@ -119,6 +120,7 @@ class Model(nn.Module):
     paper: ClassVar[str] = ""
     clock: ClassVar[Literal["linear", "log"]] = "linear"
     channels_last: ClassVar[bool] = False
+    validate_by: ClassVar[Literal["", "frechet"]] = ""
     levels: int = 256
 
     def __init_subclass__(cls, **more: Any) -> None:

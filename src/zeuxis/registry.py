@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .model import Model
 
 # Without rl, whose policies need an extra and have commands for themselves.
-FAMILIES = ("gan", "vae", "autoregressive", "evaluation.features")
+FAMILIES = ("gan", "vae", "autoregressive", "flow", "evaluation.features")
 GROUP = "zeuxis.models"
 
 defined: list[type[Model]] = []

@@ -17,7 +17,7 @@ from ..training.selection import Validation
 
 def validation_of(model: Model, held: Dataset) -> Validation:
     """The figures that a model's capabilities allow: accuracy, nats, or the Fréchet distance of its
-    samples.
+    samples; the last if the model asks for it, as one whose likelihood is dear.
 
     Arguments:
         model: A model of the kind to validate.
@@ -25,7 +25,7 @@ def validation_of(model: Model, held: Dataset) -> Validation:
     """
     if model.can(CanClassify) and held.labels is not None:
         return lambda trained: accuracy(trained, held)
-    if model.can(CanLogProb):
+    if model.can(CanLogProb) and model.validate_by != "frechet":
         return lambda trained: likelihood(trained, held)
     if model.can(CanSample) and len(held.spec.shape) == 3:
         network = feature_network(None, held.spec.name)

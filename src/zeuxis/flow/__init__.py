@@ -1,0 +1,1 @@
+"""Flow matching: a velocity field that carries noise to data along straight paths."""
