@@ -76,13 +76,11 @@ class FlowMatchingConfig(BaseConfig):
     """ODE solver for samples."""
     steps: Depth = 12
     """Steps of the solver."""
-    lr: Rate = 2e-3
+    lr: Rate = 5e-3
     """Step size."""
-    beta2: Decay = 0.99
-    """Adam's decay of the second moment."""
     weight_decay: Weight = 0.0
     """L2 penalty."""
-    optimizer: Literal["adam", "muon"] = "adam"
+    optimizer: Literal["muon", "adam"] = "muon"
     """Optimizer."""
 
 
@@ -120,7 +118,7 @@ class FlowMatching(Model):
 
     def players(self) -> dict[str, Player]:
         c = self.config
-        return {"field": Player(self, c.lr, (0.9, c.beta2), 1e-8, c.weight_decay, c.optimizer)}
+        return {"field": Player(self, c.lr, weight_decay=c.weight_decay, optimizer=c.optimizer)}
 
     def play(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
         noise, c = batch.noise, self.config

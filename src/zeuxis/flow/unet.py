@@ -13,6 +13,7 @@ with group normalization, sinusoidal times, attention at coarse resolutions); Dh
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -144,7 +145,7 @@ class UNet(nn.Module):
         h = self.first(F.pixel_unshuffle(x, self.patch) if self.patch > 1 else x)
         skips = []
         for stage, coarser in zip(self.down, self.coarser, strict=True):
-            for block in stage:  # type: ignore[attr-defined]
+            for block in stage:
                 h = run(block, h, e)
                 skips.append(h)
             h = coarser(h)
@@ -157,13 +158,13 @@ class UNet(nn.Module):
         h, skips = self.encode(x, e)
         for stage, finer in zip(self.up, self.finer, strict=True):
             h = finer(F.interpolate(h, scale_factor=2.0))
-            for block in stage:  # type: ignore[attr-defined]
+            for block in stage:
                 h = run(block, torch.cat([h, skips.pop()], 1), e)
         h = self.last(F.silu(self.norm(h)))
         return F.pixel_shuffle(h, self.patch) if self.patch > 1 else h
 
 
-def run(block: nn.ModuleList, h: Tensor, e: Tensor) -> Tensor:
+def run(block: Any, h: Tensor, e: Tensor) -> Tensor:
     """A residual block, and the attention after it if there is one."""
     h = block[0](h, e)
     return block[1](h) if len(block) > 1 else h

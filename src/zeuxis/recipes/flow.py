@@ -12,7 +12,7 @@ RECIPES = {
         data="mnist",
         config=FlowMatchingConfig(),
         training=TrainingConfig(
-            images=1_200_000, schedule="linear", decay_from=0.0, warmup=12_800, clip=1.0
+            images=600_000, schedule="linear", decay_from=0.0, warmup=12_800, clip=1.0, film=30
         ),
     ),
 }
