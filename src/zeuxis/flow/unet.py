@@ -145,7 +145,7 @@ class UNet(nn.Module):
         h = self.first(F.pixel_unshuffle(x, self.patch) if self.patch > 1 else x)
         skips = []
         for stage, coarser in zip(self.down, self.coarser, strict=True):
-            for block in stage:
+            for block in stage:  # type: ignore[attr-defined]
                 h = run(block, h, e)
                 skips.append(h)
             h = coarser(h)
@@ -158,7 +158,7 @@ class UNet(nn.Module):
         h, skips = self.encode(x, e)
         for stage, finer in zip(self.up, self.finer, strict=True):
             h = finer(F.interpolate(h, scale_factor=2.0))
-            for block in stage:
+            for block in stage:  # type: ignore[attr-defined]
                 h = run(block, torch.cat([h, skips.pop()], 1), e)
         h = self.last(F.silu(self.norm(h)))
         return F.pixel_shuffle(h, self.patch) if self.patch > 1 else h
