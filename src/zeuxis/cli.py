@@ -83,9 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     limit_spinning()
     try:
-        code = run_command(list(sys.argv[1:] if argv is None else argv))
+        run_command(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()  # here, where a reader that has gone is no error
-        return code
+        return 0
     except ZeuxisError as error:
         print(f"zeuxis: {error}", file=sys.stderr)
         return error.exit_code
@@ -108,21 +108,23 @@ def main(argv: Sequence[str] | None = None) -> int:
             importlib.import_module("zeuxis.distributed").shutdown()
 
 
-def run_command(argv: list[str]) -> int:
-    """Imports and runs the command that a command line names; its exit code.
+def run_command(argv: list[str]) -> None:
+    """Imports and runs the command that a command line names.
+
+    Every failure is an exception with a sentence, so no exit code but 0 comes without one.
 
     Raises:
-        UsageError: There is no such command.
+        UsageError: No command is named, or there is none of this name.
     """
     if not argv:
         print(overview())
-        return 2
+        raise UsageError("Name a command after zeuxis, as in zeuxis demo.")
     if argv[0] in ("-h", "--help", "help"):
         print(overview())
-        return 0
+        return
     if argv[0] in ("-V", "--version"):
         print(f"zeuxis {version('zeuxis')}")
-        return 0
+        return
     for module in pop_imports(argv):
         importlib.import_module("zeuxis.registry").imported(module)
     if not argv:
@@ -136,7 +138,6 @@ def run_command(argv: list[str]) -> int:
     with interrupts_deferred():
         command = importlib.import_module(f"zeuxis.commands.{argv[0]}")
     command.main(with_record_folder(argv[1:]))
-    return 0
 
 
 def out_of_memory(error: BaseException) -> bool:

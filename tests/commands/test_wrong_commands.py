@@ -95,6 +95,18 @@ def test_it_ends_in_words(
     assert not any(tmp_path.rglob("config.json")), "no run was made"
 
 
+@pytest.mark.parametrize("words", [[], ["--import"], ["--import", "math"], ["nothing"], ["train"]])
+def test_a_refusal_is_a_sentence_on_the_error_stream(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        code = main(words)
+    except SystemExit as end:  # the parser's own refusals
+        code = int(end.code or 0)
+    sentence = capsys.readouterr().err
+    assert code == 2 and len(sentence) > 30 and sentence.rstrip().endswith((".", "?", "╯"))
+
+
 def started(words: list[str], **more: object) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-m", "zeuxis", *words],

@@ -86,7 +86,7 @@ def test_a_folder_of_version_0_1_gets_a_sentence(tmp_path: Path) -> None:
     about["settings"] = about.pop("config")
     Run(folder).write_json("config.json", about)
     for act in (zeuxis.load, resume):
-        with pytest.raises(ZeuxisError, match=r"was written by zeuxis 0\.1"):
+        with pytest.raises(ZeuxisError, match=r"was saved by zeuxis 0\.1"):
             act(folder)
 
 

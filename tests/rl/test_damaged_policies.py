@@ -9,6 +9,7 @@ import json
 import os
 import struct
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,8 @@ def act(folder: Path) -> Any:
     return np.asarray(load_policy(folder).predict(np.zeros(4, np.float32))[0]).tolist()
 
 
-def go_on(folder: Path) -> Any:
-    return [p.sum().item() for p in resume(folder, 300).policy.parameters()]
+def go_on(folder: Path, steps: int) -> Any:
+    return [p.sum().item() for p in resume(folder, steps).policy.parameters()]
 
 
 def content(path: Path) -> Any:
@@ -96,7 +97,7 @@ def target(name: str, made: dict[str, Path]) -> Target:
         "state.safetensors": tensors_mutant,
         "metrics.jsonl": lines_mutant,
     }
-    return Target(made[form], files, go_on)
+    return Target(made[form], files, partial(go_on, steps=25 if form == "bc" else 300))
 
 
 COPIES = {"policy-trpo": 20, "demos-npz": 20, "demos-safetensors": 20, "demos-hdf5": 10}

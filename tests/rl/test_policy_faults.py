@@ -3,6 +3,7 @@ good save is lost."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -42,7 +43,7 @@ from zeuxis.rl.optimization.config import OnPolicyConfig, PolicyExperiment
 from zeuxis.rl.optimization.on_policy import TRPO
 from zeuxis.rl.policies.mlp import MLP
 from zeuxis.rl.policies.numpy_policy import NumpyPolicy, linear_policy
-from zeuxis.rl.policies.policy_file import write_policy
+from zeuxis.rl.policies.policy_file import load_policy, write_policy
 from zeuxis.rl.rollouts.collector import Collector
 from zeuxis.rl.rollouts.policy_evaluation import evaluate_policy
 from zeuxis.rl.rollouts.rendering import render_episodes
@@ -448,6 +449,43 @@ def test_a_damaged_config_gets_one_sentence(change: dict, tmp_path: Path) -> Non
     with pytest.raises(ZeuxisError) as error:
         resume(run.folder, 300)
     assert one_sentence(error.value)
+
+
+@pytest.mark.parametrize("missing", ["zeuxis", "model", "task", "expert", "machine", "bc"])
+def test_a_run_goes_on_without_an_entry_that_it_can_do_without(
+    missing: str, demos: Path, tmp_path: Path
+) -> None:
+    experiment = PolicyExperiment("CartPole-v1", config=CloningConfig(steps=5))
+    run = start(PolicyTraining("bc", experiment, str(demos)), tmp_path).run
+    about = run.read_json("config.json")
+    del about[missing]
+    run.write_json("config.json", about)
+    resume(run.folder, 6, demos=str(demos))
+    card = (run.folder / "README.md").read_text()
+    assert ("with zeuxis (unknown version)" in card) == (missing == "zeuxis")
+    assert run.read_json("config.json")["bc"]["steps"] == 6
+
+
+@pytest.mark.parametrize(
+    "about",
+    [{"zeuxis": "0.1.0"}, {"zeuxis": "0.1.3", "bc": {"steps": 5}}, {"learning": {"steps": 5}}],
+    ids=str,
+)
+def test_a_policy_of_version_0_1_gets_a_sentence(about: dict, tmp_path: Path) -> None:
+    write_policy(POLICY, tmp_path / "policy.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps({"algorithm": "bc", "env": "x"} | about))
+    for act in (load_policy, resume):
+        with pytest.raises(ZeuxisError, match=r"was saved by zeuxis 0\.1") as error:
+            act(tmp_path)
+        assert one_sentence(error.value)
+
+
+@pytest.mark.parametrize("text", ["", '{"zeuxis": "0.2.0"}', "{"])
+def test_a_policy_acts_whatever_else_its_folder_says(text: str, tmp_path: Path) -> None:
+    write_policy(POLICY, tmp_path / "policy.safetensors")
+    if text:
+        (tmp_path / "config.json").write_text(text)
+    assert load_policy(tmp_path).actions == 2
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ from ..errors import DivergenceError, ZeuxisError
 from ..progress import console
 from . import metrics_file, tensor_file
 from .metrics_file import is_number, moment
+from .versions import require_readable
 
 STATE = "state.safetensors"
 TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
@@ -220,14 +221,10 @@ class Run:
         """What config.json says of the run.
 
         Raises:
-            ZeuxisError: It cannot be read, or zeuxis 0.1 wrote it.
+            ZeuxisError: It cannot be read, or zeuxis 0.1 saved it.
         """
         about = self.read_json("config.json")
-        if "settings" in about or "learning" in about:
-            raise ZeuxisError(
-                f"'{self}' was written by zeuxis 0.1, whose folders this version does not read: "
-                "train again, or open it with zeuxis 0.1."
-            )
+        require_readable(about, str(self))
         return about
 
     def write_tensors(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..checkpoints.serialization import from_json
+from ..checkpoints.versions import require_readable
 from ..errors import ZeuxisError
 from ..ranges import BaseConfig
 from ..rl.exploration.information_gain import VIMEConfig
@@ -100,18 +101,14 @@ def training_from(about: dict[str, Any], where: str) -> PolicyTraining:
         where: Name of the file in messages.
 
     Raises:
-        ZeuxisError: An entry is missing or of another kind.
+        ZeuxisError: An entry is missing or of another kind, or zeuxis 0.1 saved the file.
     """
+    require_readable(about, where)
     algorithm = about.get("algorithm")
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS or "env" not in about:
         raise ZeuxisError(
             f"'{where}' names no algorithm and task of zeuxis: it is damaged, or another version "
             "wrote it."
-        )
-    if "learning" in about:
-        raise ZeuxisError(
-            f"'{where}' was written by zeuxis 0.1, whose settings have other names: train the "
-            "policy again. Its policy.safetensors can still act."
         )
     texts = {key: about.get(key, "") for key in ("env", "demos", "digest", "preset")}
     if wrong := next((key for key, value in texts.items() if not isinstance(value, str)), ""):

@@ -144,8 +144,8 @@ def resume(
         if training.algorithm in IMITATION:
             check_demos(training, about, folder, trusted=own or bool(demos))
         agent = build(training, run, load_demos(training))
-        configs = training.configs().items()
-        changed = about | {name: to_json(config) for name, config in configs if name in about}
+        configs = resolved(training, agent).configs().items()
+        changed = about | {name: to_json(config) for name, config in configs}
         if demos:
             changed["demos"] = os.path.abspath(demos)
         if own or demos:

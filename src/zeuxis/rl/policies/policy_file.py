@@ -9,9 +9,11 @@ dtype and first class of an action, as JSON) and free notes.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -19,6 +21,7 @@ from safetensors.numpy import save_file
 
 from ... import files
 from ...checkpoints.serialization import from_json, to_json
+from ...checkpoints.versions import require_readable
 from ...errors import DivergenceError, ZeuxisError
 from ..environments.task import Task
 from .numpy_policy import DISCRETE, HEADS, NumpyPolicy
@@ -222,6 +225,16 @@ def read_task(text: str, discrete: bool, actions: int, path: str | Path) -> Task
 
 
 def load_policy(path: str | Path) -> NumpyPolicy:
-    """Loads a policy to act with, from a policy file or the folder of a run."""
+    """Loads a policy to act with, from a policy file or the folder of a run.
+
+    Raises:
+        ZeuxisError: The file is missing, damaged or not a policy, or zeuxis 0.1 saved the folder.
+    """
     path = Path(path)
-    return read_policy(path / "policy.safetensors" if path.is_dir() else path)
+    if not path.is_dir():
+        return read_policy(path)
+    about: dict[str, Any] = {}
+    with contextlib.suppress(ZeuxisError):  # the policy needs nothing of it to act
+        about = files.read_json(path / "config.json")
+    require_readable(about, path)
+    return read_policy(path / "policy.safetensors")
