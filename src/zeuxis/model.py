@@ -26,7 +26,7 @@ from .capabilities import has
 from .data.dataset import Dataset, Spec
 from .errors import MissingCapability, UsageError
 from .noise import Noise
-from .ranges import BaseConfig, Decay, Rate, Share, Weight, shown
+from .ranges import BaseConfig, Decay, Fraction, Rate, Weight, shown
 from .registry import models, register
 
 C = TypeVar("C")
@@ -95,7 +95,7 @@ class Player(BaseConfig, flags="Player."):
     module: nn.Module
     lr: Rate
     betas: tuple[Decay, Decay] = (0.9, 0.999)
-    eps: Share = 1e-8
+    eps: Fraction = 1e-8
     weight_decay: Weight = 0.0
     optimizer: Literal["adam", "adam-root", "adamax", "muon", "sgd"] = "adam"
 

@@ -77,18 +77,18 @@ Count = Annotated[int, Range(1, MOST)]
 """A number of images, steps or samples."""
 CountOrNone = Annotated[int, Range(0, MOST)]
 """The same, where 0 means none or all."""
-Portion = Annotated[int, Range(1, 10**7)]
-"""Examples in memory at a time, such as a batch."""
-PortionOrNone = Annotated[int, Range(0, 10**7)]
+BatchSize = Annotated[int, Range(1, 10**7)]
+"""Examples in memory at a time."""
+BatchSizeOrNone = Annotated[int, Range(0, 10**7)]
 Size = Annotated[int, Range(1, 10**5)]
 """Width of a network or dimension of a latent."""
 SizeOrNone = Annotated[int, Range(0, 10**5)]
 Depth = Annotated[int, Range(1, 1_000)]
 """A number of layers."""
 DepthOrNone = Annotated[int, Range(0, 1_000)]
-Few = Annotated[int, Range(1, 10**4)]
+SmallCount = Annotated[int, Range(1, 10**4)]
 """Rows, columns, frames or images of a figure."""
-FewOrNone = Annotated[int, Range(0, 10**4)]
+SmallCountOrNone = Annotated[int, Range(0, 10**4)]
 Seed = Annotated[int, Range(0, 2**32 - 1)]
 """As in NumPy and scikit-learn."""
 Threads = Annotated[int, Range(0, 4_096)]
@@ -101,9 +101,10 @@ Rate = Annotated[float, Range(0, 1_000)]
 """An optimizer's step size."""
 Decay = Annotated[float, Range(0, 1, below=True)]
 """Decay of a moving average."""
-Share = Annotated[float, Range(0, 1)]
-Part = Annotated[float, Range(0, 1, below=True)]
-"""A fraction below 1."""
+Fraction = Annotated[float, Range(0, 1)]
+"""A fraction, 0 and 1 included."""
+FractionBelowOne = Annotated[float, Range(0, 1, below=True)]
+"""A fraction, 0 included and 1 not."""
 Weight = Annotated[float, Range(0, 1e9)]
 """Weight of a loss term, or another number of at least 0."""
 Positive = Annotated[float, Range(0, 1e9, above=True)]

@@ -106,7 +106,7 @@ def test_planted_directions_are_recovered_with_their_units() -> None:
     assert found.auc[0] == pytest.approx(0.5 + 0.5 * math.erf(5**0.5 / 2), abs=0.02)
 
 
-def test_only_together_are_correlated_attributes_told_apart() -> None:
+def test_only_a_joint_fit_separates_correlated_attributes() -> None:
     z, a, true = planted(6000, 2, chance=0.9)
     known = named(a[:, :2], *TWO)
     alone, together = measure_directions(z, known), measure_directions(z, known, together=True)
@@ -136,7 +136,7 @@ def test_concordance_counts_pairs(points: list[tuple[int, int]]) -> None:
         assert math.isnan(found)
 
 
-def test_what_is_nothing_but_noise_is_not_told_on_held_out_images() -> None:
+def test_noise_is_not_predicted_on_held_out_images() -> None:
     generator = torch.Generator().manual_seed(0)
     z, a = (
         torch.randn(200, 100, generator=generator),

@@ -213,7 +213,7 @@ def test_unlabeled_images_train_a_conditional_model_too() -> None:
     assert model.sample(4).shape == (4, 1, 6, 6)
 
 
-def test_samples_follow_the_law() -> None:
+def test_samples_follow_the_distribution() -> None:
     model = causal.make("pixelcnn", (1, 2, 2), **SMALL)
     x = model.sample(8000, generator=torch.Generator().manual_seed(0))
     p = model.log_prob(causal.all_images((1, 2, 2), 2)).nats.exp()
@@ -272,7 +272,7 @@ def test_completion_keeps_what_is_given_and_fills_the_rest() -> None:
     assert torch.equal(drawn, model.sample(5, generator=torch.Generator().manual_seed(2)))
 
 
-def test_it_learns_a_law_of_known_entropy() -> None:
+def test_it_learns_a_distribution_of_known_entropy() -> None:
     """Images that are all black or all white: log 2 nats, all of them at the first pixel."""
     kind = torch.arange(128) % 2
     x = (kind * 255).to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 6, 6).contiguous()

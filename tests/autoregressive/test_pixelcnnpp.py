@@ -154,7 +154,7 @@ def pad_outputs(out: Tensor, channels: int) -> Tensor:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_law_of_a_color_sees_the_colors_before_it(channels: int) -> None:
+def test_the_conditional_of_a_color_sees_the_colors_before_it(channels: int) -> None:
     """Through network and mixture together: change one number, and only distributions behind it may
     change, and each of them must."""
     model = causal.make(
@@ -274,7 +274,7 @@ def test_it_learns() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_it_learns_a_law_of_known_entropy() -> None:
+def test_it_learns_a_distribution_of_known_entropy() -> None:
     nats, model = learned(24_000, 2, 3e-3, average=500)
     assert nats == pytest.approx(math.log(4), abs=0.02)
     drawn = in_order(model.sample(64, generator=torch.Generator().manual_seed(0)))

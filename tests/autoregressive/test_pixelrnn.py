@@ -258,7 +258,7 @@ def test_a_scan_costs_no_more_than_one_pass(layer: str) -> None:
 
 
 @pytest.mark.parametrize("layer", ["row", "diagonal"])
-def test_it_learns_a_law_of_known_entropy(layer: str) -> None:
+def test_it_learns_a_distribution_of_known_entropy(layer: str) -> None:
     """Images whose every row continues a pattern begun in the row above: log 2 nats, all of them at
     the first pixel."""
     stripes = (torch.arange(6)[:, None] + torch.arange(6)) % 2

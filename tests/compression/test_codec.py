@@ -84,7 +84,7 @@ def test_frequencies_are_whole_positive_and_sum_to_the_precision(
 @pytest.mark.parametrize(
     "log_p", [[-1e30, 0.0], [0.0, -torch.inf], [1e-7, -80.0], [-3000.0, -3000.0]]
 )
-def test_extreme_laws(log_p: list[float]) -> None:
+def test_extreme_distributions(log_p: list[float]) -> None:
     f = frequencies(torch.tensor([log_p]))[0]
     assert f.sum() == 2**PRECISION
     assert f.min() >= 1
@@ -125,7 +125,7 @@ def test_the_coder_takes_exactly_these_integers(levels: int) -> None:
 
 
 @pytest.mark.parametrize("open_edges", [True, False])
-def test_the_laws_of_all_pixels_at_once_are_those_of_each(open_edges: bool) -> None:
+def test_the_distributions_of_all_pixels_at_once_are_those_of_each(open_edges: bool) -> None:
     mean = torch.rand(50, 1, dtype=torch.float64) * 1.4 - 0.2
     log_scale = torch.tensor([-9.0, -6.0, -3.0, 0.0, 2.0], dtype=torch.float64).expand(50, 5)
     distributions = logistic_log_probs(mean.expand(50, 5), log_scale, open_edges)

@@ -30,7 +30,7 @@ from zeuxis.vae.vae import VAE, VAEConfig
 pytest.importorskip("constriction")
 
 
-def test_names_become_png_and_stay_apart() -> None:
+def test_names_become_png_and_stay_distinct() -> None:
     assert unique(["a/x.jpg", "b/x.jpg", "x.png"]) == ["a/x.png", "b/x.png", "x.png"]
     assert unique(["x.jpg", "x.png"]) == ["x.jpg.png", "x.png"]
     with pytest.raises(UsageError, match="both be called"):

@@ -97,7 +97,7 @@ def test_as_a_data_set() -> None:
     assert torch.equal(train.batch(torch.tensor([3]))[0], few.batch(train.rows[3:4])[0])
 
 
-def test_bad_wishes() -> None:
+def test_invalid_arguments_are_refused() -> None:
     for call, sentence in (
         (lambda: render(torch.zeros(1, 4), torch.zeros(1, 10), side=8), "16 or more"),
         (lambda: render(torch.full((1, 4), 1.5), torch.zeros(1, 10)), "outside"),

@@ -246,7 +246,7 @@ def test_units_are_active_where_the_posterior_mean_varies() -> None:
     assert found.weighted is found.effective is None
 
 
-def test_a_single_code_that_decides_is_told_where_it_does_so_for_half_of_the_images() -> None:
+def test_a_low_effective_sample_size_gives_a_warning() -> None:
     class Lottery(Linear):
         def log_weights(
             self, x: Tensor, k: int, *, generator: torch.Generator | None = None
@@ -261,7 +261,7 @@ def test_a_single_code_that_decides_is_told_where_it_does_so_for_half_of_the_ima
         assert ("Warning: below 2" in " ".join(found.notes())) == (effective < 2)
 
 
-def test_pixels_are_drawn_by_the_protocol_that_is_told() -> None:
+def test_pixels_are_binarized_by_the_protocol_of_the_report() -> None:
     gray, static = (load_data(name, split="test", limit=12) for name in ("mnist", "mnist-static"))
     model = tiny.model("vae").eval()
 
@@ -288,7 +288,7 @@ def test_pixels_are_drawn_by_the_protocol_that_is_told() -> None:
 
 
 @pytest.mark.parametrize("name", tiny.NAMES)
-def test_every_model_that_tells_likelihoods_is_judged_image_by_image(name: str) -> None:
+def test_likelihoods_of_every_model_are_independent_of_the_batch(name: str) -> None:
     model = tiny.model(name).eval()
     if not isinstance(model, HasELBO | CanLogProb):
         pytest.skip("tells no likelihood")
@@ -337,7 +337,7 @@ def test_a_held_out_figure_of_a_binary_model_is_the_same_each_time() -> None:
         ({"data": small(1)}, "need at least 2"),
     ],
 )
-def test_what_cannot_be_judged_is_refused(changes: dict, sentence: str) -> None:
+def test_invalid_arguments_are_refused(changes: dict, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         likelihood(Linear(), **({"data": small(4)} | changes))
 

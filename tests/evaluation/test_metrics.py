@@ -97,7 +97,7 @@ def test_statistics_of_parts_are_those_of_the_whole(sizes: list[int], offset: fl
     torch.testing.assert_close(found.covariance, whole.covariance, rtol=1e-6, atol=1e-6)
 
 
-def test_kernel_distance_of_one_law_is_zero_within_its_error() -> None:
+def test_kernel_distance_of_one_distribution_is_zero_within_its_error() -> None:
     found = torch.tensor(
         [kernel_distance(*torch.randn(2, 200, 16), size=200)[0] for _ in range(60)]
     )  # independent sets

@@ -79,7 +79,7 @@ def numbers(x: Tensor) -> list[int]:
 
 
 @pytest.mark.parametrize("labels_per_class", [None, 2])
-def test_held_out_images_are_judged_and_never_learned_from(
+def test_held_out_images_are_evaluated_and_never_trained_on(
     labels_per_class: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen, config = Seen(monkeypatch), tiny.model("improved-gan").config

@@ -102,7 +102,7 @@ def test_losses_are_cross_entropies_with_real_as_1_and_generated_as_0() -> None:
     torch.testing.assert_close(generator_loss(fake), cross(fake, one))
 
 
-def test_real_and_generated_images_are_judged_in_separate_batches() -> None:
+def test_the_discriminator_sees_real_and_generated_images_in_separate_batches() -> None:
     model, batch = tiny.model("dcgan").train(), tiny.batch("dcgan")
     calls: list[tuple[Tensor, Tensor]] = []
     made: list[Tensor] = []

@@ -38,7 +38,7 @@ def test_classes_and_realness_are_those_of_k_plus_1_classes() -> None:
     torch.testing.assert_close(batch.logs["D(x)"], whole[:, :10].sum(1).mean())
 
 
-def test_noise_from_the_store_is_that_of_a_normal_law_and_splits_over_processes() -> None:
+def test_noise_from_the_store_is_normal_and_splits_over_processes() -> None:
     source = lambda rows, step=0: Noise(3, step, rows, 400)  # noqa: E731
     h = torch.zeros(400, 250)
     drawn = Jitter(source(slice(0, 400))).add(h, 2.0) / 2
@@ -559,7 +559,7 @@ def test_shapes_on_the_way_are_the_papers() -> None:
     )
 
 
-def test_parts_of_a_batch_are_kept_apart_by_minibatch_discrimination() -> None:
+def test_minibatch_discrimination_compares_within_parts_of_a_batch() -> None:
     net = DenseDiscriminator(784, (8, 4, 4, 4, 4), 10, minibatch=3)
     a, b = torch.rand(5, 1, 28, 28), torch.rand(7, 1, 28, 28)
     separate = torch.cat([net(a)[1], net(b)[1]])

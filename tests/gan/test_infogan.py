@@ -158,7 +158,7 @@ def test_what_is_read_from_moved_images_teaches_the_generator() -> None:
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.generator.parameters())
 
 
-def test_codes_come_from_their_laws() -> None:
+def test_codes_follow_their_priors() -> None:
     model = tiny.model("infogan", categorical=(3, 5), continuous=2)
     z = model.prior(5000, generator=torch.Generator().manual_seed(0))
     assert [(c.name, c.start, c.size) for c in model.codes()] == [

@@ -33,7 +33,7 @@ from ..errors import UsageError
 from ..model import Batch, Model, Player
 from ..nn.precision import at_least_float32
 from ..noise import Noise
-from ..ranges import BaseConfig, Depth, Part, Rate, Size
+from ..ranges import BaseConfig, Depth, FractionBelowOne, Rate, Size
 from .sampling import Autoregression, check_temperature, run_autoregression, uniform
 
 
@@ -45,7 +45,7 @@ class CharRNNConfig(BaseConfig):
     """Units of each layer."""
     layers: Depth = 2
     """LSTM layers."""
-    dropout: Part = 0.0
+    dropout: FractionBelowOne = 0.0
     """Share of each layer's outputs that is dropped while training."""
     lr: Rate = 2e-3
     """Step size."""

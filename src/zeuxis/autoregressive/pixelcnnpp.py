@@ -34,7 +34,7 @@ from ..nn.data_dependent_init import data_dependent_init
 from ..nn.masked import Position
 from ..nn.precision import at_least_float32
 from ..noise import Noise
-from ..ranges import BaseConfig, Depth, Part, Range, Rate, Size
+from ..ranges import BaseConfig, Depth, FractionBelowOne, Range, Rate, Size
 from .pixel_model import PixelModel
 from .pixelcnnpp_nets import Network
 from .pixelcnnpp_sampling import NetworkStream
@@ -53,7 +53,7 @@ class PixelCNNPPConfig(BaseConfig):
     """Number of scales, each half the one before."""
     mixtures: Size = 10
     """Components of the mixture."""
-    dropout: Part = 0.5
+    dropout: FractionBelowOne = 0.5
     """Dropout rate of the inner channels."""
     levels: Annotated[int, Range(2, 256)] = 256
     """Levels of a color, evenly spaced from 0 to 255."""

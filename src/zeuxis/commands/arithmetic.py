@@ -13,7 +13,7 @@ from ..applications.interpolate import combine, neighbors
 from ..capabilities import CanDecode
 from ..errors import UsageError
 from ..model import require
-from ..ranges import BaseConfig, CountOrNone, Few, Seed, Weight
+from ..ranges import BaseConfig, CountOrNone, Seed, SmallCount, Weight
 from ..visual.grid import equation, save
 from .inputs import FLAT, ModelInput
 
@@ -31,7 +31,7 @@ class Arithmetic(BaseConfig, flags="--"):
     """Numbers of the samples whose mean latent is subtracted."""
     then: tuple[CountOrNone, ...]
     """Numbers of the samples whose mean latent is added."""
-    n: Few = 64
+    n: SmallCount = 64
     """Samples on the numbered sheet."""
     seed: Seed = 0
     """Seed of the numbered sheet."""

@@ -21,7 +21,7 @@ from ..evaluation.features.feature_network import weights_hash
 from ..evaluation.images import phrase
 from ..experiments.unseen import source_of
 from ..progress import console, out
-from ..ranges import BaseConfig, CountOrNone, Few, Part, Positive
+from ..ranges import BaseConfig, CountOrNone, FractionBelowOne, Positive, SmallCount
 from ..visual.grid import save
 from .inputs import FLAT, DataInput, ModelInput, sample_positions
 from .provenance import provenance
@@ -43,14 +43,14 @@ class FindAttributes(BaseConfig, flags="--"):
     images are no files, `file` is their number from 0."""
     n: CountOrNone = 10_000
     """Images with a known attribute, chosen by the seed; 0 means all."""
-    hold_out: Part = 0.2
+    hold_out: FractionBelowOne = 0.2
     """Share of them on which directions are tested."""
     together: bool = False
     """Fit all attributes at once, so that each direction holds the others fixed: for attributes
     that are correlated in the data."""
-    rows: Few = 3
+    rows: SmallCount = 3
     """Images drawn in each panel of the picture."""
-    columns: Few = 7
+    columns: SmallCount = 7
     """Steps drawn of each image, an odd number: the middle one is the reconstruction."""
     reach: Positive = 3.0
     """Steps drawn to either side (a step: from without to with, or one standard deviation of a

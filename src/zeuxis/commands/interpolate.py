@@ -22,7 +22,7 @@ from ..applications.reconstruct import (
 from ..capabilities import CanDecode
 from ..errors import UsageError
 from ..model import require
-from ..ranges import BaseConfig, Duration, Few, FewOrNone, Range, Seed
+from ..ranges import BaseConfig, Duration, Range, Seed, SmallCount, SmallCountOrNone
 from ..visual.film import film_of
 from ..visual.grid import enlarged, grid, save
 from .inputs import FLAT, FileInput, ModelInput, is_film
@@ -41,10 +41,10 @@ class Interpolate(BaseConfig, flags="--"):
     .gif, .mp4)."""
     points: Annotated[int, Range(2, 10000)] = 9
     """Random latents to pass through, without image files."""
-    steps: FewOrNone = 0
+    steps: SmallCountOrNone = 0
     """Images from one latent to the next; 0 means 24 in a film, 8 on a sheet between images and 10
     on a sheet between random latents."""
-    walks: Few = 16
+    walks: SmallCount = 16
     """Ways shown side by side in a film between random latents."""
     seed: Seed = 0
     """Fixes the random latents."""

@@ -11,7 +11,7 @@ import tyro
 
 from ..errors import UsageError
 from ..progress import out, track
-from ..ranges import BaseConfig, Count, CountOrNone, Duration, Few, Pixels, Seed
+from ..ranges import BaseConfig, Count, CountOrNone, Duration, Pixels, Seed, SmallCount
 from ..rl.rollouts.rendering import render_episodes
 from ..visual.film import write_film
 from .evaluate_policy import open_policy, task_name
@@ -29,7 +29,7 @@ class Play(BaseConfig, flags="--"):
     """Another task than the policy's."""
     out: str = ""
     """Where the film goes: .webp, .gif or .mp4; by default policy.webp, in the run folder."""
-    episodes: Few = 1
+    episodes: SmallCount = 1
     """Number of episodes."""
     steps: CountOrNone = 400
     """Most steps of each episode; 0 goes on to its end."""

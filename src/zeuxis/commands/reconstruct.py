@@ -17,7 +17,7 @@ from ..applications.reconstruct import (
     squared_errors,
 )
 from ..progress import out
-from ..ranges import BaseConfig, CountOrNone, Few
+from ..ranges import BaseConfig, CountOrNone, SmallCount
 from ..visual.grid import save
 from .inputs import FLAT, ImageInput, ModelInput
 
@@ -31,7 +31,7 @@ class Reconstruct(BaseConfig, flags="--"):
     images: Annotated[ImageInput, FLAT] = field(default_factory=ImageInput)
     n: CountOrNone = 1000
     """Images of the data set, chosen by the seed; 0 means all."""
-    shown: Few = 32
+    shown: SmallCount = 32
     """How many of them are drawn."""
     out: str = "reconstructions.png"
     """The picture file."""

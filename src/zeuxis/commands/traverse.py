@@ -13,7 +13,7 @@ from ..applications.traverse import find_code, traversal_film, traversal_sheet
 from ..capabilities import HasCodes
 from ..errors import UsageError
 from ..model import require
-from ..ranges import BaseConfig, Duration, Few, Finite, Range, Seed
+from ..ranges import BaseConfig, Duration, Finite, Range, Seed, SmallCount
 from ..visual.film import film_of
 from ..visual.grid import arranged, save
 from .inputs import FLAT, ModelInput, is_film
@@ -30,9 +30,9 @@ class Traverse(BaseConfig, flags="--"):
     there and back (.webp, .gif, .mp4)."""
     code: str = ""
     """Vary only this code, as in "continuous 1"."""
-    rows: Few = 10
+    rows: SmallCount = 10
     """Random latents, one for each row; in a film, samples in a panel."""
-    columns: Few = 10
+    columns: SmallCount = 10
     """Values of a continuous code; a categorical one has a column for each category."""
     low: Finite | None = None
     """Least value of a continuous code; by default of a range twice as wide as the prior's, -2 for

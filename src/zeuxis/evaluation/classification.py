@@ -27,7 +27,7 @@ from ..data.dataset import Dataset, Spec
 from ..data.labels import labels_of
 from ..errors import DataError, UsageError
 from ..model import require
-from ..ranges import Portion
+from ..ranges import BatchSize
 from .cluster_matching import confusion
 from .images import phrase
 
@@ -110,7 +110,7 @@ class Classification:
 
 @public
 def classify(
-    models: Any, x: UInt8[Tensor, "n *shape"], batch: Portion = 500
+    models: Any, x: UInt8[Tensor, "n *shape"], batch: BatchSize = 500
 ) -> Float[Tensor, "n classes"]:
     """Class probabilities of a classifier, or the mean of several.
 

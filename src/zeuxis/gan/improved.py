@@ -47,7 +47,7 @@ from ..nn.data_dependent_init import data_dependent_init
 from ..nn.historical_averaging import HistoricalAverage
 from ..nn.norm import estimate_batch_statistics
 from ..noise import Noise
-from ..ranges import BaseConfig, Depth, PortionOrNone, Range, Rate, Size, SizeOrNone, Weight
+from ..ranges import BaseConfig, BatchSizeOrNone, Depth, Range, Rate, Size, SizeOrNone, Weight
 from .improved_nets import Jitter, build_discriminator, build_generator
 from .losses import frozen, mean_probabilities
 
@@ -81,7 +81,7 @@ class ImprovedGANConfig(BaseConfig):
     unlabeled: Weight = 1.0
     """Weight u of the unlabeled and the generated images in the discriminator's loss. At 0 only the
     classifier learns, from labels alone: the control."""
-    labeled: PortionOrNone = 0
+    labeled: BatchSizeOrNone = 0
     """Labeled images a step; 0 takes as many as unlabeled ones."""
     reuse: bool = False
     """Match the features of the discriminator's turn, with the images generated there, instead of

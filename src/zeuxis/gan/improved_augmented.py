@@ -31,7 +31,7 @@ from ..errors import UsageError
 from ..model import Batch, Player
 from ..nn.augmentation import random_elastic, random_flip
 from ..noise import Noise
-from ..ranges import Part, Range, Weight
+from ..ranges import FractionBelowOne, Range, Weight
 from .improved import ImprovedGAN, ImprovedGANConfig
 
 CONFIDENT = 0.95  # probability from which a class serves as a pseudo-label, as in FixMatch
@@ -48,7 +48,7 @@ class ImprovedGANAugmentedConfig(ImprovedGANConfig):
     """Flip half of the real images left to right: for photographs."""
     consistency: Weight = 0.0
     """Weight of the consistency loss; needs `elastic`, and labels."""
-    distance_momentum: Part = 0.0
+    distance_momentum: FractionBelowOne = 0.0
     """Weight of each real batch in the running distance scale of minibatch discrimination; 0 keeps
     the scale of the initialization, as the paper does."""
     muon: bool = False

@@ -42,7 +42,7 @@ from ..errors import UsageError
 from ..model import Batch, Model, Player
 from ..nn.data_dependent_init import normal_
 from ..nn.norm import estimate_batch_statistics
-from ..ranges import BaseConfig, Decay, Range, Rate, Share, SizeOrNone, Weight
+from ..ranges import BaseConfig, Decay, Fraction, Range, Rate, SizeOrNone, Weight
 from .infogan_nets import TABLE, Discriminator, Generator, Layout
 from .losses import discriminator_loss, frozen, generator_loss, mean_probabilities
 
@@ -69,7 +69,7 @@ class InfoGANConfig(BaseConfig):
     inform_generator: bool = True
     """Whether the generator maximizes the information; without, Q reads what a plain GAN does with
     its codes (the paper's control)."""
-    slope: Share = 0.1
+    slope: Fraction = 0.1
     """Slope of the leaky ReLU below 0 (0.01 in the released code)."""
     width: Annotated[float, Range(0, 100, above=True)] = 1.0
     """All channels and hidden units relative to the paper's."""

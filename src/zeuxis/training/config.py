@@ -13,14 +13,14 @@ from ..optim.factory import Schedule
 from ..ranges import (
     MOST,
     BaseConfig,
+    BatchSize,
     Count,
     CountOrNone,
     Duration,
-    FewOrNone,
-    Portion,
+    Fraction,
     Range,
     Seed,
-    Share,
+    SmallCountOrNone,
     Threads,
     Weight,
 )
@@ -36,9 +36,9 @@ class TrainingConfig(BaseConfig, flags="--training."):
     minutes: Duration = 0.0
     """Length of the training in minutes, from which `images` is chosen at the start by the speed of
     a few steps; 0 leaves it as it is."""
-    batch: Portion = 128
+    batch: BatchSize = 128
     """Images per step, over all processes."""
-    accumulate: Portion = 1
+    accumulate: BatchSize = 1
     """Portions in which a batch is computed, to save memory: gradient accumulation. Only batch
     statistics change."""
     clip: Weight = 0.0
@@ -46,12 +46,12 @@ class TrainingConfig(BaseConfig, flags="--training."):
     average: CountOrNone = 10_000
     """Half-life of the averaged weights that samples are drawn from (images); 0 takes the newest
     weights."""
-    average_limit: Share = 0.05
+    average_limit: Fraction = 0.05
     """Largest half-life of the averaged weights, as a fraction of the training: a short one is
     averaged over its end only."""
     schedule: Schedule = "constant"
     """How the step size falls to 0: constant (not at all), linear, or cosine."""
-    decay_from: Share = 0.5
+    decay_from: Fraction = 0.5
     """Fraction of the training at which the step size begins to fall."""
     warmup: CountOrNone = 0
     """Images over which the step size rises from 0."""
@@ -73,7 +73,7 @@ class TrainingConfig(BaseConfig, flags="--training."):
     """Images between reports."""
     save_minutes: Duration = 2.0
     """Minutes between saves; the run is saved at the end as well."""
-    film: FewOrNone = 100
+    film: SmallCountOrNone = 100
     """Frames of the film of the training; 0 makes none."""
     hold_out: Annotated[int, Range(-1, MOST)] = -1
     """Images held out of the training; -1 takes a tenth of a data set with one part, and none of

@@ -114,7 +114,7 @@ def test_efficientnet_has_its_published_size() -> None:
     assert logits.shape == (2, 1000)
 
 
-def test_real_photographs_are_told_from_noise(shared: Path) -> None:
+def test_photographs_get_more_certain_classes_than_noise(shared: Path) -> None:
     from zeuxis.data import load_data
 
     weights, data = shared / "eval" / "efficientnet_lite0_fp16.safetensors", shared / "cifar10"

@@ -308,7 +308,7 @@ def test_the_callback_credits_novelty_to_what_led_there(fake: None) -> None:
         expected = expected * (1 - buffer.starts[t])
 
 
-def test_the_callback_refuses_what_it_cannot_judge(fake: None) -> None:
+def test_the_callback_refuses_unsupported_tasks_and_algorithms(fake: None) -> None:
     for make in (tiny_envs.pictures, tiny_envs.many, tiny_envs.whole):
         with pytest.raises(UsageError, match="Curiosity"):
             vime_callback().init_callback(tiny_sb3.OnPolicy(make, envs=1, steps=1))

@@ -24,7 +24,7 @@ from torch import Tensor
 from ...arguments import public
 from ...capabilities import has
 from ...errors import MissingCapability, UsageError
-from ...ranges import Few, Range, Seed
+from ...ranges import Range, Seed, SmallCount
 from ...registry import models
 from .classical import classical, total_variation
 from .operators import Average, Identity, Mask, Operator, to_bytes
@@ -180,7 +180,7 @@ def denoise(
     x: Tensor,
     sigma: Sigma,
     *,
-    n: Few = 8,
+    n: SmallCount = 8,
     method: str = "auto",
     seed: Seed = 0,
 ) -> Restored:
@@ -204,7 +204,7 @@ def inpaint(
     x: UInt8[Tensor, "batch channels height width"],
     mask: Bool[Tensor, "... height width"],
     *,
-    n: Few = 8,
+    n: SmallCount = 8,
     method: str = "auto",
     seed: Seed = 0,
 ) -> Restored:
@@ -235,7 +235,7 @@ def super_resolve(
     x: UInt8[Tensor, "batch channels height width"],
     factor: Factor = 2,
     *,
-    n: Few = 8,
+    n: SmallCount = 8,
     method: str = "auto",
     seed: Seed = 0,
 ) -> Restored:

@@ -25,7 +25,7 @@ from ...data.dataset import Spec
 from ...errors import UsageError
 from ...model import Batch, Model, Player
 from ...nn.norm import BatchNorm, estimate_batch_statistics
-from ...ranges import BaseConfig, Depth, Part, Range, Rate, Size, Weight
+from ...ranges import BaseConfig, Depth, FractionBelowOne, Range, Rate, Size, Weight
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class ClassifierConfig(BaseConfig):
     """Largest shift in training (pixels)."""
     turn: Annotated[float, Range(0, 180)] = 12.0
     """Largest rotation in training (degrees), for gray images."""
-    scale: Part = 0.12
+    scale: FractionBelowOne = 0.12
     """Largest change of size in training (fraction), for gray images."""
-    smoothing: Part = 0.05
+    smoothing: FractionBelowOne = 0.05
     """Probability that targets spread over all classes."""
     lr: Rate = 3e-3
     """Adam's step size."""

@@ -34,7 +34,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UsageError
-from ...ranges import BaseConfig, Count, CountOrNone, Portion, Positive, Range, Size, Weight
+from ...ranges import BaseConfig, BatchSize, Count, CountOrNone, Positive, Range, Size, Weight
 from .bayesian_network import BNN, Expectation, columns
 from .ensemble import Ensemble
 from .replay_buffer import ReplayBuffer, Target
@@ -72,7 +72,7 @@ class VIMEConfig(BaseConfig, flags="--vime."):
     """Step size of Adam for the dynamics model."""
     updates: Annotated[int, Range(1, 1000000)] = 150
     """Steps of Adam after each batch."""
-    minibatch: Portion = 64
+    minibatch: BatchSize = 64
     """Transitions in each step of Adam."""
     buffer_size: Count = 100_000
     """Largest number of transitions in the replay buffer."""

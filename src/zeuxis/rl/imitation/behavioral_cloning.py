@@ -28,9 +28,9 @@ from ...errors import UsageError
 from ...model import Batch, Model, Player
 from ...noise import Noise
 from ...ranges import (
+    BatchSize,
     Count,
     CountOrNone,
-    Portion,
     Positive,
     Range,
     Seed,
@@ -54,7 +54,7 @@ class CloningConfig(PolicyConfig, flags="--bc."):
     """Keep one step in this many of each demonstration."""
     steps: Count = 20_000
     """Steps of Adam."""
-    batch: Portion = 128
+    batch: BatchSize = 128
     """Pairs in each step, sampled with replacement."""
     lr: Positive = 1e-3
     """Step size."""

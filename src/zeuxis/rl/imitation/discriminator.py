@@ -35,7 +35,16 @@ from torch import Tensor
 from ...data.dataset import Spec
 from ...errors import UsageError
 from ...model import Batch, Model, Player
-from ...ranges import BaseConfig, Count, CountOrNone, Few, PortionOrNone, Positive, Size, Weight
+from ...ranges import (
+    BaseConfig,
+    BatchSizeOrNone,
+    Count,
+    CountOrNone,
+    Positive,
+    Size,
+    SmallCount,
+    Weight,
+)
 from ..environments.task import Task
 from ..policies.mlp import MLP, Activation
 from ..policies.running_stats import RunningMeanStd
@@ -64,9 +73,9 @@ class GAILConfig(BaseConfig, flags="--gail."):
     """Step size of Adam for the discriminator."""
     entropy: Weight = 0.001
     """Weight of the entropy of its predictions."""
-    updates: Few = 1
+    updates: SmallCount = 1
     """Updates of the discriminator per iteration."""
-    minibatch: PortionOrNone = 0
+    minibatch: BatchSizeOrNone = 0
     """Pairs of each side in an update; 0 takes all of the policy's, and as many of the expert's,
     sampled with replacement."""
     penalty: Weight = 0.0

@@ -9,15 +9,15 @@ from typing import Any
 
 from ...ranges import (
     BaseConfig,
+    BatchSize,
     Count,
     CountOrNone,
     Duration,
-    Few,
-    Portion,
+    Fraction,
     Positive,
     Seed,
-    Share,
     Size,
+    SmallCount,
     Threads,
     Weight,
     Workers,
@@ -56,11 +56,11 @@ class PolicyConfig(BaseConfig):
 class OnPolicyConfig(PolicyConfig, flags="--training."):
     """Length, batches and networks of an on-policy training."""
 
-    batch: Portion = 5_000
+    batch: BatchSize = 5_000
     """Least steps of an iteration; it takes whole trajectories until there are as many."""
-    gamma: Share = 0.99
+    gamma: Fraction = 0.99
     """Discount per step."""
-    lam: Share = 0.97
+    lam: Fraction = 0.97
     """Lambda of generalized advantage estimation: 0 looks one step ahead, 1 to the end."""
     entropy: Weight = 0.0
     """Weight of the policy's entropy, added to the rewards (nats)."""
@@ -76,9 +76,9 @@ class OnPolicyConfig(PolicyConfig, flags="--training."):
     time limit."""
     value_lr: Positive = 1e-3
     """Step size of Adam for the value function."""
-    value_epochs: Few = 10
+    value_epochs: SmallCount = 10
     """Passes of Adam over a batch."""
-    value_batch: Portion = 256
+    value_batch: BatchSize = 256
     """Environment steps in each step of Adam."""
     workers: Workers = -1
     """Worker processes: -1 takes one for each core, 0 acts in this process. Results do not depend

@@ -26,7 +26,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...ranges import BaseConfig, Few, Positive, Range, Share, Weight
+from ...ranges import BaseConfig, Fraction, Positive, Range, SmallCount, Weight
 from ..policies.mlp import load_parameters, parameters_to_vector
 
 NO_STEP = {"gain": 0.0, "kl": 0.0, "step": 0.0}
@@ -40,15 +40,15 @@ class TrustRegionConfig(BaseConfig, flags="--trust-region."):
     """Largest mean KL divergence of the new policy from the old one (nats)."""
     damping: Weight = 0.1
     """Multiple of the identity that is added to the curvature."""
-    iterations: Few = 10
+    iterations: SmallCount = 10
     """Iterations of conjugate gradients."""
     fraction: Annotated[float, Range(0, 1, above=True)] = 1.0
     """Fraction of the batch that estimates the curvature, sampled for each step."""
     shrink: Annotated[float, Range(0, 1, above=True, below=True)] = 0.8
     """Factor of the step length after each failure of the line search."""
-    backtracks: Few = 15
+    backtracks: SmallCount = 15
     """Step lengths that the line search tries."""
-    accept: Share = 0.1
+    accept: Fraction = 0.1
     """Least improvement, as a fraction of what the gradient predicts."""
 
 
