@@ -92,6 +92,7 @@ VERBS = {
     "codes": "say what its codes mean",
     "autoregress": "say what each pixel costs",
     "conditionals": "say what each pixel costs",
+    "velocity": "give a velocity field",
     "posterior": "give a posterior of codes",
 }
 """What models' methods do, for sentences."""

@@ -137,6 +137,15 @@ class CanBitsBack(IsModel, Protocol):
 
 
 @runtime_checkable
+class HasVelocity(IsModel, Protocol):
+    """Has a velocity field that carries noise at t = 0 to images in [-1, 1) at t = 1."""
+
+    def velocity(self, x: Tensor, t: float | Tensor, y: Tensor | None = None) -> Tensor:
+        """v(x, t) at points x of straight paths, given classes y or none."""
+        ...
+
+
+@runtime_checkable
 class CanClassify(IsModel, Protocol):
     """Classifies examples: probabilities (n, classes)."""
 
@@ -231,6 +240,7 @@ ALL: dict[str, type] = {
     "features": CanFeature,
     "autoregress": CanAutoregress,
     "codes": HasCodes,
+    "velocity": HasVelocity,
 }
 """Every capability by the word that tables show for it."""
 

@@ -22,11 +22,12 @@ from jaxtyping import Bool, UInt8
 from torch import Tensor
 
 from ...arguments import public
-from ...capabilities import has
+from ...capabilities import HasVelocity, has
 from ...errors import MissingCapability, UsageError
 from ...ranges import Range, Seed, SmallCount
 from ...registry import models
 from .classical import classical, total_variation
+from .flow import denoised, flow_samples
 from .operators import Average, Identity, Mask, Operator, to_bytes
 
 Task = Literal["denoise", "inpaint", "super-resolve"]
@@ -64,6 +65,10 @@ class Sampler(Protocol):
     ) -> Tensor: ...
 
 
+Mean = Callable[[Any, Tensor, Operator, float], Tensor]
+"""The mean of p(x | y) from model, y, operator and sigma, in pixel units (batch, C, H, W)."""
+
+
 @dataclass(frozen=True)
 class Method:
     """One way to restore.
@@ -73,12 +78,14 @@ class Method:
         needs: Capabilities that the model must have.
         tasks: What it is for.
         fits: Whether it is for this model; for a choice that its capabilities leave open.
+        mean: The posterior mean, where it is known without samples.
     """
 
     sampler: Sampler
     needs: tuple[type, ...]
     tasks: tuple[Task, ...] = TASKS
     fits: Callable[[Any], bool] = lambda model: True
+    mean: Mean | None = None
 
     def takes(self, model: Any, task: Task) -> bool:
         """Whether the model, with its settings, has what the method needs."""
@@ -93,6 +100,8 @@ def off(model: Any) -> tuple[type, ...]:
 
 METHODS: dict[str, Method] = {
     "classical": Method(classical, ()),
+    "denoiser": Method(flow_samples, (HasVelocity,), ("denoise",), mean=denoised),
+    "guidance": Method(flow_samples, (HasVelocity,), ("inpaint", "super-resolve")),
     "total-variation": Method(total_variation, (), ("denoise",)),
 }
 """Methods by name; of those that fit a model, `auto` takes the first."""
@@ -168,7 +177,8 @@ def restore(
     generator = torch.Generator().manual_seed(seed)
     x = chosen.sampler(model, y.float(), operator, sigma, n=n, generator=generator)
     x = x.float().cpu()
-    mean = x.mean(0)
+    mean = x.mean(0) if chosen.mean is None else chosen.mean(model, y.float(), operator, sigma)
+    mean = mean.float().cpu()
     if sigma == 0:
         return Restored(operator.pixels(x, y), operator.pixels(mean, y), name)
     return Restored(to_bytes(x), to_bytes(mean), name)
