@@ -136,8 +136,8 @@ class ImprovedGAN128(Model):
         )
 
     def generate(self, z: Tensor, fresh: FreshNoise) -> Tensor:
-        """Scaled images for codes and noise; the reference batch, with noise of its own that never
-        changes, goes in front."""
+        """Scaled images for codes and noise. The reference batch, with noise that never changes,
+        goes in front."""
         n = len(self.reference)
         own = torch.Generator(z.device).manual_seed(0)
 
@@ -196,7 +196,7 @@ class ImprovedGAN128(Model):
     def sample(
         self, n: int, *, generator: torch.Generator | None = None
     ) -> UInt8[Tensor, "n channels height width"]:
-        """n new images, each with noise of its own."""
+        """n new images, each with fresh noise."""
         device = generator.device if generator is not None else self.device
 
         def fresh(*shape: int) -> Tensor:

@@ -1,8 +1,8 @@
 r"""Causal convolutions in the order row, column, color, in parallel and position by position.
 
 Rows above are seen wherever the kernel reaches, in the own row only what lies to the left. Within a
-pixel, maps are split into contiguous groups, one a color, and an output of color $g$ sees inputs of
-color $g'$ at its own place if
+pixel, channels are split into contiguous groups, one a color, and an output of color $g$ sees
+inputs of color $g'$ at its pixel if
 
 - mask A (the first layer, whose inputs are the pixels themselves): $g' < g$,
 - mask B (later layers): $g' \le g$.
@@ -13,8 +13,8 @@ applied to the weight in every pass, never to the stored weight, so that no opti
 bring a masked weight back.
 
 For sampling and coding a convolution becomes a `Stream`. The rows above are convolved once a row,
-for all columns together; then each number costs one product of the few places to its left with the
-weights of its own color. Nothing is computed twice: a whole image costs the multiplications of one
+for all columns together; then each value costs one product of the few pixels to its left with the
+weights of its color. Nothing is computed twice: a whole image costs the multiplications of one
 parallel pass.
 
 Source: van den Oord, Kalchbrenner and Kavukcuoglu, "Pixel Recurrent Neural Networks", 2016, section
@@ -35,24 +35,24 @@ from .weight_norm import WeightNorm
 
 
 class Position(NamedTuple):
-    """A number's place in the order."""
+    """A value's place in the order."""
 
     row: int
     column: int
     color: int = 0
 
 
-def colors_of(maps: int, colors: int) -> Int[Tensor, "maps"]:
-    """The color that each map belongs to: contiguous groups, as equal as can be.
+def colors_of(channels: int, colors: int) -> Int[Tensor, "channels"]:
+    """The color that each channel belongs to: contiguous groups, as equal as can be.
 
     Example:
         >>> colors_of(8, 3).tolist()
         [0, 0, 0, 1, 1, 1, 2, 2]
     """
-    return torch.arange(maps) * colors // maps
+    return torch.arange(channels) * colors // channels
 
 
-def members(color: Int[Tensor, "maps"]) -> list[Tensor | slice]:
+def members(color: Int[Tensor, "channels"]) -> list[Tensor | slice]:
     """The channels of each color; for one color a slice, which copies nothing.
 
     Example:
@@ -74,8 +74,8 @@ class CausalConv(nn.Module):
         left: Columns seen to the left; the rest of the kernel lies to the right (for rows that are
             known as a whole).
         mask: Ones and zeros in the weight's shape, or None.
-        inside: The color of each input map, (inside,); by default one.
-        outside: The color of each output map, (out,).
+        inside: The color of each input channel, (inside,); by default all have one.
+        outside: The color of each output channel, (out,); likewise.
     """
 
     mask: Tensor | None
@@ -124,7 +124,7 @@ class CausalConv(nn.Module):
         w, b = self.weights()
         if x.device.type == "cpu" and w.shape[2:] == (1, 1) and self.stride == 1:
             # A product for each image, 1.1 to 1.2 times as fast on CPUs as the convolution where
-            # maps are few.
+            # channels are few.
             return torch.baddbmm(
                 b[None, :, None], w[:, :, 0, 0].expand(len(x), -1, -1), x.flatten(2)
             ).unflatten(2, x.shape[2:])
@@ -135,9 +135,8 @@ class CausalConv(nn.Module):
         ):
             return convolved(x, w, b, self.left)
         # What is padded alike on both sides the convolution can pad itself. Padding the rest
-        # beforehand copies the maps that come in,
-        # cutting it off afterwards leaves a part of larger maps, with which all that follows is
-        # slower.
+        # beforehand copies the input; cutting it off afterwards leaves a view of a larger output,
+        # with which all that follows is slower.
         if len(self.inside) >= len(self.outside) and self.left >= self.right:
             y = F.conv2d(x, w, b, self.stride, (self.above, self.left))
             return y[:, :, : x.shape[2] // self.stride, : x.shape[3] // self.stride]
@@ -171,12 +170,12 @@ def masked(
     """A convolution with the paper's mask A or B.
 
     Arguments:
-        inside: Maps that come in.
-        out: Maps that go out.
+        inside: Input channels.
+        out: Output channels.
         kernel: Side of the square kernel, odd.
-        kind: Whether an output sees the earlier colors of its own pixel only (A) or its own color
-            as well (B).
-        colors: Groups that the maps are split into.
+        kind: Whether an output sees the earlier colors of its pixel only (A) or its color as well
+            (B).
+        colors: Groups that the channels are split into.
         split: Parts of the output, as of a gate, each of which is split into all colors.
         above: Whether rows above are seen; otherwise the kernel is one row.
 
@@ -224,20 +223,20 @@ class Stream:
         ]
         self.biases = [b[own] for own in self.own]
         self.from_above: list[tuple[Tensor, ...]] = []
-        # A pixel's own maps alone, of one color: nothing needs to be kept.
+        # A pixel's channels alone, of one color: nothing needs to be kept.
         self.pointwise = not conv.above and not conv.left and len(self.own) == 1
         self.taps = [
             self.current[:, c : c + conv.left + 1].flatten(1) for c in range(width)
         ]  # views
         self.places: list[tuple[Tensor, ...]] = []
         for color in range(int(conv.inside.max()) + 1):
-            maps = (conv.inside == color).nonzero()[:, 0]
+            channels = (conv.inside == color).nonzero()[:, 0]
             self.places.append(
-                self.current[:, conv.left :, int(maps[0]) : int(maps[-1]) + 1].unbind(1)
+                self.current[:, conv.left :, int(channels[0]) : int(channels[-1]) + 1].unbind(1)
             )
 
     def __call__(
-        self, x: Float[Tensor, "n maps"] | None, position: Position
+        self, x: Float[Tensor, "n inside"] | None, position: Position
     ) -> Float[Tensor, "n out"]:
         """The outputs of the place's color from x, the inputs there (None where they are not known
         yet, for mask A)."""
@@ -252,11 +251,11 @@ class Stream:
             return self.from_above[color][column].addmm_(self.taps[column], self.products[color])
         return torch.addmm(self.biases[color], self.taps[column], self.products[color])
 
-    def observe(self, x: Float[Tensor, "n maps"], position: Position) -> None:
+    def observe(self, x: Float[Tensor, "n inside"], position: Position) -> None:
         """Notes the inputs at a place."""
         self.places[position.color][position.column].copy_(x)
 
-    def skip(self, x: Float[Tensor, "n maps"], position: Position) -> None:
+    def skip(self, x: Float[Tensor, "n inside"], position: Position) -> None:
         """Notes the inputs at a place whose outputs are not wanted, as between those of a strided
         convolution."""
         if position.column == 0 and position.color == 0:

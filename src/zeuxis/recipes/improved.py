@@ -17,6 +17,7 @@ from ..training.config import TrainingConfig
 from . import Recipe
 
 PAPER = "Salimans et al. 2016"
+DISCRIMINATION = "settings of the released script for minibatch discrimination"
 EPOCH = {"mnist": 60_000, "cifar10": 50_000, "svhn": 73_257}
 
 
@@ -118,16 +119,9 @@ def photographs() -> dict[str, Recipe]:
 
 
 # What makes it fast on a CPU: large batches with few labeled images in them, the discriminator's
-# pass used for matching
-# too, and the fused Adam, whose epsilon outside the root asks for a smaller step.
-FAST = replace(
-    DIGITS,
-    labeled=100,
-    reuse=True,
-    lr=2e-3,
-    generator_lr=1e-3,
-    optimizer="adam",
-)
+# pass used for matching too, and the fused Adam, whose epsilon outside the root asks for a smaller
+# step.
+FAST = replace(DIGITS, labeled=100, reuse=True, lr=2e-3, generator_lr=1e-3, optimizer="adam")
 QUICK = TrainingConfig(
     images=6_000_000,
     batch=200,
@@ -137,23 +131,69 @@ QUICK = TrainingConfig(
     log_every=60_000,
 )
 
-RECIPES = {
-    "improved-gan/mnist": Recipe(
-        model="improved-gan",
-        data="mnist",
-        config=FAST,
-        training=QUICK,
-        labels_per_class=10,
-        source=f"{PAPER}, table 1, 100 labels; the paper's networks and losses",
-        target="93 +- 6.5 test errors; an ensemble of ten, 86 +- 5.6",
-        note="for machines without a GPU: a third of the paper's epochs",
+SMALL: dict[str, Any] = {"width": 32, "generator_width": 128, "reuse": True}
+SHORT = TrainingConfig(
+    images=1_500_000, batch=100, schedule="linear", decay_from=2 / 3, average=30_000
+)
+
+MNIST = Recipe(
+    model="improved-gan",
+    data="mnist",
+    config=FAST,
+    training=QUICK,
+    labels_per_class=10,
+    source=f"{PAPER}, table 1, 100 labels; the paper's networks and losses",
+    target="93 +- 6.5 test errors; an ensemble of ten, 86 +- 5.6",
+    note="for machines without a GPU: a third of the paper's epochs",
+)
+MNIST_PICTURES = Recipe(
+    model="improved-gan",
+    data="mnist",
+    config=PICTURES,
+    training=training("mnist", 500, 0.6),
+    labels_per_class=400,
+    source=(
+        f"{PAPER}, section 6.1: minibatch discrimination, the network for "
+        "CIFAR-10 at 28 pixels, 400 labels a class"
     ),
-    "improved-gan-augmented/mnist": Recipe(
+    target="distinguished from real digits by 52.4 % of human votes (chance is 50 %)",
+    note="for GPUs; pixels in [-1, 1], where the authors' script had [0, 1] behind a tanh",
+)
+CIFAR_SMALL = Recipe(
+    model="improved-gan",
+    data="cifar10",
+    config=replace(OBJECTS, labeled=50, **SMALL),
+    training=SHORT,
+    size=32,
+    labels_per_class=400,
+    target="18.63 % test error, by networks three times as wide and 1,200 epochs",
+    note="a third as wide, half as many labeled images a step, 30 epochs",
+)
+CIFAR_PICTURES = Recipe(
+    model="improved-gan",
+    data="cifar10",
+    config=PICTURES,
+    training=training("cifar10", 1200, 2 / 3),
+    size=32,
+    labels_per_class=400,
+    source=f"{PAPER}, section 6.2; {DISCRIMINATION}",
+    target=(
+        "Inception score 8.09 for the authors' best model (with labels), 6.86 "
+        "without most of its parts; 21.3 % human error"
+    ),
+    note=(
+        "the authors' best model also had virtual batch normalization and label smoothing: "
+        "add --model.virtual 100 --model.smoothing 0.75"
+    ),
+)
+
+RECIPES = {
+    "improved-gan/mnist": MNIST,
+    "improved-gan-augmented/mnist": replace(
+        MNIST,
         model="improved-gan-augmented",
-        data="mnist",
         config=augmented(FAST, elastic=0.5, consistency=1.0),
         training=replace(QUICK, images=4_000_000),
-        labels_per_class=10,
         source=(
             f"{PAPER}, table 1, 100 labels; but real images are moved at random and "
             "agree with themselves unmoved"
@@ -164,89 +204,38 @@ RECIPES = {
         ),
         note="both settings chosen on 10,000 held-out training digits",
     ),
-    "improved-gan/fashion-mnist": Recipe(
-        model="improved-gan",
-        data="fashion-mnist",
-        config=FAST,
-        training=QUICK,
-        labels_per_class=10,
-        note="the same on pictures of clothes",
+    "improved-gan/fashion-mnist": replace(
+        MNIST, data="fashion-mnist", source="", target="", note="the same on pictures of clothes"
     ),
     **digits(),
     **photographs(),
-    "improved-gan/mnist-pictures": Recipe(
-        model="improved-gan",
-        data="mnist",
-        config=PICTURES,
-        training=training("mnist", 500, 0.6),
-        labels_per_class=400,
-        source=(
-            f"{PAPER}, section 6.1: minibatch discrimination, the network for "
-            "CIFAR-10 at 28 pixels, 400 labels a class"
-        ),
-        target="distinguished from real digits by 52.4 % of human votes (chance is 50 %)",
-        note="for GPUs; pixels in [-1, 1], where the authors' script had [0, 1] behind a tanh",
-    ),
-    "improved-gan-augmented/mnist-pictures-small": Recipe(
+    "improved-gan/mnist-pictures": MNIST_PICTURES,
+    "improved-gan-augmented/mnist-pictures-small": replace(
+        MNIST_PICTURES,
         model="improved-gan-augmented",
-        data="mnist",
         # The authors' loss saturates here, and their unit of distance goes blind as features grow.
         config=augmented(
             PICTURES,
             generator="non-saturating",
             generator_steps=1,
             distance_momentum=0.05,
-            width=32,
-            generator_width=128,
             generator_lr=1e-3,
             labeled=25,
-            reuse=True,
+            **SMALL,
         ),
-        training=TrainingConfig(
-            images=300_000,
-            batch=100,
-            schedule="linear",
-            decay_from=0.6,
-            average=20_000,
-            average_limit=0.1,
-        ),
-        labels_per_class=400,
+        training=replace(SHORT, images=300_000, decay_from=0.6, average=20_000, average_limit=0.1),
+        source="",
+        target="",
         note=(
             "a third as wide, a quarter of the labeled images a step and a loss that "
             "does not saturate, for machines without a GPU"
         ),
     ),
-    "improved-gan/cifar10-4000-small": Recipe(
-        model="improved-gan",
-        data="cifar10",
-        config=replace(OBJECTS, width=32, generator_width=128, labeled=50, reuse=True),
-        training=TrainingConfig(
-            images=1_500_000, batch=100, schedule="linear", decay_from=2 / 3, average=30_000
-        ),
-        size=32,
-        labels_per_class=400,
-        target="18.63 % test error, by networks three times as wide and 1,200 epochs",
-        note="a third as wide, half as many labeled images a step, 30 epochs",
-    ),
-    "improved-gan-augmented/cifar10-4000-small": Recipe(
+    "improved-gan/cifar10-4000-small": CIFAR_SMALL,
+    "improved-gan-augmented/cifar10-4000-small": replace(
+        CIFAR_SMALL,
         model="improved-gan-augmented",
-        data="cifar10",
-        config=augmented(
-            OBJECTS,
-            width=32,
-            generator_width=128,
-            labeled=50,
-            reuse=True,
-            flip=True,
-            muon=True,
-            lr=3e-3,
-            generator_lr=1e-3,
-        ),
-        training=TrainingConfig(
-            images=1_500_000, batch=100, schedule="linear", decay_from=2 / 3, average=30_000
-        ),
-        size=32,
-        labels_per_class=400,
+        config=augmented(CIFAR_SMALL.config, flip=True, muon=True, lr=3e-3, generator_lr=1e-3),
         target=(
             "none published for augmented (mirrored) images; without them 18.63 % "
             "test error, by networks three times as wide"
@@ -256,34 +245,15 @@ RECIPES = {
             "images mirrored, by Muon"
         ),
     ),
-    "improved-gan/cifar10-pictures": Recipe(
-        model="improved-gan",
-        data="cifar10",
-        config=PICTURES,
-        training=training("cifar10", 1200, 2 / 3),
-        size=32,
-        labels_per_class=400,
-        source=(
-            f"{PAPER}, section 6.2; settings of the released script for minibatch discrimination"
-        ),
-        target=(
-            "Inception score 8.09 for the authors' best model (with labels), 6.86 "
-            "without most of its parts; 21.3 % human error"
-        ),
-        note="the authors' best model also had virtual batch normalization and label "
-        "smoothing: add --model.virtual 100 "
-        "--model.smoothing 0.75",
-    ),
-    "improved-gan/svhn-pictures": Recipe(
-        model="improved-gan",
+    "improved-gan/cifar10-pictures": CIFAR_PICTURES,
+    "improved-gan/svhn-pictures": replace(
+        CIFAR_PICTURES,
         data="svhn",
-        config=PICTURES,
         training=training("svhn", 900, 2 / 3),
-        size=32,
         labels_per_class=100,
-        source=(
-            f"{PAPER}, section 6.3; settings of the released script for minibatch discrimination"
-        ),
+        source=f"{PAPER}, section 6.3; {DISCRIMINATION}",
+        target="",
+        note="",
     ),
     "improved-gan-128/imagenet": Recipe(
         model="improved-gan-128",
