@@ -47,7 +47,8 @@ class Likelihood:
         binarization: "dynamic", "static", or "none" for unchanged pixels.
         binarization_seed: The seed of the binarization, None where the pixels are unchanged.
         seed: Fixes the choice of images and the random latents.
-        exact: Whether `nats` is the log-likelihood itself; otherwise it is the ELBO.
+        exact: Whether `nats` is the log-likelihood itself; otherwise it is the ELBO, or another
+            lower bound of a model without rate and distortion.
         nats: Log-likelihood or ELBO.
         distortion: -log p(x|z), for a model with latents.
         rate: KL(q(z|x) || p(z)), for a model with latents.
@@ -83,10 +84,16 @@ class Likelihood:
         """Nats per image as bits per dimension."""
         return nats / (self.size * math.log(2))
 
+    def kind(self) -> str:
+        """What `nats` is."""
+        if self.exact:
+            return "log p(x), exact"
+        return "lower bound" if self.rate is None else "ELBO"
+
     def rows(self) -> dict[str, tuple[Figure, float]]:
         """Each figure by name, and the sign of its bits: a code length is minus a
         log-likelihood."""
-        rows = {"log p(x), exact" if self.exact else "ELBO": (self.nats, -1.0)}
+        rows = {self.kind(): (self.nats, -1.0)}
         if self.weighted is not None:
             rows[f"IWAE-{self.k}"] = (self.weighted, -1.0)
         if self.distortion is not None and self.rate is not None:
@@ -142,8 +149,10 @@ class Likelihood:
             notes.append(f"Left out: {self.excluded:,} images whose pixels are not the originals'.")
         if self.weights:
             notes.append(f"Weights: {self.weights}.")
-        if not self.exact:
+        if self.kind() == "ELBO":
             notes.append("ELBO: a lower bound, by one latent per image.")
+        elif not self.exact:
+            notes.append("Lower bound: an unbiased estimate of it by random numbers per image.")
         if self.weighted is not None:
             notes.append(
                 f"IWAE-{self.k}: a tighter bound, by {self.k:,} latents per image; compare it only "
