@@ -11,17 +11,18 @@ import torch
 from torch import nn
 
 import tiny
-from zeuxis.capabilities import CanComplete, CanSample
+from zeuxis.capabilities import CanComplete, CanSample, has
 from zeuxis.checkpoints.run_folder import Run
 from zeuxis.checkpoints.serialization import from_json, to_json
 from zeuxis.checkpoints.weights import load, save
 from zeuxis.data.dataset import Spec
+from zeuxis.data.masks import quadrants
 from zeuxis.errors import MissingCapability, UsageError, ZeuxisError
 from zeuxis.model import Batch, Model, Player, require
 from zeuxis.nn.norm import BatchNorm
 from zeuxis.noise import Noise
 from zeuxis.optim import factory as optimizers
-from zeuxis.registry import built_in, model_class
+from zeuxis.registry import built_in, model_class, models
 from zeuxis.training.loop import fit
 
 # The ladder's column starts from a state that is zero before the first step, as published: its
@@ -98,6 +99,7 @@ PAPERS: dict[str, dict[str, tuple]] = {  # optimizer, step size, decays of the m
     "wgan-gp": dict.fromkeys(("critic", "generator"), ("adam", 1e-4, (0.0, 0.9), 0.0)),
     "vae": {"model": ("adamax", 1e-3, (0.9, 0.999), 0.0)},
     "iaf-ladder": {"model": ("adamax", 2e-3, (0.9, 0.999), 0.0)},
+    "cvae": dict.fromkeys(("baseline", "cvae"), ("adam", 1e-3, (0.9, 0.999), 0.0)),
     "pixelcnn": {"model": ("adam", 1e-3, (0.9, 0.999), 0.0)},
     "pixelcnnpp": {"model": ("adam", 1e-3, (0.95, 0.9995), 0.0)},
 }
@@ -234,6 +236,23 @@ def test_a_sample_does_not_depend_on_its_companions(name: str) -> None:
     assert (together - alone).abs().max() <= (
         1 if together.max() > 2 else 1e-5
     )  # one gray level, by rounding
+
+
+@pytest.mark.parametrize("name", [name for name in tiny.NAMES if has(models()[name], CanComplete)])
+def test_completions_keep_what_is_seen(name: str) -> None:
+    model, x = tiny.model(name).eval(), tiny.data_for(name).all()[:3]
+    if model.levels == 2:
+        x = (x > 127).byte() * 255
+    mask = quadrants(("bottom-left",), *x.shape[2:])
+    done = model.complete(x, mask, n=2, generator=torch.Generator().manual_seed(0))
+    assert done.shape == (2, *x.shape) and done.dtype == torch.uint8
+    seen = mask.expand(x.shape)
+    assert all(torch.equal(one[seen], x[seen]) for one in done)
+    assert not torch.equal(done[0], done[1])
+    again = model.complete(
+        torch.where(seen, x, 255 - x), mask, n=2, generator=torch.Generator().manual_seed(0)
+    )
+    assert torch.equal(done, again)
 
 
 @pytest.mark.parametrize("name", tiny.NAMES)

@@ -154,9 +154,56 @@ class CanClassify(IsModel, Protocol):
 
 @runtime_checkable
 class CanComplete(IsModel, Protocol):
-    """Fills in what a mask hides."""
+    """Draws hidden pixels given seen ones.
 
-    def complete(self, x: Tensor, mask: Tensor) -> Tensor: ...
+    A model may be made for certain masks only and refuses others with a `UsageError`.
+    """
+
+    def complete(
+        self, x: Tensor, mask: Tensor, n: int = 1, *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """n completions of each image, (n, images, C, H, W), uint8; seen pixels are unchanged.
+
+        Arguments:
+            x: Images (images, C, H, W), uint8; the values of hidden pixels do not matter.
+            mask: True where a pixel is seen: (H, W), (C, H, W), or one for each image.
+            n: Completions of each image.
+            generator: Source of randomness.
+        """
+        ...
+
+
+Proposal = Literal["recognition", "prior"]
+"""Where the latents of a conditional bound come from: q(z | x, y) or p(z | x)."""
+
+
+@runtime_checkable
+class HasConditionalELBO(IsModel, Protocol):
+    """Bounds log p(y | x), the likelihood of hidden pixels y given seen pixels x, by latents.
+
+    `visible`, bool (H, W), is True where a pixel is seen. All methods take whole images.
+    """
+
+    @property
+    def visible(self) -> Tensor: ...
+
+    def conditional_elbo(self, x: Tensor, *, generator: torch.Generator | None = None) -> ELBO: ...
+
+    def conditional_log_weights(
+        self,
+        x: Tensor,
+        k: int,
+        *,
+        proposal: Proposal = "recognition",
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """log p(y, z | x) - log r(z) for k latents of each image, (n, k), in nats: r is the
+        proposal."""
+        ...
+
+    def baseline_log_prob(self, x: Tensor) -> Tensor:
+        """log p(y | x) of a prediction pixel by pixel, without latents, (n,), in nats."""
+        ...
 
 
 @runtime_checkable
@@ -237,6 +284,7 @@ ALL: dict[str, type] = {
     "bits_back": CanBitsBack,
     "classify": CanClassify,
     "complete": CanComplete,
+    "predict": HasConditionalELBO,
     "features": CanFeature,
     "autoregress": CanAutoregress,
     "codes": HasCodes,

@@ -242,7 +242,8 @@ def test_completions_follow_the_exact_conditional(mask: list[int], tries: int) -
     model, n = causal.make("pixelcnn", (1, 2, 2), seed=3, **SMALL), 1500
     hidden = torch.tensor(mask).bool().view(2, 2)
     x = torch.full((n, 1, 2, 2), 255, dtype=torch.uint8)
-    done = model.complete(x, hidden, generator=torch.Generator().manual_seed(0), tries=tries)
+    generator = torch.Generator().manual_seed(0)
+    done = model.complete(x[:500], ~hidden, n=3, generator=generator, tries=tries).flatten(0, 1)
     assert (done[:, :, ~hidden] == 255).all()
     every = causal.all_images((1, 2, 2), 2)
     fits = (every[:, 0][:, ~hidden] == 255).all(1)
@@ -261,14 +262,14 @@ def test_completion_keeps_what_is_given_and_fills_the_rest() -> None:
         torch.rand(4, 4) < 0.5,
         torch.rand(3, 4, 4) < 0.5,
         torch.rand(5, 3, 4, 4) < 0.5,
-        torch.ones(4, 4),
+        torch.zeros(4, 4),
     ):
-        done = model.complete(x, mask, generator=torch.Generator().manual_seed(1))
-        missing = mask.bool().expand(5, 3, 4, 4)
-        assert torch.equal(done[~missing], x[~missing])
-        assert not torch.equal(done[missing], x[missing])
-    assert torch.equal(model.complete(x, torch.zeros(4, 4)), x)
-    drawn = model.complete(x, torch.ones(4, 4), generator=torch.Generator().manual_seed(2))
+        seen = mask.bool().expand(5, 3, 4, 4)
+        for done in model.complete(x, mask, n=2, generator=torch.Generator().manual_seed(1)):
+            assert torch.equal(done[seen], x[seen])
+            assert not torch.equal(done[~seen], x[~seen])
+    assert torch.equal(model.complete(x, torch.ones(4, 4))[0], x)
+    (drawn,) = model.complete(x, torch.zeros(4, 4), generator=torch.Generator().manual_seed(2))
     assert torch.equal(drawn, model.sample(5, generator=torch.Generator().manual_seed(2)))
 
 

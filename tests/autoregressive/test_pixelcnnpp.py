@@ -301,9 +301,9 @@ def test_capabilities_and_completion() -> None:
     for capability in (CanAutoregress, CanComplete, CanLogProb):
         assert isinstance(model, capability)
     x, mask = causal.random_images(model, 3), torch.rand(4, 4) < 0.5
-    done = model.complete(x, mask, generator=torch.Generator().manual_seed(1))
-    assert torch.equal(done[..., ~mask], x[..., ~mask])
-    assert not torch.equal(done[..., mask], x[..., mask])
+    (done,) = model.complete(x, mask, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(done[..., mask], x[..., mask])
+    assert not torch.equal(done[..., ~mask], x[..., ~mask])
 
 
 @pytest.mark.parametrize(

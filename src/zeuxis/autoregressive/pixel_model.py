@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from ..capabilities import LogProb
 from ..data.dataset import Spec
+from ..data.masks import for_images
 from ..distributions.elementwise import bernoulli
 from ..errors import UsageError
 from ..model import Batch, Model, Player
@@ -39,7 +40,6 @@ from .sampling import (
     as_images,
     check_temperature,
     draw,
-    hidden,
     in_order,
     run_autoregression,
     to_levels,
@@ -282,35 +282,41 @@ class PixelModel(Model):
         self,
         x: UInt8[Tensor, "n c h w"],
         mask: Tensor,
+        n: int = 1,
         *,
         y: Int[Tensor, "n"] | None = None,
         generator: torch.Generator | None = None,
         temperature: float = 1.0,
         tries: int = 1,
-    ) -> UInt8[Tensor, "n c h w"]:
+    ) -> UInt8[Tensor, "samples n c h w"]:
         """Draws the hidden pixels of images.
 
         The draw is exact if hidden pixels come last in the order; `sampling` describes other masks.
 
         Arguments:
             x: Images; the values of hidden pixels do not matter.
-            mask: True where a pixel is hidden: (H, W), (C, H, W), or one for each image.
+            mask: True where a pixel is seen: (H, W), (C, H, W), or one for each image.
+            n: Completions of each image.
             y: Classes of a conditional model, by default each in turn.
             generator: Source of randomness.
             temperature: Temperature of the distributions that are drawn from.
-            tries: Outcomes drawn for each image, of which one is kept.
+            tries: Outcomes drawn for each completion, of which one is kept.
         """
         check_temperature(temperature)
-        if tries < 1:
-            raise UsageError(f"At least one try for each image is needed, got tries={tries}.")
-        missing = hidden(mask.to(x.device), x)
-        v = in_order(self.observed(torch.where(missing, 0, x).to(torch.uint8).to(self.device)))
-        known = in_order(~missing).to(self.device)
+        if tries < 1 or n < 1:
+            raise UsageError(
+                "At least one completion of each image and one try are needed, got "
+                f"n={n}, tries={tries}."
+            )
+        seen = for_images(mask, x)
+        v = in_order(self.observed(torch.where(seen, x, 0).to(torch.uint8).to(self.device)))
+        known = in_order(seen).to(self.device)
         if y is None and self.config.conditional:
             y = torch.arange(len(x)) % self.spec.classes
-        each = lambda t: t.repeat_interleave(tries, 0)  # noqa: E731
-        u = uniform(len(x) * tries, v.shape[1], generator, self.device)
-        chosen = uniform(len(x), 1, generator, self.device)
+        drawn = n * len(x)  # completions: all of the first image, then all of the second
+        each = lambda t: t.repeat_interleave(n * tries, 0)  # noqa: E731
+        u = uniform(drawn * tries, v.shape[1], generator, self.device)
+        chosen = uniform(drawn, 1, generator, self.device)
         levels, nats = run_autoregression(
             self.autoregress(len(u), None if y is None else each(y)),
             u,
@@ -318,9 +324,10 @@ class PixelModel(Model):
             each(known),
             temperature,
         )
-        first = torch.arange(len(x), device=self.device) * tries
-        kept = first + draw(nats.view(len(x), tries), chosen[:, 0])
-        return to_pixels(as_images(levels[kept], self.spec.shape), self.levels)
+        first = torch.arange(drawn, device=self.device) * tries
+        kept = first + draw(nats.view(drawn, tries), chosen[:, 0])
+        images = to_pixels(as_images(levels[kept], self.spec.shape), self.levels)
+        return images.unflatten(0, (len(x), n)).transpose(0, 1)
 
 
 def levels_for(levels: int, spec: Spec) -> int:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Generator
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..capabilities import CanAutoregress
@@ -111,19 +111,6 @@ def check_temperature(temperature: float) -> None:
             f"A temperature must be above 0, got {temperature}: 1 draws from the model "
             "itself, less favors the likely."
         )
-
-
-def hidden(mask: Tensor, x: Tensor) -> Bool[Tensor, "n channels height width"]:
-    """A mask of what is missing, spread over a batch of images."""
-    try:
-        return mask.bool().expand(x.shape)
-    except RuntimeError as error:
-        expected = tuple(x.shape)
-        raise UsageError(
-            f"The mask has shape {tuple(mask.shape)} and the images {expected}: give (H, "
-            "W), (C, H, "
-            "W) or one mask an image."
-        ) from error
 
 
 def naive_autoregress(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import torch
 
-from ..capabilities import CanClassify, CanLogProb, CanSample
+from ..capabilities import CanClassify, CanLogProb, CanSample, HasConditionalELBO
 from ..data.binarized import binarized
 from ..data.dataset import Dataset
 from ..errors import UsageError
@@ -16,8 +16,9 @@ from ..training.selection import Validation
 
 
 def validation_of(model: Model, held: Dataset) -> Validation:
-    """The figures that a model's capabilities allow: accuracy, nats, or the Fréchet distance of its
-    samples; the last if the model asks for it, as one whose likelihood is dear.
+    """The figures that a model's capabilities allow: accuracy, nats, nats of hidden pixels, or the
+    Fréchet distance of its samples; the last if the model asks for it, as one whose likelihood is
+    dear.
 
     Arguments:
         model: A model of the kind to validate.
@@ -27,6 +28,8 @@ def validation_of(model: Model, held: Dataset) -> Validation:
         return lambda trained: accuracy(trained, held)
     if model.can(CanLogProb) and model.validate_by != "frechet":
         return lambda trained: likelihood(trained, held)
+    if model.can(HasConditionalELBO):
+        return lambda trained: prediction(trained, held)
     if model.can(CanSample) and len(held.spec.shape) == 3:
         network = feature_network(None, held.spec.name)
         real = statistics(network.features(held.all())[0])
@@ -66,3 +69,17 @@ def likelihood(model: Model, held: Dataset) -> dict[str, float]:
         x = binarized(x, rows, 0) if model.levels == 2 else x
         nats.append(bounded.log_prob(x).nats.cpu())
     return {"nats": torch.cat(nats).mean().item()}
+
+
+def prediction(model: Model, held: Dataset) -> dict[str, float]:
+    """Mean bound on log p(y | x) by one latent, its rate, and the baseline's log p(y | x), in nats
+    per image. The binarization and the latents are the same each time."""
+    bounded = require(model, HasConditionalELBO, "predict hidden pixels")
+    generator, table = torch.Generator().manual_seed(0), []
+    for rows in torch.arange(len(held)).split(256):
+        x = binarized(held.batch(rows)[0], rows, 0)
+        elbo = bounded.conditional_elbo(x, generator=generator)
+        figures = (elbo.nats, elbo.rate.sum(1), bounded.baseline_log_prob(x))
+        table.append(torch.stack(figures).cpu())
+    bound, rate, baseline = torch.cat(table, 1).mean(1).tolist()
+    return {"nats": bound, "rate": rate, "baseline": baseline}
