@@ -184,8 +184,7 @@ class HasConditionalELBO(IsModel, Protocol):
     `visible`, bool (H, W), is True where a pixel is seen. All methods take whole images.
     """
 
-    @property
-    def visible(self) -> Tensor: ...
+    visible: Tensor
 
     def conditional_elbo(self, x: Tensor, *, generator: torch.Generator | None = None) -> ELBO: ...
 

@@ -9,7 +9,7 @@ import torch
 
 import causal
 import tiny
-from zeuxis.data.masks import quadrants
+from zeuxis.data.masks import Quadrant, quadrants
 from zeuxis.errors import UsageError
 from zeuxis.evaluation.conditional import autoregressive_log_prob, bounds, predict_likelihoods
 from zeuxis.vae.cvae import CVAE, CVAEConfig
@@ -17,13 +17,16 @@ from zeuxis.vae.cvae import CVAE, CVAEConfig
 
 @pytest.fixture(scope="module")
 def model() -> CVAE:
-    """One latent, whose value matters: weights are random and not near 0."""
+    """One latent that matters, and a posterior wide enough to cover the true one."""
     torch.manual_seed(1)
     model = CVAE(CVAEConfig(hidden_dim=8, latent_dim=1), tiny.images(side=6).spec).double().eval()
+    networks = model.networks
     with torch.no_grad():
-        for name, p in model.networks.named_parameters():
-            if "length" in name and "log_std" not in name:
-                p.mul_(1.5)
+        for mean in (networks.prior_mean, networks.mean):
+            mean.length.fill_(0.3)
+        for log_std, value in ((networks.prior_log_std, 0.0), (networks.log_std, 0.4)):
+            log_std.length.zero_()
+            log_std.layer.bias.fill_(value)
     return model
 
 
@@ -83,12 +86,16 @@ def test_figures_do_not_depend_on_other_calls_and_order() -> None:
 
 
 def test_a_rival_sees_the_same_mask_or_is_refused() -> None:
-    data, rival = tiny.images(10), tiny.model("pixelcnn")
-    top = tiny.model("cvae", seen=("top-left", "top-right"))
+    data, rival = tiny.images(10, side=8), tiny.model("pixelcnn")
+
+    def cvae(seen: tuple[Quadrant, ...]) -> CVAE:
+        return CVAE(CVAEConfig(hidden_dim=8, latent_dim=2, seen=seen), data.spec)
+
+    top = cvae(("top-left", "top-right"))
     result = predict_likelihoods(top, data, k=2, rival=rival)
     assert result.nats["pixelcnn, exact"].mean > 0
-    with pytest.raises(UsageError, match="hidden pixels come last"):
-        predict_likelihoods(tiny.model("cvae"), data, k=2, rival=rival)
+    with pytest.raises(UsageError, match="only where all hidden pixels come last"):
+        predict_likelihoods(cvae(("bottom-left",)), data, k=2, rival=rival)
     with pytest.raises(UsageError, match="has 256 levels"):
         predict_likelihoods(top, data, k=2, rival=tiny.model("pixelcnn", levels=256))
     with pytest.raises(UsageError, match="at least 1 latent"):

@@ -18,7 +18,7 @@ from ..errors import UsageError
 from ..evaluation.conditional import predict_likelihoods
 from ..model import require
 from ..progress import out
-from ..ranges import BaseConfig, Count, CountOrNone, Few
+from ..ranges import BaseConfig, Count, CountOrNone, SmallCount
 from ..visual.grid import save
 from .inputs import FLAT, ImageInput, ModelInput, sample_rows
 from .provenance import provenance
@@ -40,9 +40,9 @@ class Predict(BaseConfig, flags="--"):
     against: str = ""
     """An autoregressive model, as in mnist/pixelcnn, for its exact likelihood of the hidden pixels;
     these must come last, row by row."""
-    shown: Few = 8
+    shown: SmallCount = 8
     """How many images are drawn."""
-    completions: Few = 8
+    completions: SmallCount = 8
     """Completions of each."""
     out: str = "predictions.png"
     """The picture file."""

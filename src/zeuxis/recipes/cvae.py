@@ -1,6 +1,12 @@
-"""The CVAE's three tasks on digits: one, two or three quadrants seen."""
+"""The CVAE's three tasks on digits: one, two or three quadrants seen.
+
+The networks are small convolutional ones, trained by Muon: on held-out digits these were ahead of
+the paper's kind, dense layers trained by Adam, after as many seconds.
+"""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from ..data.masks import Quadrant
 from ..training.config import TrainingConfig
@@ -8,15 +14,16 @@ from ..vae.cvae import CVAEConfig
 from . import Recipe
 
 TRAINING = TrainingConfig(
-    images=2_000_000,
-    batch=128,
-    average=40_000,
+    images=300_000,
+    batch=100,
+    average=20_000,
     schedule="linear",
     decay_from=0.3,
-    log_every=50_000,
-    hold_out=5_000,
-    validate_every=250_000,
+    log_every=20_000,
+    hold_out=2_000,
+    validate_every=50_000,
 )
+NETWORKS = CVAEConfig(architecture="conv", hidden_dim=256, latent_dim=32, lr=7e-3, optimizer="muon")
 SEEN: dict[str, tuple[Quadrant, ...]] = {
     "quadrants-1": ("bottom-left",),
     "quadrants-2": ("top-left", "bottom-left"),
@@ -28,13 +35,13 @@ RECIPES = {
     f"cvae/mnist-{name}": Recipe(
         model="cvae",
         data="mnist",
-        config=CVAEConfig(seen=seen, latent_dim=64),
+        config=replace(NETWORKS, seen=seen),
         training=TRAINING,
-        source="Sohn, Lee and Yan 2015, section 5.1; length and schedule are ours",
+        source="Sohn, Lee and Yan 2015, section 5.1; networks and training are ours",
         note=(
             "for comparison with an autoregressive model, whose order begins with the top half"
             if name == "top-half"
-            else "one network of each kind for one task; minutes on one core"
+            else "minutes on one core"
         ),
     )
     for name, seen in SEEN.items()

@@ -44,7 +44,7 @@ from ..model import Batch, Model, Player
 from ..nn.data_dependent_init import data_dependent_init
 from ..nn.precision import at_least_float32
 from ..noise import Noise
-from ..ranges import BaseConfig, Rate, Share, Size
+from ..ranges import BaseConfig, Fraction, Rate, Size
 from .networks import ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder, dense
 
 BATCH = 256  # images at a time in inference
@@ -65,7 +65,7 @@ class CVAEConfig(BaseConfig):
     """Units of the dense layers."""
     latent_dim: Size = 200
     """Dimension of the latent z."""
-    hybrid: Share = 1.0
+    hybrid: Fraction = 1.0
     """Weight of the bound in the objective (alpha); the rest goes to the GSNN."""
     lr: Rate = 1e-3
     """Step size."""
