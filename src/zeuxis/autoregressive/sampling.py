@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Generator
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..capabilities import CanAutoregress
