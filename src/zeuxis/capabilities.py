@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -55,6 +55,50 @@ class CanDecode(IsModel, Protocol):
     def prior(self, n: int, *, generator: torch.Generator | None = None) -> Tensor: ...
 
     def decode(self, z: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class CanRender(IsModel, Protocol):
+    """Turns codes into images through which gradients reach the codes."""
+
+    def prior(self, n: int, *, generator: torch.Generator | None = None) -> Tensor: ...
+
+    def render(self, z: Tensor) -> Tensor:
+        """Images as floats from 0 to 255, (n, C, H, W); `decode` rounds them."""
+        ...
+
+
+@runtime_checkable
+class HasCritic(IsModel, Protocol):
+    """Says how real an image looks to the opponent of a generator, with gradients."""
+
+    def realism(self, x: Tensor) -> Tensor:
+        """Logits (n,), higher for real ones; x are floats from 0 to 255."""
+        ...
+
+
+@runtime_checkable
+class HasPixelLikelihood(CanRender, Protocol):
+    """Has independent pixels given a code, with gradients for the code."""
+
+    def pixel_log_prob(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x | z) of each number in nats, (n, C, H, W); x are floats from 0 to 255."""
+        ...
+
+
+@runtime_checkable
+class CanPropose(HasPixelLikelihood, Protocol):
+    """Has a posterior q(z | x) whose numbers are independent Gaussians, also for gray images that
+    are modeled as binary."""
+
+    def propose(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and logarithms of the standard deviations, (n, latent) each; x are floats from 0
+        to 255."""
+        ...
+
+    def draw_pixels(self, z: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """Images drawn from p(x | z), floats from 0 to 255."""
+        ...
 
 
 @runtime_checkable
@@ -277,6 +321,10 @@ class HasCodes(IsModel, Protocol):
 ALL: dict[str, type] = {
     "sample": CanSample,
     "decode": CanDecode,
+    "render": CanRender,
+    "critic": HasCritic,
+    "pixel_likelihood": HasPixelLikelihood,
+    "propose": CanPropose,
     "encode": CanEncode,
     "log_prob": CanLogProb,
     "elbo": HasELBO,
@@ -294,4 +342,10 @@ ALL: dict[str, type] = {
 
 def has(kind: type, capability: type) -> bool:
     """Whether models of this kind have every method of a capability."""
-    return all(hasattr(kind, name) for name in vars(capability) if not name.startswith("_"))
+    return all(
+        hasattr(kind, name)
+        for part in capability.__mro__
+        if part not in (IsModel, Protocol, Generic, object)
+        for name in vars(part)
+        if not name.startswith("_")
+    )

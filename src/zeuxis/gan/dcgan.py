@@ -31,6 +31,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from ..capabilities import CanRender, HasCritic
 from ..data.dataset import Spec
 from ..errors import UsageError
 from ..model import Batch, Model, Player
@@ -147,6 +148,10 @@ class DCGAN(Model):
         x = x / 255 if self.unit else x / 127.5 - 1
         return x.contiguous(memory_format=torch.channels_last)
 
+    def unscale(self, h: Tensor) -> Tensor:
+        """The generator's range to floats from 0 to 255."""
+        return h * 255 if self.unit else (h + 1) * 127.5
+
     def one_hot(self, y: Tensor | None) -> Tensor | None:
         """Labels (N,) as (N, classes) floats, None for an unconditional model."""
         if not self.config.conditional:
@@ -185,6 +190,17 @@ class DCGAN(Model):
         z = draw(n, self.config.latent_dim, generator=generator, device=device).to(self.device)
         return z * 2 - 1 if self.config.prior == "uniform" else z
 
+    def disabled(self) -> tuple[type, ...]:
+        return (CanRender, HasCritic) if self.config.conditional else ()
+
+    def render(self, z: Float[Tensor, "n latent_dim"]) -> Float[Tensor, "n channels height width"]:
+        """Images for these latents with gradients, as floats from 0 to 255."""
+        return self.unscale(self.generator(z.to(self.device), self.labels_for(z)))
+
+    def realism(self, x: Float[Tensor, "n channels height width"]) -> Float[Tensor, "n"]:
+        """D's logits for images from 0 to 255."""
+        return self.discriminator(self.scale(x))
+
     @torch.no_grad()
     def decode(
         self, z: Float[Tensor, "n latent_dim"], y: Int[Tensor, "n"] | None = None
@@ -196,7 +212,7 @@ class DCGAN(Model):
         for start in range(0, len(z), 256):
             some = slice(start, start + 256)
             h = self.generator(z[some].to(self.device), None if classes is None else classes[some])
-            h = h * 255 if self.unit else (h + 1) * 127.5
+            h = self.unscale(h)
             images.append(h.round().clamp(0, 255).byte().contiguous())
         return torch.cat(images)
 

@@ -280,15 +280,16 @@ class ImprovedGAN(Model):
         z = torch.rand(n, self.config.latent_dim, generator=generator, device=device)
         return z.to(self.device)
 
+    def render(self, z: Float[Tensor, "n latent_dim"]) -> Float[Tensor, "n *shape"]:
+        """Images for these latents with gradients, as floats from 0 to 255."""
+        h = self.generate(z.to(self.device))
+        return h * 255 if self.unit else (h + 1) * 127.5
+
     @torch.no_grad()
     def decode(self, z: Float[Tensor, "n latent_dim"]) -> UInt8[Tensor, "n *shape"]:
         """Images for these latents."""
-        images = []
-        for part in z.split(256):
-            h = self.generate(part.to(self.device))
-            h = h * 255 if self.unit else (h + 1) * 127.5
-            images.append(h.round().clamp(0, 255).byte().contiguous())
-        return torch.cat(images)
+        parts = [self.render(part).round().clamp(0, 255).byte() for part in z.split(256)]
+        return torch.cat(parts).contiguous()
 
     def sample(
         self, n: int, *, generator: torch.Generator | None = None

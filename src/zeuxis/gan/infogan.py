@@ -250,14 +250,20 @@ class InfoGAN(Model):
                 for part in x.split(128):
                     self.discriminator.both(self.scale(part.to(self.device)))
 
+    def render(self, z: Float[Tensor, "n code"]) -> Float[Tensor, "n channels height width"]:
+        """Images for these codes with gradients, as floats from 0 to 255."""
+        h = self.generator(z.to(self.device))
+        return (h + 1) * 127.5 if self.signed else h * 255
+
+    def realism(self, x: Float[Tensor, "n channels height width"]) -> Float[Tensor, "n"]:
+        """D's logits for images from 0 to 255."""
+        return self.discriminator.both(self.scale(x))[0]
+
     @torch.no_grad()
     def decode(self, z: Float[Tensor, "n code"]) -> UInt8[Tensor, "n channels height width"]:
         """Images for these codes."""
-        out = [self.generator(part.to(self.device)) for part in z.split(256)]
-        images = [
-            ((h + 1) * 127.5 if self.signed else h * 255).round().clamp(0, 255).byte().contiguous()
-            for h in out
-        ]
+        out = [self.render(part) for part in z.split(256)]
+        images = [h.round().clamp(0, 255).byte().contiguous() for h in out]
         return (
             torch.cat(images)
             if images

@@ -135,11 +135,19 @@ class WGANGP(Model):
         z = torch.randn(n, self.config.latent_dim, generator=generator, device=device)
         return z.to(self.device)
 
+    def render(self, z: Float[Tensor, "n latent_dim"]) -> Float[Tensor, "n channels height width"]:
+        """The image of each latent with gradients, as floats from 0 to 255."""
+        return self.generator(z.to(self.device)) * 255
+
+    def realism(self, x: Float[Tensor, "n channels height width"]) -> Float[Tensor, "n"]:
+        """What the critic says of images from 0 to 255."""
+        return self.critic(x / 255)[:, 0]
+
     @torch.no_grad()
     def decode(self, z: Float[Tensor, "n latent_dim"]) -> UInt8[Tensor, "n channels height width"]:
         """The image of each latent."""
-        images = [self.generator(part.to(self.device)) for part in z.split(256)]
-        return (torch.cat(images) * 255).round().byte()
+        images = [self.render(part) for part in z.split(256)]
+        return torch.cat(images).round().byte()
 
     def sample(
         self, n: int, *, generator: torch.Generator | None = None

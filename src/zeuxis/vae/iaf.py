@@ -22,6 +22,7 @@ from typing import ClassVar, Literal
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from ..capabilities import CanPropose
 from ..data.dataset import Spec
 from ..distributions.elementwise import normal, normal_kl
 from ..errors import MissingCapability
@@ -104,6 +105,9 @@ class IAFVAE(VAE):
             z, log_scale = gated(z, shift, scale, self.config.gate)
             log_q = log_q - log_scale
         return z, log_q - normal(z, 0.0, 0.0)
+
+    def disabled(self) -> tuple[type, ...]:
+        return () if self.config.posterior == "diagonal" else (CanPropose,)
 
     def posterior(
         self, x: UInt8[Tensor, "n channels height width"]

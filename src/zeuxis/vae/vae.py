@@ -41,7 +41,6 @@ from ..distributions.elementwise import (
     discretized_logistic,
     logistic_log_probs,
     logistic_mean,
-    mean_pixels,
     normal,
     normal_kl,
 )
@@ -52,6 +51,7 @@ from ..nn.precision import at_least_float32
 from ..noise import Noise
 from ..ranges import BaseConfig, CountOrNone, Range, Rate, Size, Weight
 from .networks import ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder, dense
+from .rendering import Rendering
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class VAEConfig(BaseConfig):
     """Optimizer."""
 
 
-class VAE(Model):
+class VAE(Rendering, Model):
     """Encoder, decoder and bound.
 
     Example:
@@ -298,11 +298,7 @@ class VAE(Model):
         brightness."""
         images = []
         for part in z.split(500):
-            out = at_least_float32(self.decoder(part.to(self.device)))
-            if self.binary:
-                images.append((torch.sigmoid(out) * 255).round().byte().contiguous())
-            else:
-                images.append(mean_pixels(logistic_mean(out)))
+            images.append(self.render(part).round().clamp(0, 255).byte().contiguous())
         return torch.cat(images)
 
     def sample(
