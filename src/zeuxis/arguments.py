@@ -85,6 +85,7 @@ VERBS = {
     "render": "turn codes into images with gradients",
     "realism": "say how real an image looks",
     "pixel_log_prob": "say how likely a pixel is given a code",
+    "pixel_variance": "say how much a pixel varies given a code",
     "propose": "propose codes for an image",
     "draw_pixels": "draw pixels given a code",
     "encode": "turn examples into codes",

@@ -85,6 +85,10 @@ class HasPixelLikelihood(CanRender, Protocol):
         """log p(x | z) of each number in nats, (n, C, H, W); x are floats from 0 to 255."""
         ...
 
+    def pixel_variance(self, mean: Tensor, z: Tensor) -> Tensor:
+        """Variances of the pixels given a code; `mean` is what `render` gives for it."""
+        ...
+
 
 @runtime_checkable
 class CanPropose(HasPixelLikelihood, Protocol):

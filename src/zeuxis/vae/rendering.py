@@ -6,6 +6,7 @@ encoder takes their brightness as it is, and their log-likelihood is the cross-e
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -61,6 +62,12 @@ class Rendering:
         out = self.outputs(z)
         x = x.to(out)
         return self.log_likelihood(x / 255 if self.binary else x, out)
+
+    def pixel_variance(self, mean: Images, z: Latents) -> Images:
+        """Variances of the pixels given codes whose mean images are these."""
+        if self.log_scale is None:
+            return mean * (255 - mean)
+        return ((256 * self.log_scale.exp()).square() * math.pi**2 / 3).expand_as(mean)
 
     @torch.no_grad()
     def propose(self, x: Images) -> tuple[Latents, Latents]:

@@ -47,6 +47,10 @@ class Operator(Protocol):
         """The image of whole numbers near x that is degraded to y, which are whole numbers."""
         ...
 
+    def variance(self, v: Images) -> Images:
+        """Variances of A x for independent pixels x with variances v."""
+        ...
+
     def part(self, rows: slice) -> Operator:
         """The operator of some images of the batch."""
         ...
@@ -72,6 +76,9 @@ class Identity:
 
     def pixels(self, x: Images, y: Images) -> UInt8[Tensor, "... channels _ _"]:
         return to_bytes(y.expand_as(x))
+
+    def variance(self, v: Images) -> Images:
+        return v
 
     def part(self, rows: slice) -> Identity:
         return self
@@ -105,6 +112,9 @@ class Mask:
 
     def pixels(self, x: Images, y: Images) -> UInt8[Tensor, "... channels _ _"]:
         return to_bytes(self.project(x, y))
+
+    def variance(self, v: Images) -> Images:
+        return self.forward(v)
 
     def part(self, rows: slice) -> Mask:
         return Mask(self.visible[rows]) if self.visible.ndim == 4 else self
@@ -168,6 +178,9 @@ class Average:
         missing = (wanted * self.factor**2).round() - whole.sum(-1, keepdim=True)
         rank = (blocks - whole).argsort(dim=-1, descending=True, stable=True).argsort(-1)
         return self.joined((whole + (rank < missing)).clamp(0, 255)).byte()
+
+    def variance(self, v: Images) -> Images:
+        return self.forward(v) / self.factor**2
 
     def part(self, rows: slice) -> Average:
         return self

@@ -22,12 +22,15 @@ from jaxtyping import Bool, UInt8
 from torch import Tensor
 
 from ...arguments import public
-from ...capabilities import HasVelocity, has
+from ...capabilities import CanPropose, CanRender, HasPixelLikelihood, HasVelocity, has
 from ...errors import MissingCapability, UsageError
 from ...ranges import Range, Seed, SmallCount
 from ...registry import models
+from .any_size import in_channels
 from .classical import classical, total_variation
 from .flow import denoised, flow_samples
+from .gan_inversion import invert
+from .latent import latent, metropolis
 from .operators import Average, Identity, Mask, Operator, to_bytes
 
 Task = Literal["denoise", "inpaint", "super-resolve"]
@@ -99,6 +102,9 @@ def off(model: Any) -> tuple[type, ...]:
 
 
 METHODS: dict[str, Method] = {
+    "latent": Method(latent, (HasPixelLikelihood,)),
+    "metropolis": Method(metropolis, (CanPropose,), ("inpaint",)),
+    "inversion": Method(invert, (CanRender,)),
     "classical": Method(classical, ()),
     "denoiser": Method(flow_samples, (HasVelocity,), ("denoise",), mean=denoised),
     "guidance": Method(flow_samples, (HasVelocity,), ("inpaint", "super-resolve")),
@@ -161,7 +167,11 @@ def restore(
     method: str = "auto",
     seed: int = 0,
 ) -> Restored:
-    """Restores images of the model's size.
+    """Restores images of any size.
+
+    Larger images than the model's are restored in overlapping tiles. A model of gray images
+    restores each channel of a color image; for a model of color images a gray image is repeated
+    with noise as large as if each channel had been measured.
 
     Arguments:
         model: Any model that one of the methods takes; None is enough for `classical`.
@@ -174,14 +184,34 @@ def restore(
         seed: Fixes all random numbers.
     """
     name, chosen = choose(model, task, method)
-    generator = torch.Generator().manual_seed(seed)
-    x = chosen.sampler(model, y.float(), operator, sigma, n=n, generator=generator)
-    x = x.float().cpu()
-    mean = x.mean(0) if chosen.mean is None else chosen.mean(model, y.float(), operator, sigma)
-    mean = mean.float().cpu()
+    y = y.float().cpu()
+    x = sampled(model, y, operator, sigma, n, chosen, seed).clamp(0, 255)
+    mean = x.mean(0) if chosen.mean is None else mean_of(model, y, operator, sigma, chosen, seed)
     if sigma == 0:
         return Restored(operator.pixels(x, y), operator.pixels(mean, y), name)
     return Restored(to_bytes(x), to_bytes(mean), name)
+
+
+def sampled(
+    model: Any, y: Tensor, operator: Operator, sigma: float, n: int, method: Method, seed: int
+) -> Tensor:
+    """Samples of a method, which sees images of the model's size if it needs the model."""
+    if method.needs:
+        return in_channels(model, y, operator, sigma, n, method.sampler, seed)
+    generator = torch.Generator().manual_seed(seed)
+    return method.sampler(model, y, operator, sigma, n=n, generator=generator).float().cpu()
+
+
+def mean_of(
+    model: Any, y: Tensor, operator: Operator, sigma: float, method: Method, seed: int
+) -> Tensor:
+    """The posterior mean of a method that has one without samples."""
+
+    def sampler(model: Any, y: Tensor, operator: Operator, sigma: float, **ignored: Any) -> Tensor:
+        assert method.mean is not None
+        return method.mean(model, y, operator, sigma)[None]
+
+    return in_channels(model, y, operator, sigma, 1, sampler, seed)[0]
 
 
 @public
