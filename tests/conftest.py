@@ -28,7 +28,10 @@ def shared() -> Path:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks scikit-learn's own checks of the estimator slow: each of 67 trains it."""
+    """Marks scikit-learn's own checks of the estimator slow: each of 67 trains it. Slow tests may
+    take half an hour, for they take minutes where they have a core to themselves."""
     for item in items:
         if "test_the_checks_of_scikit_learn" in item.name:
             item.add_marker(pytest.mark.slow)
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(1800))

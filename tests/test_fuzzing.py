@@ -33,6 +33,17 @@ def hang() -> None:
     time.sleep(60)
 
 
+def compute() -> None:
+    while True:
+        pass
+
+
+def share() -> int:
+    """Computes for less than its limit, and waits for longer, as beside other programs."""
+    time.sleep(0.8)
+    return 1
+
+
 def memory() -> int:
     fresh = mmap.mmap(
         -1, 300_000_000
@@ -50,17 +61,28 @@ def memory() -> int:
         (mute, "mute"),
         (traceback, "traceback"),
         (hang, "hang"),
+        (compute, "hang"),
+        (share, "accepted"),
         (memory, "memory"),
         (lambda: b"x" * (20 << 30), "memory"),
         (os.abort, "crash"),
     ],
-    ids=["accepted", "refused", "mute", "traceback", "hang", "memory", "too much memory", "crash"],
+    ids=[
+        "accepted",
+        "refused",
+        "mute",
+        "traceback",
+        "hang",
+        "compute",
+        "share",
+        "memory",
+        "too much memory",
+        "crash",
+    ],
 )
 def test_every_end_is_noticed(act: Callable[[], object], kind: str, tmp_path: Path) -> None:
-    assert (
-        guarded(act, tmp_path / "work", seconds=0.5 if act is hang else 20, megabytes=200).kind
-        == kind
-    )
+    seconds = 0.5 if act in (hang, compute, share) else 20
+    assert guarded(act, tmp_path / "work", seconds=seconds, megabytes=200).kind == kind
 
 
 def test_later_copies_are_tried_after_a_crash_and_the_same_number_is_the_same_copy(

@@ -104,7 +104,6 @@ def test_hosted_checks_cover_the_range_of_versions() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_the_wheel_works_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
     python = tmp_path / "venv" / "bin" / "python"

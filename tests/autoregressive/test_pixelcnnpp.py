@@ -273,7 +273,6 @@ def test_it_learns() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
 def test_it_learns_a_distribution_of_known_entropy() -> None:
     nats, model = learned(24_000, 2, 3e-3, average=500)
     assert nats == pytest.approx(math.log(4), abs=0.02)

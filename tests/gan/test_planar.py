@@ -134,7 +134,6 @@ def test_a_tenth_of_the_training_finds_all_modes() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", range(5))
 def test_all_modes_of_the_ring(seed: int) -> None:
     found = covered(seed, PlanarConfig(), RECIPE)
@@ -142,7 +141,6 @@ def test_all_modes_of_the_ring(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_plain_settings_lose_modes() -> None:
     found = [
         covered(seed, PLAIN, replace(RECIPE, average=0, schedule="constant")) for seed in range(3)

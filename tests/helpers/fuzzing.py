@@ -37,6 +37,7 @@ from zeuxis.cli import main
 from zeuxis.errors import ZeuxisError
 
 SECONDS, MEGABYTES = 20, 2000
+WALL = 6  # seconds on the clock per second of work: other programs share the cores
 
 linux_only = pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="measures memory as Linux tells it"
@@ -97,7 +98,7 @@ def fuzz(
         copies: How many.
         folder: A folder for the copies, made and removed.
         seed: Chooses other damages.
-        seconds: An act that takes longer is a hang.
+        seconds: An act that computes for longer, or waits for `WALL` times as long, is a hang.
         megabytes: One that takes more is a fault.
     """
     results: list[Outcome] = []
@@ -210,7 +211,7 @@ def child(
                     at = int(line[1:])
                 else:
                     found.append(Outcome(**json.loads(line)))
-        elif time.monotonic() - last > seconds + 15:
+        elif time.monotonic() - last > WALL * seconds + 15:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             break
@@ -233,7 +234,8 @@ def work(
     def late(*_: object) -> None:
         raise Late
 
-    signal.signal(signal.SIGALRM, late)
+    for number in (signal.SIGALRM, signal.SIGPROF):
+        signal.signal(number, late)
     resource.setrlimit(resource.RLIMIT_AS, (10 << 30, 10 << 30))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     torch.set_num_threads(1)
@@ -274,7 +276,8 @@ def one(
     inner.write_bytes(changed)
     Path("/proc/self/clear_refs").write_text("5")
     before, began = status("VmRSS"), time.monotonic()
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, WALL * seconds)
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             kind, more = "accepted", repr(target.act(path))
@@ -282,8 +285,8 @@ def one(
         kind, more = "refused", str(error)
         if len(more.strip()) < 15:
             kind = "mute"
-    except Late:
-        kind, more = "hang", "".join(traceback.format_stack()[-4:])[-300:]
+    except Late as error:
+        kind, more = "hang", "".join(traceback.format_tb(error.__traceback__)[-4:])[-300:]
     except BaseException as error:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if "/zeuxis/" in f.filename]
         where = (
@@ -300,7 +303,8 @@ def one(
         ):
             kind = "memory"
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
+            signal.setitimer(timer, 0)
     grown, took = status("VmHWM") - before, time.monotonic() - began
     if grown > megabytes and kind not in ("memory", "hang"):
         kind, more = "memory", f"{kind}: {more}"

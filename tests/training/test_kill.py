@@ -83,19 +83,16 @@ def check_kills(tmp_path: Path, kills: int, sent: int, kind: str = "dcgan") -> N
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
 def test_two_kills(tmp_path: Path) -> None:
     check_kills(tmp_path, 2, signal.SIGKILL)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
 def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
     check_kills(tmp_path, 24, signal.SIGKILL)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "kind", ["planar", "vae", "pixelcnn", "improved-gan", "infogan", "iaf-vae", "classifier"]
 )
@@ -104,6 +101,5 @@ def test_every_kind_of_model_goes_on_after_kills(kind: str, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_five_terminations_at_random_moments(tmp_path: Path) -> None:
     check_kills(tmp_path, 5, signal.SIGTERM)

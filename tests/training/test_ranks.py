@@ -106,12 +106,10 @@ def check_kills(tmp_path: Path, kills: int, images: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_two_processes_killed_once_go_on_to_the_same_weights(tmp_path: Path) -> None:
     check_kills(tmp_path, 1, 16 * 400)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
 def test_two_processes_killed_ten_times_end_with_the_same_weights(tmp_path: Path) -> None:
     check_kills(tmp_path, 10, 16 * 2_000)
