@@ -41,7 +41,7 @@ RECIPES = {
         note=(
             "for comparison with an autoregressive model, whose order begins with the top half"
             if name == "top-half"
-            else "minutes on one core"
+            else "small networks, for machines without a GPU"
         ),
     )
     for name, seen in SEEN.items()
