@@ -97,6 +97,7 @@ VERBS = {
     "conditional_elbo": "bound the likelihood of hidden pixels",
     "conditional_log_weights": "bound the likelihood of hidden pixels",
     "features": "describe examples by features",
+    "trunk": "be fine-tuned",
     "codes": "say what its codes mean",
     "autoregress": "say what each pixel costs",
     "conditionals": "say what each pixel costs",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from .data.dataset import Spec
@@ -261,6 +261,18 @@ class CanFeature(IsModel, Protocol):
 
 
 @runtime_checkable
+class CanFineTune(IsModel, Protocol):
+    """Lends the layers that compute its features to another task."""
+
+    def trunk(self) -> nn.Module:
+        """A module that maps uint8 images (n, C, H, W) to what `features` gives, with gradients.
+
+        It shares its parameters with the model: copy it before training it.
+        """
+        ...
+
+
+@runtime_checkable
 class CanAutoregress(IsModel, Protocol):
     """Gives the exact distribution of every value given those before it.
 
@@ -337,6 +349,7 @@ ALL: dict[str, type] = {
     "complete": CanComplete,
     "predict": HasConditionalELBO,
     "features": CanFeature,
+    "trunk": CanFineTune,
     "autoregress": CanAutoregress,
     "codes": HasCodes,
     "velocity": HasVelocity,

@@ -37,6 +37,7 @@ from ..errors import UsageError
 from ..model import Batch, Model, Player
 from ..nn.data_dependent_init import normal_
 from ..nn.norm import estimate_batch_statistics
+from ..nn.trunk import Trunk, in_parts
 from ..ranges import BaseConfig, Decay, Range, Rate, Size, Weight
 from .dcgan_nets import Discriminator, Generator, layout
 from .losses import discriminator_loss, frozen, generator_loss, mean_probabilities
@@ -222,17 +223,23 @@ class DCGAN(Model):
         """n new images."""
         return self.decode(self.prior(n, generator=generator), y)
 
-    @torch.no_grad()
-    def features(self, x: UInt8[Tensor, "n channels height width"]) -> Float[Tensor, "n features"]:
-        """All channels of the discriminator's convolutions, max-pooled to 4x4 and concatenated
-        (section 5): what a linear classifier is fitted on."""
+    def trunk(self) -> Trunk:
+        """All channels of the discriminator's convolutions, as `pooled` gives them."""
         if self.config.conditional:
             raise UsageError(
                 "Features come from an unconditional DCGAN: train one without --model.conditional."
             )
-        found = []
-        for part in x.split(256):
-            activations = self.discriminator.activations(self.scale(part.to(self.device)))
-            pooled = [F.adaptive_max_pool2d(h.float(), 4).flatten(1) for h in activations]
-            found.append(torch.cat(pooled, 1))
-        return torch.cat(found)
+        scale, offset = (1 / 255, 0.0) if self.unit else (1 / 127.5, -1.0)
+        return Trunk(self.discriminator, pooled, scale, offset)
+
+    def features(self, x: UInt8[Tensor, "n channels height width"]) -> Float[Tensor, "n features"]:
+        """What a linear classifier is fitted on (section 5): see `pooled`."""
+        return in_parts(self.trunk(), x)
+
+
+def pooled(
+    discriminator: Discriminator, x: Float[Tensor, "n channels height width"]
+) -> Float[Tensor, "n features"]:
+    """All channels of the convolutions, max-pooled to 4x4 and concatenated."""
+    found = discriminator.activations(x)
+    return torch.cat([F.adaptive_max_pool2d(h.float(), 4).flatten(1) for h in found], 1)

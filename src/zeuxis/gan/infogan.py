@@ -42,6 +42,7 @@ from ..errors import UsageError
 from ..model import Batch, Model, Player
 from ..nn.data_dependent_init import normal_
 from ..nn.norm import estimate_batch_statistics
+from ..nn.trunk import Trunk, in_parts
 from ..ranges import BaseConfig, Decay, Fraction, Range, Rate, SizeOrNone, Weight
 from .infogan_nets import TABLE, Discriminator, Generator, Layout
 from .losses import discriminator_loss, frozen, generator_loss, mean_probabilities
@@ -291,15 +292,14 @@ class InfoGAN(Model):
             start += code.size if code.kind == "categorical" else 2
         return found
 
-    @torch.no_grad()
+    def trunk(self) -> Trunk:
+        """The layers that D and Q share."""
+        scale, offset = (1 / 127.5, -1.0) if self.signed else (1 / 255, 0.0)
+        return Trunk(self.discriminator, Discriminator.trunk, scale, offset)
+
     def features(self, x: UInt8[Tensor, "n channels height width"]) -> Float[Tensor, "n features"]:
         """The last layer that D and Q share."""
-        return torch.cat(
-            [
-                self.discriminator.trunk(self.scale(part.to(self.device))).float()
-                for part in x.split(256)
-            ]
-        )
+        return in_parts(self.trunk(), x)
 
 
 def layout(config: InfoGANConfig, spec: Spec) -> Layout:

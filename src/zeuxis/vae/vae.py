@@ -48,6 +48,7 @@ from ..errors import UsageError
 from ..model import Batch, Model, Player
 from ..nn.data_dependent_init import data_dependent_init
 from ..nn.precision import at_least_float32
+from ..nn.trunk import Trunk, in_parts
 from ..noise import Noise
 from ..ranges import BaseConfig, CountOrNone, Range, Rate, Size, Weight
 from .networks import ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder, dense
@@ -318,6 +319,16 @@ class VAE(Rendering, Model):
             center = torch.zeros(len(part), 1, self.config.latent_dim, device=self.device)
             latents.append(self.infer(h, center, expected=False)[0][:, 0])
         return torch.cat(latents)
+
+    def trunk(self) -> Trunk:
+        """Gray images as they are to the encoder's last hidden layer."""
+        scale, offset = (1 / 255, 0.0) if self.binary else (1 / 127.5, -1.0)
+        return Trunk(self.encoder, nn.Module.__call__, scale, offset)
+
+    def features(self, x: UInt8[Tensor, "n channels height width"]) -> Float[Tensor, "n features"]:
+        """The encoder's last hidden layer, from which a linear classifier makes fewer errors than
+        from the latent."""
+        return in_parts(self.trunk(), x)
 
 
 def check(c: VAEConfig, spec: Spec) -> bool:
