@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zeuxis.nn.augmentation import random_elastic, random_flip
+from zeuxis.nn.augmentation import random_elastic, random_flip, random_shift
 from zeuxis.noise import Noise
 
 SIDE = 28
@@ -116,3 +116,16 @@ def test_whole_images_are_mirrored_left_to_right_with_even_chances() -> None:
     y = random_flip(x, noise(400))
     turned = (y == x.flip(3)).flatten(1).all(1)
     assert torch.equal(y[~turned], x[~turned]) and 150 < int(turned.sum()) < 250
+
+
+def test_shifts_move_whole_images_and_repeat_the_border() -> None:
+    down, across = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
+    x = torch.stack([down, across]).byte().expand(400, -1, -1, -1)
+    moved = random_shift(x, 2, noise(400)).int()
+    shifts = moved[:, :, 14, 14] - 14
+    for axis in range(2):
+        assert shifts[:, axis].unique().tolist() == [-2, -1, 0, 1, 2]
+        expected = (torch.arange(SIDE) + shifts[:, axis, None]).clamp(0, SIDE - 1)
+        got = moved[:, 0, :, 14] if axis == 0 else moved[:, 1, 14]
+        assert torch.equal(got.long(), expected)
+    assert random_shift(x, 0, noise(400)) is x

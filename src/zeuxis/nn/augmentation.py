@@ -1,4 +1,4 @@
-"""Random, differentiable augmentations of images: elastic distortions and flips.
+"""Random augmentations of images: elastic distortions, flips and shifts.
 
 An elastic distortion is an affine map (rotation, shear, scale about the center) plus a coarse grid
 of random shifts, interpolated to every pixel. This is the distortion of Simard, Steinkraus and
@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from ..noise import Noise
@@ -76,3 +76,29 @@ def random_flip(
         True
     """
     return torch.where(noise.uniform(1, 1, 1) < 0.5, x.flip(3), x)
+
+
+def random_shift(
+    x: UInt8[Tensor, "n channels height width"], most: int, noise: Noise
+) -> UInt8[Tensor, "n channels height width"]:
+    """Shifts each image by whole pixels in both directions; pixels from outside repeat the border.
+
+    Arguments:
+        x: Raw images.
+        most: The largest shift (pixels).
+        noise: Source of the random numbers.
+
+    Example:
+        >>> x = torch.zeros(2, 1, 5, 5, dtype=torch.uint8)
+        >>> x[:, :, 2, 2] = 9
+        >>> random_shift(x, 2, Noise(0, 0, slice(0, 2), 2)).sum((1, 2, 3)).tolist()
+        [9, 9]
+    """
+    if not most:
+        return x
+    n, channels, height, width = x.shape
+    down, across = (noise.integers(2 * most + 1, 2) - most).unbind(1)
+    rows = (torch.arange(height) + down[:, None]).clamp(0, height - 1)
+    columns = (torch.arange(width) + across[:, None]).clamp(0, width - 1)
+    example, channel = torch.arange(n)[:, None, None, None], torch.arange(channels)[:, None, None]
+    return x[example, channel, rows[:, None, :, None], columns[:, None, None, :]]
