@@ -10,7 +10,7 @@ from typing import Any
 
 RESULTS = Path(__file__).parent.parent / "results"
 UNKNOWN = "not recorded"
-TITLES = {"speed": "Speed", "studies": "Studies"}
+TITLES = {"pretraining": "Few labels", "speed": "Speed", "studies": "Studies"}
 HEADLINES = (
     "errors", "accuracy", "frechet", "nats", "bits/dim", "one to one", "one_to_one",
     "hit", "share", "mean", "size", "bytes", "ratio to tuned", "ratio",

@@ -18,7 +18,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .applications.feature_transformer import ZeuxisFeatures as ZeuxisFeatures
     from .applications.few_labels import FewLabelClassifier as FewLabelClassifier
+    from .applications.pretraining import pretraining
     from .checkpoints.run_folder import Run
     from .checkpoints.weights import load, save, shipped
     from .data import Dataset, Spec, check, few_labels, hold_out, load_data
@@ -38,7 +40,9 @@ if TYPE_CHECKING:
 WHERE = {
     "data": ("Dataset", "Spec", "check", "few_labels", "hold_out", "load_data"),
     "errors": ("ZeuxisError",),
+    "applications.feature_transformer": ("ZeuxisFeatures",),
     "applications.few_labels": ("FewLabelClassifier",),
+    "applications.pretraining": ("pretraining",),
     "evaluation.classification": ("classify",),
     "evaluation.sample_quality": ("Quality", "evaluate"),
     "model": ("Batch", "Model", "Player"),
@@ -53,7 +57,8 @@ WHERE = {
 }
 HOME = {name: module for module, names in WHERE.items() for name in names}
 
-# without FewLabelClassifier, so that importing everything does not ask for scikit-learn
+# without the classes of `applications` that need scikit-learn, so that importing everything does
+# not ask for it
 __all__ = [
     "Batch",
     "Dataset",
@@ -75,6 +80,7 @@ __all__ = [
     "load",
     "load_data",
     "models",
+    "pretraining",
     "resume",
     "save",
     "shipped",

@@ -39,6 +39,7 @@ COMMANDS = {
         "the class of images, or the errors on a set, by one model or several: "
         "zeuxis classify RUN IMAGE ..."
     ),
+    "pretrain": ("errors from a few labels, with what a model has learned and without"),
     "compress": (
         "images into one file, in as many bits as a model gives them: zeuxis "
         "compress RUN IMAGE ... -o file.zx"
