@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 from pathlib import Path
@@ -11,7 +12,9 @@ import torch
 
 import tiny
 from zeuxis.checkpoints.run_folder import Run
+from zeuxis.distributed import World
 from zeuxis.optim import factory
+from zeuxis.training import budget
 from zeuxis.training.session import Session, require_count, require_seconds, resume_or_rewind
 from zeuxis.training.turns import take_turns
 
@@ -93,3 +96,13 @@ def test_each_player_moves_only_in_its_turn(name: str) -> None:
     for player, settings in players.items():
         now = list(settings.module.parameters())
         assert any(not torch.equal(a, b) for a, b in zip(before[player], now, strict=True)), player
+
+
+def test_a_slow_trial_does_not_make_the_training_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = itertools.count(step=100)  # each look at the clock finds the minute gone
+    monkeypatch.setattr(budget.time, "monotonic", lambda: float(next(seconds)))
+    monkeypatch.setattr(budget, "steps_per_second", lambda trainer, seconds: 2.0)
+    settings = budget.fit_minutes(
+        tiny.model("vae"), tiny.images(64), tiny.training(minutes=1.0), World()
+    )
+    assert settings.images == pytest.approx(16 * 2.0 * 30, abs=16)

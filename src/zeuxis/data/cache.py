@@ -55,9 +55,8 @@ def decoded(
         fits = n * int(np.prod(shape)) <= memory()
         if fits and n < MIN_CACHED:
             x = np.empty((n, *shape), np.uint8)
-            x[0] = first
-            for i in track(range(1, n), n - 1, f"decoding {raw.name}"):
-                x[i] = decode_one(images, i, size, channels, shape)
+            for i in track(range(n), n, f"decoding {raw.name}"):
+                x[i] = decode_one(images, i, size, channels, shape) if i else first
             return torch.from_numpy(x)
     except DataError as error:
         raise with_count(error, images, i, n) from error

@@ -23,6 +23,7 @@ from .config import TrainingConfig
 from .loop import Trainer
 
 FRAMES = 0.1  # largest share of the time for frames of the film
+LEAST = 0.5  # least share of the time that the length is computed from
 STEPS = (
     0.93  # share of the time for steps and frames; saves, reports and last samples take the rest
 )
@@ -49,7 +50,9 @@ def fit_minutes(
         each = time.monotonic() - start
         film = min(film, int(FRAMES * budget / max(each, 1e-9)))
         drawing = film * each
-    left = max(0.0, STEPS * budget - drawing - (time.monotonic() - began))
+    # Where the trial alone took the time, a length from what is left would be one batch; the limit
+    # of the loop ends such a training.
+    left = max(LEAST * budget, STEPS * budget - drawing - (time.monotonic() - began))
     images = round(broadcast_number(max(training.batch, speed * left), device))
     images = max(1, images // training.batch) * training.batch
     return replace(
