@@ -12,9 +12,9 @@ RECIPES = {
         data="mnist",
         config=FlowMatchingConfig(),
         training=TrainingConfig(
-            images=600_000, schedule="linear", decay_from=0.0, warmup=12_800, clip=1.0, film=30
+            images=300_000, schedule="linear", decay_from=0.0, warmup=12_800, clip=1.0, film=30
         ),
-        note="1.5 million weights, ten passes over the digits: the one that ships, for laptops",
+        note="1.5 million weights, five passes over the digits: the one that ships, for laptops",
     ),
     "flow-matching/cifar10": Recipe(
         model="flow-matching",
