@@ -33,7 +33,16 @@ def test_the_wheel_holds_code_data_models_and_licenses(wheel: Path) -> None:
         assert f"zeuxis/data/files/mnist/{kind}-ubyte.gz" in names
     assert {"zeuxis/py.typed", "zeuxis/data/files/mnist/NOTICE.md"} <= names
     pixels = ("pixelcnn", "pixelcnn-whole", "pixelrnn", "pixelrnn-row")
-    for model in ("dcgan", "classifier", "improved-gan", "infogan", "vae", "iaf-vae", "flow-matching", *pixels):
+    for model in (
+        "dcgan",
+        "classifier",
+        "improved-gan",
+        "infogan",
+        "vae",
+        "iaf-vae",
+        "flow-matching",
+        *pixels,
+    ):
         assert {
             f"zeuxis/shipped/mnist/{model}/{name}" for name in ("config.json", "model.safetensors")
         } <= names

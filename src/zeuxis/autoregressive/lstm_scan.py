@@ -142,8 +142,9 @@ def along_diagonals(height: int, width: int) -> Plan:
 
 class Walk(torch.autograd.Function):
     """The states h of all pixels in raster order, (directions, channels, pixels, n).
+    The arguments are those of `apply`.
 
-    Arguments, of `apply`:
+    Arguments:
         x: Inputs of all pixels in raster order, (inputs, pixels, n), the same for all directions.
         weight: K with the rows of g doubled, (directions, 4 channels, inputs + taps * channels).
         bias: b with that of g doubled, (directions, 4 channels).

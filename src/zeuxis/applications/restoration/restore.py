@@ -43,7 +43,7 @@ Factor = Annotated[int, Range(2, 64)]
 class Sampler(Protocol):
     """A method: samples of p(x | y).
 
-    Arguments of a call:
+    Arguments:
         model: The model; a method for any model ignores it.
         y: What `operator.forward` gave, with noise; float in pixel units 0 to 255.
         operator: How y came about.
