@@ -9,14 +9,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import tyro
 
 from ..applications.attributes import attribute_sheet, measure_directions
-from ..applications.directions import DIRECTIONS_FILE, save_directions
-from ..applications.reconstruct import encode_dataset, image_autoencoder
+from ..applications.directions import DIRECTIONS_FILE, Directions, save_directions
+from ..applications.edit_effects import Effects, edit_effects, fit_reader
+from ..applications.reconstruct import Autoencoder, encode_dataset, image_autoencoder
 from ..data.attributes import Attributes, attributes_of, image_names, read_attributes
 from ..data.config import DataConfig
 from ..data.dataset import Dataset
+from ..errors import UsageError
 from ..evaluation.features.feature_network import weights_hash
 from ..evaluation.images import phrase
 from ..experiments.unseen import source_of
@@ -55,6 +58,10 @@ class FindAttributes(BaseConfig, flags="--"):
     reach: Positive = 3.0
     """Steps drawn to either side (a step: from without to with, or one standard deviation of a
     number)."""
+    effects: CountOrNone = 0
+    """Images that are edited to measure what one step along each direction changes: a network
+    fitted to the other images reads all attributes of the edited ones (a minute or more); 0 leaves
+    it out."""
     out: str = "attributes.png"
     """The picture file."""
     file: str = ""
@@ -69,7 +76,8 @@ def main(argv: Sequence[str]) -> None:
     data, images = args.data.load(args.model, model.spec)
     known = read_labels(data, args) if args.labels else attributes_of(data)
     positions = sample_positions(known.known, args.n, args.data.generator())
-    z, known = encode_dataset(model, data.take(positions)), known.take(positions)
+    chosen, known = data.take(positions), known.take(positions)
+    z = encode_dataset(model, chosen)
     directions = measure_directions(
         z,
         known,
@@ -86,12 +94,36 @@ def main(argv: Sequence[str]) -> None:
             soft_wrap=True,
         )
     out.print(directions.table(f"{data.spec.name}: {len(z):,} {phrase(images.split)} encoded"))
+    changes = effects_of(model, chosen, known, directions, args) if args.effects else None
+    if changes is not None:
+        out.print(changes.table())
     file = Path(args.file) if args.file else args.model.run().path(DIRECTIONS_FILE)
     for path in (save_directions(directions, file), save(picture, args.out)):
         out.print(str(path), markup=False, soft_wrap=True)
     if args.record.record:
         details = provenance(args.model.name) | {"images": len(z)} | images.as_dict()
-        args.record.write(directions.as_dict(), began, args.data.seed, **details)
+        figures = directions.as_dict() | (changes.as_dict() if changes else {})
+        args.record.write(figures, began, args.data.seed, **details)
+
+
+def effects_of(
+    model: Autoencoder,
+    data: Dataset,
+    known: Attributes,
+    directions: Directions,
+    args: FindAttributes,
+) -> Effects:
+    """Edits the last images, and reads the change with a network fitted to the others."""
+    n = args.effects
+    if n >= len(data):
+        raise UsageError(
+            f"--effects {n:,} leaves none of the {len(data):,} images to fit a reader to: edit "
+            "fewer, or give --n 0."
+        )
+    x = data.all()
+    rest = torch.arange(len(data) - n)
+    readable = fit_reader(x[:-n], known.take(rest), seed=args.data.seed)
+    return edit_effects(model, x[-n:], directions, readable, known.names)
 
 
 def read_labels(data: Dataset, args: FindAttributes) -> Attributes:
