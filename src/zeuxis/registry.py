@@ -150,7 +150,7 @@ def findable(kind: type[Model]) -> type[Model]:
         known = f"'{name}' is {place(models()[name])}" if name in models() else "it has none"
         raise UsageError(
             f"The model {place(kind)} could not be found again by its name, since "
-            f"{known}: give the class a name of its own, as in "
+            f"{known}: give the class another name, as in "
             f'name = "{kind.__name__.lower()}".'
         )
     return kind

@@ -86,7 +86,7 @@ def test_detail_is_kept_and_clipped() -> None:
 def moved(
     names: tuple[str, ...], values: Tensor, steps: list[float], of: Callable[[Tensor], Tensor]
 ) -> list[float]:
-    """The mean of what is measured of digits, after so many steps along the first attribute."""
+    """The mean of what is measured of digits, after some steps along the first attribute."""
     model, data = autoencoder.digits()
     found = measure_directions(
         encode_dataset(model, data), Attributes(names, ("number",) * len(names), values)

@@ -1,4 +1,4 @@
-"""PixelRNN: rows and diagonals against recurrences written place by place, who sees whom, the
+"""PixelRNN: rows and diagonals against recurrences written pixel by pixel, who sees whom, the
 cached scan."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Splits: exactly so many labels a class, held-out images in proportion, and both a function of the
-seed alone."""
+"""Splits: exact numbers of labels a class, held-out images in proportion, both functions of the seed
+alone."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Gaussian(FlowMatching):
 
 
 def gaussian(**changes: object) -> Gaussian:
-    config = FlowMatchingConfig(channels=(4,), blocks=1, patch=1, **changes)  # type: ignore[arg-type]
+    config = FlowMatchingConfig(channels=(4,), blocks=1, patch=1, **changes)
     return Gaussian(config, SPEC).eval()
 
 
@@ -41,7 +41,7 @@ def flow(**changes: object) -> FlowMatching:
     with torch.no_grad():  # a field that starts near zero would hide what it depends on
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
-    return model.eval()  # type: ignore[return-value]
+    return model.eval()
 
 
 @pytest.mark.parametrize(("solver", "order"), [("euler", 1), ("heun", 2)])
@@ -124,7 +124,7 @@ def test_the_loss_of_the_exact_field_is_the_variance_that_is_left() -> None:
     noise = Noise(0, 0, slice(0, n), n)
     generator = torch.Generator().manual_seed(5)
     pixels = to_pixels(MEAN + STD * torch.randn(n, *SPEC.shape, generator=generator))
-    model.net.forward = lambda x, t, y=None: model.velocity(x, t)  # type: ignore[method-assign]
+    model.net.forward = lambda x, t, y=None: model.velocity(x, t)
     ((_, loss),) = list(model.play(Batch(pixels, None, noise)))
     t = torch.linspace(0, 1, 1001)
     left = STD**2 / (t**2 * STD**2 + (1 - t) ** 2)
@@ -163,7 +163,7 @@ def test_labels_of_minus_one_are_no_label() -> None:
 def test_training_hides_the_stated_share_of_labels() -> None:
     model = flow(conditional=True, drop_labels=0.25)
     shown: list[Tensor] = []
-    model.net.forward = lambda x, t, y=None: shown.append(y) or 0 * x  # type: ignore[func-returns-value, method-assign]
+    model.net.forward = lambda x, t, y=None: shown.append(y) or 0 * x
     noise = Noise(0, 0, slice(0, 2_000), 2_000)
     list(model.play(Batch(torch.zeros(2_000, 1, 28, 28), torch.ones(2_000).long(), noise)))
     assert (shown[0] == -1).float().mean().item() == pytest.approx(0.25, abs=0.03)

@@ -112,7 +112,7 @@ def test_the_discriminator_sees_real_and_generated_images_in_separate_batches() 
     assert [len(x) for x, _ in calls] == [16, 16, 16] and len(made) == 2
     assert torch.equal(calls[0][0], model.scale(batch.x))
     assert all(torch.equal(x, fake) for (x, _), fake in zip(calls[1:], made, strict=True))
-    assert not torch.equal(made[0], made[1]), "each turn has codes of its own"
+    assert not torch.equal(made[0], made[1]), "each turn draws other latents"
     torch.testing.assert_close(turns[0], discriminator_loss(calls[0][1], calls[1][1]))
     torch.testing.assert_close(turns[1], generator_loss(calls[2][1]))
 

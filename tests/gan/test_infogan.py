@@ -87,7 +87,7 @@ def test_both_players_maximize_the_weighted_information() -> None:
     plain, on_category, on_numbers = turns.values()
     assert plain[0] - on_category[0] == pytest.approx(0.7 * category, abs=1e-5)
     assert plain[0] - on_numbers[0] == pytest.approx(0.3 * numbers, abs=1e-5)
-    # The generator's turn has codes of its own, and Q has not moved here: as many nats, about.
+    # The generator's turn draws other codes, and Q has not moved here: as many nats, about.
     assert abs(plain[1] - on_category[1] - 0.7 * category) < 0.02 and plain[1] != on_category[1]
     assert abs(plain[1] - on_numbers[1] - 0.3 * numbers) < 0.2 and plain[1] != on_numbers[1]
 
@@ -127,7 +127,7 @@ def test_moving_by_nothing_leaves_an_image_and_moving_keeps_its_ink_about_the_mi
     assert torch.allclose(random_elastic(x, 0.0, Noise(0, 0, slice(0, 64), 64)), x, atol=1e-5)
     moved = random_elastic(x, 1.0, Noise(0, 0, slice(0, 64), 64))
     assert (moved - x).abs().flatten(1).amax(1).min() > 0.2, "each of them moved"
-    assert moved.flatten(1).std(0).sum() > 1, "each by numbers of its own"
+    assert moved.flatten(1).std(0).sum() > 1, "each by other numbers"
     assert moved.mean().item() == pytest.approx(x.mean().item(), rel=0.25), (
         "bigger as often as smaller"
     )

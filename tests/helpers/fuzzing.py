@@ -91,7 +91,7 @@ def fuzz(
     seconds: float = SECONDS,
     megabytes: float = MEGABYTES,
 ) -> list[Outcome]:
-    """Acts on so many damaged copies.
+    """Acts on this many damaged copies.
 
     Arguments:
         target: What is damaged and what is done.

@@ -73,7 +73,7 @@ def training(**changes: object) -> TrainingConfig:
 
 
 def few(n: int = 64, labeled: int = 16) -> Dataset:
-    """Random images of which the first so many are labeled."""
+    """Random images of which the first are labeled."""
     data = images(n)
     assert data.y is not None
     return Dataset(data.spec, data.x, torch.where(torch.arange(n) < labeled, data.y, -1))

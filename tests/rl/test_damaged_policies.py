@@ -125,7 +125,7 @@ def header(shape: tuple[int, ...], kind: str = "<f4") -> bytes:
 
 
 def archive(path: Path, members: dict[str, tuple[bytes, int]]) -> Path:
-    """An .npz whose members are a header and so many bytes of 0."""
+    """An .npz whose members are a header and bytes of 0."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
         for name, (head, zeros) in members.items():
             with file.open(f"{name}.npy", "w", force_zip64=True) as member:

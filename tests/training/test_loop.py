@@ -112,7 +112,7 @@ def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(name: str, tmp_path: P
 
 
 class StopAt(Dataset):
-    """Data that sends this process SIGTERM when a training under way has asked for so many
+    """Data that sends this process SIGTERM when a training under way has asked for this many
     images."""
 
     def __init__(self, data: Dataset, images: int) -> None:
@@ -525,7 +525,7 @@ print(max(faults[-4:]))
 
 
 def test_freed_memory_is_kept_and_not_cleared_again() -> None:
-    """In a process of its own: one refused allocation, such as another test's, sends a thread to an
+    """In another process: one refused allocation, such as another test's, sends a thread to an
     arena that cannot hold so much. At first small things lie between large tensors, so that none
     fits where another was; a few times later there is room."""
     done = subprocess.run(

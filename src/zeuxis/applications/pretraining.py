@@ -133,7 +133,10 @@ class Comparison:
     def table(self) -> Table:
         """Mean and deviation of the errors, a row for each method."""
         number = {"justify": "right", "no_wrap": True}
-        columns = [Column(f"{n:,} labels", **number) for n in self.outcomes]  # type: ignore[arg-type]
+        columns = [
+            Column(f"{n:,} labels", **number)  # type: ignore[arg-type]
+            for n in self.outcomes
+        ]
         table = Table(Column("errors, %", no_wrap=True), *columns)
         for name in METHODS:
             if all(name in methods for methods in self.outcomes.values()):

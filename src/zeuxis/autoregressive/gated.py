@@ -89,7 +89,7 @@ class GatedLayer(nn.Module):
 
 
 class GatedStream:
-    """A gated layer fed the vertical stack row by row and the horizontal one place by place."""
+    """A gated layer fed the vertical stack row by row and the horizontal one pixel by pixel."""
 
     def __init__(self, layer: GatedLayer, n: int, width: int, y: Tensor | None) -> None:
         self.first, self.last = layer.first, layer.last

@@ -166,7 +166,7 @@ def matrix(
         raise ValueError(f"'{name}' holds no real numbers")
     kind, values, _ = element(body, at, order)
     if kind not in STORED or not np.can_cast(STORED[kind], NUMBERS[group]):
-        raise ValueError(f"'{name}' is stored as the type {kind}, expected numbers of its own type")
+        raise ValueError(f"'{name}' is stored as the type {kind}, expected numbers of that type")
     width = int(STORED[kind][1])
     if (
         len(values) % width

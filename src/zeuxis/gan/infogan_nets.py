@@ -1,7 +1,7 @@
 """The networks of InfoGAN: a generator for codes, and a discriminator that shares all layers but
 the last with Q.
 
-Each of the paper's experiments has a pair of its own, written down as a table: digits (`mnist`),
+Each of the paper's experiments has its own pair, written down as a table: digits (`mnist`),
 house numbers and photographs of faces (`color`), rendered faces (`faces`) and chairs (`chairs`).
 
 Source: Chen et al., "InfoGAN", 2016, appendix C.
@@ -28,12 +28,12 @@ class Layout:
 
     Arguments:
         pixels: Side of the images they are for.
-        dense: Units of the generator's dense layer before the maps, and of the discriminator's
-            after them; 0 for none.
-        side: Side of the generator's first maps.
+        dense: Units of the generator's dense layer before the feature maps, and of the
+            discriminator's after them; 0 for none.
+        side: Side of the generator's first feature maps.
         up: (channels, stride, normalized) of the generator's maps, the first made by a matrix
             product, the image left out.
-        down: (channels, stride) of the discriminator's maps, all but the first normalized.
+        down: (channels, stride) of the discriminator's feature maps, all but the first normalized.
         reader: Units of Q's own layer; 0 where Q shares every layer with D.
         signed: Whether pixels lie in [-1, 1] behind a tanh instead of in [0, 1] behind a sigmoid.
         last: Stride of the layer that makes the image.
@@ -97,23 +97,23 @@ class Generator(nn.Module):
     def __init__(self, table: Layout, code: int, channels: int, width: float, rank: int) -> None:
         super().__init__()
         self.table = table
-        maps = [scaled(c, width) for c, _, _ in table.up]
+        widths = [scaled(c, width) for c, _, _ in table.up]
         units = [
             code,
             *([scaled(table.dense, width)] if table.dense else []),
-            maps[0] * table.side**2,
+            widths[0] * table.side**2,
         ]
         self.dense = nn.ModuleList(linear(a, b, rank) for a, b in pairwise(units))
         self.dense_norm = nn.ModuleList(BatchNorm(n, eps=1e-5) for n in units[1:])
         self.up = nn.ModuleList(
             convolution(a, b, stride, up=True)
-            for a, b, (_, stride, _) in zip(maps[:-1], maps[1:], table.up[1:], strict=True)
+            for a, b, (_, stride, _) in zip(widths[:-1], widths[1:], table.up[1:], strict=True)
         )
         self.norm = nn.ModuleList(
             BatchNorm(c, eps=1e-5) if normalized else nn.Identity()
-            for c, (_, _, normalized) in zip(maps[1:], table.up[1:], strict=True)
+            for c, (_, _, normalized) in zip(widths[1:], table.up[1:], strict=True)
         )
-        self.last = convolution(maps[-1], channels, table.last, up=True)
+        self.last = convolution(widths[-1], channels, table.last, up=True)
 
     def forward(self, z: Tensor) -> Tensor:
         h = z
@@ -153,14 +153,16 @@ class Discriminator(nn.Module):
     ) -> None:
         super().__init__()
         self.slope = slope
-        maps = [shape[0], *(scaled(c, width) for c, _ in table.down)]
+        widths = [shape[0], *(scaled(c, width) for c, _ in table.down)]
         self.conv = nn.ModuleList(
             convolution(a, b, stride, up=False)
-            for a, b, (_, stride) in zip(maps[:-1], maps[1:], table.down, strict=True)
+            for a, b, (_, stride) in zip(widths[:-1], widths[1:], table.down, strict=True)
         )
-        self.conv_norm = nn.ModuleList([nn.Identity(), *(BatchNorm(c, eps=1e-5) for c in maps[2:])])
+        self.conv_norm = nn.ModuleList(
+            [nn.Identity(), *(BatchNorm(c, eps=1e-5) for c in widths[2:])]
+        )
         side = table.pixels // math.prod(stride for _, stride in table.down)
-        units = maps[-1] * side**2
+        units = widths[-1] * side**2
         self.dense: nn.Module = nn.Identity()
         if table.dense:
             own = scaled(table.dense, width)

@@ -150,7 +150,7 @@ class CausalConv(nn.Module):
         )
 
     def stream(self, n: int, width: int) -> Stream:
-        """The convolution of n images of this width, place by place."""
+        """The convolution of n images of this width, pixel by pixel."""
         return Stream(self, n, width)
 
     def rows(self, n: int, width: int) -> Rows:

@@ -28,7 +28,7 @@ class Gaussian(FlowMatching):
         self.mean = (prior.mean.flatten() + 0.5) / 128 - 1
         self.covariance = prior.covariance / 128**2
 
-    def velocity(self, x: Tensor, t: float, y: Tensor | None = None) -> Tensor:  # type: ignore[override]
+    def velocity(self, x: Tensor, t: float, y: Tensor | None = None) -> Tensor:
         c = self.covariance
         inner = t**2 * c + (1 - t) ** 2 * torch.eye(SIZE)
         flat = x.flatten(1)

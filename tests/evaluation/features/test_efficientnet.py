@@ -13,7 +13,7 @@ from zeuxis.data import load_data
 from zeuxis.errors import ZeuxisError
 from zeuxis.evaluation.features.efficientnet import EfficientNetLite0, SameConv2d, load_efficientnet
 
-ANIMALS = 398  # the first so many classes of ImageNet
+ANIMALS = 398  # the first classes of ImageNet
 
 
 def weights() -> dict[str, torch.Tensor]:

@@ -84,7 +84,8 @@ def invert(
         fit = error.square() / 2 if weight is None else weight * error.abs()
         total = fit.flatten(1).sum(1) + (z - inside).square().sum(1)
         if trust:
-            total = total + trust * F.softplus(-model.realism(made).float())  # type: ignore[attr-defined]
+            real = model.realism(made).float()  # type: ignore[attr-defined]
+            total = total + trust * F.softplus(-real)
         return total + z.square().sum(1) / 2 if high == float("inf") else total
 
     z = descended(energy, z, steps)
