@@ -1,5 +1,4 @@
-"""Splits: exact numbers of labels a class, held-out images in proportion, both functions of the seed
-alone."""
+"""Splits: exact numbers of labels a class and held-out images in proportion, by the seed alone."""
 
 from __future__ import annotations
 
