@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .applications.feature_transformer import ZeuxisFeatures as ZeuxisFeatures
     from .applications.few_labels import FewLabelClassifier as FewLabelClassifier
     from .applications.pretraining import pretraining
+    from .applications.restoration.restore import denoise, inpaint, super_resolve
     from .checkpoints.run_folder import Run
     from .checkpoints.weights import load, save, shipped
     from .data import Dataset, Spec, check, few_labels, hold_out, load_data
@@ -43,6 +44,7 @@ WHERE = {
     "applications.feature_transformer": ("ZeuxisFeatures",),
     "applications.few_labels": ("FewLabelClassifier",),
     "applications.pretraining": ("pretraining",),
+    "applications.restoration.restore": ("denoise", "inpaint", "super_resolve"),
     "evaluation.classification": ("classify",),
     "evaluation.sample_quality": ("Quality", "evaluate"),
     "model": ("Batch", "Model", "Player"),
@@ -72,11 +74,13 @@ __all__ = [
     "ZeuxisError",
     "check",
     "classify",
+    "denoise",
     "evaluate",
     "evaluation_data",
     "few_labels",
     "fit",
     "hold_out",
+    "inpaint",
     "load",
     "load_data",
     "models",
@@ -84,6 +88,7 @@ __all__ = [
     "resume",
     "save",
     "shipped",
+    "super_resolve",
     "train",
 ]
 

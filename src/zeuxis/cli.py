@@ -30,6 +30,10 @@ COMMANDS = {
     "interpolate": "the way between random latents, or between images: interpolate RUN a.png b.png",
     "attributes": "find directions in latent space for attributes of images, and measure them",
     "edit": "change images along attributes: zeuxis edit RUN me.png --attribute smiling=+2",
+    "restore": (
+        "remove noise, fill holes, enlarge: zeuxis restore RUN IMAGE ... --task "
+        "denoise|inpaint|super-resolve"
+    ),
     "film": "make a film of a run's training: .webp, .gif or .mp4",
     "evaluate": "score a model's samples against real images",
     "likelihood": "log-likelihoods of images, or their bounds, with the protocol",

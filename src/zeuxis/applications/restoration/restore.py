@@ -242,7 +242,7 @@ def denoise(
 def inpaint(
     model: Any,
     x: UInt8[Tensor, "batch channels height width"],
-    mask: Bool[Tensor, "... height width"],
+    mask: Bool[Tensor, "... rows columns"],
     *,
     n: SmallCount = 8,
     method: str = "auto",

@@ -1,0 +1,152 @@
+"""Measures a model's restorations of a data set next to those that need no model.
+
+Images are degraded with a fixed seed, and every method gets the same. Denoising keeps the noise
+unclipped. The rows: the model, a classical method, the Gaussian prior with the training images'
+mean and covariance, and the mean of the ten nearest training images.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from rich.table import Table
+from torch import Tensor
+
+from ...data.dataset import Dataset
+from ...errors import MissingExtra
+from ...evaluation.features.feature_network import FeatureNetwork
+from ...evaluation.restoration import accuracy, psnr, spread, ssim
+from .gaussian import GaussianPrior, conditional_gaussian, nearest_images
+from .masks import mask_by_name
+from .operators import Average, Identity, Mask, Operator
+from .restore import METHODS, Method, Task, choose, mean_of, sampled
+
+NEAREST = 10
+FITTED = 50_000  # training images of the baselines, at most
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """What is done to the images: one of the fields, by the task.
+
+    Arguments:
+        task: Chooses it.
+        sigma: Standard deviation of the noise.
+        mask: A name (`masks.NAMES`).
+        factor: Of the block average.
+    """
+
+    task: Task
+    sigma: float = 25.0
+    mask: str = "center"
+    factor: int = 2
+
+    def apply(self, x: Tensor, seed: int) -> tuple[Tensor, Operator, float]:
+        """Degraded images, the operator, and the noise's standard deviation."""
+        if self.task == "denoise":
+            noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
+            return x + self.sigma * noise, Identity(), self.sigma
+        if self.task == "inpaint":
+            mask = Mask(mask_by_name(self.mask, len(x), x.shape[2], x.shape[3], seed))
+            return mask.forward(x), mask, 0.0
+        average = Average(self.factor)
+        return average.forward(x).round(), average, 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for a record."""
+        field = {"denoise": "sigma", "inpaint": "mask", "super-resolve": "factor"}[self.task]
+        return {"task": self.task, field: getattr(self, field)}
+
+
+def benchmark(
+    model: Any,
+    data: Dataset,
+    training: Dataset,
+    degradation: Degradation,
+    *,
+    n: int = 8,
+    method: str = "auto",
+    seed: int = 0,
+    network: FeatureNetwork | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Figures of each method by its name.
+
+    Arguments:
+        model: The model.
+        data: Test images.
+        training: Training images, for the baselines.
+        degradation: What is done to the images.
+        n: Samples of each image.
+        method: The model's method.
+        seed: Fixes noise, masks and samples.
+        network: A classifier, for accuracy and spread.
+    """
+    x, labels = data.batch(torch.arange(len(data)))
+    x = x.cpu().float()
+    y, operator, sigma = degradation.apply(x, seed)
+    name, chosen = choose(model, degradation.task, method)
+    images = training.batch(torch.arange(min(len(training), FITTED)))[0].cpu()
+    rows: dict[str, tuple[Any, Method, int]] = {name: (model, chosen, n)}
+    rows["classical"] = (None, METHODS["classical"], 1)
+    rows["Gaussian prior"] = (GaussianPrior.fit(images), Method(conditional_gaussian, ()), n)
+    rows["nearest images"] = (images, Method(nearest_images, ()), NEAREST)
+    figures = {}
+    for row, (prior, one, k) in rows.items():
+        began = time.monotonic()
+        try:
+            samples = sampled(prior, y, operator, sigma, k, one, seed)
+        except MissingExtra:
+            continue
+        mean = samples.mean(0)
+        if one.mean is not None:
+            mean = mean_of(prior, y, operator, sigma, one, seed)
+        seconds = time.monotonic() - began
+        if sigma == 0:
+            samples = operator.pixels(samples, y).float()
+            mean = operator.pixels(mean, y).float()
+        figures[row] = scores(x, mean, samples, operator, network, labels)
+        figures[row]["seconds an image"] = seconds / len(x)
+    if degradation.task == "denoise":
+        figures["input"] = scores(x, y, y[None], operator, network, labels)
+    return figures
+
+
+def scores(
+    x: Tensor,
+    mean: Tensor,
+    samples: Tensor,
+    operator: Operator,
+    network: FeatureNetwork | None,
+    labels: Tensor | None,
+) -> dict[str, Any]:
+    """The measures of restored images."""
+    hidden = ~operator.visible if isinstance(operator, Mask) else None
+    each = torch.stack([psnr(x, sample, hidden) for sample in samples])
+    found: dict[str, Any] = {
+        "PSNR": psnr(x, mean, hidden).mean().item(),
+        "PSNR of a sample": each[0].mean().item(),
+        "best PSNR of the samples": each.amax(0).mean().item(),
+        "SSIM": ssim(x, mean).mean().item(),
+    }
+    if hidden is not None:
+        found["PSNR of all pixels"] = psnr(x, mean).mean().item()
+    if network is not None and labels is not None:
+        found["accuracy"] = accuracy(network, mean, labels.cpu())
+        found["accuracy of a sample"] = accuracy(network, samples[0], labels.cpu())
+        found["spread"] = spread(network, samples)
+    return found
+
+
+def table(figures: dict[str, dict[str, Any]]) -> Table:
+    """The figures as a table, a method a column."""
+    shown = Table()
+    shown.add_column("")
+    for name in figures:
+        shown.add_column(name, justify="right")
+    for measure in dict.fromkeys(key for row in figures.values() for key in row):
+        values = [f"{row[measure]:.4g}" if measure in row else "" for row in figures.values()]
+        shown.add_row(measure, *values)
+    return shown
