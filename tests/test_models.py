@@ -310,7 +310,6 @@ def test_models_are_found_without_any_extra() -> None:
         "minari",
         "constriction",
         "sklearn",
-        "scipy",
         "datasets",
     )
     code = (

@@ -49,7 +49,7 @@ def test_the_wheel_holds_code_data_models_and_licenses(wheel: Path) -> None:
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert any(name.endswith("licenses/NOTICE.md") for name in names)
     assert not any(name.startswith(("tests", "runs", "benchmarks")) for name in names)
-    assert size < 30e6  # twelve of them the digits, the others the models that ship
+    assert size < 35e6  # twelve of them the digits, the others the models that ship
 
 
 def test_shipped_models_are_small() -> None:

@@ -341,7 +341,7 @@ def test_images_that_do_not_fit() -> None:
         model.complete(x * 0, torch.ones(3, 3))
     with pytest.raises(UsageError, match="above 0"):
         model.sample(1, temperature=0.0)
-    with pytest.raises(UsageError, match="At least one try"):
+    with pytest.raises(UsageError, match="one try are needed"):
         model.complete(x * 0, torch.ones(4, 4), tries=0)
     with pytest.raises(UsageError, match="shape \\(2,\\)"):
         PixelCNN(PixelCNNConfig(), Spec("ring", (2,)))

@@ -287,6 +287,9 @@ def test_pixels_are_binarized_by_the_protocol_of_the_report() -> None:
     assert "not the files of Larochelle" in " ".join(given.notes())
 
 
+ESTIMATED = {"flow-matching"}  # bounds without latents
+
+
 @pytest.mark.parametrize("name", tiny.NAMES)
 def test_likelihoods_of_every_model_are_independent_of_the_batch(name: str) -> None:
     model = tiny.model(name).eval()
@@ -301,7 +304,7 @@ def test_likelihoods_of_every_model_are_independent_of_the_batch(name: str) -> N
         likelihood(model, data.take(torch.tensor(rows)), k=5, seed=3)
         for rows in ([4, 2, 9], [2, 9])
     )
-    assert together.exact is not isinstance(model, HasELBO)
+    assert together.exact is not (isinstance(model, HasELBO) or name in ESTIMATED)
     assert together.nats.mean < 0 < together.nats.error
     assert together == likelihood(model, data.take(torch.tensor([4, 2, 9])), k=5, seed=3)
     last = likelihood(model, data.take(torch.tensor([4, 4])), k=5, seed=3)

@@ -23,7 +23,7 @@ from zeuxis.errors import MissingCapability, UsageError, ZeuxisError
 from zeuxis.experiments.defaults import default_experiment
 from zeuxis.experiments.resume import resume
 from zeuxis.model import require
-from zeuxis.registry import model_class, models
+from zeuxis.registry import model_class
 
 
 @pytest.mark.parametrize("gpu", [False, True])
@@ -48,7 +48,7 @@ def test_short_forms_are_options_of_the_training() -> None:
         expand(["--lr=1"], {}, {"--lr": "It must be something else."})
 
 
-@pytest.mark.parametrize("name", sorted(models()))
+@pytest.mark.parametrize("name", sorted(built_in()))
 def test_short_forms_set_the_fields_of_every_model(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

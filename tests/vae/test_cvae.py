@@ -1,4 +1,4 @@
-"""The conditional VAE: its objective, what each network may see, and a law that it learns."""
+"""The conditional VAE: its objective, what each network may see, and a dependence that it learns."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("conv", "residua
 
 
 @pytest.mark.parametrize("architecture", ["dense", *SLOW])
-def test_it_learns_a_law_that_the_baseline_cannot(architecture: str) -> None:
+def test_it_learns_a_dependence_that_the_baseline_cannot(architecture: str) -> None:
     """All hidden pixels are equal, black or white: log 2 nats, and 27 log 2 pixel by pixel."""
     x = torch.zeros(256, 1, 6, 6, dtype=torch.uint8)
     x[::2] = 255

@@ -16,7 +16,7 @@ from . import Recipe
 TRAINING = TrainingConfig(
     images=300_000,
     batch=100,
-    average=20_000,
+    average=15_000,
     schedule="linear",
     decay_from=0.3,
     log_every=20_000,
