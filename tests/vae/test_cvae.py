@@ -1,4 +1,4 @@
-"""The conditional VAE: its objective, what each network may see, and a dependence that it learns."""
+"""The conditional VAE: its objective, what each network may see, a dependence that it learns."""
 
 from __future__ import annotations
 
