@@ -23,7 +23,7 @@ from zeuxis.errors import MissingCapability, UsageError, ZeuxisError
 from zeuxis.experiments.defaults import default_experiment
 from zeuxis.experiments.resume import resume
 from zeuxis.model import require
-from zeuxis.registry import model_class
+from zeuxis.registry import built_in, model_class
 
 
 @pytest.mark.parametrize("gpu", [False, True])
