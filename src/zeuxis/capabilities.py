@@ -260,6 +260,19 @@ class CanFeature(IsModel, Protocol):
     def features(self, x: Tensor) -> Tensor: ...
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """Levels sent to an autoregression, and which images go on.
+
+    Arguments:
+        levels: Of the current value of each image, (n,), int64.
+        rows: Image i goes on as a copy of image rows[i], with its levels so far, (n,), int64.
+    """
+
+    levels: Tensor
+    rows: Tensor
+
+
 @runtime_checkable
 class CanFineTune(IsModel, Protocol):
     """Lends the layers that compute its features to another task."""
@@ -282,8 +295,11 @@ class CanAutoregress(IsModel, Protocol):
 
     levels: int
 
-    def autoregress(self, n: int, y: Tensor | None = None) -> Generator[Tensor, Tensor, None]:
-        """Yields log-probabilities (n, levels) of the next value; is sent its levels (n,), int64.
+    def autoregress(
+        self, n: int, y: Tensor | None = None
+    ) -> Generator[Tensor, Tensor | Chosen, None]:
+        """Yields log-probabilities (n, levels) of the next value; is sent its levels (n,), int64,
+        or `Chosen` levels and rows, as resampling needs.
 
         Activations are cached, so all values together cost about one parallel pass. The generator
         ends when the last value has been sent. `y` are the classes (n,) of a conditional model.

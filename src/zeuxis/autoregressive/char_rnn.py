@@ -34,7 +34,7 @@ from ..model import Batch, Model, Player
 from ..nn.precision import at_least_float32
 from ..noise import Noise
 from ..ranges import BaseConfig, Depth, FractionBelowOne, Rate, Size
-from .sampling import Autoregression, check_temperature, run_autoregression, uniform
+from .sampling import Autoregression, check_temperature, run_autoregression, uniform, unpacked
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,11 @@ class CharRNN(Model):
                 for i, layer in enumerate(self.layers):
                     h, states[i] = layer(h, states[i])
                 log_p = at_least_float32(self.out(h[:, 0])).log_softmax(1)
-            numbers = yield log_p
+            numbers, rows = unpacked((yield log_p))
             step = self.one_hot(numbers.to(step.device))[:, None]
+            if rows is not None:
+                step = step[rows]
+                states = [None if s is None else (s[0][:, rows], s[1][:, rows]) for s in states]
 
     @torch.no_grad()
     def conditionals(

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..nn.masked import CausalConv, Position, masked
-from .pixel_model import Head, Observe, Predict
+from .steps import Head, Steps
 
 
 def rows_above(inside: int, out: int, height: int, width: int) -> CausalConv:
@@ -96,7 +96,7 @@ class GatedStream:
         self.vertical, self.link = layer.vertical.rows(n, width), layer.link.rows(n, width)
         self.horizontal, self.out = layer.horizontal.stream(n, width), layer.out.stream(n, width)
         self.added = layer.classes(y)[..., None].chunk(2, 1) if layer.classes is not None else None
-        self.linked: list[tuple[Tensor, ...]] = []
+        self.linked: list[Tensor] = []
 
     def row(self, v: Tensor) -> Tensor:
         """The vertical stack's row (n, channels, width); keeps what the horizontal stack needs."""
@@ -107,7 +107,7 @@ class GatedStream:
         if self.added is not None:
             linked = linked + self.added[1]
         linked = linked.permute(2, 0, 1)  # (width, n, channels): a pixel's channels are contiguous
-        self.linked = [linked[..., own].contiguous().unbind(0) for own in self.horizontal.own]
+        self.linked = [linked[..., own].contiguous() for own in self.horizontal.own]
         return above if self.last else gate(above)
 
     def __call__(self, h: Tensor | None, position: Position) -> Tensor:
@@ -116,6 +116,23 @@ class GatedStream:
             position,
         )
         return new if h is None else h + new
+
+    def select(self, rows: Tensor) -> None:
+        for part in (self.vertical, self.link, self.horizontal, self.out):
+            part.select(rows)
+        if self.added is not None:
+            self.added = tuple(part[rows] for part in self.added)
+        self.linked = [part[:, rows] for part in self.linked]
+
+
+class Above:
+    """The pixels of the current row."""
+
+    def __init__(self, pixels: Tensor) -> None:
+        self.pixels = pixels
+
+    def select(self, rows: Tensor) -> None:
+        self.pixels.copy_(self.pixels[rows])
 
 
 def gate(x: Tensor) -> Tensor:
@@ -164,7 +181,7 @@ class GatedNetwork(nn.Module):
             v, h = layer(v, h, y)
         return self.head(h)
 
-    def stream(self, n: int, width: int, y: Tensor | None = None) -> tuple[Predict, Observe]:
+    def stream(self, n: int, width: int, y: Tensor | None = None) -> Steps:
         layers = [layer.stream(n, width, y) for layer in self.layers]  # type: ignore[operator]
         head = self.head.stream(n, width)
         first = layers[0].horizontal
@@ -185,4 +202,4 @@ class GatedNetwork(nn.Module):
             first.observe(x, position)
             above[:, position.color, position.column] = x[:, 0]
 
-        return predict, observe
+        return Steps(predict, observe, [*layers, head, Above(above)])

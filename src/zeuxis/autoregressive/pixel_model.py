@@ -17,14 +17,13 @@ Source: van den Oord, Kalchbrenner and Kavukcuoglu, "Pixel Recurrent Neural Netw
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from itertools import pairwise
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..capabilities import LogProb
 from ..data.dataset import Spec
@@ -32,7 +31,7 @@ from ..data.masks import for_images
 from ..distributions.elementwise import bernoulli
 from ..errors import UsageError
 from ..model import Batch, Model, Player
-from ..nn.masked import Position, masked
+from ..nn.masked import Position
 from ..nn.precision import at_least_float32
 from ..noise import Noise
 from .sampling import (
@@ -45,41 +44,8 @@ from .sampling import (
     to_levels,
     to_pixels,
     uniform,
+    unpacked,
 )
-
-Predict = Callable[[Position], Tensor]
-Observe = Callable[[Tensor, Position], None]
-
-
-class Head(nn.Module):
-    """Two hidden 1x1 convolutions and the parameters of the conditionals.
-
-    Arguments:
-        inside: Input channels.
-        width: Channels of the hidden layers.
-        outputs: Parameters for each color.
-        colors: Colors of a pixel.
-    """
-
-    def __init__(self, inside: int, width: int, outputs: int, colors: int) -> None:
-        super().__init__()
-        sizes = (inside, width, width, outputs * colors)
-        self.layers = nn.ModuleList([masked(a, b, 1, "B", colors) for a, b in pairwise(sizes)])
-
-    def forward(self, x: Tensor) -> Tensor:
-        for layer in self.layers:
-            x = layer(F.relu(x))
-        return x
-
-    def stream(self, n: int, width: int) -> Callable[[Tensor, Position], Tensor]:
-        layers = [layer.stream(n, width) for layer in self.layers]  # type: ignore[operator]
-
-        def step(x: Tensor, position: Position) -> Tensor:
-            for layer in layers:
-                x = layer(torch.relu(x), position)
-            return x
-
-        return step
 
 
 class PixelModel(Model):
@@ -145,21 +111,25 @@ class PixelModel(Model):
         return self.log_probs(out.unflatten(1, (self.spec.shape[0], -1)).permute(0, 1, 3, 4, 2))
 
     def autoregress(self, n: int, y: Int[Tensor, "n"] | None = None) -> Autoregression:
-        """Yields log-probabilities (n, levels) of the next value and is sent its levels (n,)."""
+        """Yields log-probabilities (n, levels) of the next value and is sent its levels (n,), or
+        `Chosen`."""
         channels, height, width = self.spec.shape
         # Hoisted: iterating over parameters() costs as much as a layer.
         device, dtype = self.device, next(self.parameters()).dtype
         with torch.no_grad():
-            predict, observe = self.network.stream(n, width, self.classes(y, n, required=True))
+            steps = self.network.stream(n, width, self.classes(y, n, required=True))
         for r in range(height):
             for c in range(width):
                 for k in range(channels):
                     # Not around the yield: no_grad would leak into the caller.
                     with torch.no_grad():
-                        log_p = self.log_probs(at_least_float32(predict(Position(r, c, k))))
-                    levels = yield log_p
+                        log_p = self.log_probs(at_least_float32(steps.predict(Position(r, c, k))))
+                    levels, rows = unpacked((yield log_p))
                     with torch.no_grad():
-                        observe(self.scaled(levels[:, None].to(device), dtype), Position(r, c, k))
+                        x = self.scaled(levels[:, None].to(device), dtype)
+                        steps.observe(x, Position(r, c, k))
+                        if rows is not None:
+                            steps.select(rows.to(device))
 
     def log_probs(self, out: Float[Tensor, "*n outputs"]) -> Float[Tensor, "*n levels"]:
         """Log-probabilities from the network's numbers for one color."""

@@ -34,7 +34,8 @@ from ..errors import UsageError
 from ..nn.masked import Position, masked
 from ..ranges import BaseConfig, DepthOrNone, Range, Rate, Size, SizeOrNone
 from .gated import GatedNetwork
-from .pixel_model import Head, Observe, PixelModel, Predict
+from .pixel_model import PixelModel
+from .steps import Head, Steps
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,10 @@ class BlockStream:
             position,
         )
 
+    def select(self, rows: Tensor) -> None:
+        for part in (self.narrow, self.middle, self.wide):
+            part.select(rows)
+
 
 class PlainNetwork(nn.Module):
     """Mask A, residual blocks, head."""
@@ -119,7 +124,7 @@ class PlainNetwork(nn.Module):
             h = block(h)
         return self.head(h)
 
-    def stream(self, n: int, width: int, y: Tensor | None = None) -> tuple[Predict, Observe]:
+    def stream(self, n: int, width: int, y: Tensor | None = None) -> Steps:
         first, head = self.first.stream(n, width), self.head.stream(n, width)
         blocks = [block.stream(n, width) for block in self.blocks]  # type: ignore[operator]
 
@@ -129,7 +134,7 @@ class PlainNetwork(nn.Module):
                 h = block(h, position)
             return head(h, position)
 
-        return predict, first.observe
+        return Steps(predict, first.observe, [first, *blocks, head])
 
 
 class PixelCNN(PixelModel):

@@ -38,7 +38,7 @@ from ..ranges import BaseConfig, Depth, FractionBelowOne, Range, Rate, Size
 from .pixel_model import PixelModel
 from .pixelcnnpp_nets import Network
 from .pixelcnnpp_sampling import NetworkStream
-from .sampling import Autoregression
+from .sampling import Autoregression, unpacked
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,8 @@ class PixelCNNPP(PixelModel):
         return torch.stack(log_p, 1)
 
     def autoregress(self, n: int, y: Int[Tensor, "n"] | None = None) -> Autoregression:
-        """Yields log-probabilities (n, levels) of the next value and is sent its levels (n,)."""
+        """Yields log-probabilities (n, levels) of the next value and is sent its levels (n,), or
+        `Chosen`."""
         channels, height, width = self.spec.shape
         device, dtype = self.device, next(self.parameters()).dtype
         with torch.no_grad():
@@ -148,9 +149,13 @@ class PixelCNNPP(PixelModel):
                     with torch.no_grad():
                         table = mixture.table(k, x)
                         log_p = torch.logsumexp(weights[..., None] + table, 1)
-                    levels = (yield log_p).to(device)
+                    levels, rows = unpacked((yield log_p))
+                    levels = levels.to(device)
                     with torch.no_grad():
                         weights, x[:, k] = revised(weights, table, levels), mixture.scaled(levels)
+                        if rows is not None:
+                            weights, x, mixture = weights[rows], x[rows], mixture.select(rows)
+                            stream.select(rows.to(device))
                 with torch.no_grad():
                     stream.observe(x.to(dtype), Position(r, c))
 

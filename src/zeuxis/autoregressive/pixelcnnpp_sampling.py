@@ -110,6 +110,18 @@ class NetworkStream:
         self.row_above[:, :, position.column] = x
         self.from_left = self.ul_left(x, position)
 
+    def select(self, rows: Tensor) -> None:
+        """Goes on for each image with the activations of another: image i for image rows[i]."""
+        parts: list[Any] = [self.u_start, self.ul_above, self.ul_left, self.head]
+        parts += [*self.u_shrink, *self.ul_shrink]
+        for scale in (*self.u_down, *self.u_up, *self.ul_down, *self.ul_up):
+            parts += scale
+        for part in parts:
+            part.select(rows)
+        for name in ("row_above", "u_down_row", "u_up_row", "u_grown", "ul_grown", "start"):
+            setattr(self, name, selected(getattr(self, name), rows))
+        self.from_left = self.from_left[rows]
+
     def next_row(self, row: int) -> None:
         """All of u for a new row, and what ul takes from the row above."""
         if row:
@@ -143,6 +155,13 @@ class NetworkStream:
             self.u_up_row[s] = [by_column(t) for t in outputs]
 
 
+def selected(kept: Any, rows: Tensor) -> Any:
+    """Tensors in lists and tuples, each with these rows of its first dimension."""
+    if kept is None or isinstance(kept, Tensor):
+        return kept[rows] if kept is not None and len(kept) else kept
+    return type(kept)(selected(part, rows) for part in kept)
+
+
 def active(row: int, column: int, scales: int) -> int:
     """The coarsest scale with a pixel at this position of the finest.
 
@@ -172,6 +191,12 @@ class RowResnet:
     def __call__(self, x: Tensor, aux: Tensor | None) -> Tensor:
         return block(x, aux, self.first, self.aux, self.second, None, self.of_class)
 
+    def select(self, rows: Tensor) -> None:
+        for part in (self.first, self.second, self.aux):
+            if part is not None:
+                part.select(rows)
+        self.of_class = selected(self.of_class, rows)
+
 
 class PixelResnet:
     """A block of ul fed pixel by pixel."""
@@ -187,3 +212,8 @@ class PixelResnet:
             lambda h, conv=conv: conv(h, position) for conv in (self.first, self.aux, self.second)
         )
         return block(x, aux, first, read, second, None, self.of_class)
+
+    def select(self, rows: Tensor) -> None:
+        for part in (self.first, self.second, self.aux):
+            part.select(rows)
+        self.of_class = selected(self.of_class, rows)

@@ -51,7 +51,8 @@ from ..errors import UsageError
 from ..nn.masked import CausalConv, Position, colors_of, masked, members
 from ..ranges import BaseConfig, Depth, Range, Rate, Size, SizeOrNone
 from .lstm_scan import Walk, along_diagonals, along_rows
-from .pixel_model import Head, Observe, PixelModel, Predict
+from .pixel_model import PixelModel
+from .steps import Head, Steps
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,12 @@ class RowStream:
         self.h[position.column][:, part], self.c[position.column][:, part] = h, c
         return x + self.out(h, position)
 
+    def select(self, rows: Tensor) -> None:
+        self.input.select(rows)
+        self.out.select(rows)
+        self.h, self.c = self.h[:, rows], self.c[:, rows]
+        self.from_above = [part[:, rows] for part in self.from_above]
+
 
 class DiagonalBiLSTM(nn.Module):
     """A layer of Diagonal BiLSTM.
@@ -255,6 +262,15 @@ class DiagonalStream:
             self.back[column] = h
         self.from_right = self.back
 
+    def select(self, rows: Tensor) -> None:
+        self.input.select(rows)
+        self.out.select(rows)
+        # In place: `from_right` is `back`, or zeros.
+        for states in (self.forth, self.back, self.gates):
+            states.copy_(states[:, rows])
+        self.left_h, self.left_c = self.left_h[rows], self.left_c[rows]
+        self.from_states = self.from_states[rows]
+
 
 class Network(nn.Module):
     """Mask A, LSTM layers, head."""
@@ -279,7 +295,7 @@ class Network(nn.Module):
             h = layer(h)
         return self.head(h.permute(3, 0, 1, 2).contiguous())
 
-    def stream(self, n: int, width: int, y: Tensor | None = None) -> tuple[Predict, Observe]:
+    def stream(self, n: int, width: int, y: Tensor | None = None) -> Steps:
         first, head = self.first.stream(n, width), self.head.stream(n, width)
         layers = [layer.stream(n, width) for layer in self.layers]  # type: ignore[operator]
 
@@ -289,7 +305,7 @@ class Network(nn.Module):
                 h = layer(h, position)
             return head(h, position)
 
-        return predict, first.observe
+        return Steps(predict, first.observe, [first, *layers, head])
 
 
 class PixelRNN(PixelModel):

@@ -22,10 +22,15 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..capabilities import CanAutoregress
+from ..capabilities import CanAutoregress, Chosen
 from ..errors import UsageError
 
-Autoregression = Generator[Tensor, Tensor, None]
+Autoregression = Generator[Tensor, Tensor | Chosen, None]
+
+
+def unpacked(sent: Tensor | Chosen) -> tuple[Tensor, Tensor | None]:
+    """The levels that a generator was sent, and the rows to go on with, if any."""
+    return (sent.levels, sent.rows) if isinstance(sent, Chosen) else (sent, None)
 
 
 def draw(
@@ -122,8 +127,10 @@ def naive_autoregress(
     for r in range(height):
         for c in range(width):
             for k in range(channels):
-                levels = yield model.conditionals(x, y)[:, k, r, c]
+                levels, rows = unpacked((yield model.conditionals(x, y)[:, k, r, c]))
                 x[:, k, r, c] = to_pixels(levels, model.levels).to(x.device)
+                if rows is not None:
+                    x, y = x[rows], None if y is None else y[rows]
 
 
 def to_pixels(levels: Tensor, count: int) -> Tensor:

@@ -71,6 +71,16 @@ class Mixture:
             levels,
         )
 
+    def select(self, rows: Tensor) -> Mixture:
+        """The mixtures at these places of the first dimension."""
+        return Mixture(
+            self.log_weights[rows],
+            self.means[rows],
+            self.log_scales[rows],
+            self.coefficients[rows],
+            self.levels,
+        )
+
     def scaled(self, v: Tensor) -> Tensor:
         """Levels scaled to [-1, 1]."""
         return v.to(self.means.dtype) * (2 / (self.levels - 1)) - 1

@@ -15,7 +15,7 @@ bring a masked weight back.
 For sampling and coding a convolution becomes a `Stream`. The rows above are convolved once a row,
 for all columns together; then each value costs one product of the few pixels to its left with the
 weights of its color. Nothing is computed twice: a whole image costs the multiplications of one
-parallel pass.
+parallel pass. `select` gives each image the past of another, as resampling needs.
 
 Source: van den Oord, Kalchbrenner and Kavukcuoglu, "Pixel Recurrent Neural Networks", 2016, section
 3.4.
@@ -222,6 +222,7 @@ class Stream:
             for own in self.own
         ]
         self.biases = [b[own] for own in self.own]
+        self.above: list[Tensor] = []  # of each color, (columns, n, channels)
         self.from_above: list[tuple[Tensor, ...]] = []
         # A pixel's channels alone, of one color: nothing needs to be kept.
         self.pointwise = not conv.above and not conv.left and len(self.own) == 1
@@ -277,7 +278,17 @@ class Stream:
             2, 0, 1
         )
         # A place's outputs lie together: the rest of their sum is added to them where they are.
-        self.from_above = [y[..., own].contiguous().unbind(0) for own in self.own]
+        self.above = [y[..., own].contiguous() for own in self.own]
+        self.from_above = [part.unbind(0) for part in self.above]
+
+    def select(self, rows: Int[Tensor, "n"]) -> None:
+        """Goes on for each image with what was noted for another: image i for image rows[i]."""
+        if self.pointwise:
+            return
+        self.rows = self.rows[rows]
+        self.current.copy_(self.current[rows])  # in place, since the taps are views
+        for part in self.above:
+            part.copy_(part[:, rows])
 
 
 class Rows:
@@ -305,3 +316,7 @@ class Rows:
     def observe(self, x: Float[Tensor, "n inside width"]) -> None:
         """Notes a row whose outputs are not wanted (of a strided convolution every other one)."""
         self.rows = torch.cat([self.rows[:, :, 1:], F.pad(x, self.padded)[:, :, None]], 2)
+
+    def select(self, rows: Int[Tensor, "n"]) -> None:
+        """Goes on for each image with what was noted for another: image i for image rows[i]."""
+        self.rows = self.rows[rows]
