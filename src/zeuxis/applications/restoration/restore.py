@@ -22,11 +22,19 @@ from jaxtyping import Bool, UInt8
 from torch import Tensor
 
 from ...arguments import public
-from ...capabilities import CanPropose, CanRender, HasPixelLikelihood, HasVelocity, has
+from ...capabilities import (
+    CanAutoregress,
+    CanPropose,
+    CanRender,
+    HasPixelLikelihood,
+    HasVelocity,
+    has,
+)
 from ...errors import MissingCapability, UsageError
 from ...ranges import Range, Seed, SmallCount
 from ...registry import models
 from .any_size import in_channels
+from .autoregressive import CompletesAnyMask, completion, expectation, particle_filter
 from .classical import classical, total_variation
 from .flow import denoised, flow_samples
 from .gan_inversion import invert
@@ -101,10 +109,17 @@ def off(model: Any) -> tuple[type, ...]:
     return model.disabled() if hasattr(model, "disabled") else ()
 
 
+def without_classes(model: Any) -> bool:
+    """Whether a model is one of images, whatever their class."""
+    return not model.conditional and len(model.spec.shape) == 3
+
+
 METHODS: dict[str, Method] = {
     "latent": Method(latent, (HasPixelLikelihood,)),
     "metropolis": Method(metropolis, (CanPropose,), ("inpaint",)),
     "inversion": Method(invert, (CanRender,)),
+    "completion": Method(completion, (CompletesAnyMask,), ("inpaint",), mean=expectation),
+    "particles": Method(particle_filter, (CanAutoregress,), fits=without_classes),
     "classical": Method(classical, ()),
     "denoiser": Method(flow_samples, (HasVelocity,), ("denoise",), mean=denoised),
     "guidance": Method(flow_samples, (HasVelocity,), ("inpaint", "super-resolve")),
