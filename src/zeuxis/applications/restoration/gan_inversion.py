@@ -34,7 +34,7 @@ from .latent import descended, operator_rows
 from .operators import Identity, Images, Mask, Operator
 
 WINDOW = 7
-FAR = 0.05  # least weight of a visible pixel
+FAR = 0.01  # least weight of a visible pixel; one hidden neighbor gives 1 in 49
 UNMADE = 25.0  # standard deviation of what a generator cannot make (gray levels)
 POOL = 2_000  # latents of the prior for the encoder and the starts
 STARTS = 16  # at least, for each image
