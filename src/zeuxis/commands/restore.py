@@ -45,6 +45,7 @@ from .provenance import provenance
 from .record_options import RecordOptions
 
 SAMPLES = 8  # behind the mean, where --samples does not say
+HIDDEN = 96  # the gray in which a sheet shows hidden pixels
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ def restore_files(model: Any, args: Restore) -> None:
         )
     for i, path in enumerate(files):
         x = read(path)
-        restored = restore_one(model, x, args)
+        visible = visible_of(x, args) if args.task == "inpaint" else None
+        restored = restore_one(model, x, visible, args)
         target = Path(args.out)
         if args.out.endswith("/"):
             target = target / f"{i:03}-{path.stem}.png"
@@ -124,13 +126,14 @@ def restore_files(model: Any, args: Restore) -> None:
         if args.samples:
             sheet = target.with_name(f"{target.stem}-samples{target.suffix}")
             text = f"given, restored, and {args.samples} samples"
-            given = enlarged_to(x, restored.mean.shape[2:])
+            shown = x if visible is None else torch.where(visible, x, HIDDEN)
+            given = enlarged_to(shown, restored.mean.shape[2:])
             pictures = torch.cat([given, restored.mean, restored.samples[:, 0]])
             out.print(str(save(captioned(grid(pictures), text), sheet)), markup=False)
 
 
-def restore_one(model: Any, x: Tensor, args: Restore) -> Restored:
-    """One image, (C, H, W)."""
+def restore_one(model: Any, x: Tensor, visible: Tensor | None, args: Restore) -> Restored:
+    """One image, (C, H, W), and for inpainting which of its pixels are seen."""
     settings: dict[str, Any] = {
         "n": args.samples or SAMPLES,
         "method": args.method,
@@ -140,6 +143,12 @@ def restore_one(model: Any, x: Tensor, args: Restore) -> Restored:
         return denoise(model, x[None], args.sigma, **settings)
     if args.task == "super-resolve":
         return super_resolve(model, x[None], args.factor, **settings)
+    assert visible is not None
+    return inpaint(model, x[None], visible, **settings)
+
+
+def visible_of(x: Tensor, args: Restore) -> Tensor:
+    """Which pixels of an image are seen, (height, width)."""
     height, width = x.shape[1:]
     if args.box is not None:
         visible = mask_from_box(args.box, height, width)
@@ -148,7 +157,7 @@ def restore_one(model: Any, x: Tensor, args: Restore) -> Restored:
     else:
         visible = mask_from_file(args.mask, height, width)
     require_some(visible)
-    return inpaint(model, x[None], visible, **settings)
+    return visible
 
 
 def enlarged_to(x: Tensor, size: Sequence[int]) -> Tensor:

@@ -8,7 +8,7 @@ r"""Restoration without a model: what every model has to beat.
 
 These give one answer, so all samples are the same. The first three come from scikit-image. Weights
 follow the noise level: a bandwidth of $0.8 \sigma$ for non-local means and $\lambda = 0.75 \sigma$
-for total variation, chosen on training images.
+for total variation.
 
 Sources: Buades, Coll and Morel, "A non-local algorithm for image denoising", 2005; Chambolle, "An
 algorithm for total variation minimization and applications", 2004; Damelin and Hoang, "On surface
