@@ -39,6 +39,7 @@ def test_the_checks_of_scikit_learn(estimator: FewLabelClassifier, check: Callab
     check(estimator)
 
 
+@pytest.mark.slow
 def test_the_check_of_classes_holds_with_another_mark_for_unknown_labels() -> None:
     from sklearn.utils.estimator_checks import check_classifiers_classes
 

@@ -206,6 +206,7 @@ OLDER = {
 }  # kernels of older processors
 
 
+@pytest.mark.slow
 def test_a_process_with_other_kernels_decodes_double_and_gets_no_wrong_pixel_in_single(
     tmp_path: Path,
 ) -> None:

@@ -88,10 +88,12 @@ CASES = [
     pytest.param("planar", 1, marks=pytest.mark.slow),
     pytest.param("classifier", 2, marks=pytest.mark.slow),
     pytest.param("improved-gan", 1, marks=pytest.mark.slow),
-    ("improved-gan minibatch", 2),
+    pytest.param("improved-gan minibatch", 2, marks=pytest.mark.slow),
     pytest.param("infogan", 1, marks=pytest.mark.slow),
     pytest.param("improved-gan-128", 1, marks=pytest.mark.slow),
     pytest.param("wgan-gp", 2, marks=pytest.mark.slow),
+    pytest.param("flow-matching", 2, marks=pytest.mark.slow),
+    pytest.param("cvae", 2, marks=pytest.mark.slow),
 ]
 
 
