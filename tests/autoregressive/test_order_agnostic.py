@@ -176,6 +176,26 @@ def test_the_loss_is_the_papers() -> None:
     assert loss.item() == pytest.approx(-(64 / (64 - t + 1) * sums).mean().item(), rel=1e-5)
 
 
+class Wild(torch.nn.Module):
+    """Gives sensible numbers for hidden values and logistics of infinite scale for seen ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.scale * (0.1 + 1000 * x[:, 1:])).expand(-1, 6, -1, -1)
+
+
+def test_numbers_for_seen_values_cannot_spoil_the_loss() -> None:
+    model, batch = tiny.model("order-agnostic"), tiny.batch("order-agnostic", 8)
+    model.network = Wild()
+    _, loss = next(model.play(batch))
+    loss.backward()
+    assert loss.isfinite()
+    assert model.network.scale.grad.isfinite()
+
+
 def test_it_learns_a_law_of_known_entropy() -> None:
     """Images that are all black or all white: log 2 nats, and any value tells all others."""
     x = (torch.arange(128) % 2 * 255).to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 6, 6)
