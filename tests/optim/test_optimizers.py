@@ -60,6 +60,19 @@ def test_a_matrix_of_zeros_stays_zeros() -> None:
     assert torch.equal(polar(torch.zeros(2, 3, 4)), torch.zeros(2, 3, 4))
 
 
+@pytest.mark.parametrize("exponent", [-18, -22, -24, -30, -44])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("columns", [4, 9])
+def test_momentum_that_dies_out_gives_finite_steps(
+    exponent: int, dtype: torch.dtype, columns: int
+) -> None:
+    """The momentum of a layer without a gradient, as behind units that are off for good."""
+    x = 10.0**exponent * torch.randn(2, 4, columns, generator=torch.Generator().manual_seed(0))
+    found = polar(x.to(dtype))
+    assert found.isfinite().all()
+    assert found.float().abs().max() < 1.3
+
+
 def test_a_step_is_that_of_the_formula_for_matrices_and_adams_for_the_rest() -> None:
     wide, tall, bias, *scales = (
         nn.Parameter(torch.randn(s, dtype=torch.float64))

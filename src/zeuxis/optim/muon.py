@@ -51,7 +51,8 @@ def polar(matrices: Float[Tensor, "n a b"], steps: int = 5) -> Float[Tensor, "n 
         True
     """
     a, b, c = COEFFICIENTS
-    x = matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp(min=1e-30)
+    # The squares of smaller entries underflow: without a gradient for long, momentum becomes 0.
+    x = matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp(min=1e-18)
     # bfloat16 would lose the small eigenvalues of a Gram matrix, which are squared singular values.
     if x.shape[2] >= 2 * x.shape[1] and x.dtype != torch.bfloat16:
         return polar_by_gram(x, steps)
