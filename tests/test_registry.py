@@ -196,8 +196,8 @@ def test_save_refuses_what_load_could_not_find(tmp_path: Path) -> None:
         with pytest.raises(
             UsageError,
             match=(
-                r"Nameless could not be found again .* give the class a name of its "
-                r"own, as in name = \"nameless\""
+                r"Nameless could not be found again .* give the class another name, "
+                r"as in name = \"nameless\""
             ),
         ):
             zeuxis.save(model, tmp_path / "saved")

@@ -38,12 +38,13 @@ from ..evaluation.features.feature_network import feature_network
 from ..evaluation.images import phrase
 from ..experiments.unseen import evaluation_data
 from ..progress import out
-from ..ranges import BaseConfig, SmallCount, SmallCountOrNone
+from ..ranges import BaseConfig, Pixels, Range, SmallCount, SmallCountOrNone
 from ..visual.grid import captioned, grid, save, to_image
 from .inputs import FLAT, DataInput, ModelInput, sample_rows
 from .provenance import provenance
 from .record_options import RecordOptions
 
+Offset = Annotated[int, Range(0, 16_384)]
 SAMPLES = 8  # behind the mean, where --samples does not say
 HIDDEN = 96  # the gray in which a sheet shows hidden pixels
 
@@ -72,7 +73,7 @@ class Restore(BaseConfig, flags="--"):
     mask: str = ""
     """Which pixels are hidden: a picture as large as the image, white where hidden; for a data set
     one of center, drop-50, drop-80, bottom, left and quadrant."""
-    box: tuple[int, int, int, int] | None = None
+    box: tuple[Offset, Offset, Pixels, Pixels] | None = None
     """Hide a box: top, left, height and width (pixels)."""
     mask_color: str = ""
     """Hide the pixels of this color, as #ff00ff."""

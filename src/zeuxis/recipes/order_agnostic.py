@@ -21,6 +21,6 @@ RECIPES = {
             hold_out=1_000,
             log_every=10_000,
         ),
-        note="digits with all 256 gray levels, for restoration; about 15 minutes on one core",
+        note="digits with all 256 gray levels, for restoration",
     ),
 }
