@@ -63,6 +63,7 @@ def test_an_edit_moves_its_attribute_and_a_mixed_one_moves_both() -> None:
     assert effects.as_dict()["effects"]["right"]["own"] == pytest.approx(1.0, abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_reader_of_noise_says_that_it_reads_nothing() -> None:
     x, known = samples(1_000, 2)
     shuffled = Attributes(NAMES, known.kinds, known.values[torch.randperm(1_000)])

@@ -48,6 +48,7 @@ def test_the_check_of_classes_holds_with_another_mark_for_unknown_labels() -> No
     )
 
 
+@pytest.mark.slow
 def test_any_argument_can_be_stored() -> None:
     program = """
 from sklearn.utils.estimator_checks import check_do_not_raise_errors_in_init_or_set_params as check
@@ -69,6 +70,7 @@ def clusters(labels: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return X, y, truth
 
 
+@pytest.mark.slow
 def test_labels_may_be_words_and_unknown_ones_are_not_a_class() -> None:
     X, y, truth = clusters()
     found = FewLabelClassifier(members=2, steps=250, width=24, unlabeled="", random_state=0).fit(

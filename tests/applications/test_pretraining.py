@@ -92,6 +92,7 @@ def test_all_methods_learn_from_the_same_balanced_labels(
     assert set(seen[0]) < set(seen[1]) and set(seen[0]) != set(seen[2])
 
 
+@pytest.mark.slow
 def test_test_labels_influence_no_choice_and_no_classifier(model: Model) -> None:
     train, test = bars(), bars(40, seed=1)
     assert test.y is not None

@@ -196,7 +196,8 @@ def test_numbers_for_seen_values_cannot_spoil_the_loss() -> None:
     assert model.network.scale.grad.isfinite()
 
 
-def test_it_learns_a_law_of_known_entropy() -> None:
+@pytest.mark.slow
+def test_it_learns_a_distribution_of_known_entropy() -> None:
     """Images that are all black or all white: log 2 nats, and any value tells all others."""
     x = (torch.arange(128) % 2 * 255).to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 6, 6)
     data = Dataset(Spec("flat", (1, 6, 6)), x.contiguous())

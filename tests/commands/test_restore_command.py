@@ -83,6 +83,7 @@ def test_a_model_denoises_and_a_folder_takes_several(place: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_data_set_is_measured(
     place: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -130,6 +130,7 @@ def test_hidden_values_that_come_last_are_drawn_exactly_and_once_each() -> None:
     assert same == pytest.approx(float(p.square().sum()), abs=0.02)
 
 
+@pytest.mark.slow
 def test_sweeps_correct_what_one_particle_gets_wrong() -> None:
     model = causal.make("pixelcnn", (1, 2, 3), seed=2, **PIXEL)
     for p in model.parameters():
