@@ -78,6 +78,7 @@ def particle_filter(
         sweeps: Sweeps of Metropolis and Hastings over the samples.
 
     Example:
+        >>> from zeuxis.applications.restoration.operators import Identity
         >>> from zeuxis.autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
         >>> from zeuxis.data.dataset import Spec
         >>> model = PixelCNN(PixelCNNConfig(channels=4, layers=1), Spec("tiny", (1, 5, 5))).eval()
