@@ -184,7 +184,7 @@ class OrderAgnostic(Model):
     def sample(
         self, n: int, *, generator: torch.Generator | None = None
     ) -> UInt8[Tensor, "n c h w"]:
-        """n images, each in an order of its own."""
+        """n images, each in another random order."""
         x = torch.zeros(n, *self.spec.shape, dtype=torch.uint8)
         return self.complete(x, torch.zeros(x.shape[2:]), generator=generator)[0]
 
@@ -330,5 +330,5 @@ def random_masks(noise: Noise, shape: tuple[int, ...], regions: float) -> Bool[T
 
 
 def threshold(key: Float[Tensor, "n size"], count: Int[Tensor, "n"]) -> Float[Tensor, "n 1"]:
-    """A number that so many keys of a row are below."""
+    """The key of each row that `count` keys of it are below."""
     return key.sort(1).values.gather(1, count[:, None].clamp(max=key.shape[1] - 1))

@@ -68,11 +68,12 @@ class Head(nn.Module):
         return x
 
     def stream(self, n: int, width: int) -> HeadStream:
-        return HeadStream([layer.stream(n, width) for layer in self.layers])  # type: ignore[operator]
+        streams = [layer.stream(n, width) for layer in self.layers]  # type: ignore[operator]
+        return HeadStream(streams)
 
 
 class HeadStream:
-    """A head fed place by place."""
+    """A head fed pixel by pixel."""
 
     def __init__(self, layers: list[Stream]) -> None:
         self.layers = layers

@@ -80,7 +80,7 @@ class Restore(BaseConfig, flags="--"):
     factor: Factor = 2
     """Pixels of the enlarged picture for one of the image, along each side."""
     samples: SmallCountOrNone = 0
-    """Also draw so many samples, which differ where the image says nothing."""
+    """Samples to draw as well, which differ where the image says nothing."""
     method: str = "auto"
     """How: auto, or a method's name; classical needs nothing of the model."""
     n: SmallCount = 200

@@ -65,7 +65,7 @@ class FlowMatchingConfig(BaseConfig):
     """Distribution of t in training."""
     coupling: Literal["independent", "optimal"] = "independent"
     """How noise and images are paired: at random, or by least total squared distance within a
-    batch (minibatch optimal transport)."""
+    batch (minibatch optimal transport); several processes pair within their shares of it."""
     conditional: bool = False
     """Condition on labels."""
     drop_labels: Decay = 0.1

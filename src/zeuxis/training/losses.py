@@ -67,5 +67,5 @@ class LossLog:
         }
 
     def clear(self) -> None:
-        """Begins anew, after a report."""
+        """Begins again, after a report."""
         self.turns, self.logs = [], {}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 
 import tiny
 import zeuxis
 from linear_gaussian import LinearGaussian
+from zeuxis.applications.restoration.benchmark import Degradation, benchmark
 from zeuxis.applications.restoration.gaussian import posterior_mean
 from zeuxis.applications.restoration.operators import Average, Identity
 from zeuxis.applications.restoration.restore import METHODS, choose
@@ -113,3 +116,16 @@ def test_wrong_arguments_get_one_sentence() -> None:
         zeuxis.denoise(model, x.double(), 25.0)
     with pytest.raises(UsageError, match="2 channels and the model's have 1"):
         zeuxis.denoise(model, pixels(1, 2, 4, 4), 25.0)
+
+
+def test_a_baseline_that_is_not_installed_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    data = tiny.images(8)
+    figures = benchmark(
+        tiny.model("flow-matching").eval(), data, data, Degradation("denoise", 25.0), n=1
+    )
+    assert "classical" not in figures and "Gaussian prior" in figures
+    said = capsys.readouterr().err
+    assert "Left out: classical." in said and "zeuxis[restore]" in said

@@ -28,7 +28,7 @@ which one parallel pass gives. Images whose proposal is their present value need
 
 **Binary models and gray images.** Such a model, say of digits, was trained on images whose pixels
 are 255 with their brightness as probability. Seen gray pixels are read the same way: each sample
-draws them anew and has a filter for itself, with its share of the particles. A block of binary
+draws them again and has a separate filter, with its share of the particles. A block of binary
 values has the mean of a gray one up to the variance $y (255 - y) / f^2$ of such a draw, which
 $\tau^2$ includes. Samples are 0 or 255 where the image is restored; their mean is gray.
 
@@ -128,7 +128,7 @@ def particle_filter(
 
 
 def repeated(y: Tensor, width: int) -> Tensor:
-    """Each image so many times."""
+    """Each image `width` times in a row."""
     return y.repeat_interleave(width, 0)
 
 

@@ -19,6 +19,7 @@ from ...data.dataset import Dataset
 from ...errors import MissingExtra
 from ...evaluation.features.feature_network import FeatureNetwork
 from ...evaluation.restoration import accuracy, psnr, spread, ssim
+from ...progress import console
 from .gaussian import GaussianPrior, conditional_gaussian, nearest_images
 from .masks import mask_by_name
 from .operators import Average, Identity, Mask, Operator
@@ -98,7 +99,8 @@ def benchmark(
         began = time.monotonic()
         try:
             samples = sampled(prior, y, operator, sigma, k, one, seed)
-        except MissingExtra:
+        except MissingExtra as error:
+            console.print(f"Left out: {row}. {error}", markup=False, soft_wrap=True)
             continue
         mean = samples.mean(0)
         if one.mean is not None:

@@ -139,7 +139,7 @@ def first_latents(
 ) -> Float[Tensor, "k batch latent"]:
     """What a linear encoder says of y, and the k - 1 nearest latents of the prior.
 
-    The encoder is the ridge regression from degraded images to latents, of each mask anew.
+    The encoder is the ridge regression from degraded images to latents, fitted for each mask.
     """
     z = model.prior(POOL, generator=generator)
     images = torch.cat([model.render(part) for part in z.split(500)])

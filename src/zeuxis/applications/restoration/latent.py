@@ -15,7 +15,7 @@ $$ \mathbb{E}[x | z, y] = m + v \, A^T \frac{y - A m}{d} . $$
 `latent` finds modes by Adam from the best of many latents of the prior, draws among them by their
 energy, and moves from there by Hamiltonian Monte Carlo. `metropolis` fills hidden pixels by
 Metropolis within Gibbs: a latent from the encoder is accepted by the ratio of
-$p(x | z) \, p(z) / q(z | x)$, and hidden pixels are drawn anew.
+$p(x | z) \, p(z) / q(z | x)$, and hidden pixels are drawn again.
 
 Sources: Rezende, Mohamed and Wierstra, 2014, appendix F, for the alternation; Mattei and Frellsen,
 "Leveraging the exact likelihood of deep latent variable models", 2018, for the accept step;
