@@ -7,7 +7,7 @@ new model gets every command whose methods it has.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, runtime_checkable
 
 import torch
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 
 class IsModel(Protocol):
-    """What every model has beside its capabilities, for the type checker alone: at run time a
-    capability is its methods."""
+    """What every model has. For the type checker: at run time a capability is only its methods."""
 
     if TYPE_CHECKING:
 
@@ -45,12 +44,11 @@ class CanSample(IsModel, Protocol):
 
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
         """n new examples: uint8 images (n, C, H, W), or points (n, 2)."""
-        ...
 
 
 @runtime_checkable
 class CanDecode(IsModel, Protocol):
-    """Turns codes into examples; `codes` draws codes from the prior."""
+    """Turns codes into examples; `prior` draws codes."""
 
     def prior(self, n: int, *, generator: torch.Generator | None = None) -> Tensor: ...
 
@@ -65,7 +63,6 @@ class CanRender(IsModel, Protocol):
 
     def render(self, z: Tensor) -> Tensor:
         """Images as floats from 0 to 255, (n, C, H, W); `decode` rounds them."""
-        ...
 
 
 @runtime_checkable
@@ -74,7 +71,6 @@ class HasCritic(IsModel, Protocol):
 
     def realism(self, x: Tensor) -> Tensor:
         """Logits (n,), higher for real ones; x are floats from 0 to 255."""
-        ...
 
 
 @runtime_checkable
@@ -83,26 +79,20 @@ class HasPixelLikelihood(CanRender, Protocol):
 
     def pixel_log_prob(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x | z) of each number in nats, (n, C, H, W); x are floats from 0 to 255."""
-        ...
 
     def pixel_variance(self, mean: Tensor, z: Tensor) -> Tensor:
         """Variances of the pixels given a code; `mean` is what `render` gives for it."""
-        ...
 
 
 @runtime_checkable
 class CanPropose(HasPixelLikelihood, Protocol):
-    """Has a posterior q(z | x) whose numbers are independent Gaussians, also for gray images that
-    are modeled as binary."""
+    """Has a posterior q(z | x) of independent Gaussians, also for gray images modeled as binary."""
 
     def propose(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Means and logarithms of the standard deviations, (n, latent) each; x are floats from 0
-        to 255."""
-        ...
+        """Means and log standard deviations, (n, latent) each; x are floats from 0 to 255."""
 
     def draw_pixels(self, z: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Images drawn from p(x | z), floats from 0 to 255."""
-        ...
 
 
 @runtime_checkable
@@ -123,7 +113,7 @@ class LogProb:
     """
 
     nats: Tensor
-    exact: bool = field(default=True)
+    exact: bool = True
     error: Tensor | None = None
 
 
@@ -155,14 +145,12 @@ class ELBO:
 
 @runtime_checkable
 class HasELBO(IsModel, Protocol):
-    """Bounds the likelihood by codes it infers; `log_weights` sharpens the bound with further
-    codes."""
+    """Bounds the likelihood by codes it infers, and more closely by more codes (`log_weights`)."""
 
     def elbo(self, x: Tensor, *, generator: torch.Generator | None = None) -> ELBO: ...
 
     def log_weights(self, x: Tensor, k: int, *, generator: torch.Generator | None = None) -> Tensor:
         """log p(x, z) - log q(z | x) for k codes of each image, (n, k), in nats."""
-        ...
 
 
 @runtime_checkable
@@ -173,13 +161,10 @@ class CanBitsBack(IsModel, Protocol):
     levels: int
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Means and logarithms of the standard deviations of q(z | x), (n, latent) each; x are
-        pixels, uint8."""
-        ...
+        """Means and log standard deviations of q(z | x), (n, latent) each; x are uint8."""
 
     def pixels(self, z: Tensor) -> Tensor:
         """Log-probabilities of all values given latents, (n, C, H, W, levels)."""
-        ...
 
     def elbo(self, x: Tensor, *, generator: torch.Generator | None = None) -> ELBO: ...
 
@@ -190,7 +175,6 @@ class HasVelocity(IsModel, Protocol):
 
     def velocity(self, x: Tensor, t: float | Tensor, y: Tensor | None = None) -> Tensor:
         """v(x, t) at points x of straight paths, given classes y or none."""
-        ...
 
 
 @runtime_checkable
@@ -202,10 +186,7 @@ class CanClassify(IsModel, Protocol):
 
 @runtime_checkable
 class CanComplete(IsModel, Protocol):
-    """Draws hidden pixels given seen ones.
-
-    A model may be made for certain masks only and refuses others with a `UsageError`.
-    """
+    """Draws hidden pixels given seen ones; refuses masks it is not made for by a `UsageError`."""
 
     def complete(
         self, x: Tensor, mask: Tensor, n: int = 1, *, generator: torch.Generator | None = None
@@ -218,7 +199,6 @@ class CanComplete(IsModel, Protocol):
             n: Completions of each image.
             generator: Source of randomness.
         """
-        ...
 
 
 Proposal = Literal["recognition", "prior"]
@@ -244,13 +224,10 @@ class HasConditionalELBO(IsModel, Protocol):
         proposal: Proposal = "recognition",
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """log p(y, z | x) - log r(z) for k latents of each image, (n, k), in nats: r is the
-        proposal."""
-        ...
+        """log p(y, z | x) - log r(z) in nats, (n, k), for k latents of each image; r proposes z."""
 
     def baseline_log_prob(self, x: Tensor) -> Tensor:
         """log p(y | x) of a prediction pixel by pixel, without latents, (n,), in nats."""
-        ...
 
 
 @runtime_checkable
@@ -258,6 +235,15 @@ class CanFeature(IsModel, Protocol):
     """Describes examples by feature vectors (n, features), for scores and linear probes."""
 
     def features(self, x: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class CanFineTune(IsModel, Protocol):
+    """Lends the layers that compute its features to another task."""
+
+    def trunk(self) -> nn.Module:
+        """A module from uint8 images (n, C, H, W) to what `features` gives, with gradients; it
+        shares its parameters with the model, so copy it before you train it."""
 
 
 @dataclass(frozen=True)
@@ -271,18 +257,6 @@ class Chosen:
 
     levels: Tensor
     rows: Tensor
-
-
-@runtime_checkable
-class CanFineTune(IsModel, Protocol):
-    """Lends the layers that compute its features to another task."""
-
-    def trunk(self) -> nn.Module:
-        """A module that maps uint8 images (n, C, H, W) to what `features` gives, with gradients.
-
-        It shares its parameters with the model: copy it before training it.
-        """
-        ...
 
 
 @runtime_checkable
@@ -304,11 +278,9 @@ class CanAutoregress(IsModel, Protocol):
         Activations are cached, so all values together cost about one parallel pass. The generator
         ends when the last value has been sent. `y` are the classes (n,) of a conditional model.
         """
-        ...
 
     def conditionals(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The same for known images by one parallel pass: (n, C, H, W, levels)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -333,21 +305,14 @@ class Code:
 
 
 @runtime_checkable
-class HasCodes(IsModel, Protocol):
+class HasCodes(CanDecode, Protocol):
     """Names its latents, reads them from examples, and can vary each with everything else fixed."""
 
     def codes(self) -> tuple[Code, ...]:
         """The latents in their order."""
-        ...
 
     def infer(self, x: Tensor) -> list[Tensor]:
-        """For each code in order what examples say of it: class probabilities (n, size), or the
-        mean (n, 1)."""
-        ...
-
-    def prior(self, n: int, *, generator: torch.Generator | None = None) -> Tensor: ...
-
-    def decode(self, z: Tensor) -> Tensor: ...
+        """For each code in order, its class probabilities (n, size) or its mean (n, 1)."""
 
 
 ALL: dict[str, type] = {

@@ -27,13 +27,13 @@ prior network has computed from them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..capabilities import ELBO, Proposal
 from ..data.dataset import Dataset, Spec
@@ -42,10 +42,9 @@ from ..distributions.elementwise import bernoulli, normal, normal_kl
 from ..errors import UsageError
 from ..model import Batch, Model, Player
 from ..nn.data_dependent_init import data_dependent_init
-from ..nn.precision import at_least_float32
 from ..noise import Noise
 from ..ranges import BaseConfig, Fraction, Rate, Size
-from .networks import ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder, dense
+from .cvae_nets import networks
 
 BATCH = 256  # images at a time in inference
 FIRST = 500  # images that set the lengths of normalized weights
@@ -71,63 +70,6 @@ class CVAEConfig(BaseConfig):
     """Step size."""
     optimizer: Literal["adamax", "adam", "muon"] = "adam"
     """Optimizer."""
-
-
-class Guess(nn.Module):
-    """The baseline: logits of all pixels from the seen ones."""
-
-    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
-        super().__init__()
-        self.encoder, self.decoder = encoder, decoder
-
-    def forward(self, x: Tensor) -> Tensor:
-        return at_least_float32(self.decoder(self.encoder(x)))
-
-
-class Networks(nn.Module):
-    """The prior, recognition and generation networks.
-
-    Arguments:
-        encoder: Makes an encoder for images of this number of channels.
-        decoder: Makes a decoder of vectors of this length.
-        hidden: Length of an encoder's features.
-        latent: Dimension of z.
-    """
-
-    def __init__(
-        self,
-        encoder: Callable[[int], nn.Module],
-        decoder: Callable[[int], nn.Module],
-        hidden: int,
-        latent: int,
-    ) -> None:
-        super().__init__()
-        self.context, self.recognition = encoder(1), encoder(2)
-        self.prior_mean, self.prior_log_std = heads(hidden, latent)
-        self.mean, self.log_std = heads(hidden, latent)
-        self.generation = decoder(latent + hidden)
-
-    def prior(self, merged: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Features of the merged image; mean and log-std of p(z | x), each (n, 1, latent)."""
-        h = self.context(merged)
-        mean, log_std = self.prior_mean(h), self.prior_log_std(h)
-        return h, at_least_float32(mean)[:, None], at_least_float32(log_std)[:, None]
-
-    def posterior(self, merged: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-std of q(z | x, y), each (n, 1, latent)."""
-        h = self.recognition(torch.cat([merged, image], 1))
-        return at_least_float32(self.mean(h))[:, None], at_least_float32(self.log_std(h))[:, None]
-
-    def logits(self, h: Tensor, z: Float[Tensor, "n k latent"]) -> Float[Tensor, "n k 1 h w"]:
-        """Logits of p(y | x, z) for k latents of each image."""
-        k = z.shape[1]
-        joint = torch.cat([z, h[:, None].expand(-1, k, -1).to(z.dtype)], 2)
-        return at_least_float32(self.generation(joint.flatten(0, 1))).unflatten(0, (-1, k))
-
-
-def heads(hidden: int, latent: int) -> tuple[nn.Module, nn.Module]:
-    """Layers for the mean and the log-std of a latent."""
-    return dense(hidden, latent), dense(hidden, latent, start=0.1)
 
 
 class CVAE(Model):
@@ -159,24 +101,7 @@ class CVAE(Model):
         c, self.levels = config, 2
         check(c, spec)
         self.register_buffer("visible", quadrants(c.seen, *spec.shape[1:]), persistent=False)
-
-        def encoder(channels: int) -> nn.Module:
-            shape = (channels, *spec.shape[1:])
-            if c.architecture == "dense":
-                return DenseEncoder(shape, c.hidden_dim)
-            return ConvEncoder(shape, c.channels, c.hidden_dim, c.architecture == "residual")
-
-        def decoder(inputs: int) -> nn.Module:
-            if c.architecture == "dense":
-                return DenseDecoder(spec.shape, c.hidden_dim, inputs)
-            residual = c.architecture == "residual"
-            return ConvDecoder(spec.shape, c.channels, c.hidden_dim, inputs, residual, 1)
-
-        last = nn.Sequential(dense(c.hidden_dim, spec.size, start=0.1), nn.Unflatten(1, spec.shape))
-        self.baseline = Guess(
-            encoder(1), last if c.architecture == "dense" else decoder(c.hidden_dim)
-        )
-        self.networks = Networks(encoder, decoder, c.hidden_dim, c.latent_dim)
+        self.baseline, self.networks = networks(c, spec.shape)
 
     def players(self) -> dict[str, Player]:
         settings = {"lr": self.config.lr, "optimizer": self.config.optimizer}

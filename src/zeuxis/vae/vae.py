@@ -18,8 +18,8 @@ brightness as probability (dynamic binarization; pixels of 0 and 255 do not chan
 have a discretized logistic likelihood with one scale per channel.
 
 Source: Kingma and Welling, "Auto-Encoding Variational Bayes", 2013; Rezende, Mohamed and Wierstra,
-2014. Departures: ELU units and data-dependent weight normalization instead of tanh or
-softplus units (Kingma et al. 2016, section 6.1).
+2014. Departures: ELU units and data-dependent weight normalization instead of tanh or softplus
+units (Kingma et al. 2016, section 6.1).
 """
 
 from __future__ import annotations
@@ -265,9 +265,8 @@ class VAE(Rendering, Model):
     ) -> tuple[Float[Tensor, "n latent"], Float[Tensor, "n latent"]]:
         """Means and logarithms of the standard deviations of q(z | x), in the precision of the
         weights."""
-        h = self.encoder(
-            self.scaled(self.observed(x.to(self.device))).to(next(self.parameters()).dtype)
-        )
+        pixels = self.scaled(self.observed(x.to(self.device)))
+        h = self.encoder(pixels.to(next(self.parameters()).dtype))
         return at_least_float32(self.mean(h)), at_least_float32(self.log_std(h))
 
     @torch.no_grad()
@@ -341,8 +340,7 @@ def check(c: VAEConfig, spec: Spec) -> bool:
     if c.architecture != "dense" and (not c.channels or 2 ** len(c.channels) > spec.shape[1]):
         raise UsageError(
             f"--model.channels {c.channels} halve images of {spec.shape[1]} pixels "
-            f"{len(c.channels)} "
-            "times: give fewer, at least one."
+            f"{len(c.channels)} times: give fewer, at least one."
         )
     if c.importance > 1 and c.free_bits:
         raise UsageError(
