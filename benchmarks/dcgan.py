@@ -3,7 +3,7 @@ own rates.
 
     python benchmarks/dcgan.py [--quick]
 
-Every comparison is interleaved in one run, steps in processes of their own, and printed as a ratio
+Every comparison is interleaved in one run, steps in separate processes, and printed as a ratio
 of medians, since machines are noisy; absolute times are of this machine and moment. Prints: one
 step and one stretch of an epoch against the plain script, the share of the machine's rate of matrix
 products, batches from memory against a DataLoader on the same tensors, and peak memory.

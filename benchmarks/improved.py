@@ -3,7 +3,7 @@ tuned ones.
 
     python benchmarks/improved.py [--quick]
 
-Interleaved, each in a process of its own, printed as ratios of medians, with the share of the
+Interleaved, each in a separate process, printed as ratios of medians, with the share of the
 machine's own rate of matrix products.
 """
 

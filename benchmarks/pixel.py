@@ -3,7 +3,7 @@ passes and lesser ones.
 
     python benchmarks/pixel.py [--quick]
 
-Steps are interleaved, each contestant in a process of its own, and printed as ratios of medians,
+Steps are interleaved, each contestant in a separate process, and printed as ratios of medians,
 with the share of the machine's own rate of matrix products. A naive sampler makes one whole pass
 for each number; all its passes cost the same, so some are timed and multiplied, and the record says
 how many. Beside it are passes that take the image down to the own row alone, and for gray PixelCNNs

@@ -6,7 +6,7 @@ differentiating twice.
 Interleaved in one process run, printed as rates and as ratios of medians, with the share of the
 machine's own rate of matrix products. If sb3-contrib and imitation are installed, their TRPO and
 GAIL learn the same tasks with the same networks, end to end, with as many environments as cores and
-with 8, in one process and in processes of their own.
+with 8, in one process and in separate ones.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Contestants of a comparison in processes of their own, in turn.
+"""Contestants of a comparison in separate processes, in turn.
 
 What zeuxis sets up for a whole process (how float32 products are done, what the allocator keeps)
 would otherwise speed the plain script up too, which has no such settings where a user runs it.
@@ -19,8 +19,8 @@ Steps = Callable[[int], None]
 
 
 def serve(pipe: Connection, make: Callable[[], Steps]) -> None:
-    """Runs so many steps as often as it is asked and answers with their seconds; asked for none,
-    with the most bytes held, and ends."""
+    """Answers each number of steps from the pipe with the seconds that they take, and 0 with the
+    peak memory in bytes, and ends."""
     steps = make()
     while n := pipe.recv():
         began = time.perf_counter()

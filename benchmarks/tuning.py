@@ -121,7 +121,7 @@ def contest(
 
     Arguments:
         name: Printed before the figures.
-        script: Makes the steps of a script with some tuning, in a process of its own.
+        script: Makes the steps of a script with some tuning, in a separate process.
         ours: Makes those of zeuxis.
         n: Steps a turn.
         rounds: Turns of each.

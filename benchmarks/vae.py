@@ -3,7 +3,7 @@ smallest recipe, and evaluation.
 
     python benchmarks/vae.py [--quick]
 
-Interleaved, each contestant in a process of its own, printed as ratios of medians, with the share
+Interleaved, each contestant in a separate process, printed as ratios of medians, with the share
 of the machine's own rate of matrix products. If `pythae` is installed, its VAE and VAE_IAF take the
 same step with the same dense network, in this process.
 """

@@ -143,7 +143,7 @@ def test_buffers_of_the_averaged_model_are_finite_and_follow(name: str) -> None:
         moved = not torch.equal(newest[key], first[key])
         assert torch.equal(value, newest[key]) or not torch.equal(value, first[key]), (
             key
-        )  # the model's own, or settled on data
+        )  # the model's, or computed from data
         assert not (moved and torch.equal(value, first[key])), (
             f"{key} is as it was before the training"
         )
@@ -153,7 +153,7 @@ def test_buffers_of_the_averaged_model_are_finite_and_follow(name: str) -> None:
         if isinstance(m, BatchNorm) and "generator" in dict(average.named_children())
     ]
     assert not any(torch.equal(norm.mean, torch.zeros_like(norm.mean)) for norm in norms), (
-        "statistics were not settled"
+        "statistics were not computed"
     )
 
 

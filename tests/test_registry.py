@@ -1,4 +1,4 @@
-"""A model of one's own is trained, saved and loaded again; what a saved folder names is never
+"""A user's model is trained, saved and loaded again; what a saved folder names is never
 imported."""
 
 from __future__ import annotations
@@ -263,7 +263,7 @@ def test_settings_that_check_nothing_themselves_are_checked(
 
 
 def test_models_of_installed_packages_are_found(folder: Path) -> None:
-    """In processes of their own, in which a package with an entry point is on the path."""
+    """In new processes, in which a package with an entry point is on the path."""
     site = folder / "site"
     (site / "own_pack-1.dist-info").mkdir(parents=True)
     shutil.copy(folder / "own_tiny.py", site / "own_pack.py")

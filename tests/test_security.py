@@ -237,7 +237,7 @@ def test_a_link_in_a_run_changes_nothing_outside(name: str, run: Path, tmp_path:
         if name in ("README.md", "config.json", "state.safetensors")
         else b"precious\n" * 20
     )
-    if name == "metrics.jsonl":  # with a save it would be written anew, and the link would go
+    if name == "metrics.jsonl":  # with a save it would be rewritten, and the link would go
         (run / "state.safetensors").unlink()
     victim.write_bytes(original)
     (run / name).unlink(missing_ok=True)

@@ -248,11 +248,11 @@ class CanFineTune(IsModel, Protocol):
 
 @dataclass(frozen=True)
 class Chosen:
-    """Levels sent to an autoregression, and which images go on.
+    """Levels sent to an autoregression, and which images continue.
 
     Arguments:
         levels: Of the current value of each image, (n,), int64.
-        rows: Image i goes on as a copy of image rows[i], with its levels so far, (n,), int64.
+        rows: Image i continues as a copy of image rows[i], with its levels so far, (n,), int64.
     """
 
     levels: Tensor

@@ -25,7 +25,7 @@ N = 60
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Sixty images of two classes, with a cache of their own and no memory to hold them."""
+    """Sixty images of two classes, with a separate cache and no memory to hold them."""
     random = np.random.default_rng(0)
     for i in range(N):
         path = tmp_path / "images" / "ab"[i % 2] / f"{i:02}.png"

@@ -268,12 +268,12 @@ def test_pixels_are_binarized_by_the_protocol_of_the_report() -> None:
     def evaluate(data: Dataset, **changes: object) -> Likelihood:
         return likelihood(model, data, k=3, split="test", **changes)
 
-    anew, again, other = (evaluate(gray, seed=seed) for seed in (0, 0, 1))
-    assert (anew.binarization, anew.binarization_seed) == ("dynamic", 0)
-    assert anew == again != other
+    first, again, other = (evaluate(gray, seed=seed) for seed in (0, 0, 1))
+    assert (first.binarization, first.binarization_seed) == ("dynamic", 0)
+    assert first == again != other
     once, given = evaluate(gray, binarize="static"), evaluate(static)
     assert (once.binarization, given.binarization) == ("static", "static")
-    assert once.nats == given.nats != anew.nats
+    assert once.nats == given.nats != first.nats
     assert once.nats != evaluate(gray, binarize="static", seed=1).nats, "other codes"
     plain = Dataset(Spec("own", (1, 28, 28)), static.all())
     assert (evaluate(plain).binarization, evaluate(plain).binarization_seed) == ("none", None)
@@ -282,7 +282,7 @@ def test_pixels_are_binarized_by_the_protocol_of_the_report() -> None:
         evaluate(gray, binarize="none")
     part = evaluate(gray, n=5)
     assert part.images == 5 and part.binarization == "dynamic"
-    text = " ".join(anew.notes())
+    text = " ".join(first.notes())
     assert "dynamic binarization, seed 0" in text and "lower bound" in text and "IWAE-3" in text
     assert "not the files of Larochelle" in " ".join(given.notes())
 

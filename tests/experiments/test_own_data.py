@@ -1,4 +1,4 @@
-"""A set of one's own: what is held out of it, what a run is scored by, and what is chosen where
+"""A user's data set: what is held out of it, what a run is scored by, and what is chosen where
 nothing is printed."""
 
 from __future__ import annotations

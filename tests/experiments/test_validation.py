@@ -57,7 +57,7 @@ class Seen:
             self.learned += numbers(data.all())
             begin(model, data, seed)
 
-        def settled(model: ImprovedGAN, x: Tensor | None = None) -> None:
+        def computed(model: ImprovedGAN, x: Tensor | None = None) -> None:
             self.learned += [] if x is None else numbers(x)
             update_statistics(model, x)
 
@@ -68,7 +68,7 @@ class Seen:
         for name, method in (
             ("play", play),
             ("initialize_from_data", started),
-            ("update_statistics", settled),
+            ("update_statistics", computed),
             ("classify", scored),
         ):
             monkeypatch.setattr(ImprovedGAN, name, method)

@@ -138,7 +138,7 @@ def with_weight(layer: nn.Module, weight: Tensor) -> nn.Module:
     return layer
 
 
-def settled() -> tuple[DCGAN, Tensor]:
+def with_statistics() -> tuple[DCGAN, Tensor]:
     """A strided network for 32 pixels with statistics, and images."""
     model = DCGAN(
         DCGANConfig(architecture="strided", channels=3, latent_dim=7), Spec("x", (3, 32, 32))
@@ -150,7 +150,7 @@ def settled() -> tuple[DCGAN, Tensor]:
 
 @torch.no_grad()
 def test_the_generator_is_that_of_pytorchs_layers() -> None:
-    model, _ = settled()
+    model, _ = with_statistics()
     g, c = model.generator, 3
     order = (
         torch.arange(16 * 4 * c).view(4, 4, 4 * c).permute(2, 0, 1).flatten()
@@ -171,7 +171,7 @@ def test_the_generator_is_that_of_pytorchs_layers() -> None:
 
 @torch.no_grad()
 def test_the_discriminator_and_its_features_are_those_of_pytorchs_layers() -> None:
-    model, x = settled()
+    model, x = with_statistics()
     d, h, pooled = model.discriminator, model.scale(x), []
     for i, (layer, norm) in enumerate(zip(d.conv, d.conv_norm, strict=True)):
         b, a = layer.weight.shape[:2]

@@ -166,7 +166,7 @@ class Bandit(gymnasium.Env):
 
 
 class Switch(gymnasium.Env):
-    """Two states, drawn anew at each step; the expert answers state s with action s. Nothing here
+    """Two states, sampled at each step; the expert answers state s with action s. Nothing here
     rewards it."""
 
     def __init__(self, length: int = 20, continuous: bool = False) -> None:

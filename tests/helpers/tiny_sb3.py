@@ -38,8 +38,7 @@ class Buffer:
 
 
 class OnPolicy:
-    """Acts at random in copies of an environment that start anew by themselves, as its vectors
-    do."""
+    """Acts at random in copies of an environment that reset by themselves, as its vectors do."""
 
     def __init__(self, make: Any, envs: int, steps: int, seed: int = 0) -> None:
         self.envs, self.steps, self.rng = (

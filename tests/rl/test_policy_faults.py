@@ -533,7 +533,7 @@ def test_a_save_with_missing_or_further_tensors_is_refused(demos: Path, tmp_path
 
 
 def test_a_closed_terminal_ends_no_worker_before_its_run(tmp_path: Path) -> None:
-    """Workers have a session of their own, so that what ends the terminal's processes does not end
+    """Workers have a separate session, so that what ends the terminal's processes does not end
     them first."""
     with Collector("CartPole-v1", 1) as collector:
         collector.collect(

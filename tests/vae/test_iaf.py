@@ -64,7 +64,7 @@ def test_noise_moves_by_steps_in_turned_order_so_that_every_number_sees_every_ot
 
 
 def test_each_number_is_charged_for_itself() -> None:
-    """After one step number i is a monotonic function of its own noise, the i-th from the end,
+    """After one step number i is a monotonic function of noise number i, the i-th from the end,
     given the later noise."""
     model, h = randomized(depth=1), features()
     eps = torch.randn(SIZE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

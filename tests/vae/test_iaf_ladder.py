@@ -254,10 +254,10 @@ def test_a_few_steps_raise_the_bound(name: str) -> None:
     def bound(model: Any) -> float:
         return model.elbo(x, generator=torch.Generator().manual_seed(0)).nats.mean().item()
 
-    begun = bound(model)
+    start = bound(model)
     ended = bound(fit(model, data, training=tiny.training(images=320), quiet=True).model)
     assert math.isfinite(ended)
-    assert ended > begun
+    assert ended > start
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ class Network(nn.Module):
         self.head = point(channels, outputs)
 
     def forward(self, x: Tensor, y: Tensor | None = None, noise: Noise | None = None) -> Tensor:
-        blocks: Any = self  # lists of modules have no types of their own
+        blocks: Any = self  # module lists are typed as lists of plain modules
         drop = None
         if noise is not None and self.dropout:
 

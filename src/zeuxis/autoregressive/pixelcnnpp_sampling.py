@@ -33,7 +33,7 @@ class NetworkStream:
     """
 
     def __init__(self, net: Network, n: int, width: int, y: Tensor | None) -> None:
-        parts: Any = net  # lists of modules have no types of their own
+        parts: Any = net  # module lists are typed as lists of plain modules
         self.scales, widths = net.scales, [width >> s for s in range(net.scales)]
 
         def blocks(kind: Any, scales: Any) -> list[list[Any]]:
@@ -111,7 +111,7 @@ class NetworkStream:
         self.from_left = self.ul_left(x, position)
 
     def select(self, rows: Tensor) -> None:
-        """Goes on for each image with the activations of another: image i for image rows[i]."""
+        """Reindexes the cache: image i continues from the activations of image rows[i]."""
         parts: list[Any] = [self.u_start, self.ul_above, self.ul_left, self.head]
         parts += [*self.u_shrink, *self.ul_shrink]
         for scale in (*self.u_down, *self.u_up, *self.ul_down, *self.ul_up):

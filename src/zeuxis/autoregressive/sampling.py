@@ -29,7 +29,7 @@ Autoregression = Generator[Tensor, Tensor | Chosen, None]
 
 
 def unpacked(sent: Tensor | Chosen) -> tuple[Tensor, Tensor | None]:
-    """The levels that a generator was sent, and the rows to go on with, if any."""
+    """The levels that a generator was sent, and the rows to continue from, if any."""
     return (sent.levels, sent.rows) if isinstance(sent, Chosen) else (sent, None)
 
 

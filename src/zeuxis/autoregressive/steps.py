@@ -1,7 +1,7 @@
 """What the pixel models share to run pixel by pixel: a network's steps, and the head.
 
-Sampling, coding and particle filters run a network in steps. `select` lets each image go on with
-the activations of another, which is what resampling does to particles.
+Sampling, coding and particle filters run a network in steps. `select` lets each image continue
+from the activations of another, which is what resampling does to particles.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Selects(Protocol):
     """What keeps activations for each image."""
 
     def select(self, rows: Tensor) -> None:
-        """Goes on for each image with what is kept for another: image i for image rows[i]."""
+        """Reindexes the cache: image i continues from the activations of image rows[i]."""
         ...
 
 
@@ -42,7 +42,7 @@ class Steps:
     kept: Sequence[Selects]
 
     def select(self, rows: Tensor) -> None:
-        """Goes on for each image with the activations of another."""
+        """Reindexes the caches of all layers."""
         for part in self.kept:
             part.select(rows)
 

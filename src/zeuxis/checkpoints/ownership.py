@@ -109,7 +109,7 @@ def described(spec: Spec, count: int | None) -> str:
 
 
 def signed(about: dict[str, Any]) -> dict[str, Any]:
-    """The same with the signature that makes a run one's own; without a place to keep a key, as it
+    """The same with the signature that makes a run the user's; without a place to keep a key, as it
     is."""
     secret = key()
     return about if secret is None else about | {"signature": signature(about, secret)}

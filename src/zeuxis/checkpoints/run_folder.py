@@ -218,7 +218,7 @@ class Run:
         return files.read_json(self.path(name))
 
     def read_config(self) -> dict[str, Any]:
-        """What config.json says of the run.
+        """The run's description in config.json.
 
         Raises:
             ZeuxisError: It cannot be read, or zeuxis 0.1 saved it.
@@ -278,7 +278,7 @@ class Run:
         return float(value) if is_number(value) and 0 <= value < 1e12 else 0.0
 
     def saved(self) -> dict[str, Any]:
-        """What the last save says of itself, nothing without one."""
+        """The last save's metadata, empty without a save."""
         try:
             return tensor_file.about(self.path(STATE))
         except (OSError, SafetensorError, ValueError, ZeuxisError):

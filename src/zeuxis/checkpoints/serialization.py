@@ -1,5 +1,5 @@
-"""Settings between dataclasses and JSON: what a run folder says of itself, read back with every
-type and range checked."""
+"""Settings between dataclasses and JSON: the description in a run folder, read back with every type
+and range checked."""
 
 from __future__ import annotations
 

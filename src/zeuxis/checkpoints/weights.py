@@ -42,7 +42,7 @@ def shipped() -> dict[str, Path]:
 
 
 def describe(model: Model) -> dict[str, Any]:
-    """What config.json says of a model that `load` can find again."""
+    """The description of a model in config.json, by which `load` finds it again."""
     kind = model_class(type(model))
     return {
         "zeuxis": version("zeuxis"),

@@ -55,7 +55,7 @@ DRY_RUN = "Show settings, sizes and time, and do not train."
 
 @dataclasses.dataclass(frozen=True)
 class Resume(BaseConfig, flags="--"):
-    """Goes on with a run from its last save."""
+    """Resumes a run from its last save."""
 
     resume: str
     """The run folder."""

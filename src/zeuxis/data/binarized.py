@@ -2,8 +2,8 @@ r"""Binary images from gray ones: each pixel is drawn as 1 with probability $P(1
 
 Likelihoods of binary digits are published under two protocols whose figures do not compare: on
 MNIST they differ by half a nat to a nat. *Dynamic* binarization draws the test set once with a
-seed, and each training image anew whenever it is seen. *Static* binarization draws each image once,
-for training too: `--data mnist-static`.
+seed, and each training image again whenever it is seen. *Static* binarization draws each image
+once, for training too: `--data mnist-static`.
 
 The published static results use files by Hugo Larochelle, which zeuxis does not have.
 `mnist-static` is another draw by the same rule, and always the same draw. Its figures compare with

@@ -1,4 +1,4 @@
-"""Goes on with a run from its last save: only with the data that it began with, and only following
+"""Resumes a run from its last save: only with the data that it began with, and only following
 what its owner put into config.json."""
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def resume(
     labels: str | None = None,
     minutes: Duration = 0.0,
 ) -> Result:
-    """Goes on with a run from its last save.
+    """Resumes a run from its last save.
 
     Arguments:
         folder: The run folder.

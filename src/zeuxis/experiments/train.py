@@ -133,7 +133,7 @@ def start(experiment: Experiment, out: str | Path = "runs") -> Result:
 def describe_run(
     experiment: Experiment, model: Model, data: Dataset, held: dict[str, int]
 ) -> dict[str, Any]:
-    """What config.json says of a new run."""
+    """The description of a new run for config.json."""
     e = experiment
     about = describe(model) | {
         "training": to_json(e.training),

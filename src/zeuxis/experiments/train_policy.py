@@ -103,14 +103,14 @@ def resume(
     demos: str = "",
     minutes: float = 0.0,
 ) -> PolicyTrainer:
-    """Goes on with a run from its last save.
+    """Resumes a run from its last save.
 
     Arguments:
         folder: The run.
         steps: New length of the training (steps); None keeps the planned one.
         env: The run's task, for one whose module has to be imported: only the user names modules.
         demos: Where its demonstrations are now.
-        minutes: Go on for this many more minutes, instead of to a number of steps.
+        minutes: Continue for this many more minutes, instead of to a number of steps.
 
     Raises:
         ZeuxisError: The run is damaged, another process trains in it, or the demonstrations are

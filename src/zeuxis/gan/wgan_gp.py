@@ -140,7 +140,7 @@ class WGANGP(Model):
         return self.generator(z.to(self.device)) * 255
 
     def realism(self, x: Float[Tensor, "n channels height width"]) -> Float[Tensor, "n"]:
-        """What the critic says of images from 0 to 255."""
+        """The critic's scores of images from 0 to 255."""
         return self.critic(x / 255)[:, 0]
 
     @torch.no_grad()

@@ -282,7 +282,7 @@ class Stream:
         self.from_above = [part.unbind(0) for part in self.above]
 
     def select(self, rows: Int[Tensor, "n"]) -> None:
-        """Goes on for each image with what was noted for another: image i for image rows[i]."""
+        """Reindexes the cache: image i continues from the activations of image rows[i]."""
         if self.pointwise:
             return
         self.rows = self.rows[rows]
@@ -318,5 +318,5 @@ class Rows:
         self.rows = torch.cat([self.rows[:, :, 1:], F.pad(x, self.padded)[:, :, None]], 2)
 
     def select(self, rows: Int[Tensor, "n"]) -> None:
-        """Goes on for each image with what was noted for another: image i for image rows[i]."""
+        """Reindexes the cache: image i continues from the activations of image rows[i]."""
         self.rows = self.rows[rows]

@@ -1,4 +1,4 @@
-"""char-rnn on a text of one's own."""
+"""char-rnn on a user's text."""
 
 from __future__ import annotations
 

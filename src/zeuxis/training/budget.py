@@ -79,7 +79,7 @@ def steps_per_second(trainer: Trainer, seconds: float) -> float:
 def fit_more_minutes(
     model: Model, data: Dataset, training: TrainingConfig, minutes: float, run: Run, world: World
 ) -> TrainingConfig:
-    """The settings of a saved run that goes on for `minutes` more: a later end in images, and a
+    """The settings of a saved run that continues for `minutes` more: a later end in images, and a
     limit on the time of the whole run."""
     images, seconds = run.saved_images(), run.saved_seconds()
     more = fit_minutes(model, data, replace(training, minutes=minutes), world)

@@ -167,7 +167,7 @@ class Trainer:
         return self.step * self.config.batch
 
     def open(self, run: Run) -> None:
-        """Goes on from the run's last save, or checks that there is room for the first."""
+        """Resumes from the run's last save, or checks that there is room for the first."""
         if self.writes and not run.path(STATE).exists():
             weights = sum(p.numel() * p.element_size() for p in self.model.parameters())
             run.require_room(4 * weights * 3)
@@ -317,7 +317,7 @@ class Trainer:
         self.run_folder.write_tensors("ema.safetensors", dict(averaged), {"images": self.images})
 
     def restore(self, run: Run) -> int:
-        """Goes on exactly where the last save was made; the images seen."""
+        """Resumes exactly where the last save was made; returns the images seen."""
         tensors, about = run.read_tensors(STATE)
 
         def part(name: str) -> dict[str, Tensor]:

@@ -96,7 +96,7 @@ class MetricsLog:
 
     @contextlib.contextmanager
     def open(self, done: int) -> Iterator[MetricsLog]:
-        """Shows the bar while the training goes on from `done`."""
+        """Shows the bar while the training continues from `done`."""
         self.at, self.done = time.monotonic(), done
         self.paces.clear()
         if self.quiet or not console.is_terminal:
@@ -124,7 +124,7 @@ class MetricsLog:
 
     @contextlib.contextmanager
     def printing(self) -> Iterator[None]:
-        """Goes on without output once the terminal or pipe is closed: no work is lost for that."""
+        """Continues without output once the terminal or pipe is closed, so that no work is lost."""
         try:
             yield
         except OSError as error:

@@ -104,7 +104,7 @@ class Session:
 
     @contextlib.contextmanager
     def open(self, done: int = 0, seconds: float = 0.0) -> Iterator[Session]:
-        """Catches stop signals and shows progress while the training goes on.
+        """Catches stop signals and shows progress during the training.
 
         Arguments:
             done: Images or steps before this session.
@@ -179,7 +179,7 @@ class Session:
 
 
 def resume_or_rewind(run: Run, restore: Callable[[Run], int], is_main: bool = True) -> bool:
-    """Goes on from a run's last save, and removes reports and frames that came after it.
+    """Resumes from a run's last save, and removes reports and frames that came after it.
 
     Arguments:
         run: The run folder.

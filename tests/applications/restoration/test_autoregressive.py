@@ -24,7 +24,7 @@ PIXEL = {"first_kernel": 7, **SMALL}
 SEEN = torch.tensor([[False, True, False], [True, False, True], [False, False, True]])
 
 
-def law(images: Tensor, shape: tuple[int, int, int]) -> dict[bytes, int]:
+def counted(images: Tensor, shape: tuple[int, int, int]) -> dict[bytes, int]:
     found: dict[bytes, int] = {}
     for row in images.byte().reshape(-1, shape[0] * shape[1] * shape[2]).numpy():
         key = row.tobytes()
@@ -35,7 +35,7 @@ def law(images: Tensor, shape: tuple[int, int, int]) -> dict[bytes, int]:
 def variation(samples: Tensor, images: Tensor, p: Tensor) -> float:
     """Total variation between the samples' frequencies and probabilities of all images."""
     shape = tuple(images.shape[1:])
-    counts = law(samples, shape)  # type: ignore[arg-type]
+    counts = counted(samples, shape)  # type: ignore[arg-type]
     n = sum(counts.values())
     keys = [row.tobytes() for row in images.flatten(1).numpy()]
     shares = torch.tensor([counts.get(key, 0) / n for key in keys], dtype=torch.float64)

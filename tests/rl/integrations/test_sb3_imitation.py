@@ -25,7 +25,7 @@ QUICK = replace(PAPER_TRAINING, workers=0, threads=1, batch=300, horizon=20)
 
 
 class Side(gymnasium.Env):
-    """Observes a coin in {-1, 1} thrown anew at each step; rewards for anything but what the expert
+    """Observes a coin in {-1, 1}, thrown at each step; rewards for anything but what the expert
     does."""
 
     observation_space = gymnasium.spaces.Box(-2, 2, (1,), np.float32)

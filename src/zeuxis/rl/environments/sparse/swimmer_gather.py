@@ -13,7 +13,7 @@ center of mass; 0 if there is none. Swimming itself is not rewarded.
 
 Source: Duan et al., "Benchmarking Deep Reinforcement Learning for Continuous Control", 2016, whose
 lattice is no more symmetric than this one, in the form of Houthooft et al., 2016. Departures: the
-body is written anew, to the same sizes, for today's MuJoCo; the walls, which stop nothing there
+body is rewritten, with the same sizes, for today's MuJoCo; the walls, which stop nothing there
 either, are only drawn; an object exactly at the left edge of sight is seen by the last sensor, not
 by none.
 """
