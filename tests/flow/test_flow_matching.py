@@ -13,7 +13,7 @@ from zeuxis.data.dataset import Spec
 from zeuxis.errors import UsageError
 from zeuxis.flow.flow_matching import FlowMatching, FlowMatchingConfig, to_pixels, to_range
 from zeuxis.flow.ode import integrate, uniform_grid
-from zeuxis.flow.unet import time_features
+from zeuxis.nn.unet import time_features
 from zeuxis.model import Batch
 from zeuxis.noise import Noise
 

@@ -6,9 +6,9 @@ position t and where they are, and predicts every hidden value, each by itself:
 $$ \log p(x) \ge E_{\sigma, t} \Big[ \frac{D}{D - t + 1} \sum_{i \ge t}
    \log p(x_{\sigma_i} | x_{\sigma_{<t}}) \Big] , \qquad t \sim U\{1, \dots, D\} . $$
 
-So one pass trains one position of an order, and the network needs no causal masks. It is a residual
-network of two or more scales (`order_agnostic_network`); hidden values enter it as 0, beside a mask
-of the seen ones.
+So one pass trains one position of an order, and the network needs no causal masks. It is a U-Net;
+hidden values enter it as 0, beside a mask of the seen ones, and the share of seen values is its
+time.
 
 **Any mask.** `complete` begins with the seen values and draws the hidden ones in a random order,
 in `steps` passes: values drawn in the same pass are independent given all before them. With as many
@@ -37,6 +37,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
@@ -48,9 +49,9 @@ from ..distributions.logistic_mixture import Mixture, parameters_per_pixel
 from ..errors import UsageError
 from ..model import Batch, Model, Player
 from ..nn.precision import at_least_float32
+from ..nn.unet import UNet
 from ..noise import Noise
 from ..ranges import BaseConfig, Depth, Fraction, Range, Rate, Size
-from .order_agnostic_network import MaskedInputNetwork
 from .pixel_model import levels_for
 from .sampling import to_levels, to_pixels, uniform
 
@@ -61,12 +62,12 @@ BATCH = 128  # images at a time in inference
 class OrderAgnosticConfig(BaseConfig):
     """Settings of an order-agnostic model; the defaults are for digits."""
 
-    channels: tuple[Size, ...] = (48, 96)
-    """Channels at each scale, every scale half as large as the one before."""
+    channels: tuple[Size, ...] = (64, 128)
+    """Channels of each level of the U-Net; the side halves from one to the next."""
     blocks: Depth = 2
-    """Residual blocks of a scale, on the way down and on the way up."""
+    """Residual blocks of a level on each way."""
     patch: Annotated[int, Range(1, 16)] = 2
-    """Side of the squares of pixels that are one place of the first scale."""
+    """Side of the patches of pixels that become channels."""
     levels: Annotated[int, Range(0, 256)] = 256
     """Levels of a value; 2 for binary images, 0 takes 2 for gray images and 256 for color."""
     mixtures: Size = 5
@@ -108,10 +109,11 @@ class OrderAgnostic(Model):
         super().__init__(config, spec)
         c, self.levels = config, levels_for(config.levels, spec)
         if not c.channels:
-            raise UsageError("--model.channels names no scale: give at least one number.")
+            raise UsageError("--model.channels names no level: give at least one number.")
         colors = spec.shape[0]
         outputs = 1 if self.levels == 2 else parameters_per_pixel(c.mixtures, 1)
-        self.network = MaskedInputNetwork(colors, colors * outputs, c.channels, c.blocks, c.patch)
+        self.network = UNet(2 * colors, colors * outputs, c.channels, c.blocks, c.patch)
+        self.multiple = c.patch * 2 ** (len(c.channels) - 1)
 
     def players(self) -> dict[str, Player]:
         return {"model": Player(self, self.config.lr, optimizer=self.config.optimizer)}
@@ -134,14 +136,23 @@ class OrderAgnostic(Model):
         self, v: Int[Tensor, "n c h w"], seen: Bool[Tensor, "n c h w"]
     ) -> Float[Tensor, "n c h w numbers"]:
         """The numbers that give the distribution of each value, from the seen ones."""
-        out = self.network(self.inputs(v, seen))
+        height, width = v.shape[2:]
+        out = self.network(*self.inputs(v, seen))[:, :, :height, :width]
         return at_least_float32(out.unflatten(1, (self.spec.shape[0], -1)).permute(0, 1, 3, 4, 2))
 
-    def inputs(self, v: Tensor, seen: Tensor) -> Float[Tensor, "n twice h w"]:
-        """Levels scaled to [-1, 1], 0 where hidden, and the mask."""
+    def inputs(
+        self, v: Tensor, seen: Tensor
+    ) -> tuple[Float[Tensor, "n twice rows columns"], Float[Tensor, "n"]]:
+        """Levels scaled to [-1, 1], 0 where hidden, with the mask, and the share of seen values.
+
+        Sides that the levels of the U-Net do not divide are continued by hidden values.
+        """
         dtype = next(self.parameters()).dtype
         scaled = v.to(dtype) * (2 / (self.levels - 1)) - 1
-        return torch.cat([scaled * seen, seen.to(dtype)], 1)
+        x = torch.cat([scaled * seen, seen.to(dtype)], 1)
+        x = F.pad(x, (0, -x.shape[3] % self.multiple, 0, -x.shape[2] % self.multiple))
+        x = x.contiguous(memory_format=torch.channels_last)
+        return x, seen.flatten(1).to(dtype).mean(1)
 
     def log_likelihood(self, v: Tensor, out: Float[Tensor, "*n numbers"]) -> Float[Tensor, "*n"]:
         """log p of each value."""
@@ -290,12 +301,13 @@ class OrderAgnostic(Model):
 
     @torch.no_grad()
     def features(self, x: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n features"]:
-        """Mean-pooled maps of the smallest scale, all pixels seen."""
+        """Mean-pooled activations in the middle of the U-Net, all pixels seen."""
         parts = []
         for part in x.split(BATCH):
             v = to_levels(part.to(self.device), self.levels)
-            inputs = self.inputs(v, torch.ones_like(v, dtype=torch.bool))
-            parts.append(at_least_float32(self.network.middle_maps(inputs)).mean((2, 3)))
+            inputs, share = self.inputs(v, torch.ones_like(v, dtype=torch.bool))
+            middle, _ = self.network.encode(inputs, self.network.embed(share, None))
+            parts.append(at_least_float32(middle).mean((2, 3)))
         return torch.cat(parts)
 
 

@@ -42,9 +42,9 @@ from ..capabilities import LogProb
 from ..data.dataset import Spec
 from ..errors import UsageError
 from ..model import Batch, Model, Player
+from ..nn.unet import UNet
 from ..ranges import BaseConfig, Decay, Depth, DepthOrNone, Range, Rate, Size, Weight
 from .ode import Solver, integrate, uniform_grid
-from .unet import UNet
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class FlowMatching(Model):
         check(config, spec)
         classes = spec.classes if config.conditional else 0
         self.net = UNet(
-            *(spec.shape, config.channels, config.blocks, config.patch),
+            *(spec.shape[0], spec.shape[0], config.channels, config.blocks, config.patch),
             *(config.attention, config.dropout, classes),
         )
 

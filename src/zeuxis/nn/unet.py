@@ -1,9 +1,9 @@
-"""The U-Net of a velocity field: residual blocks at falling and rising resolution, each of them
-scaled and shifted by the time.
+"""A U-Net: residual blocks at falling and rising resolution, each of them scaled and shifted by a
+time, which may be any number in [0, 1].
 
 Pixels are unshuffled first: patches of 2x2 pixels become channels, so that the widest layers work
 at half the side. The last convolution of every branch starts near zero, so that each block starts
-as the identity, and the field as zero.
+as the identity, and the whole network as zero.
 
 Sources: Ronneberger, Fischer and Brox, 2015 (the U); Ho, Jain and Abbeel, 2020 (residual blocks
 with group normalization, sinusoidal times, attention at coarse resolutions); Dhariwal and Nichol,
@@ -74,10 +74,11 @@ class Attention(nn.Module):
 
 
 class UNet(nn.Module):
-    """v(x, t, y): a field over images.
+    """From images, a time and a class to other images of the same size.
 
     Arguments:
-        shape: (C, H, W) of an image.
+        inputs: Channels of what goes in.
+        outputs: Channels of what comes out.
         channels: Channels of each level; the side halves from one to the next.
         blocks: Residual blocks of a level, on the way down and on the way up.
         patch: Side of the patches that become channels.
@@ -86,14 +87,15 @@ class UNet(nn.Module):
         classes: Classes to condition on, 0 for none; class `classes` stands for none.
 
     Example:
-        >>> net = UNet((1, 28, 28), (8, 16), blocks=1, patch=2)
+        >>> net = UNet(1, 3, (8, 16), blocks=1, patch=2)
         >>> net(torch.zeros(2, 1, 28, 28), torch.tensor([0.1, 0.9])).shape
-        torch.Size([2, 1, 28, 28])
+        torch.Size([2, 3, 28, 28])
     """
 
     def __init__(
         self,
-        shape: tuple[int, ...],
+        inputs: int,
+        outputs: int,
         channels: tuple[int, ...],
         blocks: int,
         patch: int,
@@ -102,20 +104,20 @@ class UNet(nn.Module):
         classes: int = 0,
     ) -> None:
         super().__init__()
-        pixels, embedding, self.patch = shape[0] * patch * patch, 4 * channels[0], patch
+        embedding, self.patch = 4 * channels[0], patch
         self.time = nn.Sequential(
             nn.Linear(2 * FREQUENCIES, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
         )
         self.label = nn.Embedding(classes + 1, embedding) if classes else None
-        self.first = nn.Conv2d(pixels, channels[0], 3, padding=1)
+        self.first = nn.Conv2d(inputs * patch**2, channels[0], 3, padding=1)
 
-        def stage(inputs: list[int], outputs: int, level: int) -> nn.ModuleList:
+        def stage(widths: list[int], width: int, level: int) -> nn.ModuleList:
             return nn.ModuleList(
                 nn.ModuleList(
-                    [ResBlock(i, outputs, embedding, dropout)]
-                    + [Attention(outputs)] * (level in attention)
+                    [ResBlock(w, width, embedding, dropout)]
+                    + [Attention(width)] * (level in attention)
                 )
-                for i in inputs
+                for w in widths
             )
 
         bottom = len(channels) - 1
@@ -129,7 +131,8 @@ class UNet(nn.Module):
             nn.Conv2d(channels[i + 1], c, 3, padding=1) for i, c in reversed(fine)
         )
         self.up = nn.ModuleList(stage([2 * c] * blocks, c, i) for i, c in reversed(fine))
-        self.norm, self.last = group_norm(channels[0]), nn.Conv2d(channels[0], pixels, 3, padding=1)
+        self.norm = group_norm(channels[0])
+        self.last = nn.Conv2d(channels[0], outputs * patch**2, 3, padding=1)
         near_zero(self.last)
 
     def embed(self, t: Tensor, y: Tensor | None) -> Tensor:
@@ -179,5 +182,11 @@ def near_zero(layer: nn.Conv2d) -> None:
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """Group normalization with 8 groups, or as many as divide the channels."""
-    return nn.GroupNorm(math.gcd(8, channels), channels)
+    """Group normalization with at most 8 groups of at least 4 channels: a group of one channel
+    would lose what the whole image has in common.
+
+    Example:
+        >>> [group_norm(c).num_groups for c in (3, 8, 18, 64)]
+        [1, 2, 2, 8]
+    """
+    return nn.GroupNorm(math.gcd(8, channels, max(1, channels // 4)), channels)
