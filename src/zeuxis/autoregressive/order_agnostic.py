@@ -72,7 +72,7 @@ class OrderAgnosticConfig(BaseConfig):
     """Levels of a value; 2 for binary images, 0 takes 2 for gray images and 256 for color."""
     mixtures: Size = 5
     """Logistics in the mixture for a value; binary values have a probability instead."""
-    regions: Fraction = 0.5
+    regions: Fraction = 0.75
     """Share of the training whose orders begin with a region."""
     steps: Size = 100
     """Passes in which an image is drawn."""
