@@ -13,8 +13,8 @@ from zeuxis.data.dataset import Spec
 from zeuxis.errors import UsageError
 from zeuxis.flow.flow_matching import FlowMatching, FlowMatchingConfig, to_pixels, to_range
 from zeuxis.flow.ode import integrate, uniform_grid
-from zeuxis.nn.unet import time_features
 from zeuxis.model import Batch
+from zeuxis.nn.unet import time_features
 from zeuxis.noise import Noise
 
 SPEC = Spec("gaussian", (1, 4, 4), 3)
@@ -139,6 +139,24 @@ def test_optimal_pairs_are_a_permutation_and_nearer() -> None:
     assert sorted(paired[:, 0, 0, 0].tolist()) == sorted(x0[:, 0, 0, 0].tolist())
     assert (paired - x1).square().sum() < (x0 - x1).square().sum()
     assert flow().paired(x0, x1) is x0
+
+
+def test_mirrored_training_sees_both_sides_alike() -> None:
+    """The left half is white; with mirroring it is the right half of every other image."""
+    x = torch.zeros(512, 1, 28, 28, dtype=torch.uint8)
+    x[..., :14] = 255
+    config = FlowMatchingConfig(channels=(8, 8), blocks=1, mirror=True)
+    model = FlowMatching(config, Spec("tiny", (1, 28, 28)))
+    seen = []
+
+    def record(x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
+        seen.append(x)
+        return torch.zeros_like(x)
+
+    model.net.forward = record
+    list(model.play(Batch(x, None, Noise(0, 0, slice(0, 512), 512))))
+    left = (seen[0][..., :14].mean((1, 2, 3)) > seen[0][..., 14:].mean((1, 2, 3))).double()
+    assert left.mean().item() == pytest.approx(0.5, abs=0.1)
 
 
 def test_guidance_extrapolates_from_no_class_to_the_class() -> None:

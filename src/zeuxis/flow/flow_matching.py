@@ -61,6 +61,8 @@ class FlowMatchingConfig(BaseConfig):
     """Levels with self-attention, counted from 0 at the finest."""
     dropout: Decay = 0.0
     """Dropout rate in residual blocks."""
+    mirror: bool = False
+    """Mirror each image of the training left to right half of the time."""
     times: Literal["logit-normal", "uniform"] = "logit-normal"
     """Distribution of t in training."""
     coupling: Literal["independent", "optimal"] = "independent"
@@ -123,6 +125,8 @@ class FlowMatching(Model):
     def play(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
         noise, c = batch.noise, self.config
         x1 = (batch.x + noise.uniform(*self.spec.shape)) / 128 - 1
+        if c.mirror:
+            x1 = torch.where(noise.uniform()[:, None, None, None] < 0.5, x1.flip(3), x1)
         x0 = self.paired(noise.normal(*self.spec.shape), x1)
         t = noise.normal().sigmoid() if c.times == "logit-normal" else noise.uniform()
         y = self.labels(batch.y)

@@ -52,10 +52,13 @@ RECIPES = {
     "flow-matching/olivetti": Recipe(
         model="flow-matching",
         data="olivetti",
-        config=FlowMatchingConfig(channels=(64, 128, 128), dropout=0.1, steps=20),
+        config=FlowMatchingConfig(
+            channels=(64, 128, 128), patch=4, dropout=0.1, mirror=True, steps=20
+        ),
         training=TrainingConfig(
             images=200_000, schedule="linear", decay_from=0.0, warmup=12_800, clip=1.0, film=30
         ),
-        note="400 faces: little data, so it overfits if trained longer",
+        size=64,
+        note="a few hundred faces: give a folder with --data; longer trainings overfit",
     ),
 }
