@@ -101,7 +101,8 @@ def test_a_data_set_is_measured(
         assert main([*words.split(), "--record", f"{place}/{task}.json"]) == 0
         assert "nearest" in capsys.readouterr().out
         record = json.loads((place / f"{task}.json").read_text())
-        assert {"latent", "classical", "Gaussian prior", "nearest images"} <= set(record["figures"])
+        rows = {"latent", "classical", "Gaussian prior", "nearest image", "ten nearest images"}
+        assert rows <= set(record["figures"]) and len(record["degraded"]) == 16
         assert record["task"] == task and key in record and record["images"] == 3
         for row in record["figures"].values():  # null is infinite: the image itself was found
             best, one = row["best PSNR of the samples"], row["PSNR of a sample"]

@@ -68,5 +68,6 @@ class LinearGaussian:
         if isinstance(operator, Identity):
             within = within * sigma**2 / (noise + sigma**2)
         elif isinstance(operator, Average):
-            within = within * (1 - 1 / operator.factor**2)
+            block = noise / operator.factor**2  # of a block's mean, and its covariance with a pixel
+            within = within - block**2 / (block + sigma**2)
         return mean, (whole - within).view(self.spec.shape)

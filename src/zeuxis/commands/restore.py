@@ -14,7 +14,7 @@ import tyro
 from PIL import Image
 from torch import Tensor
 
-from ..applications.restoration.benchmark import Degradation, benchmark, table
+from ..applications.restoration.benchmark import Degradation, benchmark, fingerprint, table
 from ..applications.restoration.masks import (
     mask_from_box,
     mask_from_color,
@@ -222,6 +222,8 @@ def measure(model: Any, args: Restore) -> None:
     if args.record.record:
         details = provenance(args.model.name) | images.as_dict() | degradation.as_dict()
         details |= {"images": len(data), "samples": n, "method": args.method}
+        x = data.batch(torch.arange(len(data)))[0].cpu().float()
+        details["degraded"] = fingerprint(degradation.apply(x, args.images.seed)[0])
         if network is not None:
             details["network"] = f"{network.name} {network.hash}"
         args.record.write(figures, began, args.images.seed, **details)

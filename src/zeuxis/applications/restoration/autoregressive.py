@@ -45,7 +45,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...autoregressive.sampling import as_images, draw, in_order, to_pixels
-from ...capabilities import CanAutoregress, Chosen
+from ...capabilities import CanAutoregress, Chosen, LogProb
 from ...errors import UsageError
 from .evidence import Evidence
 from .operators import Images, Mask, Operator, to_bytes
@@ -242,13 +242,15 @@ def sweep(
 
 @runtime_checkable
 class CompletesAnyMask(Protocol):
-    """Draws hidden pixels given any others, and gives their means."""
+    """Draws hidden pixels given any others, and gives their means and log-probabilities."""
 
     def complete(
         self, x: Tensor, mask: Tensor, n: int = 1, *, generator: torch.Generator | None = None
     ) -> Tensor: ...
 
     def expected(self, x: Tensor, mask: Tensor) -> Tensor: ...
+
+    def log_prob(self, x: Tensor, mask: Tensor | None = None) -> LogProb: ...
 
 
 def completion(

@@ -1,12 +1,14 @@
 """Measures a model's restorations of a data set next to those that need no model.
 
 Images are degraded with a fixed seed, and every method gets the same. Denoising keeps the noise
-unclipped. The rows: the model, a classical method, the Gaussian prior with the training images'
-mean and covariance, and the mean of the ten nearest training images.
+unclipped. The rows: the model, classical methods, the Gaussian prior with the training images' mean
+and covariance, the nearest training image, the mean of the ten nearest, and the mean of all. Where
+the mean of p(x | y) is known without samples, that is the estimate.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -18,9 +20,10 @@ from torch import Tensor
 from ...data.dataset import Dataset
 from ...errors import MissingExtra
 from ...evaluation.features.feature_network import FeatureNetwork
-from ...evaluation.restoration import accuracy, psnr, spread, ssim
+from ...evaluation.restoration import accuracy, feature_distance, pooled, psnr, spread, ssim
 from ...progress import console
-from .gaussian import GaussianPrior, conditional_gaussian, nearest_images
+from .autoregressive import CompletesAnyMask
+from .gaussian import GaussianPrior, conditional_gaussian, nearest_images, posterior_mean
 from .masks import mask_by_name
 from .operators import Average, Identity, Mask, Operator
 from .restore import METHODS, Method, Task, choose, mean_of, sampled
@@ -90,10 +93,7 @@ def benchmark(
     y, operator, sigma = degradation.apply(x, seed)
     name, chosen = choose(model, degradation.task, method)
     images = training.batch(torch.arange(min(len(training), FITTED)))[0].cpu()
-    rows: dict[str, tuple[Any, Method, int]] = {name: (model, chosen, n)}
-    rows["classical"] = (None, METHODS["classical"], 1)
-    rows["Gaussian prior"] = (GaussianPrior.fit(images), Method(conditional_gaussian, ()), n)
-    rows["nearest images"] = (images, Method(nearest_images, ()), NEAREST)
+    rows = {name: (model, chosen, n)} | baselines(images, degradation.task, n)
     figures = {}
     for row, (prior, one, k) in rows.items():
         began = time.monotonic()
@@ -103,17 +103,58 @@ def benchmark(
             console.print(f"Left out: {row}. {error}", markup=False, soft_wrap=True)
             continue
         mean = samples.mean(0)
-        if one.mean is not None:
+        if one.mean is not None and one.needs:
             mean = mean_of(prior, y, operator, sigma, one, seed)
+        elif one.mean is not None:
+            mean = one.mean(prior, y, operator, sigma)
         seconds = time.monotonic() - began
         if sigma == 0:
             samples = operator.pixels(samples, y).float()
             mean = operator.pixels(mean, y).float()
         figures[row] = scores(x, mean, samples, operator, network, labels)
         figures[row]["seconds an image"] = seconds / len(x)
+    if isinstance(model, CompletesAnyMask) and isinstance(operator, Mask):
+        found = model.log_prob(x.byte(), operator.visible)
+        figures[name]["nats of the hidden pixels"] = -found.nats.mean().item()
     if degradation.task == "denoise":
         figures["input"] = scores(x, y, y[None], operator, network, labels)
     return figures
+
+
+Row = tuple[Any, Method, int]
+"""A prior, a method, and how many samples."""
+
+
+def baselines(images: Tensor, task: Task, n: int) -> dict[str, Row]:
+    """What needs no model but perhaps training images, by name."""
+    gaussian = Method(conditional_gaussian, (), mean=posterior_mean)
+    rows: dict[str, Row] = {"classical": (None, METHODS["classical"], 1)}
+    if task == "denoise":
+        rows["total variation"] = (None, METHODS["total-variation"], 1)
+    rows["Gaussian prior"] = (GaussianPrior.fit(images), gaussian, n)
+    rows["nearest image"] = (images, Method(nearest_images, ()), 1)
+    rows["ten nearest images"] = (images, Method(nearest_images, ()), NEAREST)
+    if task == "inpaint":
+        rows["mean image"] = (images, Method(mean_image, ()), 1)
+    return rows
+
+
+def mean_image(
+    model: Tensor,
+    y: Tensor,
+    operator: Operator,
+    sigma: float,
+    *,
+    n: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """The mean of the training images, whatever is seen, (n, batch, C, H, W)."""
+    return model.float().mean(0).expand(n, len(y), *model.shape[1:])
+
+
+def fingerprint(degraded: Tensor) -> str:
+    """A hash of degraded images, by which others can tell that theirs are the same."""
+    return hashlib.sha256(degraded.numpy().tobytes()).hexdigest()[:16]
 
 
 def scores(
@@ -126,9 +167,11 @@ def scores(
 ) -> dict[str, Any]:
     """The measures of restored images."""
     hidden = ~operator.visible if isinstance(operator, Mask) else None
+    each_mean = psnr(x, mean, hidden)
     each = torch.stack([psnr(x, sample, hidden) for sample in samples])
     found: dict[str, Any] = {
-        "PSNR": psnr(x, mean, hidden).mean().item(),
+        "PSNR": each_mean.mean().item(),
+        "PSNR of the mean squared error": pooled(each_mean).item(),
         "PSNR of a sample": each[0].mean().item(),
         "best PSNR of the samples": each.amax(0).mean().item(),
         "SSIM": ssim(x, mean).mean().item(),
@@ -138,6 +181,8 @@ def scores(
     if network is not None and labels is not None:
         found["accuracy"] = accuracy(network, mean, labels.cpu())
         found["accuracy of a sample"] = accuracy(network, samples[0], labels.cpu())
+        found["feature distance"] = feature_distance(network, x, mean)
+        found["feature distance of a sample"] = feature_distance(network, x, samples[0])
         found["spread"] = spread(network, samples)
     return found
 

@@ -33,7 +33,7 @@ import torch
 from torch import Tensor
 
 from ...capabilities import HasVelocity
-from .operators import Identity, Operator
+from .operators import Identity, Operator, batches
 
 STEPS = 20
 GRADIENTS = 2
@@ -60,16 +60,10 @@ def flow_samples(
         steps: Ancestral steps.
         gradients: Conjugate gradients of a step.
     """
-    size = max(1, MEMORY // n)
-    parts = []
-    for i in range(0, len(y), size):
-        some = slice(i, i + size)
-        parts.append(
-            part_of(
-                *(model, y[some].to(model.device), operator.part(some), sigma),
-                *(n, generator, steps, gradients),
-            )
-        )
+    parts = [
+        part_of(model, some, part, sigma, n, generator, steps, gradients)
+        for some, part in batches(y.to(model.device), operator, max(1, MEMORY // n))
+    ]
     return torch.cat(parts, 1)
 
 

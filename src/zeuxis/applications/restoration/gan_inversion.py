@@ -31,12 +31,13 @@ from torch import Tensor
 
 from ...capabilities import CanRender, HasCritic
 from .latent import descended, operator_rows
-from .operators import Identity, Images, Mask, Operator
+from .operators import Identity, Images, Mask, Operator, batches
 
 WINDOW = 7
 FAR = 0.01  # least weight of a visible pixel; one hidden neighbor gives 1 in 49
 UNMADE = 25.0  # standard deviation of what a generator cannot make (gray levels)
 POOL = 2_000  # latents of the prior for the encoder and the starts
+TOGETHER = 256  # starts at a time
 STARTS = 16  # at least, for each image
 STEPS = 150
 CRITIC = 0.2  # weight of the discriminator's term
@@ -67,8 +68,26 @@ def invert(
         steps: Steps of Adam.
         critic: Weight of the discriminator's term.
     """
-    y = y.to(model.device)
     k = max(n, starts)
+    parts = [
+        best_of(model, some, part, sigma, n, k, generator, steps, critic)
+        for some, part in batches(y.to(model.device), operator, max(1, TOGETHER // k))
+    ]
+    return torch.cat(parts, 1)
+
+
+def best_of(
+    model: CanRender,
+    y: Images,
+    operator: Operator,
+    sigma: float,
+    n: int,
+    k: int,
+    generator: torch.Generator,
+    steps: int,
+    critic: float,
+) -> Float[Tensor, "n batch channels height width"]:
+    """`invert` for images that are computed together, the best n of k starts."""
     z = first_latents(model, y, operator, sigma, k, generator).flatten(0, 1)
     low, high = limits(model, generator)
     many, rows = y.repeat(k, 1, 1, 1), operator_rows(operator, len(y), k)

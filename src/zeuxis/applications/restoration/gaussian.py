@@ -16,9 +16,10 @@ strong where large parts are missing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from .operators import Images, Mask, Operator
@@ -52,12 +53,69 @@ class GaussianPrior:
         covariance = (flat - mean).T @ (flat - mean) / len(flat)
         return GaussianPrior(mean.view(x.shape[1:]).float(), covariance.float())
 
+    @cached_property
+    def root(self) -> Float[Tensor, "size size"]:
+        """R with R R^T = C."""
+        values, vectors = torch.linalg.eigh(self.covariance.double())
+        return vectors * values.clamp(min=0).sqrt()
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a Gaussian prior says of the pixels that an operator shows.
+
+    Arguments:
+        a: The operator as a matrix, without rows of zeros; None for a mask.
+        kept: Rows of it that are not zero: a mask's visible pixels.
+        mean: Of the observations.
+        cross: Their covariance with the image's pixels, A C.
+        covariance: Theirs, with that of the noise.
+    """
+
+    a: Float[Tensor, "seen size"] | None
+    kept: Bool[Tensor, "out"]
+    mean: Float[Tensor, "seen"]
+    cross: Float[Tensor, "seen size"]
+    covariance: Float[Tensor, "seen seen"]
+
+    @staticmethod
+    def of(prior: GaussianPrior, operator: Operator, sigma: float) -> Observed:
+        mean, c = prior.mean.flatten().double(), prior.covariance.double()
+        if isinstance(operator, Mask):
+            visible = operator.visible.view(-1, *operator.visible.shape[-2:])
+            a, kept = None, visible.expand(prior.mean.shape).flatten()
+            mean, cross = mean[kept], c[kept]
+            inner = cross[:, kept]
+        else:
+            a = matrix(operator, tuple(prior.mean.shape))
+            kept = torch.ones(len(a), dtype=torch.bool)
+            mean, cross = a @ mean, a @ c
+            inner = cross @ a.T
+        noise = max(sigma**2, ROUNDING) * torch.eye(len(inner), dtype=torch.float64)
+        return Observed(a, kept, mean, cross, inner + noise)
+
+    def forward(self, x: Float[Tensor, "*n size"]) -> Float[Tensor, "*n seen"]:
+        """A x."""
+        return x[..., self.kept] if self.a is None else x @ self.a.T
+
+    def correction(self, difference: Float[Tensor, "n seen"]) -> Float[Tensor, "n size"]:
+        """K times a difference of observations."""
+        root = torch.linalg.cholesky(self.covariance)
+        return torch.cholesky_solve(difference.T, root).T @ self.cross
+
 
 def matrix(operator: Operator, shape: tuple[int, ...]) -> Float[Tensor, "out size"]:
     """The matrix of an operator for images of this shape."""
     size = shape[0] * shape[1] * shape[2]
     columns = operator.forward(torch.eye(size).view(size, *shape))
     return columns.flatten(1).T.double()
+
+
+def parts(y: Images, operator: Operator) -> list[tuple[Images, Operator]]:
+    """The images with the same operator, together."""
+    if isinstance(operator, Mask) and operator.visible.ndim == 4 and len(operator.visible) > 1:
+        return [(y[i : i + 1], Mask(one)) for i, one in enumerate(operator.visible)]
+    return [(y, operator)]
 
 
 def conditional_gaussian(
@@ -80,54 +138,38 @@ def conditional_gaussian(
         >>> [round(value) for value in x.mean(0).flatten().tolist()]
         [8, 4]
     """
-    if isinstance(operator, Mask) and operator.visible.ndim == 4:
-        rows = range(len(y))
-        parts = [(y[i : i + 1], Mask(operator.visible[i])) for i in rows]
-        return torch.cat(
-            [
-                conditional_gaussian(model, one, mask, sigma, n=n, generator=generator)
-                for one, mask in parts
-            ],
-            1,
-        )
-    mean, c = model.mean.flatten().double(), model.covariance.double()
-    a = matrix(operator, tuple(model.mean.shape))
-    kept = a.abs().sum(1) > 0  # a mask's hidden pixels say nothing
-    a, given = a[kept], y.flatten(1).double()[:, kept]
-    noise = max(sigma**2, ROUNDING)
-    inner = a @ c @ a.T + noise * torch.eye(len(a), dtype=torch.float64)
-    values, vectors = torch.linalg.eigh(c)
-    root = vectors * values.clamp(min=0).sqrt()
-    shape = (n, len(y))
-    x = mean + torch.randn(*shape, len(c), generator=generator, dtype=torch.float64) @ root.T
-    noisy = x @ a.T + noise**0.5 * torch.randn(
-        *shape, len(a), generator=generator, dtype=torch.float64
-    )
-    step = torch.cholesky_solve((given - noisy).flatten(0, 1).T, torch.linalg.cholesky(inner)).T
-    x = x + (step @ a @ c).unflatten(0, shape)
-    return x.view(*shape, *model.mean.shape).float()
+    samples = []
+    for one, same in parts(y, operator):
+        seen, shape = Observed.of(model, same, sigma), (n, len(one))
+        normal = torch.randn(*shape, model.mean.numel(), generator=generator, dtype=torch.float64)
+        x = model.mean.flatten().double() + normal @ model.root.T
+        noise = torch.randn(*shape, len(seen.mean), generator=generator, dtype=torch.float64)
+        noisy = seen.forward(x) + max(sigma**2, ROUNDING) ** 0.5 * noise
+        difference = one.flatten(1).double()[:, seen.kept] - noisy
+        x = x + seen.correction(difference.flatten(0, 1)).unflatten(0, shape)
+        samples.append(x.view(*shape, *model.mean.shape).float())
+    return torch.cat(samples, 1)
 
 
 def posterior_mean(
-    prior: GaussianPrior, y: Images, operator: Operator, sigma: float
+    model: GaussianPrior, y: Images, operator: Operator, sigma: float
 ) -> Float[Tensor, "batch channels height width"]:
-    """The mean that samples of `conditional_gaussian` have; one operator for all images."""
-    a, c = matrix(operator, tuple(prior.mean.shape)), prior.covariance.double()
-    kept = a.abs().sum(1) > 0
-    a, mean = a[kept], prior.mean.flatten().double()
-    noise = max(sigma**2, ROUNDING) * torch.eye(len(a), dtype=torch.float64)
-    step = torch.linalg.solve(a @ c @ a.T + noise, (y.flatten(1).double()[:, kept] - a @ mean).T)
-    return (mean + step.T @ a @ c).view(-1, *prior.mean.shape).float()
+    """The mean that samples of `conditional_gaussian` have."""
+    means = []
+    for one, same in parts(y, operator):
+        seen = Observed.of(model, same, sigma)
+        given = one.flatten(1).double()[:, seen.kept]
+        x = model.mean.flatten().double() + seen.correction(given - seen.mean)
+        means.append(x.view(-1, *model.mean.shape).float())
+    return torch.cat(means)
 
 
 def posterior_covariance(
     prior: GaussianPrior, operator: Operator, sigma: float
 ) -> Float[Tensor, "size size"]:
     """Cov[x | y], which does not depend on y."""
-    a, c = matrix(operator, tuple(prior.mean.shape)), prior.covariance.double()
-    a = a[a.abs().sum(1) > 0]
-    noise = max(sigma**2, ROUNDING) * torch.eye(len(a), dtype=torch.float64)
-    return (c - c @ a.T @ torch.linalg.solve(a @ c @ a.T + noise, a @ c)).float()
+    seen = Observed.of(prior, operator, sigma)
+    return (prior.covariance.double() - seen.correction(seen.cross.T)).float()
 
 
 def nearest_images(

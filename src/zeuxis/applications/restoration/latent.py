@@ -33,11 +33,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...capabilities import CanPropose, CanRender, HasPixelLikelihood
-from .operators import Images, Mask, Operator
+from .operators import Images, Mask, Operator, batches
 
 POOL = 1_000  # latents of the prior among which chains start
 ROWS = 500  # latents decoded at a time
 FLOOR = 1.0  # least variance of a pixel, in squared gray levels
+TOGETHER = 512  # chains at a time
 WANTED = 0.65  # wanted share of accepted moves
 
 Energy = Callable[[Tensor], Tensor]
@@ -51,8 +52,8 @@ def latent(
     *,
     n: int,
     generator: torch.Generator,
-    descents: int = 80,
-    moves: int = 15,
+    descents: int = 50,
+    moves: int = 20,
     leaps: int = 8,
 ) -> Float[Tensor, "n batch channels height width"]:
     """Samples by Hamiltonian Monte Carlo in the latent.
@@ -68,7 +69,25 @@ def latent(
         moves: Moves of each chain.
         leaps: Leapfrog steps of a move.
     """
-    y = y.to(model.device)
+    parts = [
+        chains(model, some, part, sigma, n, generator, descents, moves, leaps)
+        for some, part in batches(y.to(model.device), operator, max(1, TOGETHER // n))
+    ]
+    return torch.cat(parts, 1)
+
+
+def chains(
+    model: HasPixelLikelihood,
+    y: Images,
+    operator: Operator,
+    sigma: float,
+    n: int,
+    generator: torch.Generator,
+    descents: int,
+    moves: int,
+    leaps: int,
+) -> Float[Tensor, "n batch channels height width"]:
+    """`latent` for images that are computed together."""
     starts = nearest_latents(model, y, operator, 2 * n, generator)  # (2n, batch, latent)
     rows = operator_rows(operator, len(y), 2 * n)
     energy = energy_of(model, y.repeat(2 * n, 1, 1, 1), rows, sigma)

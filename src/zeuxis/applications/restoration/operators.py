@@ -15,6 +15,7 @@ that an operator for a batch also takes n samples of it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -54,6 +55,13 @@ class Operator(Protocol):
     def part(self, rows: slice) -> Operator:
         """The operator of some images of the batch."""
         ...
+
+
+def batches(y: Images, operator: Operator, size: int) -> Iterator[tuple[Images, Operator]]:
+    """Images and their operator, `size` images at a time."""
+    for start in range(0, len(y), size):
+        rows = slice(start, start + size)
+        yield y[rows], operator.part(rows)
 
 
 def to_bytes(x: Images) -> UInt8[Tensor, "... channels _ _"]:
