@@ -154,7 +154,7 @@ def test_sections_named_measured_are_checked_on_every_page(
     assert figures.problems(place) == []
 
 
-def test_a_key_covers_the_numbers_of_its_own_row_only(figures: ModuleType, place: Path) -> None:
+def test_a_key_covers_the_numbers_of_one_row_only(figures: ModuleType, place: Path) -> None:
     edit(place, "| 100 labels | 92, ", "| 100 labels | 92 |\n| one | ")
     assert any("follows 1 numbers" in problem for problem in figures.problems(place))
 

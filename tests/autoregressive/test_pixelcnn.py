@@ -383,7 +383,7 @@ def test_every_recipe_builds_and_states_a_source_for_its_target() -> None:
 
 
 @pytest.mark.parametrize("name", ["pixelcnn", "pixelrnn"])
-def test_binary_models_draw_every_pixel_anew_with_its_brightness_as_probability(name: str) -> None:
+def test_binary_models_sample_pixels_again_with_brightness_as_probability(name: str) -> None:
     model = tiny.model(name)
     gray = torch.full((400, 1, 8, 8), 64, dtype=torch.uint8)
     drawn, again = (

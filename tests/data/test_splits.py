@@ -34,7 +34,7 @@ some_labels = st.lists(st.integers(-1, 4), min_size=2, max_size=120)
 
 @settings(max_examples=80, deadline=None)
 @given(st.integers(1, 5), st.integers(1, 6), st.integers(0, 9), st.integers(0, 2**31))
-def test_few_labels_are_exactly_so_many_a_class(
+def test_few_labels_are_exactly_this_number_a_class(
     classes: int, per_class: int, more: int, seed: int
 ) -> None:
     given_labels = [c for c in range(classes) for _ in range(per_class + more + c)] + [-1] * 3

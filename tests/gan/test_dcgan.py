@@ -226,7 +226,7 @@ def test_batch_norm_is_the_formula_with_its_gradient() -> None:
     )
 
 
-def test_settled_statistics_are_the_mean_over_batches() -> None:
+def test_computed_statistics_are_the_mean_over_batches() -> None:
     norm = BatchNorm(4, affine=False)
     x = torch.randn(6, 32, 4) * 3 + 1
     with torch.no_grad(), estimate_batch_statistics(norm):

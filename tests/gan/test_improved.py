@@ -141,7 +141,7 @@ def test_the_generator_takes_its_steps_after_the_discriminators_one(steps: int) 
 @pytest.mark.parametrize(
     "kind", [nn.Linear(6, 4), nn.Conv2d(6, 4, 3, 2, 1), nn.ConvTranspose2d(6, 4, 5, 2, 2, 1)]
 )
-def test_the_first_pass_gives_mean_zero_and_the_wished_deviation(kind: nn.Module) -> None:
+def test_the_first_pass_gives_mean_zero_and_the_deviation_asked_for(kind: nn.Module) -> None:
     for start in (1.0, 0.1):
         layer = WeightNorm(kind, start=start)
         layer.layer.bias.data.fill_(3.0)

@@ -74,7 +74,7 @@ def test_losses_are_least_at_their_targets() -> None:
     assert divergence(torch.tensor([-30.0]), 0.0).item() == pytest.approx(0, abs=1e-6)
 
 
-def test_every_image_gets_noise_of_its_own_but_codes_fix_an_image() -> None:
+def test_every_image_gets_other_noise_but_codes_fix_an_image() -> None:
     model = tiny.model("improved-gan-128").eval()
     z = model.prior(1, generator=torch.Generator().manual_seed(0))
     twice = model.decode(torch.cat([z, z]))

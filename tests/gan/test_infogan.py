@@ -284,7 +284,7 @@ def test_settings_that_cannot_work_are_refused(
         InfoGAN(InfoGANConfig(**changes), Spec("x", shape))
 
 
-def test_a_factorized_copy_of_its_own_rank_is_the_model_and_one_of_lower_rank_is_smaller() -> None:
+def test_a_factorized_copy_of_full_rank_is_the_model_and_one_of_lower_rank_is_smaller() -> None:
     torch.manual_seed(0)
     model = tiny.model("infogan", width=0.1).eval()
     for layer in (model.generator.dense[1], model.discriminator.dense[0]):

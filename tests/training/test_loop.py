@@ -218,7 +218,7 @@ def test_the_step_size_follows_its_schedule() -> None:
         assert moved == pytest.approx([0.1 * 3 * f for f in factors], abs=1e-6)
 
 
-def test_every_example_of_a_step_has_noise_of_its_own() -> None:
+def test_every_example_of_a_step_has_separate_noise() -> None:
     model = pair()
     fit(model, tiny.images(), training=tiny.training(images=32, accumulate=2), quiet=True)
     assert len(model.draws) == len(set(model.draws)) == 32

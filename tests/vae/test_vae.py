@@ -141,7 +141,7 @@ def test_importance_weights_train_the_tighter_bound() -> None:
     assert loss < -weights.mean()
 
 
-def test_training_draws_pixels_anew_and_evaluation_takes_none_but_binary_ones() -> None:
+def test_training_samples_pixels_again_and_evaluation_takes_none_but_binary_ones() -> None:
     model = small()
     gray = torch.full((400, 1, 8, 8), 64, dtype=torch.uint8)
     drawn = [model.observed(gray, Noise(0, step, slice(0, 400), 400)) for step in (0, 400)]

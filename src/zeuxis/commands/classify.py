@@ -18,7 +18,6 @@ import torch
 import tyro
 from jaxtyping import Float, UInt8
 from PIL import Image
-from rich.table import Column, Table
 from torch import Tensor
 
 from .. import files
@@ -159,7 +158,8 @@ def classify_files(
     paths, classes = image_paths(names), class_names(spec)
     x = read_images(paths, spec.shape, args.invert)
     probs, rows = classify(models, x), [str(path) for path in paths]
-    out.print(class_table(rows, probs, classes, args.top))
+    for row, p in zip(rows, probs, strict=True):
+        out.print(f"{row}: {most_probable(p, classes, args.top)}", markup=False, soft_wrap=True)
     if spec.name in LIGHT_ON_DARK and not args.invert and (bright := count_bright_borders(x)):
         out.print(
             f"Images with a bright background: {bright}; the model expects light strokes on a dark "
@@ -186,25 +186,16 @@ def count_bright_borders(x: UInt8[Tensor, "n channels height width"]) -> int:
     return int((x[..., border].float().mean((1, 2)) > 127).sum())
 
 
-def class_table(
-    rows: Sequence[str], probs: Float[Tensor, "n classes"], classes: Sequence[str], top: int
-) -> Table:
-    """One row per image: its most probable classes with their probabilities."""
-    top = min(top, len(classes))
-    columns = [Column("image", overflow="fold")]
-    for i in range(top):
-        columns += [
-            Column("class" if i == 0 else f"{i + 1}.", no_wrap=True),
-            Column("probability" if i == 0 else "", justify="right"),
-        ]
-    table = Table(*columns)
-    for name, p in zip(rows, probs, strict=True):
-        values, indices = p.topk(top)
-        cells = [name]
-        for k, value in zip(indices.tolist(), values.tolist(), strict=True):
-            cells += [classes[k], f"{value:.1%}"]
-        table.add_row(*cells)
-    return table
+def most_probable(p: Float[Tensor, " classes"], classes: Sequence[str], top: int) -> str:
+    """The most probable classes of an image, with their probabilities.
+
+    Example:
+        >>> most_probable(torch.tensor([0.25, 0.75]), ["cat", "dog"], top=2)
+        'dog 75.0%, cat 25.0%'
+    """
+    values, indices = p.topk(min(top, len(classes)))
+    pairs = zip(indices.tolist(), values.tolist(), strict=True)
+    return ", ".join(f"{classes[k]} {value:.1%}" for k, value in pairs)
 
 
 def mistakes_sheet(

@@ -130,7 +130,8 @@ def restore_files(model: Any, args: Restore) -> None:
             shown = x if visible is None else torch.where(visible, x, HIDDEN)
             given = enlarged_to(shown, restored.mean.shape[2:])
             pictures = torch.cat([given, restored.mean, restored.samples[:, 0]])
-            out.print(str(save(captioned(grid(pictures), text), sheet)), markup=False)
+            picture = captioned(grid(pictures), text)
+            out.print(str(save(picture, sheet)), markup=False, soft_wrap=True)
 
 
 def restore_one(model: Any, x: Tensor, visible: Tensor | None, args: Restore) -> Restored:
