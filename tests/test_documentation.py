@@ -230,6 +230,14 @@ def has_option(text: str, option: str) -> bool:
     return name in text or name.replace(".no-", ".").replace("--no-", "--") in text
 
 
+def test_files_named_in_prose_exist() -> None:
+    for path in [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]:
+        prose = re.sub(r"(?ms)^```.*?^```", "", path.read_text())
+        for name in re.findall(r"`((?:src|tests|docs|results|benchmarks|\.ci)/[\w./-]*)`", prose):
+            if not re.search("[A-Z]", name):  # words in capitals stand for names
+                assert (ROOT / name).exists(), f"{path.name}: {name}"
+
+
 @pytest.mark.parametrize(("page", "command"), other_commands())
 def test_commands_that_are_not_run_have_existing_options(
     page: str, command: str, monkeypatch: pytest.MonkeyPatch
