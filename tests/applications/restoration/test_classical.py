@@ -106,12 +106,22 @@ def test_gaussian_samples_have_the_moments_of_the_posterior(
     assert ((samples.flatten(1).T.cov() - covariance).abs() / scale).max() < 0.04
 
 
-def test_the_nearest_images_come_first() -> None:
+@pytest.mark.parametrize(
+    "operator",
+    [
+        Identity(),
+        Average(2),
+        Mask(torch.rand(8, 8, generator=seeded()) > 0.7),
+        Mask(torch.rand(2, 1, 8, 8, generator=seeded()) > 0.7),
+    ],
+)
+def test_the_nearest_images_come_first(operator: Operator) -> None:
     images = torch.randint(0, 256, (50, 1, 8, 8), dtype=torch.uint8, generator=seeded())
-    mask = Mask(torch.rand(8, 8, generator=seeded()) > 0.7)
-    y = mask.forward(images[[7, 31]].float())
-    found = nearest_images(images, y, mask, 0.0, n=3, generator=seeded())
+    y = operator.forward(images[[7, 31]].float())
+    found = nearest_images(images, y, operator, 0.0, n=3, generator=seeded())
     assert found.shape == (3, 2, 1, 8, 8)
     assert torch.equal(found[0], images[[7, 31]].float())
-    distances = (mask.forward(found) - y).square().sum((2, 3, 4))
+    distances = (operator.forward(found) - y).square().sum((2, 3, 4))
     assert (distances.diff(dim=0) >= 0).all()
+    each = (operator.forward(images[:, None].expand(-1, 2, -1, -1, -1).float()) - y).square()
+    assert torch.allclose(distances, each.sum((2, 3, 4)).sort(0).values[:3])

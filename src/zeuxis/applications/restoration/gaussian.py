@@ -22,8 +22,9 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from .operators import Images, Mask, Operator
+from .operators import Images, Mask, Operator, batches
 
+TOGETHER = 256  # images at a time whose neighbors are searched
 ROUNDING = 1 / 12  # variance of what rounding to whole pixels adds
 
 
@@ -186,12 +187,26 @@ def nearest_images(
     Arguments:
         model: The training images.
     """
-    nearest = []
-    for i in range(len(y)):
-        one = operator.part(slice(i, i + 1))
-        distances = [
-            (one.forward(part.float()) - y[i]).square().flatten(1).sum(1)
-            for part in model.split(10_000)
-        ]
-        nearest.append(model[torch.cat(distances).argsort()[:n]].float())
-    return torch.stack(nearest, 1)
+    nearest = [
+        squared_distances(model, some, part).argsort(1)[:, :n]
+        for some, part in batches(y, operator, TOGETHER)
+    ]
+    return model[torch.cat(nearest).T].float()
+
+
+def squared_distances(
+    x: UInt8[Tensor, "images channels height width"], y: Images, operator: Operator
+) -> Float[Tensor, "batch images"]:
+    r"""$\lVert A x_i - y_j \rVert^2$ up to a constant for each j, by products of matrices."""
+    target = y.flatten(1)
+    found = []
+    for part in x.split(10_000):
+        if isinstance(operator, Mask):
+            visible = operator.visible.expand(y.shape).flatten(1).float()
+            a = part.flatten(1).float()
+            squares, target = visible @ a.square().T, y.flatten(1) * visible
+        else:
+            a = operator.forward(part.float()).flatten(1)
+            squares = a.square().sum(1)
+        found.append(squares - 2 * target @ a.T)
+    return torch.cat(found, 1)
