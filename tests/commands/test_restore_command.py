@@ -98,12 +98,22 @@ def test_a_data_set_is_measured(
     np.savez(place / "set.npz", images=data.x.numpy(), labels=data.y.numpy())
     for task, key in (("inpaint", "mask"), ("denoise", "sigma"), ("super-resolve", "factor")):
         words = f"restore {run.folder} --data {place}/set.npz --task {task} --n 3 --samples 2"
+        words += f" --also {run.folder}"
         assert main([*words.split(), "--record", f"{place}/{task}.json"]) == 0
         assert "nearest" in capsys.readouterr().out
         record = json.loads((place / f"{task}.json").read_text())
-        rows = {"latent", "classical", "Gaussian prior", "nearest image", "ten nearest images"}
+        rows = {
+            "vae 1",
+            "vae 2",
+            "classical",
+            "Gaussian prior",
+            "nearest image",
+            "ten nearest images",
+        }
         assert rows <= set(record["figures"]) and len(record["degraded"]) == 16
         assert record["task"] == task and key in record and record["images"] == 3
+        vae, same = record["figures"]["vae 1"], record["figures"]["vae 2"]
+        assert vae["PSNR"] == same["PSNR"] and vae["method"] == "latent"
         for row in record["figures"].values():  # null is infinite: the image itself was found
             best, one = row["best PSNR of the samples"], row["PSNR of a sample"]
             assert best is None or best >= one - 1e-4
@@ -134,6 +144,7 @@ BAD = [
     ("{0}/gray.png --record {0}/x.json", 2, "leave out the image files"),
     ("{0}/gray.png --out {0}/x.abc --method classical", 2, "picture format"),
     ("--task inpaint --box 0 0 2 2", 2, "hidden by name"),
+    ("{0}/gray.png --also mnist/vae", 2, "leave out the image files"),
 ]
 
 

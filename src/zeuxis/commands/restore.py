@@ -31,7 +31,7 @@ from ..applications.restoration.restore import (
     inpaint,
     super_resolve,
 )
-from ..checkpoints.weights import shipped
+from ..checkpoints.weights import load, shipped
 from ..data.images import FORMATS, EncodedFiles, decode, image_paths
 from ..errors import DataError, UsageError
 from ..evaluation.features.feature_network import feature_network
@@ -83,6 +83,8 @@ class Restore(BaseConfig, flags="--"):
     """Samples to draw as well, which differ where the image says nothing."""
     method: str = "auto"
     """How: auto, or a method's name; classical needs nothing of the model."""
+    also: tuple[str, ...] = ()
+    """Other models to measure in the same table: run folders or names."""
     n: SmallCount = 200
     """Images of the data set, chosen by the seed."""
     images: Annotated[DataInput, FLAT] = field(default_factory=DataInput)
@@ -110,6 +112,8 @@ def restore_files(model: Any, args: Restore) -> None:
     """Restores image files and writes the pictures."""
     if args.record.record:
         raise UsageError("--record keeps the figures of a data set: leave out the image files.")
+    if args.also:
+        raise UsageError("--also compares models on a data set: leave out the image files.")
     files = image_paths(args.files.paths)
     if len(files) > 1 and not args.out.endswith("/"):
         raise UsageError(
@@ -208,8 +212,9 @@ def measure(model: Any, args: Restore) -> None:
     known = f"{data.spec.name}/classifier" in shipped()
     network = feature_network(None, data.spec.name) if known else None
     n = args.samples or SAMPLES
+    others = [load(name) for name in args.also]
     figures = benchmark(
-        model,
+        [model, *others],
         data,
         training,
         degradation,
@@ -225,6 +230,8 @@ def measure(model: Any, args: Restore) -> None:
         details |= {"images": len(data), "samples": n, "method": args.method}
         x = data.batch(torch.arange(len(data)))[0].cpu().float()
         details["degraded"] = fingerprint(degradation.apply(x, args.images.seed)[0])
+        if others:
+            details["also"] = {name: provenance(name) for name in args.also}
         if network is not None:
             details["network"] = f"{network.name} {network.hash}"
         args.record.write(figures, began, args.images.seed, **details)

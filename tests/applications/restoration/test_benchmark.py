@@ -22,9 +22,9 @@ def test_rows_that_are_known_by_hand() -> None:
     """A test image is among the training images, so that the nearest one is exact."""
     training, model = digits(30, 0), tiny.model("order-agnostic").eval()
     data = Dataset(training.spec, training.x[:3])
-    found = benchmark(model, data, training, Degradation("inpaint", mask="left"), n=2)
+    found = benchmark([model], data, training, Degradation("inpaint", mask="left"), n=2)
     assert set(found) == {
-        *("completion", "classical", "Gaussian prior"),
+        *("order-agnostic", "classical", "Gaussian prior"),
         *("nearest image", "ten nearest images", "mean image"),
     }
     assert found["nearest image"]["PSNR"] == float("inf")
@@ -36,13 +36,14 @@ def test_rows_that_are_known_by_hand() -> None:
     mask = torch.ones(8, 8, dtype=torch.bool)
     mask[:, :4] = False
     nats = -model.log_prob(data.x, mask).nats.mean().item()
-    assert found["completion"]["nats of the hidden pixels"] == pytest.approx(nats)
+    assert found["order-agnostic"]["nats of the hidden pixels"] == pytest.approx(nats)
 
 
 def test_the_gaussian_prior_is_scored_by_its_mean_and_not_by_samples() -> None:
     data, training = digits(4, 1), digits(200, 2)
     found = benchmark(
-        *(tiny.model("order-agnostic").eval(), data, training, Degradation("inpaint", mask="left")),
+        *([tiny.model("order-agnostic").eval()], data, training),
+        *(Degradation("inpaint", mask="left"),),
         n=2,
     )
     row = found["Gaussian prior"]

@@ -1,15 +1,16 @@
-"""Measures a model's restorations of a data set next to those that need no model.
+"""Measures models' restorations of a data set next to those that need no model.
 
 Images are degraded with a fixed seed, and every method gets the same. Denoising keeps the noise
-unclipped. The rows: the model, classical methods, the Gaussian prior with the training images' mean
-and covariance, the nearest training image, the mean of the ten nearest, and the mean of all. Where
-the mean of p(x | y) is known without samples, that is the estimate.
+unclipped. The rows: the models, classical methods, the Gaussian prior with the training images'
+mean and covariance, the nearest training image, the mean of the ten nearest, and the mean of all.
+Where the mean of p(x | y) is known without samples, that is the estimate.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,11 @@ from .operators import Average, Identity, Mask, Operator
 from .restore import METHODS, Method, Task, choose, mean_of, sampled
 
 NEAREST = 10
+CLASSICAL = {
+    "denoise": "non-local means",
+    "inpaint": "biharmonic",
+    "super-resolve": "back-projection",
+}
 FITTED = 50_000  # training images of the baselines, at most
 
 
@@ -66,7 +72,7 @@ class Degradation:
 
 
 def benchmark(
-    model: Any,
+    models: Sequence[Any],
     data: Dataset,
     training: Dataset,
     degradation: Degradation,
@@ -76,26 +82,26 @@ def benchmark(
     seed: int = 0,
     network: FeatureNetwork | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Figures of each method by its name.
+    """Figures of each model and each method without one, by name.
 
     Arguments:
-        model: The model.
+        models: The models.
         data: Test images.
         training: Training images, for the baselines.
         degradation: What is done to the images.
         n: Samples of each image.
-        method: The model's method.
+        method: The models' method.
         seed: Fixes noise, masks and samples.
         network: A classifier, for accuracy and spread.
     """
     x, labels = data.batch(torch.arange(len(data)))
     x = x.cpu().float()
     y, operator, sigma = degradation.apply(x, seed)
-    name, chosen = choose(model, degradation.task, method)
     images = training.batch(torch.arange(min(len(training), FITTED)))[0].cpu()
-    rows = {name: (model, chosen, n)} | baselines(images, degradation.task, n)
+    rows = chosen_rows(models, degradation.task, method, n)
+    rows |= baselines(images, degradation.task, n)
     figures = {}
-    for row, (prior, one, k) in rows.items():
+    for row, (prior, way, one, k) in rows.items():
         began = time.monotonic()
         try:
             samples = sampled(prior, y, operator, sigma, k, one, seed)
@@ -112,30 +118,43 @@ def benchmark(
             samples = operator.pixels(samples, y).float()
             mean = operator.pixels(mean, y).float()
         figures[row] = scores(x, mean, samples, operator, network, labels)
+        figures[row] |= {"method": way} if way else {}
         figures[row]["seconds an image"] = seconds / len(x)
-    if isinstance(model, CompletesAnyMask) and isinstance(operator, Mask):
-        found = model.log_prob(x.byte(), operator.visible)
-        figures[name]["nats of the hidden pixels"] = -found.nats.mean().item()
+        if isinstance(prior, CompletesAnyMask) and isinstance(operator, Mask):
+            found = prior.log_prob(x.byte(), operator.visible)
+            figures[row]["nats of the hidden pixels"] = -found.nats.mean().item()
     if degradation.task == "denoise":
         figures["input"] = scores(x, y, y[None], operator, network, labels)
     return figures
 
 
-Row = tuple[Any, Method, int]
-"""A prior, a method, and how many samples."""
+Row = tuple[Any, str, Method, int]
+"""A prior, a method by name and as it is, and how many samples."""
+
+
+def chosen_rows(models: Sequence[Any], task: Task, method: str, n: int) -> dict[str, Row]:
+    """The models by their names, numbered where two have the same."""
+    rows: dict[str, Row] = {}
+    for model in models:
+        name, way = model.name, choose(model, task, method)
+        same = sum(other.name == name for other in models)
+        number = sum(row.split(" ")[0] == name for row in rows) + 1
+        rows[name if same == 1 else f"{name} {number}"] = (model, *way, n)
+    return rows
 
 
 def baselines(images: Tensor, task: Task, n: int) -> dict[str, Row]:
     """What needs no model but perhaps training images, by name."""
     gaussian = Method(conditional_gaussian, (), mean=posterior_mean)
-    rows: dict[str, Row] = {"classical": (None, METHODS["classical"], 1)}
+    rows: dict[str, Row] = {"classical": (None, CLASSICAL[task], METHODS["classical"], 1)}
     if task == "denoise":
-        rows["total variation"] = (None, METHODS["total-variation"], 1)
-    rows["Gaussian prior"] = (GaussianPrior.fit(images), gaussian, n)
-    rows["nearest image"] = (images, Method(nearest_images, ()), 1)
-    rows["ten nearest images"] = (images, Method(nearest_images, ()), NEAREST)
+        rows["total variation"] = (None, "", METHODS["total-variation"], 1)
+    rows["Gaussian prior"] = (GaussianPrior.fit(images), "", gaussian, n)
+    nearest = Method(nearest_images, ())
+    rows["nearest image"] = (images, "", nearest, 1)
+    rows["ten nearest images"] = (images, "", nearest, NEAREST)
     if task == "inpaint":
-        rows["mean image"] = (images, Method(mean_image, ()), 1)
+        rows["mean image"] = (images, "", Method(mean_image, ()), 1)
     return rows
 
 
@@ -187,13 +206,31 @@ def scores(
     return found
 
 
+SHOWN = {
+    "method": "method",
+    "PSNR": "PSNR",
+    "PSNR of a sample": "sample",
+    "SSIM": "SSIM",
+    "accuracy": "correct",
+    "seconds an image": "s/image",
+}
+"""The columns of the table; a record has all measures."""
+
+
 def table(figures: dict[str, dict[str, Any]]) -> Table:
-    """The figures as a table, a method a column."""
+    """The main figures, a method a row."""
     shown = Table()
-    shown.add_column("")
-    for name in figures:
-        shown.add_column(name, justify="right")
-    for measure in dict.fromkeys(key for row in figures.values() for key in row):
-        values = [f"{row[measure]:.4g}" if measure in row else "" for row in figures.values()]
-        shown.add_row(measure, *values)
+    measures = [key for key in SHOWN if any(key in row for row in figures.values())]
+    shown.add_column("", no_wrap=True)
+    for key in measures:
+        shown.add_column(SHOWN[key], justify="left" if key == "method" else "right")
+    for name, row in figures.items():
+        shown.add_row(name, *[cell(row.get(key)) for key in measures])
     return shown
+
+
+def cell(value: float | str | None) -> str:
+    """A figure in three or four digits, a word as it is."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else f"{value:.4g}" if value >= 1 else f"{value:.3f}"
