@@ -74,7 +74,7 @@ class OrderAgnosticConfig(BaseConfig):
     """Logistics in the mixture for a value; binary values have a probability instead."""
     regions: Fraction = 0.75
     """Share of the training whose orders begin with a region."""
-    steps: Size = 100
+    steps: Size = 50
     """Passes in which an image is drawn."""
     lr: Rate = 5e-3
     """Step size."""

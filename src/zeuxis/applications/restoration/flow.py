@@ -35,7 +35,7 @@ from torch import Tensor
 from ...capabilities import HasVelocity
 from .operators import Identity, Operator, batches
 
-STEPS = 20
+STEPS = 12
 GRADIENTS = 2
 START = 0.05  # where paths begin: at t = 0 a point says nothing about its image
 ROUNDING = 1 / math.sqrt(12)  # standard deviation of an error of rounding

@@ -38,8 +38,8 @@ FAR = 0.01  # least weight of a visible pixel; one hidden neighbor gives 1 in 49
 UNMADE = 25.0  # standard deviation of what a generator cannot make (gray levels)
 POOL = 2_000  # latents of the prior for the encoder and the starts
 TOGETHER = 256  # starts at a time
-STARTS = 16  # at least, for each image
-STEPS = 150
+STARTS = 8  # at least, for each image
+STEPS = 100
 CRITIC = 0.2  # weight of the discriminator's term
 
 
