@@ -41,6 +41,7 @@ def test_the_wheel_holds_code_data_models_and_licenses(wheel: Path) -> None:
         "vae",
         "iaf-vae",
         "flow-matching",
+        "order-agnostic",
         *pixels,
     ):
         assert {
