@@ -317,6 +317,23 @@ def test_selection_keeps_the_best_and_not_the_last(tmp_path: Path) -> None:
         )
 
 
+def test_a_kill_in_the_last_validation_loses_nothing(tmp_path: Path) -> None:
+    """Validation may take minutes: the last weights are saved before it, and it is made up for."""
+    model, training = mean_model(), tiny.training(images=64)
+    run = a_run(tmp_path, model)
+
+    def killed(_: Model) -> dict[str, float]:
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        fit(model, tiny.images(), run, training, killed, quiet=True)
+    assert run.read_tensors("ema.safetensors")[1] == {"images": 64}
+    for error in (1.0, 2.0):  # a second time there is nothing left to do
+        fit(mean_model(), tiny.images(), run, training, lambda _, e=error: {"error": e}, quiet=True)
+    figures = [row["held-out/error"] for row in run.metrics() if "held-out/error" in row]
+    assert figures == [1.0]
+
+
 def test_a_full_disk_keeps_the_last_save(tmp_path: Path) -> None:
     script = """
 import resource, sys, signal

@@ -1,9 +1,9 @@
 """The training loop: any model that plays, one process or many, counted in images.
 
 Each step draws a batch, lets every player take its turn (`take_turns`) and updates the average of
-the weights (`EMA`). Between steps the trainer reports, films, validates and saves. Batches and
-noise are functions of the seed and of the images seen, so a run that was killed goes on from its
-last save and ends bit for bit where an unbroken one ends.
+the weights (`EMA`). Between steps it reports, films, validates and saves. Batches and noise are
+functions of the seed and of the images seen, so a run that was killed ends bit for bit as one
+that was not.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .config import TrainingConfig, check_config
 from .ema import EMA
 from .losses import LossLog
 from .sampler import Batches
-from .selection import Selection, Validation
+from .selection import Selection, Validation, logged
 from .session import Session, require_count, require_seconds, resume_or_rewind
 from .turns import take_turns
 
@@ -175,22 +175,24 @@ class Trainer:
 
     def run(self) -> Result:
         """Trains to the end, or until a signal asks to save and stop."""
-        c, session, complete = self.config, self.session, self.step >= self.steps
+        session = self.session
         with session.open(self.images, self.seconds):
             self.film()
             while session.goes_on():
                 self.one_step()
                 session.advance(self.images)
-                if session.crossed(c.log_every) or session.finished:
+                if session.crossed(self.config.log_every) or session.finished:
                     self.report()
                 self.film()
-                if session.crossed(c.validate_every) and not session.finished:
+                if session.crossed(self.config.validate_every) and not session.finished:
                     self.validate()
                 if session.save_due():
                     self.save()
             self.seconds = session.seconds
             if not session.stopped:
-                self.validate(logged=complete)
+                if self.selection.validate is not None:
+                    self.save()  # validation may take minutes
+                self.validate(logged=logged(self.run_folder, self.images))
             self.save()
         barrier()
         model = self.ema.model.eval() if self.writes else self.ema_model()  # a save has updated it

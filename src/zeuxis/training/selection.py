@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..checkpoints.run_folder import Run
 from ..errors import UsageError
 from ..model import Model
 
@@ -49,3 +50,10 @@ class Selection:
         if better:
             self.best = figures[self.name]
         return figures, better
+
+
+def logged(run: Run | None, images: int) -> bool:
+    """Whether the log of a run has figures on held-out data after this many images."""
+    rows = [] if run is None else run.metrics()
+    now = [row for row in rows if row.get("images") == images]
+    return any(key.startswith(PREFIX) for row in now for key in row)
