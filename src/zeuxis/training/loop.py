@@ -107,8 +107,6 @@ class Trainer:
         step: Steps so far.
         steps: Steps of the whole training.
         ema: The average of the weights.
-        losses: Losses and logs since the last report.
-        figures: The last figures that were reported.
     """
 
     def __init__(
