@@ -18,7 +18,7 @@ demo: $(VENV)/.core ## train a DCGAN on MNIST, film it, score it
 	@$(BIN)/zeuxis demo
 
 test: $(VENV)/.dev ## the fast tests on all cores
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 slow: $(VENV)/.dev ## the slow tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow

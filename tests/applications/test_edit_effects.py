@@ -51,8 +51,8 @@ def directions(vectors: list[list[float]]) -> Directions:
 
 
 def test_an_edit_moves_its_attribute_and_a_mixed_one_moves_both() -> None:
-    x, known = samples(2_000, 0)
-    readable = fit_reader(x, known, steps=400)
+    x, known = samples(1_000, 0)
+    readable = fit_reader(x, known, steps=150, batch=64)
     assert min(readable.r2) > 0.95
     edited, _ = samples(200, 1)
     effects = edit_effects(Halves(), edited, directions([[1.0, 0.0], [0.5, 1.0]]), readable, NAMES)

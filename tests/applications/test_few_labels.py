@@ -105,7 +105,7 @@ def test_images_are_taken_as_bytes_or_as_numbers_between_0_and_1() -> None:
 def test_it_stands_in_a_pipeline() -> None:
     X, _, truth = clusters()
     pipeline = make_pipeline(
-        QuantileTransformer(n_quantiles=50), FewLabelClassifier(steps=150, width=24, random_state=0)
+        QuantileTransformer(n_quantiles=50), FewLabelClassifier(steps=60, width=24, random_state=0)
     )
     assert cross_val_score(pipeline, X, truth, cv=2).mean() > 0.9
 

@@ -266,11 +266,11 @@ def test_it_learns_a_distribution_of_known_entropy(layer: str) -> None:
     data = Dataset(Spec("boards", (1, 6, 6)), x)
     model = build(
         "pixelrnn",
-        PixelRNNConfig(architecture=layer, channels=8, layers=1, head_channels=8, lr=2e-2),
+        PixelRNNConfig(architecture=layer, channels=8, layers=1, head_channels=8, lr=4e-2),
         data.spec,
     )
     model = fit(
-        model, data, training=tiny.training(images=4480, batch=32, average=100), quiet=True
+        model, data, training=tiny.training(images=1600, batch=16, average=30), quiet=True
     ).model
     assert isinstance(model, PixelRNN)
     assert -model.log_prob(x).nats.mean().item() == pytest.approx(0.6931, abs=0.12)

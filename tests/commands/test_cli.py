@@ -287,6 +287,7 @@ def test_every_option_of_training_is_explained(capsys: pytest.CaptureFixture[str
     assert "images seen" in output
 
 
+@pytest.mark.slow
 def test_two_processes_by_torchrun(tmp_path: Path) -> None:
     argv = f"{SMALL} --training.images 64 --training.film 0"
     launch = [

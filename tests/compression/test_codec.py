@@ -420,6 +420,7 @@ for model in models:
 """
 
 
+@pytest.mark.slow
 def test_one_thread_and_two_write_the_same_bits() -> None:
     said = [
         subprocess.run(

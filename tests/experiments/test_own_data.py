@@ -403,6 +403,7 @@ def test_many_epochs_get_a_better_command() -> None:
     assert length_notes(replace(experiment, training=longer), data)
 
 
+@pytest.mark.slow
 def test_minutes_choose_the_length_and_end_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

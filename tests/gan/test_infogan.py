@@ -259,7 +259,7 @@ def test_it_learns_a_code_for_what_images_differ_in() -> None:
         ),
         data.spec,
     )
-    fit(model, data, training=tiny.training(images=32 * 150, batch=32, average=200), quiet=True)
+    fit(model, data, training=tiny.training(images=32 * 75, batch=32, average=200), quiet=True)
     model.eval().update_statistics(x)
     assert isinstance(model, InfoGAN)
     guess = model.infer(x)[0].argmax(1)

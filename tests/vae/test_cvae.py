@@ -109,26 +109,29 @@ SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("conv", "residua
 
 @pytest.mark.parametrize("architecture", ["dense", *SLOW])
 def test_it_learns_a_dependence_that_the_baseline_cannot(architecture: str) -> None:
-    """All hidden pixels are equal, black or white: log 2 nats, and 27 log 2 pixel by pixel."""
-    x = torch.zeros(256, 1, 6, 6, dtype=torch.uint8)
-    x[::2] = 255
+    """All hidden pixels are equal, black or white: log 2 nats, and 27 log 2 pixel by pixel. Seen
+    pixels are noise."""
+    generator = torch.Generator().manual_seed(0)
+    n = 6_500
+    x = torch.randint(2, (n, 1, 1, 1), generator=generator).repeat(1, 1, 6, 6)
+    x[:, :, 3:, :3] = torch.randint(2, (n, 1, 3, 3), generator=generator)
+    x = (x * 255).byte()
+    data, unseen = Dataset(Spec("flat", (1, 6, 6)), x[100:]), x[:100]
     config = CVAEConfig(
-        architecture=architecture, channels=(8,), hidden_dim=32, latent_dim=2, lr=1e-2
+        architecture=architecture, channels=(8,), hidden_dim=32, latent_dim=2, lr=5e-3
     )
-    x[:, :, 3:, :3] = 0
-    data = Dataset(Spec("flat", (1, 6, 6)), x)
     model = build("cvae", config, data.spec)
-    training = tiny.training(images=19_200, batch=64, average=500, schedule="linear")
+    training = tiny.training(images=len(data), batch=64, average=100, schedule="linear")
     model = fit(model, data, training=training, quiet=True).model
     assert isinstance(model, CVAE)
-    generator = torch.Generator().manual_seed(0)
-    weights = model.conditional_log_weights(x[:32], 500, generator=generator)
+    weights = model.conditional_log_weights(unseen, 500, generator=generator)
     nats = -(weights.logsumexp(1) - math.log(500)).mean().item()
     assert 0.6 < nats < 1.5
-    assert -model.baseline_log_prob(x).mean().item() == pytest.approx(27 * math.log(2), rel=0.03)
-    done = model.complete(x[:2], model.visible, n=100, generator=generator)
+    baseline = -model.baseline_log_prob(unseen).mean().item()
+    assert baseline == pytest.approx(27 * math.log(2), rel=0.03)
+    done = model.complete(unseen[:2], model.visible, n=100, generator=generator)
     hidden = done[..., ~model.visible].float() / 255
-    assert ((hidden.mean(-1) < 0.1) | (hidden.mean(-1) > 0.9)).float().mean() > 0.9
+    assert ((hidden.mean(-1) < 0.1) | (hidden.mean(-1) > 0.9)).float().mean() > 0.8
     assert 0.3 < hidden.mean().item() < 0.7
 
 

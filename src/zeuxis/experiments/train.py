@@ -164,8 +164,8 @@ def length_notes(experiment: Experiment, data: Dataset) -> list[str]:
             f"zeuxis train {e.model} --data {e.data_config.data} --images {MANY_EPOCHS * len(data)}"
         )
         notes.append(
-            f"Past {MANY_EPOCHS} epochs ({epochs:,.0f} here) a model mostly learns its images by "
-            f"heart. A shorter training: {shorter}."
+            f"Past {MANY_EPOCHS} epochs ({epochs:,.0f} here) a model mostly memorizes its "
+            f"images. A shorter training: {shorter}."
         )
     return notes
 
