@@ -21,6 +21,8 @@ class Facts:
         inexact: Rows whose pixels were decoded from another, lossy copy (`data.inexact`).
         factors: Factors of variation behind all rows, (N, factors), or None if unknown.
         factor_names: One name for each factor.
+        boxes: Left, top, right and bottom (pixels) of the objects in all rows, (N, K, 4), NaN
+            beyond an image's last object; None if unknown.
         density: Name and parameters of the density that points were drawn from (`data.densities`).
         seed: The seed that they were drawn with.
     """
@@ -32,5 +34,6 @@ class Facts:
     inexact: tuple[int, ...] = ()
     factors: Tensor | None = field(default=None, compare=False)
     factor_names: tuple[str, ...] = ()
+    boxes: Tensor | None = field(default=None, compare=False)
     density: Mapping[str, str | float] | None = None
     seed: int | None = None
