@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import tiny
+from zeuxis.applications.restoration.restore import Restored
 from zeuxis.checkpoints.weights import save
 from zeuxis.cli import main
 from zeuxis.experiments.train import train
@@ -81,6 +83,27 @@ def test_a_model_denoises_and_a_folder_takes_several(place: Path) -> None:
         "001-mask.png",
         "001-mask-samples.png",
     }
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "drawn"), [("flow", 0, 1), ("flow", 3, 3), ("vae", 0, 8)]
+)
+def test_no_more_samples_are_drawn_than_the_picture_needs(
+    model: str, asked: int, drawn: int, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Flow matching knows its mean, which a large photograph would wait for in vain."""
+    numbers: list[int] = []
+
+    def counted(model: object, x: torch.Tensor, sigma: float, *, n: int, **_: object) -> Restored:
+        numbers.append(n)
+        return Restored(x.expand(n, *x.shape), x, "none")
+
+    monkeypatch.setattr("zeuxis.commands.restore.denoise", counted)
+    save(tiny.model("flow-matching"), place / "flow")
+    folder = place / ("flow" if model == "flow" else "model")
+    words = f"restore {folder} {place}/gray.png --samples {asked} --out {place}/few.png"
+    assert main(words.split()) == 0
+    assert numbers == [drawn]
 
 
 @pytest.mark.slow

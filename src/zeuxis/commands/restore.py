@@ -45,7 +45,7 @@ from .provenance import provenance
 from .record_options import RecordOptions
 
 Offset = Annotated[int, Range(0, 16_384)]
-SAMPLES = 8  # behind the mean, where --samples does not say
+SAMPLES = 8  # behind a mean that is not known without them, unless --samples says
 HIDDEN = 96  # the gray in which a sheet shows hidden pixels
 
 
@@ -140,8 +140,9 @@ def restore_files(model: Any, args: Restore) -> None:
 
 def restore_one(model: Any, x: Tensor, visible: Tensor | None, args: Restore) -> Restored:
     """One image, (C, H, W), and for inpainting which of its pixels are seen."""
+    _, method = choose(model, args.task, args.method)
     settings: dict[str, Any] = {
-        "n": args.samples or SAMPLES,
+        "n": args.samples or (SAMPLES if method.mean is None else 1),
         "method": args.method,
         "seed": args.images.seed,
     }
