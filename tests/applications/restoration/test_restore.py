@@ -10,9 +10,10 @@ import torch
 import tiny
 import zeuxis
 from linear_gaussian import LinearGaussian
+from zeuxis.applications.restoration.any_size import in_tiles
 from zeuxis.applications.restoration.benchmark import Degradation, benchmark
 from zeuxis.applications.restoration.gaussian import posterior_mean
-from zeuxis.applications.restoration.operators import Average, Identity
+from zeuxis.applications.restoration.operators import Average, Identity, Mask
 from zeuxis.applications.restoration.restore import METHODS, choose
 from zeuxis.applications.restoration.tiles import Tiling
 from zeuxis.errors import MissingCapability, UsageError
@@ -55,6 +56,26 @@ def test_images_of_any_size_and_kind(shape: tuple[int, ...], channels: int) -> N
     again = zeuxis.denoise(model, x, 25.0, n=3)
     assert torch.equal(again.samples, noisy.samples)
     assert not torch.equal(zeuxis.denoise(model, x, 25.0, n=3, seed=1).samples, noisy.samples)
+
+
+def test_only_tiles_with_hidden_pixels_are_restored() -> None:
+    """A scratch in a photograph is a few tiles of it."""
+    x, visible = pixels(2, 1, 24, 24), torch.ones(24, 24, dtype=torch.bool)
+    seen = []
+
+    def count(
+        model: object, y: torch.Tensor, operator: Mask, sigma: float, *, n: int, generator: object
+    ) -> torch.Tensor:
+        assert (~operator.visible.flatten(1).all(1)).all()
+        seen.append(len(y))
+        return torch.full((n, *y.shape), 7.0)
+
+    model = LinearGaussian()
+    known = in_tiles(model, x.float(), Mask(visible), 0.0, 3, count, 0)
+    assert torch.equal(known, x.expand(3, -1, -1, -1, -1)) and not seen
+    visible[5, 5] = False  # in four tiles of each image
+    filled = in_tiles(model, x.float(), Mask(visible), 0.0, 3, count, 0)
+    assert sum(seen) == 2 * 4 and (filled[..., 5, 5] == 7).all()
 
 
 def test_a_gray_image_and_its_copy_in_color_are_denoised_alike() -> None:
@@ -123,9 +144,8 @@ def test_a_baseline_that_is_not_installed_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "skimage", None)
     data = tiny.images(8)
-    figures = benchmark(
-        tiny.model("flow-matching").eval(), data, data, Degradation("denoise", 25.0), n=1
-    )
+    model = tiny.model("flow-matching").eval()
+    figures = benchmark([model], data, data, Degradation("denoise", 25.0), n=1)
     assert "classical" not in figures and "Gaussian prior" in figures
     said = capsys.readouterr().err
     assert "Left out: classical." in said and "zeuxis[restore]" in said

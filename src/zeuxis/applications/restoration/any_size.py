@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...errors import UsageError
 from ...progress import track
-from .operators import Average, Mask, Operator
+from .operators import Average, Mask, Operator, batches
 from .tiles import Tiling
 
 ROWS = 400  # samples at a time: images times n
@@ -59,19 +59,27 @@ def in_tiles(
     tiling = Tiling(height, width, (side[0], side[1]), factor)
     whole = (height, width) == side
     tiles = tiling.cut(y, "constant" if isinstance(operator, Mask) else "replicate", factor)
+    needed = torch.arange(len(tiles))
     if isinstance(operator, Mask) and not whole:
-        visible = operator.visible.expand(len(y), 1, height, width)
-        operator = Mask(tiling.cut(visible, "constant"))
-    parts = []
-    generator = torch.Generator().manual_seed(seed)
-    rows = max(1, ROWS // n)
-    blocks = range(0, len(tiles), rows)
-    for start in track(blocks, len(blocks), "restoring"):
-        some = slice(start, start + rows)
-        parts.append(
-            sampler(model, tiles[some], operator.part(some), sigma, n=n, generator=generator)
-            .float()
-            .cpu()
-        )
-    x = torch.cat(parts, 1)
+        visible = tiling.cut(operator.visible.expand(len(y), 1, height, width), "constant")
+        needed = needed[~visible.flatten(1).all(1)]  # the others are known
+        operator = Mask(visible[needed])
+    if len(needed) == len(tiles):
+        x = in_batches(model, tiles, operator, sigma, n, sampler, seed)
+    else:
+        x = tiles.expand(n, *tiles.shape).clone()
+        if len(needed):
+            x[:, needed] = in_batches(model, tiles[needed], operator, sigma, n, sampler, seed)
     return x if whole else tiling.join(x)
+
+
+def in_batches(
+    model: Any, y: Tensor, operator: Operator, sigma: float, n: int, sampler: Sampler, seed: int
+) -> Tensor:
+    """Samples (n, batch, C, H, W) for images of the model's size, some at a time."""
+    rows, generator = max(1, ROWS // n), torch.Generator().manual_seed(seed)
+    parts = [
+        sampler(model, some, part, sigma, n=n, generator=generator).float().cpu()
+        for some, part in track(batches(y, operator, rows), -(-len(y) // rows), "restoring")
+    ]
+    return torch.cat(parts, 1)
