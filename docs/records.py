@@ -10,10 +10,15 @@ from typing import Any
 
 RESULTS = Path(__file__).parent.parent / "results"
 UNKNOWN = "not recorded"
-TITLES = {"pretraining": "Few labels", "speed": "Speed", "studies": "Studies"}
+TITLES = {
+    "pretraining": "Few labels",
+    "restoration": "Restored pictures",
+    "speed": "Speed",
+    "studies": "Studies",
+}
 HEADLINES = (
     "errors", "accuracy", "frechet", "nats", "bits/dim", "one to one", "one_to_one",
-    "hit", "share", "mean", "size", "bytes", "ratio to tuned", "ratio",
+    "PSNR", "hit", "share", "mean", "size", "bytes", "ratio to tuned", "ratio",
 )  # fmt: skip
 
 
