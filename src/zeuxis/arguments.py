@@ -103,6 +103,7 @@ VERBS = {
     "conditionals": "say what each pixel costs",
     "velocity": "give a velocity field",
     "posterior": "give a posterior of codes",
+    "objects": "count and locate objects",
 }
 """What models' methods do, for sentences."""
 TAKES_EXAMPLES = (
@@ -117,6 +118,7 @@ TAKES_EXAMPLES = (
     "features",
     "conditionals",
     "posterior",
+    "objects",
 )
 
 

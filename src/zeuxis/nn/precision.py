@@ -14,3 +14,15 @@ def at_least_float32(x: Tensor) -> Tensor:
         torch.float32
     """
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def full_precision(x: Tensor) -> torch.autocast:
+    """A context for small products that need float32, on the device of x: autocast is off in it.
+
+    Example:
+        >>> x = torch.ones(1, 1)
+        >>> with torch.autocast("cpu", torch.bfloat16), full_precision(x):
+        ...     (x @ x).dtype
+        torch.float32
+    """
+    return torch.autocast(x.device.type, enabled=False)

@@ -1,20 +1,16 @@
-"""What a model can do: protocols of methods that it has or has not, and what these give.
-
-An application asks a model for a capability (`zeuxis.model.require`), never for a kind, so that a
-new model gets every command whose methods it has.
-"""
+"""The protocols of capabilities, and what their methods give."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from .data.dataset import Spec
+    from ..data.dataset import Spec
 
 
 class IsModel(Protocol):
@@ -313,37 +309,3 @@ class HasCodes(CanDecode, Protocol):
 
     def infer(self, x: Tensor) -> list[Tensor]:
         """For each code in order, its class probabilities (n, size) or its mean (n, 1)."""
-
-
-ALL: dict[str, type] = {
-    "sample": CanSample,
-    "decode": CanDecode,
-    "render": CanRender,
-    "critic": HasCritic,
-    "pixel_likelihood": HasPixelLikelihood,
-    "propose": CanPropose,
-    "encode": CanEncode,
-    "log_prob": CanLogProb,
-    "elbo": HasELBO,
-    "bits_back": CanBitsBack,
-    "classify": CanClassify,
-    "complete": CanComplete,
-    "predict": HasConditionalELBO,
-    "features": CanFeature,
-    "trunk": CanFineTune,
-    "autoregress": CanAutoregress,
-    "codes": HasCodes,
-    "velocity": HasVelocity,
-}
-"""Every capability by the word that tables show for it."""
-
-
-def has(kind: type, capability: type) -> bool:
-    """Whether models of this kind have every method of a capability."""
-    return all(
-        hasattr(kind, name)
-        for part in capability.__mro__
-        if part not in (IsModel, Protocol, Generic, object)
-        for name in vars(part)
-        if not name.startswith("_")
-    )
