@@ -38,6 +38,7 @@ COMMANDS = {
     "evaluate": "score a model's samples against real images",
     "likelihood": "log-likelihoods of images, or their bounds, with the protocol",
     "predict": "the hidden part of images given the seen part: zeuxis predict RUN IMAGE ...",
+    "objects": "how many objects images show, and where: zeuxis objects RUN IMAGE ...",
     "surprisal": "the bits that each pixel costs, as a heat map: zeuxis surprisal RUN IMAGE ...",
     "classify": (
         "the class of images, or the errors on a set, by one model or several: "

@@ -22,10 +22,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import UsageError
+from ..model import Model
 
 
 def has_normal_prior(model: Any) -> bool:
-    """Whether a model's prior is normal, as it is unless its config says otherwise."""
+    """Whether a model's prior is normal, as it is unless the model or its config says otherwise."""
+    if isinstance(model, Model):
+        return model.normal_prior
     return getattr(model.config, "prior", "normal") == "normal"
 
 
