@@ -56,7 +56,13 @@ RECIPES = {
             channels=(64, 128, 128), patch=4, dropout=0.1, mirror=True, steps=20
         ),
         training=TrainingConfig(
-            images=100_000, schedule="linear", decay_from=0.0, warmup=12_800, clip=1.0, film=30
+            images=100_000,
+            schedule="linear",
+            decay_from=0.0,
+            warmup=12_800,
+            clip=1.0,
+            average=5_000,
+            film=30,
         ),
         size=64,
         note="a few hundred faces: give a folder with --data; longer trainings overfit",
