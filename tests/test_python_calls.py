@@ -145,7 +145,7 @@ def test_a_missing_method_names_who_has_it(vae: Model) -> None:
     model = tiny.model("dcgan")
     with pytest.raises(
         MissingCapability,
-        match="'dcgan' cannot turn examples into codes; models that can: air, flow-matching, iaf-ladder",
+        match="'dcgan' cannot turn examples into codes; models that can: air, flow-matching",
     ):
         model.encode(torch.zeros(1))
     assert (

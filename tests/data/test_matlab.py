@@ -137,12 +137,13 @@ def test_other_bytes_are_refused(tmp_path: Path, content: bytes, sentence: str) 
         load_data(str(tmp_path / "a.mat"))
 
 
+@pytest.mark.parametrize("times", [400, pytest.param(2_000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("compressed", [False, True])
-def test_damage_never_crashes(tmp_path: Path, compressed: bool) -> None:
+def test_damage_never_crashes(tmp_path: Path, compressed: bool, times: int) -> None:
     io.savemat(tmp_path / "a.mat", {"X": X, "y": Y}, do_compression=compressed)
     whole, path, refused = (tmp_path / "a.mat").read_bytes(), tmp_path / "b.mat", 0
     random = np.random.default_rng(1)
-    for i in range(2_000):
+    for i in range(times):
         damaged = bytearray(whole)
         for place in random.integers(0, len(whole) if i % 2 else 400, 1 + i % 3):
             damaged[place] = random.integers(256)
@@ -156,7 +157,7 @@ def test_damage_never_crashes(tmp_path: Path, compressed: bool) -> None:
             continue
         if compressed and damaged[128:] != whole[128:] and {"X", "y"} <= set(arrays):
             assert np.array_equal(arrays["X"], X) and np.array_equal(arrays["y"], Y)
-    assert refused > 100
+    assert refused > times / 20
 
 
 @pytest.mark.parametrize(("position", "value"), [(145, 139), (184, 62)])
