@@ -89,8 +89,8 @@ def annealed(first: float, last: float, fraction: float) -> float:
     """Log odds on the way from one probability to another; beyond the end, those of the last.
 
     Example:
-        >>> annealed(0.9, 0.1, 0.5), annealed(0.9, 0.5, 7.0)
-        (0.0, 0.0)
+        >>> round(annealed(0.5, 1 / 3, 0.5), 3), annealed(0.9, 0.5, 7.0)
+        (-0.347, 0.0)
     """
     odds = [math.log(rho) - math.log1p(-rho) for rho in (first, last)]
     return odds[0] + min(1.0, fraction) * (odds[1] - odds[0])
@@ -103,10 +103,10 @@ def enumerated(
     objects and of each step.
 
     Example:
-        >>> terms = Terms(torch.zeros(1, 3), torch.zeros(1, 2), torch.ones(1, 2))
+        >>> terms = Terms(torch.ones(1, 3), torch.zeros(1, 2), torch.ones(1, 2))
         >>> distortion, rate = enumerated(terms, torch.tensor([0.5, 0.25, 0.25]).log())
         >>> distortion.item(), rate.tolist()
-        (0.0, [[0.0, 0.5, 0.25]])
+        (-1.0, [[0.0, 0.5, 0.25]])
     """
     log_q = log_counts(terms.logits)
     q = log_q.exp()
