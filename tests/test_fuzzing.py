@@ -85,6 +85,7 @@ def test_every_end_is_noticed(act: Callable[[], object], kind: str, tmp_path: Pa
     assert guarded(act, tmp_path / "work", seconds=seconds, megabytes=200).kind == kind
 
 
+@pytest.mark.slow
 def test_later_copies_are_tried_after_a_crash_and_the_same_number_is_the_same_copy(
     tmp_path: Path,
 ) -> None:

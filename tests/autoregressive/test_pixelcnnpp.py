@@ -268,6 +268,7 @@ def learned(images: int, scales: int, lr: float, average: int = 200) -> tuple[fl
     return -model.log_prob(data.all()).nats.mean().item(), model
 
 
+@pytest.mark.slow
 def test_it_learns() -> None:
     assert learned(3200, 1, 3e-3)[0] < 16 * math.log(4) / 4, "a quarter of the nats of ignorance"
 

@@ -88,7 +88,7 @@ BAD = [
     ("train dcgan --data {0}/shop.parquet", 1, "cannot be read as parquet"),
     ("train dcgan --size 0", 2, "--size must be at least 1"),
     ("train dcgan --channels 2", 2, "--channels must be 1"),
-    ("train dcgan --size 45", 2, "cannot make images of 45 pixels"),
+    ("train dcgan --limit 64 --size 45", 2, "cannot make images of 45 pixels"),
     ("train dcgan --limit 64 --training.batch 0", 2, "--training.batch must be at least 1"),
     ("train dcgan --limit 64 --training.batch 10 --training.accumulate 3", 2, "multiple of 3"),
     ("train dcgan --limit 64 --training.device tpu", 2, "cannot be used here"),

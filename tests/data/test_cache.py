@@ -171,6 +171,7 @@ def test_a_damaged_beginning_is_made_again(
     )
 
 
+@pytest.mark.slow
 def test_two_processes_make_one_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pair = [start(folder, "live") for _ in range(2)]
     said = [one.communicate(timeout=60) for one in pair]

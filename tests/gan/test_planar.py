@@ -128,6 +128,7 @@ def covered(seed: int, config: PlanarConfig, training: TrainingConfig) -> ModeCo
     )
 
 
+@pytest.mark.slow
 def test_a_tenth_of_the_training_finds_all_modes() -> None:
     found = covered(0, PlanarConfig(), replace(RECIPE, images=40_000))
     assert found.hit == 8 and found.least > 0.1 and found.good > 0.1, found

@@ -156,6 +156,7 @@ def test_an_environment_that_does_not_answer_is_not_waited_for(
     assert one_sentence(error.value) and time.monotonic() - began < 20
 
 
+@pytest.mark.slow
 def test_a_slow_environment_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "STEP_SECONDS", 0.1)
     with Collector(partial(tiny_envs.Slow, cut=3), 1, horizon=9) as collector:

@@ -541,6 +541,7 @@ print(max(faults[-4:]))
 """
 
 
+@pytest.mark.slow
 def test_freed_memory_is_kept_and_not_cleared_again() -> None:
     """In another process: one refused allocation, such as another test's, sends a thread to an
     arena that cannot hold so much. At first small things lie between large tensors, so that none

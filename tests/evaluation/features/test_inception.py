@@ -114,6 +114,7 @@ def test_efficientnet_has_its_published_size() -> None:
     assert logits.shape == (2, 1000)
 
 
+@pytest.mark.slow
 def test_photographs_get_more_certain_classes_than_noise(shared: Path) -> None:
     from zeuxis.data import load_data
 

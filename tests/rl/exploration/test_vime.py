@@ -82,6 +82,7 @@ def agent_of(
     return kind(PolicyExperiment(env, training(**changes), config=config), quiet=True)
 
 
+@pytest.mark.slow
 def test_curiosity_finds_what_random_actions_do_not() -> None:
     result = {}
     for bonus in ("none", "information"):
