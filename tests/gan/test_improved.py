@@ -335,7 +335,7 @@ def test_virtual_batch_norm_is_its_formula() -> None:
     )  # the reference's statistics carry gradients
 
 
-def orbit(weight: float, steps: int = 1000) -> float:
+def orbit(weight: float, steps: int = 2000) -> float:
     """Distance from the equilibrium (1, 1) of the paper's toy game after simultaneous gradient
     descent with historical averaging."""
     players = {name: nn.Linear(1, 1, bias=False) for name in "xy"}
