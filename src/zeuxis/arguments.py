@@ -103,6 +103,8 @@ VERBS = {
     "conditionals": "say what each pixel costs",
     "velocity": "give a velocity field",
     "posterior": "give a posterior of codes",
+    "sample_steps": "show the steps of its samples",
+    "reconstruct_steps": "show the steps of a reconstruction",
     "objects": "count and locate objects",
 }
 """What models' methods do, for sentences."""
@@ -119,6 +121,7 @@ TAKES_EXAMPLES = (
     "conditionals",
     "posterior",
     "objects",
+    "reconstruct_steps",
 )
 
 
@@ -127,17 +130,22 @@ class MissingMethod(MissingCapability, AttributeError):
 
 
 def guard(kind: type) -> None:
-    """Adds checks to the methods that a model's class defines."""
-    for name in vars(kind).keys() & VERBS.keys():
-        method = vars(kind)[name]
-        if not inspect.isfunction(method):
+    """Adds checks to the methods that a model's class defines, or has from a class beside
+    `Model`."""
+    for name in VERBS:
+        method = inspect.getattr_static(kind, name, None)
+        if not inspect.isfunction(method) or hasattr(method, "is_guarded"):
             continue
-        if name in ("sample", "prior"):
-            setattr(kind, name, drawing(method, name))
+        if name in ("sample", "prior", "sample_steps"):
+            checked = drawing(method, name)
         elif name == "decode":
-            setattr(kind, name, decoding(method))
+            checked = decoding(method)
         elif name in TAKES_EXAMPLES and len(inspect.signature(method).parameters) > 1:
-            setattr(kind, name, taking(method, name))
+            checked = taking(method, name)
+        else:
+            continue
+        checked.is_guarded = True  # type: ignore[attr-defined]
+        setattr(kind, name, checked)
 
 
 def drawing(method: Callable[..., Any], name: str) -> Callable[..., Any]:

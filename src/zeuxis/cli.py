@@ -34,6 +34,7 @@ COMMANDS = {
         "remove noise, fill holes, enlarge: zeuxis restore RUN IMAGE ... --task "
         "denoise|inpaint|super-resolve"
     ),
+    "steps": "how samples or reconstructions come about, as a film or a sheet: zeuxis steps RUN",
     "film": "make a film of a run's training: .webp, .gif or .mp4",
     "evaluate": "score a model's samples against real images",
     "likelihood": "log-likelihoods of images, or their bounds, with the protocol",

@@ -35,6 +35,7 @@ from .protocols import (
     LogProb,
     Proposal,
 )
+from .steps import HasSteps, Steps, Window
 
 __all__ = [
     "ALL",
@@ -59,11 +60,14 @@ __all__ = [
     "HasELBO",
     "HasObjects",
     "HasPixelLikelihood",
+    "HasSteps",
     "HasVelocity",
     "IsModel",
     "LogProb",
     "Objects",
     "Proposal",
+    "Steps",
+    "Window",
     "has",
 ]
 
@@ -87,6 +91,7 @@ ALL: dict[str, type] = {
     "codes": HasCodes,
     "velocity": HasVelocity,
     "objects": HasObjects,
+    "steps": HasSteps,
 }
 """Every capability by the word that tables show for it."""
 

@@ -207,12 +207,14 @@ class Reel(Image.Image):
         return self.at
 
 
-def film_of(pictures: Iterable[Image.Image], path: Path, seconds: float = 0.0) -> Path:
-    """Writes pictures of one size as a film that comes round; 0 seconds means 25 pictures a
-    second."""
+def film_of(
+    pictures: Iterable[Image.Image], path: Path, seconds: float = 0.0, hold: float = 0.0
+) -> Path:
+    """Writes pictures of one size as a film that comes round; 0 seconds means 25 pictures a second,
+    and the last one stays for `hold` seconds."""
     with tempfile.TemporaryDirectory() as folder:
         paths = [save(picture, Path(folder) / f"{i:06}.png") for i, picture in enumerate(pictures)]
-        return write_film(paths, path, seconds or len(paths) / 25, hold=0)
+        return write_film(paths, path, seconds or len(paths) / 25, hold)
 
 
 def mp4(reel: Reel, path: Path, each: int, hold: float) -> None:
