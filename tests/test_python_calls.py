@@ -141,11 +141,33 @@ def test_examples_are_checked_before_any_network(vae: Model) -> None:
             vae.decode(z)
 
 
+class Drawing:
+    """Methods that a model has from a class beside `Model`."""
+
+    def sample(self, n: int, *, generator: torch.Generator | None = None) -> torch.Tensor:
+        return torch.randint(0, 256, (n, 1, 8, 8), generator=generator).byte()
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        return x.float().flatten(1)
+
+
+def test_methods_of_a_class_beside_the_model_are_checked_too() -> None:
+    class Draws(Drawing, Model):
+        name = "draws-beside"
+
+    model = Draws(None, zeuxis.Spec("tiny", (1, 8, 8)))
+    assert torch.equal(model.sample(2, seed=1), model.sample(2, seed=1))
+    with pytest.raises(UsageError, match="sample: n must be at least 0, got -1"):
+        model.sample(-1)
+    with pytest.raises(UsageError, match="^encode of 'draws-beside' takes uint8 images"):
+        model.encode(torch.zeros(2, 8))
+
+
 def test_a_missing_method_names_who_has_it(vae: Model) -> None:
     model = tiny.model("dcgan")
     with pytest.raises(
         MissingCapability,
-        match="'dcgan' cannot turn examples into codes; models that can: air, flow-matching",
+        match="'dcgan' cannot turn examples into codes; models that can: air, draw, flow-matching",
     ):
         model.encode(torch.zeros(1))
     assert (

@@ -64,6 +64,7 @@ def moments(numbers: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and log standard deviation of a Gaussian from a layer's outputs, of N(0, 1) from none.
 
     Example:
+        >>> import torch
         >>> moments(torch.tensor([[1.0, 2.0]])), moments(torch.zeros(1, 0))
         ((tensor([[1.]]), tensor([[2.]])), (tensor([0.]), tensor([0.])))
     """
