@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 import tiny
 from zeuxis.applications import pretraining as module
@@ -170,10 +171,11 @@ def test_fine_tuning_lowers_the_loss_and_gives_the_same_image_the_same_logits(na
     assert y is not None
     settings = FineTuning(steps=30, batch=20, shift=0)
     trunk = model.trunk()  # type: ignore[operator]
-    probe = fit_probe(in_parts(trunk, x), y, 10)
-    tuned = fine_tune(trunk, probe, x, y, settings, 2e-3, 0, x)
-    loss = torch.nn.functional.cross_entropy(tuned(x), y)
-    assert loss < 1.0, "below chance, log 10"
+    features = in_parts(trunk, x)
+    probe = fit_probe(features, y, 10)
+    tuned = fine_tune(trunk, probe, x, y, settings, 5e-3, 0, x)
+    before, after = (F.cross_entropy(logits, y) for logits in (probe.logits(features), tuned(x)))
+    assert after < 0.9 * before
     torch.testing.assert_close(tuned(x[:3]), tuned(x)[:3], atol=1e-4, rtol=1e-4)
 
 
