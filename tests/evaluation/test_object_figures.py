@@ -10,7 +10,7 @@ import torch
 
 from zeuxis.capabilities import Objects
 from zeuxis.data import load_data
-from zeuxis.data.multi_mnist import boxes, counts
+from zeuxis.data.scenes import boxes, counts
 from zeuxis.errors import MissingCapability, UsageError
 from zeuxis.evaluation.objects import (
     accuracy,

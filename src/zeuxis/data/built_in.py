@@ -1,7 +1,7 @@
 """The built-in sets: their names, classes, places on the Hub, and copies on this machine.
 
-`mnist` comes with zeuxis; `mnist-static`, `heads` and `multi-mnist` are generated. The others are
-read from ZEUXIS_DATA/NAME where that folder exists, else from the Hub.
+`mnist` comes with zeuxis; `mnist-static`, `heads`, `multi-mnist` and `sprites` are generated. The
+others are read from ZEUXIS_DATA/NAME where that folder exists, else from the Hub.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from .faces import heads
 from .images import EncodedFiles, Raw
 from .multi_mnist import NOTES, SCENES
 from .parts import ALL, Split
+from .sprites import NAME as SPRITES
+from .sprites import NOTE
 
 SHIPPED = Path(__file__).parent / "files"
 # fmt: off
@@ -34,7 +36,7 @@ BUILT_IN: dict[str, tuple[tuple[str, ...], str, str | None]] = {
     "cifar10": (OBJECTS, "uoft-cs/cifar10", None),
     "svhn": (DIGITS, "ufldl-stanford/svhn", "cropped_digits"),
 }
-MADE = ("mnist-static", "heads", *SCENES)  # built-in sets that zeuxis generates
+MADE = ("mnist-static", "heads", *SCENES, SPRITES)  # built-in sets that zeuxis generates
 
 
 def local_folder(name: str) -> Path | None:
@@ -81,6 +83,7 @@ def describe_sources() -> list[tuple[str, str, str]]:
     heads_note = "200,000 heads of known azimuth, elevation, lighting and width, 32x32"
     rows += [("heads", "rendered by zeuxis", heads_note)]
     rows += [(name, "rendered by zeuxis", NOTES[name]) for name in SCENES]
+    rows += [(SPRITES, "rendered by zeuxis", NOTE)]
     rows += [("owner/name", "Hub", "any set with a column of images")]
     rows += [("PATH", "your own", "a folder of images, IDX, parquet, .npz or .mat")]
     rows += [("BOOK.txt", "your own", "a text, in pieces of --size characters")]

@@ -22,12 +22,14 @@ from .folders import image_folder
 from .hub import from_hub
 from .idx import idx_folder
 from .images import EncodedFiles, Raw, converted
-from .multi_mnist import SCENES, built_in_canvases
+from .multi_mnist import SCENES, multi_mnist
 from .npz import npz
 from .parquet import parquet, parquet_parts
 from .parts import ALL, Split, part_of
 from .readers import mat, mat_folder
 from .reading import first_line, kind_of, shown
+from .sprites import NAME as SPRITES
+from .sprites import sprites
 from .text import ENDINGS, text
 
 MAX_SIZE = 8192  # pixels of a side
@@ -48,8 +50,8 @@ def load_data(
 
     Arguments:
         source: A built-in name, NAME=PATH for a copy of a built-in set, a folder, a file, or a Hub
-            id `owner/name`. mnist comes with zeuxis, mnist-static, heads and multi-mnist are
-            generated, and the other built-in sets are in ZEUXIS_DATA/NAME or on the Hub.
+            id `owner/name`. mnist comes with zeuxis, mnist-static, heads, multi-mnist and
+            sprites are generated, and the other sets are in ZEUXIS_DATA/NAME or on the Hub.
         split: The training or the test part. Without a test part both are the same, and
             `facts.part` is "all".
         size: Side to which images are resized and center-cropped (pixels); for a text the
@@ -84,7 +86,9 @@ def load_data(
     if source == "heads":
         return rendered_heads(split, size, channels, limit)
     if source in SCENES:
-        return built_in_canvases(source, load_data("mnist", split=split), size, channels, limit)
+        return multi_mnist(source, load_data("mnist", split=split), size, channels, limit)
+    if source == SPRITES:
+        return sprites(split, size, channels, limit)
     if source == "mnist-static":
         gray = load_data("mnist", split=split, size=size, channels=channels, limit=limit)
         return static(gray, split)

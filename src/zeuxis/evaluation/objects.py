@@ -26,7 +26,7 @@ from torch import Tensor
 
 from ..capabilities import HasObjects
 from ..data.dataset import Dataset
-from ..data.multi_mnist import boxes as boxes_of
+from ..data.scenes import boxes as boxes_of
 from ..errors import UsageError
 from ..model import require
 from .images import phrase
