@@ -19,7 +19,15 @@ from zeuxis.model import Batch
 from zeuxis.noise import Noise
 from zeuxis.training.loop import fit
 from zeuxis.vae.air import AIR, AIRConfig
-from zeuxis.vae.air_counts import Terms, enumerated, log_counts, nvil
+from zeuxis.vae.air_counts import (
+    Terms,
+    at_least,
+    enumerated,
+    explored,
+    log_counts,
+    nvil,
+    squared_errors,
+)
 
 SIDE = 6
 
@@ -101,6 +109,44 @@ def gradient(model: AIR, loss: torch.Tensor) -> torch.Tensor:
     return nn.utils.parameters_to_vector(torch.autograd.grad(loss, parameters)).detach()
 
 
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_exploration_changes_the_weights_of_terms_and_not_what_q_learns(share: float) -> None:
+    generator, log_prior = torch.Generator().manual_seed(3), torch.tensor([0.6, 0.3, 0.1]).log()
+    log_likelihood, logits, kl = (
+        torch.randn(4, k, generator=generator).requires_grad_() for k in (3, 2, 2)
+    )
+    terms = Terms(log_likelihood, logits, kl)
+    leaves = [log_likelihood, logits, kl]
+    distortion, rate = enumerated(terms, log_prior)
+    bound = torch.autograd.grad((distortion + rate.sum(1)).sum(), leaves)
+    found = torch.autograd.grad(explored(terms, log_prior, share).sum(), leaves)
+    torch.testing.assert_close(found[1], bound[1])
+    w = (1 - share) * log_counts(logits).exp() + share / 3
+    torch.testing.assert_close(found[0], -w.detach())
+    torch.testing.assert_close(found[2], at_least(w).detach())
+    if not share:
+        torch.testing.assert_close(found, bound)
+
+
+def test_exploration_fades_over_a_fraction_of_the_training() -> None:
+    model = air(explore=0.5)
+    assert [model.share(progress) for progress in (0.0, 0.25, 0.5, 1.0)] == [1.0, 0.5, 0.0, 0.0]
+    assert air(explore=0.0).share(0.0) == 0.0
+    x = images(8)
+
+    def loss(progress: float) -> float:
+        batch = Batch(x, None, Noise(0, 0, slice(0, 8), 8), progress=progress)
+        return next(iter(model.play(batch)))[1].item()
+
+    assert loss(0.5) == loss(1.0) != loss(0.0)
+
+
+def test_squared_errors_are_those_of_sums_of_objects() -> None:
+    x, objects = torch.rand(3, 1, 40), torch.rand(3, 2, 40)
+    sums = torch.stack([0 * x[:, 0], objects[:, 0], objects.sum(1)], 1)
+    torch.testing.assert_close(squared_errors(x, objects), (x - sums).square().sum(2))
+
+
 @pytest.mark.parametrize("kind", ["no baseline", "baseline"])
 def test_nvil_estimates_the_enumerated_gradient(kind: str) -> None:
     """Both see the same latents, so that they differ by the draw of n alone; a t-test of random
@@ -168,7 +214,7 @@ def turns(model: AIR) -> dict[str, torch.Tensor]:
 
 
 def test_with_nvil_each_player_has_its_own_gradient() -> None:
-    model = air(gradient="nvil")
+    model = air(gradient="nvil", explore=0.0)
     assert set(model.players()) == {"model", "baseline"}
     losses = turns(model)
     assert model.baseline is not None
@@ -183,7 +229,7 @@ def test_with_nvil_each_player_has_its_own_gradient() -> None:
 
 
 def test_the_baseline_sees_only_what_lies_before_a_step() -> None:
-    model = air(gradient="nvil", steps=3)
+    model = air(gradient="nvil", explore=0.0, steps=3)
     assert model.baseline is not None
     x, z = torch.rand(2, 1, SIDE, SIDE), torch.randn(2, 3, 5)
     first = model.baseline(x, z)
@@ -306,7 +352,6 @@ def test_it_learns_to_count_and_locate() -> None:
         scale=0.45,
         scale_std=0.1,
         last_presence=1e-3,
-        anneal=images // 2,
         lr=3e-3,
     )
     training = tiny.training(images=images, batch=50, average=100, schedule="linear")
@@ -329,6 +374,7 @@ def test_it_learns_to_count_and_locate() -> None:
     [
         ({}, (2,), "AIR finds objects in images"),
         ({"steps": 0}, (1, 4, 4), "--model.steps must be"),
+        ({"gradient": "nvil"}, (1, 4, 4), "set --model.explore 0"),
         ({"last_presence": 0.0}, (1, 4, 4), "--model.last-presence must be"),
     ],
 )

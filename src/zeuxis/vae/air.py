@@ -12,10 +12,16 @@ further one (`air_networks`). Both are trained together by the bound, without la
 objects is discrete: its gradient is exact, by enumeration, or estimated by NVIL as in the paper
 (`air_counts`).
 
-**Prior of n.** A training begins with a prior that asks for all N objects and anneals it to one
-that makes every further object dear. So the model counts, but its samples would be empty, all but
-one in 100,000. A saved model therefore has the prior with the highest bound: the mean of q(n | x)
-over training images.
+**Exploration.** The bound alone teaches nothing to a step that is never taken, and steps that are
+always taken share one object among them. At first the networks therefore learn equally for all
+numbers of objects from 0 to N: the first step must explain an image by one object, and the second
+what is left. q(n | x) learns by the bound from the beginning. The weights of the numbers go over to
+q(n | x) in the course of the training, which ends with the bound.
+
+**Prior of n.** In a training every further object is dear, so that the model counts. Its samples
+would be empty, all but one in 100,000. A saved model therefore has the prior with the highest
+bound: the mean of q(n | x) over training images. Instead of exploration, the paper's authors
+annealed the prior from one that asks for all N objects (`anneal`).
 
 **Importance weights** take the sum over n exactly. With latents of all N steps from q, the weight
 
@@ -27,9 +33,10 @@ Pixels are from 0 to 1, and likelihoods are densities: a perfect image of D pixe
 (\sigma \sqrt{2 \pi})$ nats, which is positive for the $\sigma$ of 0.3.
 
 Source: Eslami, Heess, Weber, Tassa, Szepesvari, Kavukcuoglu and Hinton, "Attend, Infer, Repeat:
-Fast Scene Understanding with Generative Models", 2016. Departures: enumeration by default; an
-embedding of the image before the recurrent network; the prior of n after a training. That the
-paper's prior was annealed is known from its authors through Kosiorek's code, not from the paper.
+Fast Scene Understanding with Generative Models", 2016. Departures: enumeration and exploration by
+default; an embedding of the image before the recurrent network; the prior of n after a training.
+That the paper's prior was annealed is known from its authors through Kosiorek's code, not from the
+paper.
 """
 
 from __future__ import annotations
@@ -48,7 +55,7 @@ from ..data.dataset import Spec
 from ..distributions.elementwise import normal, normal_kl
 from ..errors import UsageError
 from ..model import Batch, Model, Player
-from ..ranges import BaseConfig, CountOrNone, Finite, Positive, Range, Rate, Size
+from ..ranges import BaseConfig, CountOrNone, Finite, Fraction, Positive, Range, Rate, Size
 from .air_boxes import located
 from .air_counts import (
     Terms,
@@ -56,9 +63,11 @@ from .air_counts import (
     at_least,
     drawn,
     enumerated,
+    explored,
     log_counts,
     log_geometric,
     nvil,
+    squared_errors,
 )
 from .air_networks import WHERE, Baseline, Inferred, Networks, coded, split
 
@@ -90,12 +99,15 @@ class AIRConfig(BaseConfig):
     """Standard deviation of a window's center, where the image reaches from -1 to 1."""
     gradient: Literal["enumeration", "nvil"] = "enumeration"
     """Gradient of the number of objects: the exact sum, or the paper's estimate."""
-    first_presence: Presence = 0.9999
-    """Prior probability of a further object at the beginning of a training."""
     last_presence: Presence = 1e-5
-    """That probability at the end of the annealing."""
-    anneal: CountOrNone = 1_000_000
-    """Images over which it falls; 0 means that it begins with its last value."""
+    """Prior probability of a further object in a training, after annealing if there is any."""
+    first_presence: Presence = 0.9999
+    """That probability at the beginning of the annealing."""
+    anneal: CountOrNone = 0
+    """Images over which it is annealed; 0 does not anneal."""
+    explore: Fraction = 0.5
+    """Fraction of a training over which the networks learn ever less for all numbers of objects and
+    ever more for probable ones; 0 takes the bound alone, as NVIL needs."""
     presence_bias: Finite = 2.0
     """First logit of a further object."""
     decoder_bias: Finite = -2.0
@@ -135,6 +147,11 @@ class AIR(Model):
         super().__init__(config, spec)
         if len(spec.shape) != 3:
             raise UsageError(f"AIR finds objects in images, and '{spec.name}' has none.")
+        if config.gradient == "nvil" and config.explore:
+            raise UsageError(
+                "NVIL sees one number of objects at a time and explores no others: set "
+                "--model.explore 0, and --model.anneal to anneal the prior instead."
+            )
         channels, height, width = spec.shape
         self.networks = Networks(config, (channels, height, width))
         self.baseline = None
@@ -166,17 +183,16 @@ class AIR(Model):
         inferred = self.networks(x, noise.normal(c.steps, self.latents))
         terms = self.terms(x, inferred)
         distortion, rate = enumerated(terms, log_prior)
-        per_image = distortion + rate.sum(1)
         q = log_counts(terms.logits).detach().exp()
         batch.logs |= {
-            "bound": -per_image.detach().mean(),
+            "bound": -(distortion + rate.sum(1)).detach().mean(),
             "distortion": distortion.detach().mean(),
             "rate": rate.detach().sum(1).mean(),
             "objects": at_least(q).sum(1).mean(),
             "all steps": q[:, -1].mean(),
         }
         if self.baseline is None:
-            yield "model", per_image.mean()
+            yield "model", explored(terms, log_prior, self.share(batch.progress)).mean()
             return
         estimates = self.baseline(x, inferred.z)
         loss, returns, made = nvil(terms, log_prior, noise.uniform(c.steps), estimates)
@@ -188,6 +204,11 @@ class AIR(Model):
         """Those of a further object under the annealed prior, after this many images."""
         c = self.config
         return annealed(c.first_presence, c.last_presence, images / c.anneal if c.anneal else 1.0)
+
+    def share(self, progress: float) -> float:
+        """The weight of numbers of objects that are taken equally, after this fraction of a
+        training."""
+        return max(0.0, 1 - progress / self.config.explore) if self.config.explore else 0.0
 
     def terms(self, x: Tensor, inferred: Inferred) -> Terms:
         """The terms of the bound.
@@ -201,10 +222,10 @@ class AIR(Model):
 
     def log_likelihoods(self, x: Tensor, z: Float[Tensor, "m N L"]) -> Float[Tensor, "m counts"]:
         """log p(x | the first n objects) for n = 0 to N; z holds m / len(x) latents an image."""
-        objects = self.networks.objects(z)
-        means = torch.cat([torch.zeros_like(objects[:, :1]), objects.cumsum(1)], 1)
         x = x.repeat_interleave(len(z) // max(1, len(x)), 0)[:, None]
-        return normal(x, means, math.log(self.config.std)).flatten(2).sum(2)
+        errors = squared_errors(x.flatten(2), self.networks.objects(z).flatten(2))
+        std, pixels = self.config.std, math.prod(self.spec.shape)
+        return -errors / (2 * std**2) - pixels * math.log(std * math.sqrt(2 * math.pi))
 
     @torch.no_grad()
     def elbo(

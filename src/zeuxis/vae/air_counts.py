@@ -6,9 +6,9 @@ number n of objects among at most N is the number of steps before the first no:
 $$ q(n) = (1 - p_{n+1}) \prod_{t \le n} p_t, \qquad q(N) = \prod_t p_t . $$
 
 The prior is a geometric distribution cut off at N: the same with one probability $\rho$ for all
-steps. In a training the log odds of $\rho$ fall linearly. With $\rho$ near 1 a missing object is
-dear, so that every step learns to draw something; with a small $\rho$ a superfluous one is, so that
-the model counts.
+steps. With a small $\rho$ a superfluous object is dear, so that the model counts. Annealing begins
+with $\rho$ near 1, where a missing object is dear and every step learns to draw something, and lets
+its log odds fall linearly.
 
 The bound for latents $z_1, z_2, \ldots$ drawn as if all N steps were taken is
 
@@ -17,7 +17,8 @@ $$ \mathcal{L} = \mathbb{E}_{q(n)} \Big[ \log p(x | z_{1:n}) + \log \frac{p(n)}{
 
 **Enumeration** takes the expectation as a sum of N + 1 terms. The terms share all networks and
 differ in the sum of patches alone, so the sum costs next to nothing and its gradient has no
-variance from n.
+variance from n. It also lets networks learn for numbers of objects that q(n) rules out
+(`explored`).
 
 **NVIL** draws n. The gradient of a decision at step t is $\nabla \log q(d_t)\, (R_t - b_t)$, where
 the return $R_t$ holds the terms of the bound that follow the decision, and the baseline $b_t$
@@ -36,6 +37,8 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+
+from ..nn.precision import full_precision
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,24 @@ def annealed(first: float, last: float, fraction: float) -> float:
     return odds[0] + min(1.0, fraction) * (odds[1] - odds[0])
 
 
+def squared_errors(
+    x: Float[Tensor, "m 1 pixels"], objects: Float[Tensor, "m N pixels"]
+) -> Float[Tensor, "m counts"]:
+    r"""$\|x - \sum_{t \le n} o_t\|^2$ for n = 0 to N, from the products of all pairs of x and
+    objects: one pass over the pixels instead of several for every n.
+
+    Example:
+        >>> objects = torch.tensor([[[1.0, 0.0], [1.0, 3.0]]])
+        >>> squared_errors(torch.tensor([[[2.0, 3.0]]]), objects).tolist()
+        [[13.0, 10.0, 0.0]]
+    """
+    parts, counts = torch.cat([x, -objects], 1), objects.shape[1] + 1
+    with full_precision(parts):
+        products = parts @ parts.mT
+    added = torch.ones(counts, counts, dtype=parts.dtype, device=parts.device).tril()
+    return ((added @ products) * added).sum(2)
+
+
 def enumerated(
     terms: Terms, log_prior: Float[Tensor, " counts"]
 ) -> tuple[Float[Tensor, " m"], Float[Tensor, "m counts"]]:
@@ -113,6 +134,37 @@ def enumerated(
     number = (q * (log_q - log_prior)).sum(-1, keepdim=True)
     distortion = -(q * terms.log_likelihood).sum(-1)
     return distortion, torch.cat([number, at_least(q) * terms.kl], -1)
+
+
+def explored(
+    terms: Terms, log_prior: Float[Tensor, " counts"], share: float
+) -> Float[Tensor, " m"]:
+    r"""A loss by which networks learn for all numbers of objects, also those that q(n) rules out.
+
+    In q(n) its gradient is that of the negative bound. In the other terms it is that of
+
+    $$ \sum_n w(n) \Big[ -\log p(x | z_{1:n}) + \sum_{t \le n} \mathrm{KL}_t \Big], \qquad
+       w(n) = (1 - \epsilon)\, q(n) + \frac{\epsilon}{N + 1} , $$
+
+    where the bound has q(n) for w(n).
+
+    Arguments:
+        terms: The bound's terms.
+        log_prior: log p(n).
+        share: The share $\epsilon$ of the uniform weights; 0 gives the gradient of the bound.
+
+    Example:
+        >>> kl = torch.ones(1, 2, requires_grad=True)
+        >>> explored(Terms(torch.ones(1, 3), torch.zeros(1, 2), kl), torch.zeros(3), 1.0).backward()
+        >>> kl.grad.mul(3).round().tolist()
+        [[2.0, 1.0]]
+    """
+    known = Terms(terms.log_likelihood.detach(), terms.logits, terms.kl.detach())
+    distortion, rate = enumerated(known, log_prior)
+    q = log_counts(terms.logits.detach()).exp()
+    w = (1 - share) * q + share / len(log_prior)
+    networks = (at_least(w) * terms.kl).sum(-1) - (w * terms.log_likelihood).sum(-1)
+    return distortion + rate.sum(-1) + networks
 
 
 def drawn(
