@@ -58,7 +58,7 @@ COMMANDS = {
     "ablation": "Improved GAN with one technique left out at a time",
     "demos": "an expert's demonstrations: zeuxis demos record POLICY, zeuxis demos show FILE",
     "play": "film a policy in its task: zeuxis play RUN",
-    "data": "look at a data set before training on it: zeuxis data check PATH",
+    "data": "look at a data set, or write its images as files: zeuxis data check PATH",
     "list": "models, recipes, data sets and runs: zeuxis list [TOPIC] [MODEL]",
 }
 

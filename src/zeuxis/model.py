@@ -196,6 +196,11 @@ class Model(nn.Module):
         """One step of the paper's algorithm: yields (player, loss) turn by turn."""
         raise TypeError(f"{type(self).__name__} must define play(batch).")
 
+    def arrange(self, data: Dataset) -> Dataset:
+        """The data as this model trains on them, such as in groups; called once before a
+        training."""
+        return data
+
     def initialize_from_data(self, data: Dataset, seed: int) -> None:
         """Called once before the first step of a new training: set what starts from the data."""
 

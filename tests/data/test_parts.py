@@ -342,7 +342,7 @@ def test_mat(tmp_path: Path) -> None:
 
 
 def test_built_in_sets_say_their_part() -> None:
-    for name in ("mnist", "heads", "mnist-static", "multi-mnist", "sprites"):
+    for name in ("mnist", "faces", "heads", "mnist-static", "multi-mnist", "sprites"):
         for split in ("train", "test"):
             assert load_data(name, split=split, limit=3).facts.part == split
 

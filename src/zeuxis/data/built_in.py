@@ -1,7 +1,7 @@
 """The built-in sets: their names, classes, places on the Hub, and copies on this machine.
 
-`mnist` comes with zeuxis; `mnist-static`, `heads`, `multi-mnist` and `sprites` are generated. The
-others are read from ZEUXIS_DATA/NAME where that folder exists, else from the Hub.
+`mnist` comes with zeuxis; `mnist-static`, `faces`, `heads`, `multi-mnist` and `sprites` are
+generated. The others are read from ZEUXIS_DATA/NAME where that folder exists, else from the Hub.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import DataError, UsageError
 from .dataset import Dataset
-from .faces import heads
+from .faces import faces, heads
 from .images import EncodedFiles, Raw
 from .multi_mnist import NOTES, SCENES
 from .parts import ALL, Split
@@ -36,7 +36,8 @@ BUILT_IN: dict[str, tuple[tuple[str, ...], str, str | None]] = {
     "cifar10": (OBJECTS, "uoft-cs/cifar10", None),
     "svhn": (DIGITS, "ufldl-stanford/svhn", "cropped_digits"),
 }
-MADE = ("mnist-static", "heads", *SCENES, SPRITES)  # built-in sets that zeuxis generates
+RENDERED = {"faces": faces, "heads": heads}
+MADE = ("mnist-static", *RENDERED, *SCENES, SPRITES)  # built-in sets that zeuxis generates
 
 
 def local_folder(name: str) -> Path | None:
@@ -61,13 +62,13 @@ def as_built_in(raw: Raw, name: str, split: Split) -> Raw:
 
 
 def rendered_heads(
-    split: Split, size: int | None, channels: int | None, limit: int | None
+    name: str, split: Split, size: int | None, channels: int | None, limit: int | None
 ) -> Dataset:
-    """The built-in heads: 200,000 for training, and 10,000 of another seed for tests."""
+    """The built-in heads or faces: 200,000 for training, and 10,000 of another seed for tests."""
     if channels == 3:
-        raise UsageError("--data heads is gray: leave out --channels 3.")
+        raise UsageError(f"--data {name} is gray: leave out --channels 3.")
     full, seed = (200_000, 0) if split == "train" else (10_000, 1)
-    data = heads(min(full, limit or full), seed, size or 32)
+    data = RENDERED[name](min(full, limit or full), seed, size or 32)
     return replace(data, facts=replace(data.facts, part=split))
 
 
@@ -81,7 +82,9 @@ def describe_sources() -> list[tuple[str, str, str]]:
     ]
     rows += [("mnist-static", "comes with zeuxis", "the digits with pixels drawn once as 0 or 1")]
     heads_note = "200,000 heads of known azimuth, elevation, lighting and width, 32x32"
+    faces_note = "the same with a smile, from a frown to a wide one; also at 64 pixels and more"
     rows += [("heads", "rendered by zeuxis", heads_note)]
+    rows += [("faces", "rendered by zeuxis", faces_note)]
     rows += [(name, "rendered by zeuxis", NOTES[name]) for name in SCENES]
     rows += [(SPRITES, "rendered by zeuxis", NOTE)]
     rows += [("owner/name", "Hub", "any set with a column of images")]

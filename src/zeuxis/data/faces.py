@@ -1,13 +1,16 @@
-r"""Rendered heads with known factors of variation, to measure disentanglement.
+r"""Rendered heads and faces with known factors of variation, to measure disentanglement.
 
-The faces in InfoGAN's figure were rendered from a licensed model. Here a head is a union of
-ellipsoids (skull, nose, ears, neck) with eyes, brows, mouth and hair painted on the skull. Four
-factors, each uniform in [-1, 1], determine pose, light and shape:
+The faces in the figures of DC-IGN and InfoGAN were rendered from a licensed model. Here a head is a
+union of ellipsoids (skull, nose, ears, neck) with eyes, brows, mouth and hair painted on the skull.
+Factors, each uniform in [-1, 1], determine pose, light, shape and expression:
 
 - azimuth, up to 60 degrees to the left or right, and elevation, up to 25 degrees up or down;
-- lighting, from up to 80 degrees to the left or right, and width of the head.
+- lighting, from up to 80 degrees to the left or right, and width of the head;
+- smile, from a frown to a wide smile.
 
 An identity of ten further numbers (size and position of the features, skin, hair) varies the heads.
+`heads` have the first four factors and no expression. `faces` have all five; face i of a seed is
+head i of that seed with an expression, open eyes and shaded lips (`face_paint`).
 
 Rays are parallel, so the image is in closed form. In the space where an ellipsoid is the unit
 sphere, the ray of pixel (u, v) is $p + t q$ with $p = u U + v V - c$. It meets the sphere where
@@ -18,7 +21,8 @@ axes s.
 Image i of seed s is a function of (s, i). Nothing is stored: images are rendered when they are
 read, so a data set can have any length.
 
-Source of the idea: Chen et al., "InfoGAN", 2016, section 7.2 and appendix C.4.
+Sources of the idea: Kulkarni et al., "Deep Convolutional Inverse Graphics Network", 2015; Chen et
+al., "InfoGAN", 2016, section 7.2 and appendix C.4.
 """
 
 from __future__ import annotations
@@ -32,9 +36,11 @@ from torch import Tensor
 
 from ..errors import UsageError
 from .dataset import Dataset, Spec
+from .face_paint import expressive, painted, skin_of
 from .facts import Facts
 
 FACTORS = ("azimuth", "elevation", "lighting", "width")
+FACE_FACTORS = (*FACTORS, "smile")
 # fmt: off
 IDENTITY = (
     "nose", "eye distance", "eye height", "eye size", "mouth height", "mouth width", "brow",
@@ -44,10 +50,19 @@ IDENTITY = (
 SKULL = 0
 
 
-def random_numbers(index: np.ndarray, seed: int, columns: int) -> Float[Tensor, "n columns"]:
-    """Numbers uniform in [-1, 1) as a hash of seed, image and column (splitmix64)."""
+def random_numbers(
+    index: np.ndarray, seed: int, columns: int, first: int = 0
+) -> Float[Tensor, "n columns"]:
+    """Numbers uniform in [-1, 1) as a hash of seed, image and column (splitmix64).
+
+    Arguments:
+        index: Numbers of the images.
+        seed: Another seed gives unrelated numbers.
+        columns: How many for each image.
+        first: The first column; there are 64, each unrelated to the others.
+    """
     keys = np.asarray(index, np.uint64)[:, None] * np.uint64(64) + np.arange(
-        columns, dtype=np.uint64
+        first, first + columns, dtype=np.uint64
     )
     with np.errstate(over="ignore"):
         x: np.ndarray = keys + np.uint64(0x9E3779B97F4A7C15) * np.uint64(seed % 2**32 + 1)
@@ -57,14 +72,18 @@ def random_numbers(index: np.ndarray, seed: int, columns: int) -> Float[Tensor, 
     return torch.from_numpy((x >> np.uint64(40)).astype(np.float32) * np.float32(2**-23) - 1)
 
 
-def factors_of(index: np.ndarray, seed: int) -> Float[Tensor, "n 4"]:
-    """The four factors of images.
+def drawn(
+    index: np.ndarray, seed: int, smiling: bool = False
+) -> tuple[Float[Tensor, "n q"], Float[Tensor, "n k"]]:
+    """Factors and identities of images; the smile has the column after the identity.
 
     Example:
-        >>> factors_of(np.arange(3), seed=0).shape
-        torch.Size([3, 4])
+        >>> [table.shape[1] for table in drawn(np.arange(3), seed=0, smiling=True)]
+        [5, 10]
     """
-    return random_numbers(index, seed, 4 + len(IDENTITY))[:, :4]
+    known, inner = len(FACTORS), len(FACTORS) + len(IDENTITY)
+    numbers = random_numbers(index, seed, inner + smiling)
+    return torch.cat([numbers[:, :known], numbers[:, inner:]], 1), numbers[:, known:inner]
 
 
 def ellipsoids(width: Tensor, identity: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,47 +123,13 @@ def rotations(azimuth: Tensor, elevation: Tensor) -> Float[Tensor, "n 3 3"]:
     return around_x @ around_y
 
 
-def blob(x: Tensor, y: Tensor, at: tuple[Tensor, Tensor], size: tuple[Tensor, Tensor]) -> Tensor:
-    """An elliptic spot, 1 at its center and 0 at its border."""
-    dx, dy = (x - at[0][:, None]) / size[0][:, None], (y - at[1][:, None]) / size[1][:, None]
-    return (2 - 2 * (dx.square() + dy.square())).clamp(0, 1)
-
-
-def painted(x: Tensor, y: Tensor, z: Tensor, identity: Tensor) -> Tensor:
-    """Albedo of the skull at points of the unit sphere, (n, pixels)."""
-    one = torch.ones(len(identity))
-    front = (z > 0).float()
-    skin, dark = 0.82 + 0.12 * identity[:, 8], 0.1 * one
-    distance, eye_y, eye = (
-        0.36 + 0.05 * identity[:, 1],
-        0.12 + 0.04 * identity[:, 2],
-        0.13 + 0.03 * identity[:, 3],
-    )
-    face = skin[:, None].expand_as(x)
-    for side in (-1, 1):
-        brow = blob(
-            x, y, (side * distance, eye_y + 0.17), (1.5 * eye, 0.055 + 0.02 * identity[:, 6])
-        )
-        white = blob(x, y, (side * distance, eye_y), (1.3 * eye, 0.7 * eye))
-        pupil = blob(x, y, (side * distance, eye_y), (0.5 * eye, 0.6 * eye))
-        for spot, color in ((brow, 0.25 * one), (white, 1.0 * one), (pupil, dark)):
-            face = torch.lerp(face, color[:, None].expand_as(face), spot * front)
-    mouth = blob(
-        x, y, (0 * one, -0.47 + 0.05 * identity[:, 4]), (0.3 + 0.06 * identity[:, 5], 0.08 * one)
-    )
-    face = torch.lerp(face, (0.45 * skin)[:, None].expand_as(face), mouth * front)
-    hairline = 0.52 + 0.1 * identity[:, 7]
-    hair = (0.5 + 10 * (y + 0.75 * (-z).clamp(min=-0.3) - hairline[:, None] + 0.2)).clamp(0, 1)
-    return torch.lerp(face, (0.3 + 0.2 * identity[:, 9])[:, None].expand_as(face), hair)
-
-
 def render(
-    factors: Float[Tensor, "n 4"], identity: Float[Tensor, "n k"], side: int = 32
+    factors: Float[Tensor, "n q"], identity: Float[Tensor, "n k"], side: int = 32
 ) -> UInt8[Tensor, "n 1 side side"]:
-    """Images of heads.
+    """Images of heads, or of faces.
 
     Arguments:
-        factors: Azimuth, elevation, lighting and width, each in [-1, 1].
+        factors: Azimuth, elevation, lighting and width, each in [-1, 1]; for faces a smile as well.
         identity: The ten numbers of a head, each in [-1, 1].
         side: Side of the images (pixels), at least 16.
 
@@ -154,11 +139,12 @@ def render(
     """
     if side < 16:
         raise UsageError(f"Heads of {side} pixels show nothing: choose --size 16 or more.")
-    if factors.shape[1] != 4 or identity.shape[1] != len(IDENTITY) or len(factors) != len(identity):
+    known = factors.shape[1] in (len(FACTORS), len(FACE_FACTORS))
+    if not known or identity.shape[1] != len(IDENTITY) or len(factors) != len(identity):
         shapes = tuple(factors.shape), tuple(identity.shape)
         raise UsageError(
             f"Heads were asked for with factors and identities of shapes {shapes}, "
-            f"expected (n, 4) and (n, {len(IDENTITY)})."
+            f"expected (n, 4) or with a smile (n, 5), and (n, {len(IDENTITY)})."
         )
     if len(factors) and (factors.abs().max() > 1 or identity.abs().max() > 1):
         raise UsageError("A factor of a head lies outside [-1, 1]: give numbers between.")
@@ -213,8 +199,12 @@ def rendered(factors: Tensor, identity: Tensor, side: int) -> Tensor:
         towards, length = towards + normal * light[:, k, None], length + normal.square()
         points.append(point)
     lambert = (towards * torch.rsqrt(length + 1e-9)).clamp(min=0)
-    skin = (0.82 + 0.12 * identity[:, 8])[:, None].expand_as(depth)
-    albedo = torch.where(which == SKULL, painted(points[0], points[1], points[2], identity), skin)
+    x, y, z = points
+    if factors.shape[1] == len(FACTORS):
+        skull = painted(x, y, z, identity)
+    else:
+        skull = expressive(x, y, z, identity, factors[:, 4])
+    albedo = torch.where(which == SKULL, skull, skin_of(identity)[:, None])
     shade = (albedo * (0.18 + 0.82 * lambert) * hit).view(n, 1, fine, fine)
     return (torch.nn.functional.avg_pool2d(shade, 2) * 255).round().clamp(0, 255).byte()
 
@@ -225,34 +215,52 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
 
 
 class Heads:
-    """Heads as a `LazyArray`: rendered when their rows are read."""
+    """Heads, or faces, as a `LazyArray`: rendered when their rows are read."""
 
-    def __init__(self, n: int, seed: int, side: int = 32) -> None:
+    def __init__(self, n: int, seed: int, side: int = 32, smiling: bool = False) -> None:
         self.seed, self.shape, self.dtype = seed, (n, 1, side, side), np.dtype(np.uint8)
+        self.smiling = smiling
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        drawn = random_numbers(np.asarray(rows).reshape(-1), self.seed, 4 + len(IDENTITY))
-        return render(drawn[:, :4], drawn[:, 4:], self.shape[2]).numpy()
+        known, identity = drawn(np.asarray(rows).reshape(-1), self.seed, self.smiling)
+        return render(known, identity, self.shape[2]).numpy()
 
 
 def heads(n: int = 200_000, seed: int = 0, side: int = 32) -> Dataset:
-    """A data set of n heads with their factors.
+    """A data set of n heads with their four factors.
 
     Example:
         >>> data = heads(1000)
         >>> data.batch(torch.tensor([5, 7]))[0].shape, factors(data).shape
         (torch.Size([2, 1, 32, 32]), torch.Size([1000, 4]))
     """
+    return made("heads", n, seed, side)
+
+
+def faces(n: int = 200_000, seed: int = 0, side: int = 32) -> Dataset:
+    """A data set of n faces with their five factors.
+
+    Example:
+        >>> faces(1000, side=64).facts.factor_names
+        ('azimuth', 'elevation', 'lighting', 'width', 'smile')
+    """
+    return made("faces", n, seed, side)
+
+
+def made(name: str, n: int, seed: int, side: int) -> Dataset:
+    """The set of this name, heads or faces."""
     if n < 1 or side < 16:
         raise UsageError(
-            "Heads need a number of at least 1 and a side of at least 16 pixels, got "
-            f"{n} and {side}."
+            f"{name.capitalize()} need a number of at least 1 and a side of at least 16 pixels, "
+            f"got {n} and {side}."
         )
-    facts = Facts(factors=factors_of(np.arange(n), seed), factor_names=FACTORS)
-    return Dataset(Spec("heads", (1, side, side)), Heads(n, seed, side), facts=facts)
+    smiling = name == "faces"
+    known, _ = drawn(np.arange(n), seed, smiling)
+    facts = Facts(factors=known, factor_names=FACE_FACTORS if smiling else FACTORS)
+    return Dataset(Spec(name, (1, side, side)), Heads(n, seed, side, smiling), facts=facts)
 
 
 def factors(data: Dataset) -> Tensor:

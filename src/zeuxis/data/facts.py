@@ -23,6 +23,8 @@ class Facts:
         factor_names: One name for each factor.
         boxes: Left, top, right and bottom (pixels) of the objects in all rows, (N, K, 4), NaN
             beyond an image's last object; None if unknown.
+        group: How many consecutive rows form a group in which one thing varies; a training keeps
+            them together. 1 where rows are unrelated.
         density: Name and parameters of the density that points were drawn from (`data.densities`).
         seed: The seed that they were drawn with.
     """
@@ -35,5 +37,6 @@ class Facts:
     factors: Tensor | None = field(default=None, compare=False)
     factor_names: tuple[str, ...] = ()
     boxes: Tensor | None = field(default=None, compare=False)
+    group: int = 1
     density: Mapping[str, str | float] | None = None
     seed: int | None = None

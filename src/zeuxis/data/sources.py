@@ -14,7 +14,7 @@ import torch
 from ..arguments import public
 from ..errors import DataError, UsageError
 from .binarized import static
-from .built_in import BUILT_IN, MADE, as_built_in, local_folder, rendered_heads
+from .built_in import BUILT_IN, MADE, RENDERED, as_built_in, local_folder, rendered_heads
 from .cache import decoded, memory
 from .dataset import Dataset, Spec
 from .facts import Facts
@@ -50,7 +50,7 @@ def load_data(
 
     Arguments:
         source: A built-in name, NAME=PATH for a copy of a built-in set, a folder, a file, or a Hub
-            id `owner/name`. mnist comes with zeuxis, mnist-static, heads, multi-mnist and
+            id `owner/name`. mnist comes with zeuxis, mnist-static, faces, heads, multi-mnist and
             sprites are generated, and the other sets are in ZEUXIS_DATA/NAME or on the Hub.
         split: The training or the test part. Without a test part both are the same, and
             `facts.part` is "all".
@@ -83,8 +83,8 @@ def load_data(
         return text(expanded(source), split, size, limit)
     if size is not None and size > MAX_SIZE:
         raise UsageError(f"--size must be at most {MAX_SIZE:,} pixels, got {size:,}.")
-    if source == "heads":
-        return rendered_heads(split, size, channels, limit)
+    if source in RENDERED:
+        return rendered_heads(source, split, size, channels, limit)
     if source in SCENES:
         return multi_mnist(source, load_data("mnist", split=split), size, channels, limit)
     if source == SPRITES:

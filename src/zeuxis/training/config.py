@@ -108,6 +108,17 @@ def check_config(config: TrainingConfig, data: Dataset, world: World) -> None:
             f"A batch of {c.batch} cannot be split into {c.accumulate} portions for {world.size} "
             f"processes: choose a --training.batch that is a multiple of {portions}."
         )
+    if (group := data.facts.group) > 1:
+        if c.batch % (portions * group):
+            raise UsageError(
+                f"A batch of {c.batch} in {portions} portions cuts groups of {group} images: "
+                f"choose a --training.batch that is a multiple of {portions * group}."
+            )
+        if data.rows is not None or len(data) % group:
+            raise UsageError(
+                f"'{data.spec.name}' is a part of a set of groups of {group} images, and groups "
+                "cannot be cut: leave out --training.hold-out and --limit."
+            )
     if c.select and (c.select[:4] not in ("min:", "max:") or not c.select[4:]):
         raise UsageError(
             f"--training.select is '{c.select}', expected min:FIGURE or max:FIGURE, as "

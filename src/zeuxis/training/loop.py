@@ -121,6 +121,7 @@ class Trainer:
     ) -> None:
         self.config = c = training or TrainingConfig()
         self.world = world or init()
+        data = model.arrange(data)
         check_config(c, data, self.world)
         self.hardware = setup_device(c.device, c.precision, c.threads, self.world)
         self.device = self.hardware.device

@@ -24,15 +24,18 @@ class EpochSampler:
         size: Examples in the data set.
         batch: Examples per step, over all processes.
         seed: The run's seed.
+        group: Consecutive examples that stay together; it divides `batch`.
 
     Example:
         >>> order = EpochSampler(size=5, batch=2, seed=0)
         >>> sorted(torch.cat([order.rows(step) for step in range(5)]).tolist())
         [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+        >>> EpochSampler(size=6, batch=2, seed=0, group=2).rows(0).diff().tolist()
+        [1]
     """
 
-    def __init__(self, size: int, batch: int, seed: int) -> None:
-        self.size, self.batch, self.seed = size, batch, seed
+    def __init__(self, size: int, batch: int, seed: int, group: int = 1) -> None:
+        self.size, self.batch, self.seed, self.group = size // group, batch // group, seed, group
         self.shuffled: dict[int, Tensor] = {}
 
     def rows(self, step: int) -> Tensor:
@@ -44,7 +47,10 @@ class EpochSampler:
             take = min(end - first, self.size - offset)
             parts.append(self.permutation(epoch)[offset : offset + take])
             first += take
-        return torch.cat(parts)
+        units = torch.cat(parts)
+        if self.group == 1:
+            return units
+        return (units[:, None] * self.group + torch.arange(self.group)).flatten()
 
     def permutation(self, epoch: int) -> Tensor:
         """The order of one epoch."""
@@ -114,7 +120,7 @@ class Batches:
         self, data: Dataset, config: TrainingConfig, world: World, device: torch.device
     ) -> None:
         self.data, self.config, self.world, self.device = data, config, world, device
-        self.order = EpochSampler(len(data), config.batch, config.seed)
+        self.order = EpochSampler(len(data), config.batch, config.seed, data.facts.group)
         self.extra = ExtraBatches(data, config.seed)
 
     def step(self, step: int, progress: float) -> list[Batch]:
