@@ -11,10 +11,12 @@ import torch.nn.functional as F
 
 import tiny
 from zeuxis.applications import pretraining as module
+from zeuxis.applications.few_label_networks import OnFeatures, convolutional
 from zeuxis.applications.fine_tuning import FineTuning, fine_tune, held_fifth
 from zeuxis.applications.pretraining import (
     FINE_TUNED,
     METHODS,
+    NETWORKS,
     PCA,
     PROBE,
     SCRATCH,
@@ -150,6 +152,44 @@ def test_a_model_without_a_trunk_is_probed_only() -> None:
     found = compare(plain, data, data, labels=[20], splits=1)
     assert set(found.outcomes[20]) == {PROBE, "random features", PCA}
     assert found.saved(20) is None and "fewer errors" not in found.as_dict()["20"]
+
+
+def test_networks_on_features_and_pixels_are_compared_if_asked(model: Model) -> None:
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    found = compare(model, bars(), bars(40, seed=1), labels=[8], splits=1, networks=True)
+    methods = found.outcomes[8]
+    assert set(methods) == {*METHODS, *NETWORKS}
+    assert all(methods[name].choices[0] in QUICK.scratch_lr for name in NETWORKS)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    again = compare(model, bars(), bars(40, seed=1), labels=[8], splits=1, networks=True)
+    for name in NETWORKS:
+        assert again.outcomes[8][name].errors == methods[name].errors
+
+
+def halves(x: torch.Tensor) -> torch.Tensor:
+    """Two features: how bright the upper and the lower half are."""
+    return x.float().flatten(1).unflatten(1, (2, -1)).mean(2) / 255
+
+
+def test_a_network_on_features_learns_what_no_probe_can() -> None:
+    """The class says whether the two halves of an image differ."""
+    generator = torch.Generator().manual_seed(0)
+    lit = torch.randint(2, (80, 2), generator=generator)
+    noise = torch.randint(60, (80, 1, 16, 16), generator=generator)
+    x = (noise + 190 * lit.repeat_interleave(8, 1)[:, None, :, None]).byte()
+    y = lit.sum(1) % 2
+    features = halves(x)
+    probe = fit_probe(features, y, 2)
+    assert (probe.logits(features).argmax(1) != y).float().mean() > 0.2
+    trunk = OnFeatures(halves, x, seed=0)
+    start = fit_probe(in_parts(trunk, x), y, 2)
+    tuned = fine_tune(trunk, start, x, y, FineTuning(steps=60, shift=0), 3e-3, 0, x)
+    assert torch.equal(tuned(x).argmax(1), y)
+
+
+def test_small_images_have_no_convolutional_network() -> None:
+    with pytest.raises(UsageError, match="leave out --networks"):
+        convolutional(Spec("small", (1, 6, 9)), 0)
 
 
 @pytest.mark.parametrize("name", TUNABLE)

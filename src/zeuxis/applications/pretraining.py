@@ -8,7 +8,8 @@ On the same labeled images of each split:
 - **from scratch**: the same network, trained in the same way from random weights with the best of
   several step sizes;
 - **random features**: a linear probe on the network's features before any training;
-- **PCA**: a linear probe on the 50 first principal components of the pixels.
+- **PCA**: a linear probe on the 50 first principal components of the pixels;
+- **network on features** and **convolutional network**, if asked for: see `few_label_networks`.
 
 A split has the same number of labels in each class, and those for few labels are among those for
 more. Ridge and step size are chosen on the labels of the split alone: `classifiers` is given no
@@ -38,16 +39,19 @@ from ..evaluation.linear_probe import Probe, fit_probe
 from ..model import Model, require
 from ..nn.trunk import in_parts
 from ..progress import meter
+from .few_label_networks import Features, OnFeatures, convolutional
 from .fine_tuning import FineTuning, choose_lr, fine_tune
 
 FINE_TUNED, PROBE, SCRATCH = "fine-tuned", "linear probe", "from scratch"
 RANDOM, PCA = "random features", "PCA"
+ON_FEATURES, CONVOLUTIONAL = "network on features", "convolutional network"
 METHODS = (FINE_TUNED, PROBE, SCRATCH, RANDOM, PCA)
+NETWORKS = (ON_FEATURES, CONVOLUTIONAL)
+STARTS = {FINE_TUNED: PROBE, SCRATCH: RANDOM}  # whose probe the head of a network begins as
 COMPONENTS = 50
 UNLABELED = 10_000  # images that the principal axes are taken from
 STATISTICS = 1_000  # images that batch statistics are estimated from
 
-Features = Callable[[UInt8[Tensor, "n *shape"]], Float[Tensor, "n features"]]
 Classify = Callable[[UInt8[Tensor, "n *shape"]], Int[Tensor, "n"]]
 
 
@@ -138,7 +142,7 @@ class Comparison:
             for n in self.outcomes
         ]
         table = Table(Column("errors, %", no_wrap=True), *columns)
-        for name in METHODS:
+        for name in METHODS + NETWORKS:
             if all(name in methods for methods in self.outcomes.values()):
                 found = [methods[name] for methods in self.outcomes.values()]
                 table.add_row(name, *(f"{o.mean:.2f} ± {o.std:.2f}" for o in found))
@@ -158,6 +162,7 @@ def pretraining(
     splits: int = 10,
     seed: int = 0,
     settings: FineTuning | None = None,
+    networks: bool = False,
     quiet: bool = False,
 ) -> Comparison:
     """Compares classifiers from a model's features and network with those that lack them.
@@ -170,6 +175,7 @@ def pretraining(
         splits: Choices of the labeled images; the first has the seed, the next the one after it.
         seed: Seed of the first split.
         settings: How networks are trained.
+        networks: Whether to train `NETWORKS` as well.
         quiet: Leave out the progress on standard error.
 
     Raises:
@@ -194,14 +200,14 @@ def pretraining(
     settings = settings or FineTuning()
     x, y = labeled(test)
     comparison = Comparison({n: {} for n in labels}, len(x))
-    tunable = model.can(CanFineTune)
-    trainings = 2 + len(settings.scratch_lr) * (len(settings.scratch_lr) > 1)
-    total = splits * len(labels) * (trainings * settings.steps if tunable else 1)
-    what = "updates of networks" if tunable else "splits"
+    chosen = 1 + len(settings.scratch_lr) * (len(settings.scratch_lr) > 1)
+    trainings = model.can(CanFineTune) * (1 + chosen) + networks * 2 * chosen
+    total = splits * len(labels) * (trainings * settings.steps or 1)
+    what = "updates of networks" if trainings else "splits"
     with meter(total, what, every=1e9 if quiet else 10.0) as advance:
-        split_advance = advance if tunable else lambda steps: None
+        rest = (advance if trainings else lambda steps: None), networks
         for split in range(seed, seed + splits):
-            for n, found in classifiers(model, train, labels, split, settings, split_advance):
+            for n, found in classifiers(model, train, labels, split, settings, *rest):
                 outcomes, began = comparison.outcomes[n], time.process_time()
                 for trained in found:
                     errors = int((trained.classify(x) != y).sum())
@@ -210,7 +216,7 @@ def pretraining(
                     outcome.choices.append(trained.choice)
                     outcome.seconds += time.process_time() - began
                     began = time.process_time()
-                if not tunable:
+                if not trainings:
                     advance(1)
     return comparison
 
@@ -222,6 +228,7 @@ def classifiers(
     split: int,
     settings: FineTuning,
     advance: Callable[[float], None] = lambda steps: None,
+    networks: bool = False,
 ) -> Iterator[tuple[int, Iterator[Trained]]]:
     """For each number of labels the classifiers of one split; nothing of the test part is known
     here.
@@ -237,8 +244,8 @@ def classifiers(
     untrained = build(model.name, model.config, model.spec, split).to(model.device)
     untrained.initialize_from_data(train.take(some), split)
     untrained.eval().update_statistics(unlabeled[:STATISTICS])
-    for name, source in ((FINE_TUNED, model), (SCRATCH, untrained)):
-        if source.can(CanFineTune):
+    if model.can(CanFineTune):
+        for name, source in ((FINE_TUNED, model), (SCRATCH, untrained)):
             trunks[name] = require(source, CanFineTune, "be fine-tuned").trunk()
     verb = "describe examples by features"
     features: dict[str, Features] = {
@@ -246,20 +253,23 @@ def classifiers(
         RANDOM: LastKept(require(untrained, CanFeature, verb).features),
         PCA: principal_components(unlabeled),
     }
+    if networks:
+        trunks[ON_FEATURES] = OnFeatures(features[PROBE], unlabeled[:STATISTICS], split)
+        trunks[CONVOLUTIONAL] = convolutional(model.spec, split).eval()
 
     def trained(n: int) -> Iterator[Trained]:
         few = few_labels(train, n // train.spec.classes, split)
         x, y = labeled(few)
-        probes = {
-            name: fit_probe(read(x), y, train.spec.classes) for name, read in features.items()
-        }
+        classes = train.spec.classes
+        probes = {name: fit_probe(read(x), y, classes) for name, read in features.items()}
         for name, probe in probes.items():
             yield Trained(name, probe_classifier(probe, features[name]), probe.ridge)
         for name, trunk in trunks.items():
             rates = (settings.lr,) if name == FINE_TUNED else settings.scratch_lr
             rest = (split, unlabeled[:STATISTICS], advance)
-            lr = choose_lr(trunk, x, y, train.spec.classes, settings, rates, *rest)
-            probe = probes[PROBE if name == FINE_TUNED else RANDOM]
+            lr = choose_lr(trunk, x, y, classes, settings, rates, *rest)
+            if (probe := probes.get(STARTS.get(name, ""))) is None:
+                probe = fit_probe(in_parts(trunk, x), y, classes)
             network = fine_tune(trunk, probe, x, y, settings, lr, *rest)
             yield Trained(name, network_classifier(network), lr)
 

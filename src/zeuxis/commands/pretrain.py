@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 
 from ..applications.fine_tuning import FineTuning
-from ..applications.pretraining import METHODS, Comparison, check_model, pretraining
+from ..applications.pretraining import METHODS, NETWORKS, Comparison, check_model, pretraining
 from ..data.dataset import Dataset
 from ..device import setup_device
 from ..errors import UsageError
@@ -42,6 +42,9 @@ class Pretrain(BaseConfig, flags="--"):
     seed: Seed = 0
     """Seed of the first split; the next has the seed after it."""
     training: Annotated[FineTuning, FLAT] = field(default_factory=FineTuning)
+    networks: bool = False
+    """Also train a network on the model's frozen features and a convolutional network on the
+    pixels."""
     plot: str = ""
     """Draw errors by the number of labels into this .svg, .pdf or .png file."""
     record: Annotated[RecordOptions, FLAT] = field(default_factory=RecordOptions)
@@ -62,6 +65,7 @@ def main(argv: Sequence[str]) -> None:
     found = pretraining(
         model, train, test,
         labels=args.labels, splits=args.splits, seed=args.seed, settings=args.training,
+        networks=args.networks,
     )  # fmt: skip
     cpu = time.process_time() - cpu
     out.print(found.table())
@@ -99,6 +103,7 @@ def parts(args: Pretrain, model: Model) -> tuple[Dataset, Dataset, Images]:
 
 def plot(found: Comparison, path: str) -> str:
     """Draws the errors of all methods."""
-    names = [name for name in METHODS if all(name in row for row in found.outcomes.values())]
+    rows_of = found.outcomes.values()
+    names = [name for name in METHODS + NETWORKS if all(name in row for row in rows_of)]
     rows = {name: [row[name].errors for row in found.outcomes.values()] for name in names}
     return str(plot_errors(list(found.outcomes), rows, path))

@@ -15,7 +15,7 @@ from ..vae.air import AIRConfig
 from . import Recipe
 
 TRAINING = TrainingConfig(
-    images=600_000,
+    images=400_000,
     batch=64,
     average=20_000,
     clip=1.0,
