@@ -100,6 +100,7 @@ PAPERS: dict[str, dict[str, tuple]] = {  # optimizer, step size, decays of the m
     "vae": {"model": ("adamax", 1e-3, (0.9, 0.999), 0.0)},
     "iaf-ladder": {"model": ("adamax", 2e-3, (0.9, 0.999), 0.0)},
     "air": {"model": ("adam", 1e-4, (0.9, 0.999), 0.0)},
+    "glimpse-classifier": {"classifier": ("adam", 1e-3, (0.9, 0.999), 0.0)},
     "cvae": dict.fromkeys(("baseline", "cvae"), ("adam", 1e-3, (0.9, 0.999), 0.0)),
     "draw": {"model": ("adam", 3e-4, (0.9, 0.999), 0.0)},
     "pixelcnn": {"model": ("adam", 1e-3, (0.9, 0.999), 0.0)},

@@ -46,7 +46,7 @@ class View:
         """Image i at a step."""
         image = self.images[i, step]
         picture = enlarged(image, SMALLEST)
-        if self.window is not None:
+        if self.window is not None and self.window.box[i, step].isfinite().all():
             box, blur = self.window.box[i, step], self.window.blur[i, step].item()
             outline(picture, box, blur, picture.width / image.shape[2], self.color)
         return picture
@@ -86,8 +86,13 @@ def views(steps: Steps, x: UInt8[Tensor, "n channels height width"] | None = Non
     canvas = View("canvas, and where it is written", canvases, window, WRITE)
     if x is None:
         return [canvas]
-    images = x.cpu()[:, None].expand(-1, canvases.shape[1], -1, -1, -1)
-    return [View("image, and where it is read", images, steps.windows.get("read"), READ), canvas]
+    return [looked(x, canvases.shape[1], steps.windows.get("read")), canvas]
+
+
+def looked(x: UInt8[Tensor, "n channels height width"], steps: int, window: Window | None) -> View:
+    """Images, and where they are read in each step."""
+    images = x.cpu()[:, None].expand(-1, steps, -1, -1, -1)
+    return View("image, and where it is read", images, window, READ)
 
 
 def steps_film(shown: list[View]) -> Iterator[Image.Image]:

@@ -35,7 +35,7 @@ from .protocols import (
     LogProb,
     Proposal,
 )
-from .steps import HasSteps, Steps, Window
+from .steps import HasGlimpses, HasSteps, Steps, Window
 
 __all__ = [
     "ALL",
@@ -58,6 +58,7 @@ __all__ = [
     "HasConditionalELBO",
     "HasCritic",
     "HasELBO",
+    "HasGlimpses",
     "HasObjects",
     "HasPixelLikelihood",
     "HasSteps",
@@ -92,6 +93,7 @@ ALL: dict[str, type] = {
     "velocity": HasVelocity,
     "objects": HasObjects,
     "steps": HasSteps,
+    "glimpses": HasGlimpses,
 }
 """Every capability by the word that tables show for it."""
 

@@ -34,7 +34,7 @@ class Steps:
     Arguments:
         canvases: The images after each step, uint8, (n, steps, C, H, W).
         windows: Where each step reads or writes, by "read" or "write"; without a window, a step
-            takes the whole image.
+            takes the whole image. A step that was not taken has a box of NaN.
     """
 
     canvases: Tensor
@@ -51,3 +51,11 @@ class HasSteps(IsModel, Protocol):
     def reconstruct_steps(self, x: Tensor) -> Steps:
         """The steps of reconstructions of images, uint8 (n, C, H, W), by latents at the center of
         the posterior."""
+
+
+@runtime_checkable
+class HasGlimpses(IsModel, Protocol):
+    """Looks at images through windows that move."""
+
+    def windows_of(self, x: Tensor) -> Window:
+        """Where each step looked at images, uint8 (n, C, H, W)."""

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import tyro
 
-from ..applications.steps import steps_film, steps_sheet, views
-from ..capabilities import HasSteps
+from ..applications.steps import View, looked, steps_film, steps_sheet, views
+from ..capabilities import HasGlimpses, HasSteps
 from ..model import require
 from ..ranges import BaseConfig, Duration, SmallCount
 from ..visual.film import film_of
@@ -19,13 +19,15 @@ from .inputs import FLAT, ImageInput, ModelInput, is_film
 
 HOLD = 1.5  # seconds that the finished images stay
 RATE = 10  # steps a second
+SHORTEST = 2.0  # seconds of a film with few steps, without its end
 
 
 @dataclass(frozen=True)
 class ShowSteps(BaseConfig, flags="--"):
     """Shows the canvas after each step, with rectangles around what the step reads and writes: of
     samples, zeuxis steps RUN, or of reconstructions, zeuxis steps RUN IMAGE ... The model makes its
-    images in steps, as draw."""
+    images in steps, as draw and air; of one that only looks at images in steps, as
+    glimpse-classifier, it shows where."""
 
     model: Annotated[ModelInput, FLAT]
     images: Annotated[ImageInput, FLAT] = field(default_factory=ImageInput)
@@ -40,23 +42,32 @@ class ShowSteps(BaseConfig, flags="--"):
     windows: bool = True
     """Draw the rectangles."""
     seconds: Duration = 0.0
-    """Length of the film (seconds) without its end; 0 means 10 steps a second."""
+    """Length of the film (seconds) without its end; 0 means 10 steps a second, and 2 seconds at
+    least."""
+
+
+def views_of(args: ShowSteps) -> list[View]:
+    """What the options ask to show."""
+    model, x = args.model.load(), None
+    looks = not model.can(HasSteps) and model.can(HasGlimpses)
+    if looks or args.reconstruct or args.images.files.paths or args.images.data.data:
+        x = args.images.load(args.model, model.spec, args.n).data.all()
+    if looks and x is not None:
+        window = require(model, HasGlimpses, "show where it looks").windows_of(x)
+        return [looked(x, window.box.shape[1], window if args.windows else None)]
+    maker = require(model, HasSteps, "show the steps of its images")
+    if x is None:
+        steps = maker.sample_steps(args.n, generator=args.images.data.generator())
+    else:
+        steps = maker.reconstruct_steps(x)
+    return views(steps if args.windows else replace(steps, windows={}), x)
 
 
 def main(argv: Sequence[str]) -> None:
     args = tyro.cli(ShowSteps, args=argv, prog="zeuxis steps")
-    model = require(args.model.load(), HasSteps, "show the steps of its images")
-    x = None
-    if args.reconstruct or args.images.files.paths or args.images.data.data:
-        x = args.images.load(args.model, model.spec, args.n).data.all()
-        steps = model.reconstruct_steps(x)
-    else:
-        steps = model.sample_steps(args.n, generator=args.images.data.generator())
-    if not args.windows:
-        steps = replace(steps, windows={})
-    shown, out = views(steps, x), Path(args.out)
+    shown, out = views_of(args), Path(args.out)
     if is_film(out):
-        seconds = args.seconds or steps.canvases.shape[1] / RATE
+        seconds = args.seconds or max(SHORTEST, shown[0].images.shape[1] / RATE)
         print(film_of(steps_film(shown), out, seconds, HOLD))
     else:
         print(save(steps_sheet(shown, args.columns), out))

@@ -1,7 +1,7 @@
 """The built-in sets: their names, classes, places on the Hub, and copies on this machine.
 
-`mnist` comes with zeuxis; `mnist-static`, `faces`, `heads`, `multi-mnist` and `sprites` are
-generated. The others are read from ZEUXIS_DATA/NAME where that folder exists, else from the Hub.
+`mnist` comes with zeuxis, and those in `MADE` are generated. The others are read from
+ZEUXIS_DATA/NAME where that folder exists, else from the Hub.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DataError, UsageError
+from .cluttered import NAME as CLUTTERED
+from .cluttered import NOTE as CLUTTERED_NOTE
 from .dataset import Dataset
 from .faces import faces, heads
 from .images import EncodedFiles, Raw
 from .multi_mnist import NOTES, SCENES
 from .parts import ALL, Split
 from .sprites import NAME as SPRITES
-from .sprites import NOTE
+from .sprites import NOTE as SPRITES_NOTE
 
 SHIPPED = Path(__file__).parent / "files"
 # fmt: off
@@ -37,7 +39,8 @@ BUILT_IN: dict[str, tuple[tuple[str, ...], str, str | None]] = {
     "svhn": (DIGITS, "ufldl-stanford/svhn", "cropped_digits"),
 }
 RENDERED = {"faces": faces, "heads": heads}
-MADE = ("mnist-static", *RENDERED, *SCENES, SPRITES)  # built-in sets that zeuxis generates
+# Built-in sets that zeuxis generates.
+MADE = ("mnist-static", *RENDERED, *SCENES, SPRITES, CLUTTERED)
 
 
 def local_folder(name: str) -> Path | None:
@@ -86,7 +89,8 @@ def describe_sources() -> list[tuple[str, str, str]]:
     rows += [("heads", "rendered by zeuxis", heads_note)]
     rows += [("faces", "rendered by zeuxis", faces_note)]
     rows += [(name, "rendered by zeuxis", NOTES[name]) for name in SCENES]
-    rows += [(SPRITES, "rendered by zeuxis", NOTE)]
+    rows += [(SPRITES, "rendered by zeuxis", SPRITES_NOTE)]
+    rows += [(CLUTTERED, "rendered by zeuxis", CLUTTERED_NOTE)]
     rows += [("owner/name", "Hub", "any set with a column of images")]
     rows += [("PATH", "your own", "a folder of images, IDX, parquet, .npz or .mat")]
     rows += [("BOOK.txt", "your own", "a text, in pieces of --size characters")]

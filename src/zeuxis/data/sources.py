@@ -16,6 +16,8 @@ from ..errors import DataError, UsageError
 from .binarized import static
 from .built_in import BUILT_IN, MADE, RENDERED, as_built_in, local_folder, rendered_heads
 from .cache import decoded, memory
+from .cluttered import NAME as CLUTTERED
+from .cluttered import cluttered
 from .dataset import Dataset, Spec
 from .facts import Facts
 from .folders import image_folder
@@ -50,8 +52,8 @@ def load_data(
 
     Arguments:
         source: A built-in name, NAME=PATH for a copy of a built-in set, a folder, a file, or a Hub
-            id `owner/name`. mnist comes with zeuxis, mnist-static, faces, heads, multi-mnist and
-            sprites are generated, and the other sets are in ZEUXIS_DATA/NAME or on the Hub.
+            id `owner/name`. mnist comes with zeuxis, `zeuxis list data` shows those
+            that are generated, and the other sets are in ZEUXIS_DATA/NAME or on the Hub.
         split: The training or the test part. Without a test part both are the same, and
             `facts.part` is "all".
         size: Side to which images are resized and center-cropped (pixels); for a text the
@@ -87,6 +89,8 @@ def load_data(
         return rendered_heads(source, split, size, channels, limit)
     if source in SCENES:
         return multi_mnist(source, load_data("mnist", split=split), size, channels, limit)
+    if source == CLUTTERED:
+        return cluttered(load_data("mnist", split=split), size, channels, limit)
     if source == SPRITES:
         return sprites(split, size, channels, limit)
     if source == "mnist-static":
