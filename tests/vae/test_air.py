@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import tiny
-from zeuxis.capabilities import HasObjects
+from zeuxis.capabilities import HasObjects, HasSteps
 from zeuxis.checkpoints.weights import build
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.distributions.elementwise import normal
@@ -321,6 +321,31 @@ def test_codes_hold_presence_place_and_appearance() -> None:
     frequencies = torch.bincount(prior[:, :2].sum(1).long(), minlength=3) / 2_000
     torch.testing.assert_close(frequencies, model.log_prior.exp(), atol=0.04, rtol=0)
     assert model.can(HasObjects) and not model.normal_prior
+
+
+def test_steps_show_object_after_object_in_the_window_it_was_seen_in() -> None:
+    model, x = air(), images(6)
+    found, steps = model.objects(x), model.reconstruct_steps(x)
+    assert steps.canvases.shape == (6, 2, 1, SIDE, SIDE)
+    assert torch.equal(steps.canvases[:, -1], model.decode(model.encode(x)))
+    inferred = model.infer(x)
+    for i, n in enumerate(found.counts.tolist()):
+        boxes = steps.windows["read"].box[i]
+        assert boxes.isfinite().all(1).tolist() == [t < n for t in range(2)]
+        drawings = model.networks.objects(inferred.z[i : i + 1])[0]
+        for t in range(n):
+            left, top, right, bottom = boxes[t].tolist()
+            line = torch.arange(SIDE) + 0.5
+            # Half a pixel of a patch reaches beyond its window.
+            far = (right - left) / 8 + 1e-4
+            across, down = (
+                (line > a - far) & (line < b + far) for a, b in ((left, right), (top, bottom))
+            )
+            outside = ~(down[:, None] & across)
+            assert not (drawings[t, 0] * outside).any() and drawings[t].any()
+    sampled = model.sample_steps(5, seed=3)
+    assert torch.equal(sampled.canvases[:, -1], model.sample(5, seed=3))
+    assert set(sampled.windows) == {"write"} and model.can(HasSteps)
 
 
 def blobs(n: int, seed: int) -> tuple[Dataset, torch.Tensor]:

@@ -268,8 +268,8 @@ def classifiers(
             rates = (settings.lr,) if name == FINE_TUNED else settings.scratch_lr
             rest = (split, unlabeled[:STATISTICS], advance)
             lr = choose_lr(trunk, x, y, classes, settings, rates, *rest)
-            if (probe := probes.get(STARTS.get(name, ""))) is None:
-                probe = fit_probe(in_parts(trunk, x), y, classes)
+            start = probes.get(STARTS.get(name, ""))
+            probe = start or fit_probe(in_parts(trunk, x), y, classes)
             network = fine_tune(trunk, probe, x, y, settings, lr, *rest)
             yield Trained(name, network_classifier(network), lr)
 

@@ -57,6 +57,7 @@ from ..errors import UsageError
 from ..model import Batch, Model, Player
 from ..ranges import BaseConfig, CountOrNone, Finite, Fraction, Positive, Range, Rate, Size
 from .air_boxes import located
+from .air_codes import ObjectCodes
 from .air_counts import (
     Terms,
     annealed,
@@ -69,9 +70,8 @@ from .air_counts import (
     nvil,
     squared_errors,
 )
-from .air_networks import WHERE, Baseline, Inferred, Networks, coded, split
+from .air_networks import BATCH, WHERE, Baseline, Inferred, Networks
 
-BATCH = 250  # images at a time in inference
 Presence = Annotated[float, Range(0, 1, above=True, below=True)]
 
 
@@ -118,7 +118,7 @@ class AIRConfig(BaseConfig):
     """Step size of the baseline."""
 
 
-class AIR(Model):
+class AIR(ObjectCodes, Model):
     """Inference network, decoder and bound.
 
     A code of an image holds for each step whether it shows an object (0 or 1), then all places,
@@ -306,53 +306,6 @@ class AIR(Model):
             return
         q = torch.cat([log_counts(self.infer(part).logits).exp() for part in x.split(BATCH)])
         self.log_prior.copy_(((q.double().sum(0) + 1) / (len(q) + q.shape[1])).log())
-
-    def prior(self, n: int, *, generator: torch.Generator | None = None) -> Float[Tensor, "n code"]:
-        """n codes: a number of objects, and standard normal places and appearances."""
-        below = self.log_prior.exp().cumsum(0)[:-1]
-        counts = (self.uniform((n, 1), generator) >= below).sum(1)
-        return coded(counts, self.eps(n, generator))
-
-    @torch.no_grad()
-    def decode(self, z: Float[Tensor, "n code"]) -> UInt8[Tensor, "n channels height width"]:
-        """Mean images of codes; an entry between 0 and 1 of a step's presence shows its object in
-        part."""
-        images = []
-        for part in z.to(self.device).split(BATCH):
-            presence, latents = split(part, self.config.steps)
-            objects = presence[..., None, None, None] * self.networks.objects(latents)
-            images.append((255 * objects.sum(1)).round().clamp(0, 255).byte())
-        return torch.cat(images)
-
-    def sample(
-        self, n: int, *, generator: torch.Generator | None = None
-    ) -> UInt8[Tensor, "n channels height width"]:
-        """Mean images of n codes from the prior."""
-        return self.decode(self.prior(n, generator=generator))
-
-    @torch.no_grad()
-    def encode(self, x: UInt8[Tensor, "n channels height width"]) -> Float[Tensor, "n code"]:
-        """The code of the most probable number of objects and of the means of their latents; 0
-        beyond the last object."""
-        codes = []
-        for part in x.split(BATCH):
-            inferred = self.infer(part)
-            counts = log_counts(inferred.logits).argmax(1)
-            presence, _ = split(coded(counts, inferred.z), self.config.steps)
-            codes.append(coded(counts, inferred.z * presence[..., None]))
-        return torch.cat(codes)
-
-    @torch.no_grad()
-    def features(self, x: UInt8[Tensor, "n channels height width"]) -> Float[Tensor, "n code"]:
-        """For each step the probability that there is an object, and the means of its latents in
-        proportion to it."""
-        features = []
-        for part in x.split(BATCH):
-            inferred = self.infer(part)
-            presence = at_least(log_counts(inferred.logits).exp())
-            latents = presence[..., None] * inferred.mean
-            features.append(torch.cat([presence, latents.flatten(1)], 1))
-        return torch.cat(features)
 
     def eps(self, n: int, generator: torch.Generator | None) -> Float[Tensor, "n N L"]:
         """Standard normal numbers for n latents of all steps, on the model's device."""

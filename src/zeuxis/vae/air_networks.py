@@ -33,6 +33,7 @@ from .spatial_transformer import crop, place
 if TYPE_CHECKING:
     from .air import AIRConfig
 
+BATCH = 250  # images at a time in inference
 WHERE = 3  # scale, and center across and down
 
 
