@@ -102,6 +102,7 @@ PAPERS: dict[str, dict[str, tuple]] = {  # optimizer, step size, decays of the m
     "air": {"model": ("adam", 1e-4, (0.9, 0.999), 0.0)},
     "glimpse-classifier": {"classifier": ("adam", 1e-3, (0.9, 0.999), 0.0)},
     "cvae": dict.fromkeys(("baseline", "cvae"), ("adam", 1e-3, (0.9, 0.999), 0.0)),
+    "dcign": {"model": ("adam-root", 5e-4, (0.9, 0.99), 0.0)},
     "draw": {"model": ("adam", 3e-4, (0.9, 0.999), 0.0)},
     "pixelcnn": {"model": ("adam", 1e-3, (0.9, 0.999), 0.0)},
     "pixelcnnpp": {"model": ("adam", 1e-3, (0.95, 0.9995), 0.0)},

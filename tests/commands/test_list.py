@@ -36,5 +36,5 @@ def test_a_topic_and_a_model_select_entries(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_an_unknown_model_is_refused_with_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["list", "recipes", "dcgna"]) == 2
+    assert main(["list", "recipes", "dcgann"]) == 2
     assert "did you mean dcgan?" in capsys.readouterr().err

@@ -10,6 +10,7 @@ import torch
 from zeuxis.checkpoints.weights import build
 from zeuxis.data.dataset import Dataset, Spec
 from zeuxis.data.densities import points
+from zeuxis.data.facts import Facts
 from zeuxis.model import Batch, Model
 from zeuxis.noise import Noise
 from zeuxis.registry import models
@@ -47,7 +48,11 @@ def data_for(name: str) -> Dataset:
             spec, torch.randint(symbols, letters, dtype=torch.uint8, generator=generator)
         )
     channels, side, _ = spec.shape
-    return images(side=side, channels=channels, classes=spec.classes)
+    data = images(side=side, channels=channels, classes=spec.classes)
+    if (group := getattr(models()[name].tiny()[0], "group", 1)) > 1:
+        kinds = torch.arange(len(data)) // group % spec.classes
+        return Dataset(spec, data.x, kinds, facts=Facts(group=group))
+    return data
 
 
 def model(name: str, seed: int = 0, **changes: object) -> Model:

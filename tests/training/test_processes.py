@@ -94,6 +94,7 @@ CASES = [
     pytest.param("wgan-gp", 2, marks=pytest.mark.slow),
     pytest.param("flow-matching", 2, marks=pytest.mark.slow),
     pytest.param("cvae", 2, marks=pytest.mark.slow),
+    pytest.param("dcign", 1, marks=pytest.mark.slow),
     pytest.param("draw", 2, marks=pytest.mark.slow),
     pytest.param("air", 2, marks=pytest.mark.slow),
 ]

@@ -84,6 +84,13 @@ def test_warm_up_lets_the_rate_in_by_and_by() -> None:
         assert loss == pytest.approx((logs["distortion"] + weight * logs["rate"]).item(), rel=1e-5)
 
 
+def test_beta_weighs_the_rate() -> None:
+    loss, logs = objective(small(beta=4.0))
+    assert loss == pytest.approx((logs["distortion"] + 4 * logs["rate"]).item(), rel=1e-5)
+    loss, logs = objective(small(beta=4.0, warmup=1000), 250)
+    assert loss == pytest.approx((logs["distortion"] + logs["rate"]).item(), rel=1e-5)
+
+
 def test_free_bits_count_each_number_of_the_code_at_least_so_much() -> None:
     model = small(free_bits=10.0)
     loss, logs = objective(model)
@@ -238,7 +245,8 @@ def test_every_layer_but_the_first_reads_elu_units(network: str) -> None:
         ({"architecture": "conv", "channels": ()}, (1, 8, 8), "at least one"),
         ({"latent_dim": 0}, (1, 8, 8), "--model.latent-dim must be at least 1"),
         ({"free_bits": -1.0}, (1, 8, 8), "at least 0"),
-        ({"free_bits": 0.1, "importance": 5}, (1, 8, 8), "leave out"),
+        ({"free_bits": 0.1, "importance": 5}, (1, 8, 8), "--model.free-bits is .* leave it out"),
+        ({"beta": 4.0, "importance": 5}, (1, 8, 8), "--model.beta is .* leave it out"),
         ({}, (2,), "square images"),
         ({}, (1, 8, 9), "square images"),
     ],

@@ -125,6 +125,20 @@ RECIPES = {
             "lighting": LIGHTING,
         }.items()
     },
+    **{
+        f"infogan/faces{name}": Recipe(
+            model="infogan",
+            data="faces",
+            config=replace(FACES, continuous=codes, lr=2e-4, generator_lr=5e-4),
+            training=TrainingConfig(images=1_000_000, batch=128, average=20_000),
+            source=(
+                f"{PAPER}, appendix C.4, on faces that zeuxis renders; but {codes} "
+                "codes where the paper has 5"
+            ),
+            target="for each of azimuth, elevation, lighting, width and smile one code",
+        )
+        for name, codes in (("", 8), ("-6", 6))
+    },
     "infogan/chairs-rotation": Recipe(
         model="infogan",
         data="chairs",

@@ -30,6 +30,7 @@ TABLE = {  # depth, width: bound, log p(x) with 128 samples
     (4, 1920): "-80.93 +- 0.09 nats (bound), -79.17 +- 0.08 (log p, 128 samples)",
     (8, 1920): "-80.80 +- 0.07 nats (bound), -79.10 +- 0.07 (log p, 128 samples)",
 }
+FACES = VAEConfig(likelihood="logistic", free_bits=0.05)
 GAUSS, FLOW = VAEConfig(lr=7e-3, optimizer="muon"), IAFConfig(lr=7e-3, optimizer="muon")
 
 RECIPES = {
@@ -72,6 +73,21 @@ RECIPES = {
         training=TrainingConfig(images=1_000_000, batch=100, average=20_000),
         note="rendered heads of known factors, for directions and edits",
     ),
+    **{
+        f"vae/faces{name}": Recipe(
+            model="vae",
+            data="faces",
+            config=replace(FACES, **changes),
+            training=TrainingConfig(images=1_000_000, batch=100, average=20_000),
+            size=size,
+            note=note,
+        )
+        for name, changes, size, note in (
+            ("", {}, None, "rendered faces of known factors, for directions and edits"),
+            ("-beta", {"beta": 4.0, "free_bits": 0.0}, None, "a beta-VAE, to be compared"),
+            ("-64", {"channels": (16, 32, 32, 64)}, 64, "64 pixels, for pictures of edits"),
+        )
+    },
     "vae/cifar10": Recipe(
         model="vae",
         data="cifar10",

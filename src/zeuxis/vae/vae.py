@@ -10,8 +10,9 @@ through it. Options:
 training: the objective counts each latent dimension with at least $\lambda$ nats, as
 $\sum_j \max(\lambda, \overline{\mathrm{KL}_j})$ with the mean over the batch. **Importance
 weighting** (Burda et al. 2016) trains $\log \frac1K \sum_k p(x, z_k) / q(z_k|x)$, a tighter bound.
-**Warm-up** (Bowman et al. 2015) raises the weight of the KL term from 0 to 1. Logs and evaluation
-use the plain bound.
+**Warm-up** (Bowman et al. 2015) raises the weight of the KL term from 0 to 1, or to $\beta$
+(beta-VAE, Higgins et al. 2017), which above 1 makes latents more independent and reconstructions
+worse. Logs and evaluation use the plain bound.
 
 Gray images are modeled as binary by default: each training step sets every pixel to 1 with its
 brightness as probability (dynamic binarization; pixels of 0 and 255 do not change). Color images
@@ -79,7 +80,9 @@ class VAEConfig(BaseConfig):
     importance: Annotated[int, Range(1, 10000)] = 1
     """Samples of z per image; above 1, the importance-weighted bound is trained."""
     warmup: CountOrNone = 0
-    """Images over which the weight of the KL term rises from 0 to 1."""
+    """Images over which the weight of the KL term rises from 0."""
+    beta: Weight = 1.0
+    """Weight of the KL term in the objective (beta-VAE)."""
     lr: Rate = 1e-3
     """Step size."""
     optimizer: Literal["adamax", "adam", "muon"] = "adamax"
@@ -167,7 +170,7 @@ class VAE(Rendering, Model):
             batch: Gives the images seen, for the warm-up.
         """
         c = self.config
-        weight = min(1.0, batch.images / c.warmup) if c.warmup else 1.0
+        weight = c.beta * (min(1.0, batch.images / c.warmup) if c.warmup else 1.0)
         if c.importance > 1:
             log_weights = -distortion - weight * rate.sum(2)
             return -(torch.logsumexp(log_weights, 1) - math.log(c.importance)).mean()
@@ -342,9 +345,9 @@ def check(c: VAEConfig, spec: Spec) -> bool:
             f"--model.channels {c.channels} halve images of {spec.shape[1]} pixels "
             f"{len(c.channels)} times: give fewer, at least one."
         )
-    if c.importance > 1 and c.free_bits:
+    if c.importance > 1 and (c.free_bits or c.beta != 1):
+        other = "free-bits" if c.free_bits else "beta"
         raise UsageError(
-            "Free bits are for the bound by one sample: leave out --model.free-bits or "
-            "--model.importance."
+            f"--model.{other} is for the bound by one sample: leave it out, or --model.importance."
         )
     return c.likelihood == "bernoulli" or (c.likelihood == "auto" and spec.shape[0] == 1)
