@@ -150,6 +150,14 @@ class HasELBO(IsModel, Protocol):
 
 
 @runtime_checkable
+class HasPosterior(CanDecode, Protocol):
+    """Has a posterior q(z | x) whose numbers are independent Gaussians."""
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and log standard deviations, (n, latent) each; x are uint8."""
+
+
+@runtime_checkable
 class CanBitsBack(IsModel, Protocol):
     """Has a posterior whose numbers are independent Gaussians, a prior N(0, I), and independent
     pixels given a code: all that a codec by bits-back coding needs."""

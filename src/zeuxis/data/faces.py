@@ -224,9 +224,12 @@ class Heads:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def scenes(self, rows: np.ndarray | Tensor) -> tuple[Tensor, Tensor]:
+        """Factors (n, q) and identities (n, k) of images."""
+        return drawn(np.asarray(rows).reshape(-1), self.seed, self.smiling)
+
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        known, identity = drawn(np.asarray(rows).reshape(-1), self.seed, self.smiling)
-        return render(known, identity, self.shape[2]).numpy()
+        return render(*self.scenes(rows), self.shape[2]).numpy()
 
 
 def heads(n: int = 200_000, seed: int = 0, side: int = 32) -> Dataset:
