@@ -27,7 +27,7 @@ from ..nn.trunk import Trunk
 Features = Callable[[UInt8[Tensor, "n *shape"]], Float[Tensor, "n features"]]
 
 HIDDEN = 256  # units of each hidden layer
-WIDTH = 32  # maps of the first convolutions
+WIDTH = 16  # maps of the first convolutions
 SMALLEST = 8  # side of images that are halved three times (pixels)
 
 
