@@ -89,11 +89,11 @@ def test_latents_that_are_the_scene_have_the_best_figures(monkeypatch: pytest.Mo
     assert [row.latent for row in report.factors.values()] == [f"latent {i + 1}" for i in range(Q)]
     for row in report.factors.values():
         assert row.pooled > 0.999 and row.within > 0.999 and row.left > 0.99 and row.right > 0.99
-        assert row.gain > 0.99 and row.leak < 0.25 and row.read_out < 0.1
+        assert row.gain > 0.99 and row.change > 0.99 and row.leak < 0.25 and row.read_out < 0.1
     assert report.invariance == pytest.approx(0, abs=1e-6)
     assert report.gap > 0.6 and report.dci.disentanglement > 0.9
     text = report.as_dict()
-    assert text["factors"]["smile"]["gain"] > 0.99 and len(report.table().columns) == 10
+    assert text["factors"]["smile"]["change"] > 0.99 and len(report.table().columns) == 10
 
 
 def test_mixed_latents_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +104,7 @@ def test_mixed_latents_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(row.pooled for row in rows) < 0.95
     assert min(row.within for row in rows) > 0.999, "within a group only one thing moves"
     assert min(row.leak for row in rows) > 0.2 and min(row.read_out for row in rows) > 0.15
-    assert max(row.gain for row in rows) < 0.95
+    assert max(row.gain for row in rows) < 0.95 and max(row.change for row in rows) < 0.95
     assert report.invariance is not None and report.invariance > 0.02 and report.gap < 0.3
 
 

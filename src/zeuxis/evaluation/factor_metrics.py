@@ -10,9 +10,11 @@ For images whose scene is known, each factor k has a latent of its own, z_k.
   azimuth does. Then the pooled correlation is small, that of each side large.
 - **Read-out**: the share of a factor's variance that a ridge regression explains from all other
   latents, on images that it was not fitted to. It is 0 where z_k alone has the factor.
-- **Re-rendering gain**: z_k of another image is put into an image's latents. With the decoded image
-  $\hat x$, the rendered truth $x'$, and the image x before the exchange,
-  $1 - \sum \|\hat x - x'\|^2 / \sum \|x - x'\|^2$: 1 for the true image, 0 for changing nothing.
+- **Re-rendering gain**: z_k of another image is put into an image's latents. With the image decoded
+  before, $\hat x$, and after, $\hat x'$, and the rendered images x and $x'$,
+  $1 - \sum \|\hat x' - x'\|^2 / \sum \|\hat x - x'\|^2$: 1 for the true image, 0 for changing
+  nothing. Where a factor changes few pixels, errors of reconstruction hide it; the gain of the
+  **change** compares $\hat x' - \hat x$ with $x' - x$.
 - **Invariance**: the cosine distance of the remaining latents to those of the first image of a
   group, relative to the distance between groups: 0 where a face keeps its code as it turns.
 

@@ -44,6 +44,7 @@ class FactorRow:
     leak: float
     read_out: float
     gain: float
+    change: float
 
 
 @dataclass(frozen=True)
@@ -85,19 +86,22 @@ class FactorReport:
     def table(self) -> Table:
         """One row for each factor, with what holds for all in the caption."""
         chosen = "matched on other images" if self.matched else "named by the model"
+        shown = {name: name for name in ("pooled", "within", "left", "right", "leak")}
+        shown |= {"read_out": "rest", "gain": "gain", "change": "change"}
         moved = "-" if self.invariance is None else f"{self.invariance:.3f}"
         caption = (
             f"Each factor's latent is {chosen}. Within: {self.groups:,} groups in which one factor "
-            "moves. Left, right, |v|: of values below and above 0, and with the absolute value. "
-            "Leak: of another latent. Read-out: from all other latents. Gain: of images after "
-            f"{self.exchanges:,} exchanges. Mutual information gap {self.gap:.3f}; disentanglement "
-            f"{self.dci.disentanglement:.3f}, completeness {self.dci.completeness:.3f}; "
-            f"invariance {moved}; squared error of reconstructions x 1000: {1e3 * self.error:.2f}."
+            "moves. Left, right: of values below and above 0. Leak: of another latent. Rest: "
+            "read out from all other latents. Gain, change: of images and of what changes in them, "
+            f"after {self.exchanges:,} exchanges. Mutual information gap {self.gap:.3f}; "
+            f"disentanglement {self.dci.disentanglement:.3f}, completeness "
+            f"{self.dci.completeness:.3f}; invariance {moved}; squared error of "
+            f"reconstructions x 1000: {1e3 * self.error:.2f}."
         )
         table = Table(
             Column("factor", no_wrap=True),
-            Column("latent", no_wrap=True),
-            *("pooled", "within", "left", "right", "|v|", "leak", "read-out", "gain"),
+            *(("latent",) if self.matched else ()),
+            *(Column(name, no_wrap=True) for name in shown.values()),
             title=f"{self.data}: {self.images:,} {phrase(self.split)}",
             title_justify="left",
             padding=(0, 0, 0, 1),
@@ -105,8 +109,8 @@ class FactorReport:
             caption_justify="left",
         )
         for name, row in self.factors.items():
-            numbers = [value for value in asdict(row).values() if isinstance(value, float)]
-            table.add_row(name, row.latent, *(f"{value:.3f}" for value in numbers))
+            numbers = [f"{getattr(row, key):.2f}" for key in shown]
+            table.add_row(name, *((row.latent,) if self.matched else ()), *numbers)
         return table
 
 
@@ -170,7 +174,7 @@ def describe_factors(
     rest[chosen] = False
     read_out = ridge_read_out(z[:, rest], known, seed=seed)
     within, invariance = measure_groups(model, data, groups, chosen, rest, generator)
-    gains, error = measure_exchanges(model, data, exchanges, chosen, steps, generator)
+    gains, changes, error = measure_exchanges(model, data, exchanges, chosen, steps, generator)
     leaks = leak(table, chosen)
     rows = {}
     for k, name in enumerate(names):
@@ -185,6 +189,7 @@ def describe_factors(
             leak=leaks[k].item(),
             read_out=read_out[k].item(),
             gain=gains[k],
+            change=changes[k],
         )
     return FactorReport(
         data=data.spec.name,
@@ -263,8 +268,8 @@ def measure_exchanges(
     own: Int[Tensor, "q"],
     steps: int,
     generator: torch.Generator,
-) -> tuple[list[float], float]:
-    """Re-rendering gain of each factor, and the mean squared error of reconstructions.
+) -> tuple[list[float], list[float], float]:
+    """Gain of each factor, that of what changes, and the mean squared error of reconstructions.
 
     Image i gets the latent of the image after it.
     """
@@ -273,16 +278,20 @@ def measure_exchanges(
     x = data.batch_of(n)
     known, identity = data.x.scenes(rows_of(data, n))
     z = encoded(model, x, steps, generator)
-    error = (model.decode(z).cpu().double() - x.double()).square().mean().item() / 255**2
+    before, unchanged = x.double(), model.decode(z).cpu().double()
+    error = (unchanged - before).square().mean().item() / 255**2
     values = read(model, x).roll(-1, 0)
-    gains = []
+    gains, changes = [], []
     for k, latent in enumerate(own):
         scene = known.clone()
         scene[:, k] = known.roll(-1, 0)[:, k]
-        truth = render(scene, identity, x.shape[-1])
-        predicted = exchanged(model, z, latents[latent], values[:, latent])
-        gains.append(exchange_gain(predicted.double(), truth.double(), x.double()))
-    return gains, error
+        truth = render(scene, identity, x.shape[-1]).double()
+        predicted = exchanged(model, z, latents[latent], values[:, latent]).double()
+        gains.append(exchange_gain(predicted, truth, unchanged))
+        changes.append(
+            exchange_gain(predicted - unchanged, truth - before, torch.zeros_like(truth))
+        )
+    return gains, changes, error
 
 
 def rows_of(data: Dataset, n: int) -> Tensor:
