@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 import tiny
-from zeuxis.capabilities import CanComplete, CanSample, has
+from zeuxis.capabilities import ALL, CanComplete, CanSample, has
 from zeuxis.checkpoints.run_folder import Run
 from zeuxis.checkpoints.serialization import from_json, to_json
 from zeuxis.checkpoints.weights import load, save
@@ -284,6 +285,22 @@ def test_config_goes_through_json(name: str) -> None:
 def test_the_registry_names_near_and_all() -> None:
     with pytest.raises(UsageError, match="dcgan"):
         model_class("dcgna")
+
+
+@pytest.mark.parametrize("name", tiny.NAMES)
+def test_no_layer_or_helper_is_taken_for_a_capability(name: str) -> None:
+    """A model has what its class has, and its methods take what the protocols' methods take."""
+    model = tiny.model(name)
+    for capability in ALL.values():
+        if not isinstance(model, capability):
+            continue
+        assert has(type(model), capability), f"{capability.__name__} by attributes"
+        for method, expected in inspect.getmembers(capability, inspect.isfunction):
+            if method.startswith("_"):
+                continue
+            names = list(inspect.signature(getattr(model, method)).parameters)
+            wanted = [key for key in inspect.signature(expected).parameters if key != "self"]
+            assert set(wanted[:1]) <= set(names), f"{capability.__name__}.{method}{names}"
 
 
 def test_a_missing_capability_names_who_has_it() -> None:

@@ -35,9 +35,14 @@ def small(shape: tuple[int, ...] = (1, 8, 8), **changes: object) -> DRAW:
     config = {"glimpses": 3, "hidden_dim": 6, "latent_dim": 2, "read": 3, "write": 3, **changes}
     model = DRAW(DRAWConfig(**config), Spec("tiny", shape)).double().eval()  # type: ignore[arg-type]
     with torch.no_grad():
-        for p in (model.heads.weight, model.heads.bias, model.posterior.weight, model.first_canvas):
+        for p in (
+            model.heads.weight,
+            model.heads.bias,
+            model.to_posterior.weight,
+            model.first_canvas,
+        ):
             p.add_(0.3 * torch.randn_like(p))
-        model.posterior.bias.add_(0.7 * torch.randn_like(model.posterior.bias))
+        model.to_posterior.bias.add_(0.7 * torch.randn_like(model.to_posterior.bias))
     return model
 
 
@@ -177,7 +182,7 @@ def test_the_bound_is_likelihood_minus_divergence_of_each_step(learned: bool) ->
         error = image - state.canvas.sigmoid()
         seen = attention.read(torch.cat([image, error], 2), window).flatten(1)
         encoder = model.encoder(torch.cat([seen, state.decoder.h], 1), encoder)
-        mean, log_std = model.posterior(encoder.h).chunk(2, 1)
+        mean, log_std = model.to_posterior(encoder.h).chunk(2, 1)
         q = torch.distributions.Normal(mean, log_std.exp())
         p = torch.distributions.Normal(torch.zeros(4, 2).double(), torch.ones(4, 2).double())
         if learned:
@@ -236,7 +241,7 @@ def test_bounds_rise_to_the_evidence(learned: bool) -> None:
         (1, 2, 2), glimpses=2, latent_dim=1, read=2, write=2, hidden_dim=4, learned_prior=learned
     )
     with torch.no_grad():  # a posterior wider than the true one keeps the weights small
-        model.posterior.bias.copy_(torch.tensor([0.2, 0.1]))
+        model.to_posterior.bias.copy_(torch.tensor([0.2, 0.1]))
     bits = torch.cartesian_prod(*[torch.tensor([0, 255])] * 4).byte().view(16, 1, 2, 2)
     exact = log_evidence(model, bits)
     assert exact.exp().sum().item() == pytest.approx(1, abs=1e-6), "all images together"
@@ -280,7 +285,7 @@ def test_one_step_without_attention_is_a_vae_with_lstm_cells() -> None:
     h_dec = first(model.decoder)[0]
     seen = torch.stack([x, x - start.sigmoid()], 3).flatten(1)
     h, _ = encoder(torch.cat([seen, h_dec], 1), first(model.encoder))
-    mean, log_std = model.posterior(h).chunk(2, 1)
+    mean, log_std = model.to_posterior(h).chunk(2, 1)
     h, _ = decoder(mean + log_std.exp() * eps, first(model.decoder))
     logits = start + model.heads(h).view(5, 1, 6, 6)
     distortion = F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum([1, 2, 3])

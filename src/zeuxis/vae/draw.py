@@ -125,7 +125,7 @@ class DRAW(CanvasImages, Model):
         seen = 2 * (channels * c.read**2 if c.read else size)
         self.encoder = LSTMCell(seen + hidden, hidden)
         self.decoder = LSTMCell(c.latent_dim, hidden)
-        self.posterior = nn.Linear(hidden, 2 * c.latent_dim)
+        self.to_posterior = nn.Linear(hidden, 2 * c.latent_dim)
         self.sizes = [
             NUMBERS if c.read else 0,
             2 * c.latent_dim if c.learned_prior else 0,
@@ -136,7 +136,7 @@ class DRAW(CanvasImages, Model):
         self.first_canvas = nn.Parameter(torch.zeros(self.height, channels, self.width))
         logistic = self.likelihood == "logistic"
         self.log_scale = nn.Parameter(torch.full((channels, 1), -2.0)) if logistic else None
-        for layer in (self.posterior, self.heads):
+        for layer in (self.to_posterior, self.heads):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
 
@@ -208,7 +208,7 @@ class DRAW(CanvasImages, Model):
             seen, window = self.look(x, state)
             encoder = self.encoder(torch.cat([seen, state.decoder.h], 1), encoder)
             with full_precision(x):
-                posterior = self.posterior(encoder.h)
+                posterior = self.to_posterior(encoder.h)
             prior = state.outputs.prior
             state, written = self.stroke(drawn(posterior, e), state)
             yield Glimpse(posterior, prior, encoder.h, state.canvas, window, written)

@@ -57,7 +57,7 @@ class CanvasImages:
     def decode(self, z: Float[Tensor, "n latents"]) -> UInt8[Tensor, "n channels height width"]:
         """Mean images for these latents; of binary ones the probability that a pixel is 1, as its
         brightness."""
-        return torch.cat([self.pixels(self.last_canvas(part)) for part in z.split(TOGETHER)])
+        return torch.cat([self.as_bytes(self.last_canvas(part)) for part in z.split(TOGETHER)])
 
     def sample(
         self, n: int, *, generator: torch.Generator | None = None
@@ -130,13 +130,13 @@ class CanvasImages:
     def steps(self, canvases: Any, **windows: Any) -> Steps:
         """Canvases and windows step by step as `Steps`; windows that are None are left out."""
         shown = {name: outline(list(w)) for name, w in windows.items() if w[0] is not None}
-        return Steps(torch.stack([self.pixels(canvas) for canvas in canvases], 1), shown)
+        return Steps(torch.stack([self.as_bytes(canvas) for canvas in canvases], 1), shown)
 
     def brightness(self, canvas: Rows) -> Float[Tensor, "n channels height width"]:
         """Mean pixels of a canvas, from 0 to 255."""
         mean = canvas.sigmoid().transpose(1, 2)
         return 255 * mean if self.log_scale is None else 256 * mean - 0.5
 
-    def pixels(self, canvas: Rows) -> UInt8[Tensor, "n channels height width"]:
+    def as_bytes(self, canvas: Rows) -> UInt8[Tensor, "n channels height width"]:
         """The same, rounded."""
         return self.brightness(canvas).round().clamp(0, 255).byte().contiguous()
