@@ -14,7 +14,6 @@ from zeuxis.evaluation.diversity import (
     close_pairs,
     duplicate_distance,
     expected_modes,
-    stack_digits,
     stacked_modes,
 )
 
@@ -45,13 +44,6 @@ def test_uniform_digits_hit_as_many_modes_as_expected(n: int) -> None:
 def test_a_collapse_to_one_mode() -> None:
     found = stacked_modes(torch.full((100, 3), 7))
     assert found.hit == 1 and math.isclose(found.kl, math.log(1000))
-
-
-def test_stacked_digits_show_the_digits_that_they_name() -> None:
-    x = torch.arange(10, dtype=torch.uint8)[:, None, None, None].expand(10, 1, 4, 4)
-    images, classes = stack_digits(x, torch.arange(10), 50, seed=1)
-    assert images.shape == (50, 3, 4, 4) and torch.equal(images[:, :, 2, 1].long(), classes)
-    assert torch.equal(stack_digits(x, torch.arange(10), 50, seed=1)[1], classes)
 
 
 @pytest.mark.parametrize("support", [50, 400])

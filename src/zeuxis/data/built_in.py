@@ -20,6 +20,8 @@ from .multi_mnist import NOTES, SCENES
 from .parts import ALL, Split
 from .sprites import NAME as SPRITES
 from .sprites import NOTE as SPRITES_NOTE
+from .stacked import NAME as STACKED
+from .stacked import NOTE as STACKED_NOTE
 
 SHIPPED = Path(__file__).parent / "files"
 # fmt: off
@@ -40,7 +42,7 @@ BUILT_IN: dict[str, tuple[tuple[str, ...], str, str | None]] = {
 }
 RENDERED = {"faces": faces, "heads": heads}
 # Built-in sets that zeuxis generates.
-MADE = ("mnist-static", *RENDERED, *SCENES, SPRITES, CLUTTERED)
+MADE = ("mnist-static", *RENDERED, *SCENES, SPRITES, CLUTTERED, STACKED)
 
 
 def local_folder(name: str) -> Path | None:
@@ -91,6 +93,7 @@ def describe_sources() -> list[tuple[str, str, str]]:
     rows += [(name, "rendered by zeuxis", NOTES[name]) for name in SCENES]
     rows += [(SPRITES, "rendered by zeuxis", SPRITES_NOTE)]
     rows += [(CLUTTERED, "rendered by zeuxis", CLUTTERED_NOTE)]
+    rows += [(STACKED, "made of mnist", STACKED_NOTE)]
     rows += [("owner/name", "Hub", "any set with a column of images")]
     rows += [("PATH", "your own", "a folder of images, IDX, parquet, .npz or .mat")]
     rows += [("BOOK.txt", "your own", "a text, in pieces of --size characters")]

@@ -32,6 +32,8 @@ from .readers import mat, mat_folder
 from .reading import first_line, kind_of, shown
 from .sprites import NAME as SPRITES
 from .sprites import sprites
+from .stacked import NAME as STACKED
+from .stacked import stacked
 from .text import ENDINGS, text
 
 MAX_SIZE = 8192  # pixels of a side
@@ -91,6 +93,8 @@ def load_data(
         return multi_mnist(source, load_data("mnist", split=split), size, channels, limit)
     if source == CLUTTERED:
         return cluttered(load_data("mnist", split=split), size, channels, limit)
+    if source == STACKED:
+        return stacked(load_data("mnist", split=split), split, size, channels, limit)
     if source == SPRITES:
         return sprites(split, size, channels, limit)
     if source == "mnist-static":

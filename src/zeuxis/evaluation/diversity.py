@@ -2,8 +2,8 @@ r"""Diversity of samples: class histogram, modes of stacked digits, and the birt
 
 - **Class histogram**: with the shares q of classes among samples and p among real images, the
   entropy $-\sum q \log q$ (at most log of the number of classes) and $\mathrm{KL}(q \,\|\, p)$.
-- **Stacked digits**: three digits as red, green and blue have 1,000 modes. A classifier of digits
-  names the mode of a sample; counted are the modes that any sample hits, and
+- **Stacked digits** (`data.stacked`): three digits as red, green and blue have 1,000 modes. A
+  classifier of digits names the mode of a sample; counted are the modes that any sample hits, and
   $\mathrm{KL}(q \,\|\, u)$ to the uniform distribution. Even real images miss modes when there are
   few of them: `expected_modes` says how many n of them hit.
 - **Birthday test**: if a batch of s samples holds two near-duplicates half of the time, the samples
@@ -21,13 +21,11 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..errors import UsageError
 from .metrics import near_zero, squared_distances
-
-STACKED_SAMPLES = 26_000  # of the published protocol
 
 
 @dataclass(frozen=True)
@@ -122,21 +120,6 @@ def expected_modes(modes: int, n: int) -> float:
         (632.3, 1000.0)
     """
     return modes * (1 - (1 - 1 / modes) ** n)
-
-
-def stack_digits(
-    x: UInt8[Tensor, "n 1 height width"], y: Int[Tensor, "n"], n: int, seed: int = 0
-) -> tuple[UInt8[Tensor, "m 3 height width"], Int[Tensor, "m 3"]]:
-    """n images of three random digits as red, green and blue, and their classes.
-
-    Example:
-        >>> x = torch.arange(4, dtype=torch.uint8).view(4, 1, 1, 1)
-        >>> images, classes = stack_digits(x, torch.arange(4), 5)
-        >>> images.shape, bool((images[:, :, 0, 0] == classes).all())
-        (torch.Size([5, 3, 1, 1]), True)
-    """
-    rows = torch.randint(len(x), (n, 3), generator=torch.Generator().manual_seed(seed))
-    return x[rows][:, :, 0], y[rows]
 
 
 @dataclass(frozen=True)
