@@ -13,6 +13,7 @@ from zeuxis.evaluation.intervals import (
     mean_interval,
     ratio_interval,
     share_interval,
+    spread_ratio_interval,
 )
 
 
@@ -71,3 +72,15 @@ def test_what_has_no_interval_is_refused() -> None:
         share_interval(3, 2)
     with pytest.raises(UsageError, match="mean other than 0"):
         ratio_interval(np.ones(3), np.zeros(3))
+
+
+def test_the_ratio_of_spreads_covers_as_often_as_it_says_and_turns_over() -> None:
+    rng = np.random.default_rng(2)
+    hits = 0
+    for _ in range(1000):
+        a, b = rng.normal(0, 3, 5).tolist(), rng.normal(0, 1, 6).tolist()
+        one, other = spread_ratio_interval(a, b), spread_ratio_interval(b, a)
+        assert math.isclose(one.low, 1 / other.high)
+        hits += 3.0 in one
+    assert 0.93 < hits / 1000 < 0.97
+    assert spread_ratio_interval([1.0], [1.0, 2.0]).high == math.inf

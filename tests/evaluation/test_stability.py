@@ -9,7 +9,6 @@ import pytest
 
 from zeuxis.errors import UsageError
 from zeuxis.evaluation.stability import (
-    gradient_spread,
     rises,
     robust_share,
     seed_spread,
@@ -61,12 +60,6 @@ def test_noise_is_no_rise_and_a_step_is_one() -> None:
     assert rises(falling.tolist()) == 0
     step = np.concatenate([falling, falling + 1])
     assert rises(step.tolist()) == 1
-
-
-def test_gradient_spread_is_a_ratio_of_percentiles() -> None:
-    assert math.isclose(gradient_spread(list(range(1, 12))), 5)
-    with pytest.raises(UsageError, match="at least 10"):
-        gradient_spread([1.0])
 
 
 def test_empty_lists_are_refused() -> None:

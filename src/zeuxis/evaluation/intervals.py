@@ -2,12 +2,13 @@ r"""Intervals of means, ratios and shares, by which a comparison says what it kn
 not.
 
 - A mean over a few seeds: Student's t, $\bar v \pm t_{n-1} s / \sqrt n$.
+- A ratio of two standard deviations: Fisher's F.
 - A ratio of two means over many images: the percentile bootstrap, where both sets are drawn again.
 - A share k of n: Clopper and Pearson's exact interval, whose ends are quantiles of Beta
   distributions. None of 5 still leaves shares of up to 52 %.
 
-Sources: Student, 1908; Clopper and Pearson, "The Use of Confidence or Fiducial Limits Illustrated
-in the Case of the Binomial", 1934; Efron, 1979.
+Sources: Student, 1908; Fisher, 1924; Clopper and Pearson, "The Use of Confidence or Fiducial Limits
+Illustrated in the Case of the Binomial", 1934; Efron, 1979.
 """
 
 from __future__ import annotations
@@ -86,6 +87,27 @@ def difference_interval(a: Sequence[float], b: Sequence[float], level: float = 0
     freedom = (u + v) ** 2 / (u**2 / (len(x) - 1) + v**2 / (len(y) - 1))
     half = float(stats.t.ppf((1 + level) / 2, freedom) * math.sqrt(u + v))
     return Interval(middle, middle - half, middle + half)
+
+
+def spread_ratio_interval(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> Interval:
+    """The ratio of the standard deviations of two groups, by Fisher's F.
+
+    Of logarithms of positive scores it compares relative spreads. A group of fewer than two values,
+    or without spread, leaves the interval without bounds.
+
+    Example:
+        >>> wide = spread_ratio_interval([1.0, 5.0, 9.0, 13.0, 17.0], [1.0, 1.1, 1.2, 1.1, 1.0])
+        >>> wide.low > 1
+        True
+    """
+    x, y = (np.asarray(values, dtype=float) for values in (a, b))
+    if min(len(x), len(y)) < 2 or x.var(ddof=1) == 0 or y.var(ddof=1) == 0:
+        return Interval(math.nan, 0.0, math.inf)
+    ratio = float(x.var(ddof=1) / y.var(ddof=1))
+    ends = [
+        float(stats.f.ppf(q, len(x) - 1, len(y) - 1)) for q in ((1 + level) / 2, (1 - level) / 2)
+    ]
+    return Interval(math.sqrt(ratio), math.sqrt(ratio / ends[0]), math.sqrt(ratio / ends[1]))
 
 
 def ratio_interval(

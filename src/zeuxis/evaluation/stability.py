@@ -160,19 +160,3 @@ def rises(losses: Sequence[float], window: int = 5) -> int:
         error = math.sqrt((before.var() + after.var()) / max(1, window - 1))
         count += bool(after.mean() - before.mean() > 2 * error)
     return count
-
-
-def gradient_spread(norms: Sequence[float]) -> float:
-    """The 90th percentile of gradient norms over the 10th: 1 for a perfectly even training.
-
-    Raises:
-        UsageError: There are fewer than 10 norms.
-
-    Example:
-        >>> gradient_spread([2.0] * 10)
-        1.0
-    """
-    if len(norms) < 10:
-        raise UsageError(f"Percentiles need at least 10 gradient norms, got {len(norms)}.")
-    low, high = np.quantile(np.asarray(norms, dtype=float), (0.1, 0.9))
-    return float(high / low) if low > 0 else math.inf
