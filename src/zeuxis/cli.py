@@ -52,6 +52,9 @@ COMMANDS = {
     ),
     "decompress": "the images of a .zx file, to the last pixel",
     "codes": "measure latent codes: errors, correlations, disentanglement",
+    "compare": (
+        "approaches trained and measured on equal terms, on one page: zeuxis compare --data mnist"
+    ),
     "factors": "how latents follow known factors of rendered faces: zeuxis factors RUN",
     "curves": (
         "figures of several runs over time, median and quartiles over seeds: zeuxis curves RUN ..."
