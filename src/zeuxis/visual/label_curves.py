@@ -52,6 +52,9 @@ def plot_errors(
         axes.xaxis.set_major_formatter(plain)
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_major_formatter(plain)
+        axes.yaxis.set_minor_formatter(
+            FuncFormatter(lambda value, _: f"{value:,g}" if f"{value:e}"[0] in "235" else "")
+        )
         axes.grid(color="#dddddd", which="both")
         axes.spines[["top", "right"]].set_visible(False)
         figure.legend(loc="outside upper left", frameon=False, ncols=len(errors))
