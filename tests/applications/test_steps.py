@@ -108,6 +108,6 @@ def test_the_command_writes_films_and_sheets(
 
 def test_a_model_without_steps_is_refused(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["steps", str(place / "dcgan")]) == 1
-    assert "'dcgan' cannot show the steps of its images; models that can: draw" in (
+    assert "'dcgan' cannot show the steps of its images; models that can: air, draw" in (
         capsys.readouterr().err
     )

@@ -67,6 +67,9 @@ VERSION_1_NAMES = {
     "optimizer": "optimiser",
 }
 
+# Settings that came later: at their defaults they are left out of the hash.
+LATER = {"beta": 1.0}
+
 Precision = Literal["double", "single"]
 Advance = Callable[[float], None]
 
@@ -215,10 +218,12 @@ def fingerprint(model: Model) -> str:
         >>> fingerprint(zeuxis.load("mnist/dcgan")) == fingerprint(zeuxis.load("mnist/dcgan"))
         True
     """
+    settings = to_json(model.config)
+    settings = {k: v for k, v in settings.items() if LATER.get(k, ...) != v}
     names = VERSION_1_NAMES | ({"architecture": "layer"} if model.name == "pixelrnn" else {})
     description = {
         "model": model.name,
-        "settings": {names.get(key, key): value for key, value in to_json(model.config).items()},
+        "settings": {names.get(key, key): value for key, value in settings.items()},
         "shape": list(model.spec.shape),
     }
     total = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
