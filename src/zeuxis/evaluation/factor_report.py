@@ -143,7 +143,8 @@ def describe_factors(
         >>> from zeuxis.vae.dcign import DCIGN, DCIGNConfig
         >>> data = faces(40, seed=1, side=16)
         >>> config = DCIGNConfig(data.facts.factor_names, 4, (), "strided", (4,), 8, latent_dim=7)
-        >>> report = describe_factors(DCIGN(config, data.spec).eval(), data, groups=6, exchanges=9)
+        >>> model = DCIGN(config, data.spec).eval()
+        >>> report = describe_factors(model, data, groups=10, exchanges=9)
         >>> list(report.factors), report.matched
         (['azimuth', 'elevation', 'lighting', 'width', 'smile'], False)
     """

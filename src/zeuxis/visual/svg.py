@@ -147,7 +147,7 @@ def dots(
     Example:
         >>> figure = dots([Row("a", [1.0, 2.0]), Row("b", [3.0])], "score", "scores of a and b")
         >>> figure.startswith("<svg"), figure.count("<circle")
-        (True, 5)
+        (True, 4)
     """
     values = [v for row in rows for v in (*row.points, row.low, row.high)]
     low, high = extent([*values, *([] if reference is None else [reference])], log)
