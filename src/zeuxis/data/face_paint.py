@@ -83,7 +83,7 @@ def expressive(
 ) -> Points:
     """Albedo of a skull with an expression.
 
-    Features lie mirrored on both sides, so that those of one side are painted at |x|.
+    Features lie mirrored on both sides, so that those of one side are painted at abs(x).
     """
     side = x.abs()
     skin = skin_of(identity)[:, None]

@@ -168,7 +168,7 @@ def ratios(
 
 
 def error(ratio: float) -> float:
-    """|log ratio|: 0 for the sharpness of real images, the same for half and for twice of it.
+    """Absolute log ratio: 0 for the sharpness of real images, the same for half and twice of it.
 
     Example:
         >>> round(error(0.5), 3) == round(error(2.0), 3), error(1.0)

@@ -70,7 +70,7 @@ from .air_counts import (
     nvil,
     squared_errors,
 )
-from .air_networks import BATCH, WHERE, Baseline, Inferred, Networks
+from .air_networks import BATCH, WHERE, AIRNetworks, Baseline, Inferred
 
 Presence = Annotated[float, Range(0, 1, above=True, below=True)]
 
@@ -153,7 +153,7 @@ class AIR(ObjectCodes, Model):
                 "--model.explore 0, and --model.anneal to anneal the prior instead."
             )
         channels, height, width = spec.shape
-        self.networks = Networks(config, (channels, height, width))
+        self.networks = AIRNetworks(config, (channels, height, width))
         self.baseline = None
         if config.gradient == "nvil":
             self.baseline = Baseline(config, (channels, height, width))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..capabilities import Steps, Window
 from .air_counts import at_least, log_counts
-from .air_networks import BATCH, WHERE, Inferred, Networks, coded, split
+from .air_networks import BATCH, WHERE, AIRNetworks, Inferred, coded, split
 
 
 class ObjectCodes:
@@ -21,7 +21,7 @@ class ObjectCodes:
         log_prior: log p(n), (counts,).
     """
 
-    networks: Networks
+    networks: AIRNetworks
     log_prior: Tensor
 
     if TYPE_CHECKING:

@@ -59,7 +59,7 @@ def perceptron(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
 
 
-class Networks(nn.Module):
+class AIRNetworks(nn.Module):
     """Inference network and decoder.
 
     Arguments:

@@ -37,7 +37,7 @@ class Baseline(nn.Module):
         return at_least_float32(self.decoder(self.encoder(x)))
 
 
-class Networks(nn.Module):
+class CVAENetworks(nn.Module):
     """The prior, recognition and generation networks.
 
     Arguments:
@@ -83,7 +83,7 @@ def heads(hidden: int, latent: int) -> tuple[nn.Module, nn.Module]:
     return dense(hidden, latent), dense(hidden, latent, start=0.1)
 
 
-def networks(c: CVAEConfig, shape: Sequence[int]) -> tuple[Baseline, Networks]:
+def networks(c: CVAEConfig, shape: Sequence[int]) -> tuple[Baseline, CVAENetworks]:
     """The baseline and the three networks of a config, for gray images of this shape."""
     residual = c.architecture == "residual"
 
@@ -100,4 +100,4 @@ def networks(c: CVAEConfig, shape: Sequence[int]) -> tuple[Baseline, Networks]:
     pixels = dense(c.hidden_dim, torch.Size(shape).numel(), start=0.1)
     last = nn.Sequential(pixels, nn.Unflatten(1, tuple(shape)))
     baseline = Baseline(encoder(1), last if c.architecture == "dense" else decoder(c.hidden_dim))
-    return baseline, Networks(encoder, decoder, c.hidden_dim, c.latent_dim)
+    return baseline, CVAENetworks(encoder, decoder, c.hidden_dim, c.latent_dim)

@@ -1,8 +1,8 @@
 """The article's sentences about three approaches as hypotheses, each with a verdict from intervals.
 
 Source of the sentences: Karpathy et al., "Generative Models", OpenAI, June 2016. Hypothesis 2
-scores sharpness by |log ratio| to real images, since more than real is as wrong as less; the others
-follow the sentences.
+scores sharpness by its absolute log ratio to real images, since more than real is as wrong as less;
+the others follow the sentences.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def sharpest(gan: Column | None, vae: Column | None, ar: Column | None) -> Verdi
 
 
 def sharpness_error(column: Column) -> list[float]:
-    """|log ratio| of the spectral share to real images, of every run."""
+    """Absolute log ratio of the spectral share to real images, of every run."""
     return [error(value) for value in column.values("sharpness.mean.spectrum.0")]
 
 
