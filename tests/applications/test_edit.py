@@ -347,6 +347,7 @@ def test_the_commands_reconstruct_and_interpolate(
         assert getattr(film, "n_frames", 1) == 9 and film.width >= 256
 
 
+@pytest.mark.slow
 def test_any_model_with_an_encoder_serves(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

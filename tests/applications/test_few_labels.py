@@ -117,6 +117,7 @@ def test_counts_must_be_positive(wrong: dict[str, int]) -> None:
         FewLabelClassifier(unlabeled="", **wrong).fit(X, y)
 
 
+@pytest.mark.slow
 def test_without_scikit_learn_a_sentence_says_what_to_install_and_all_else_works() -> None:
     program = """
 import sys

@@ -88,6 +88,7 @@ def test_samples_follow_the_mean_over_orders(levels: int, steps: int) -> None:
     assert ((found - n * p).abs() < bound).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("levels", [2, 3])
 def test_all_hidden_is_a_sample_and_all_seen_the_image(levels: int) -> None:
     model = make((1, 2, 2), levels, 4)

@@ -226,6 +226,7 @@ def test_a_whole_visit(tmp_path: Path) -> None:
     assert "dcgan/cifar10" in done.stdout
 
 
+@pytest.mark.slow
 def test_dry_run_shows_sizes_and_time_and_writes_nothing(tmp_path: Path) -> None:
     done = run(f"{SMALL} --dry-run", tmp_path)
     assert done.returncode == 0, done.stderr

@@ -74,6 +74,7 @@ def test_kinds_of_files(name: str, place: Path) -> None:
     assert np.array_equal(large.reshape(30, 2, 34, 2, -1).mean((1, 3)).squeeze(), small)
 
 
+@pytest.mark.slow
 def test_a_model_denoises_and_a_folder_takes_several(place: Path) -> None:
     words = f"restore {place}/model {place}/gray.png {place}/mask.png --sigma 40 --samples 1"
     assert main([*words.split(), "--out", f"{place}/several/"]) == 0

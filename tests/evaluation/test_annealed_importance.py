@@ -55,6 +55,7 @@ def test_the_linear_gaussian_model_to_a_twentieth_of_a_nat() -> None:
     assert 0.5 < found.acceptance.mean() < 0.8, "the pilot run tunes to 65 %"
 
 
+@pytest.mark.slow
 def test_the_bounds_enclose_the_likelihood_and_close_with_more_distributions() -> None:
     model = Linear()
     config = AISConfig(distributions=250, chains=200, leapfrog=5)

@@ -36,6 +36,7 @@ def test_a_decoder_with_known_likelihood_is_found_to_a_twentieth_of_a_nat() -> N
     assert (found - exact).abs().mean() < 0.05
 
 
+@pytest.mark.slow
 def test_a_vae_has_the_likelihood_of_many_importance_samples() -> None:
     """Two estimates of one number that share nothing: by the encoder, and by annealing."""
     model = tiny.model("vae", architecture="dense", hidden_dim=16, latent_dim=2).eval()
@@ -58,6 +59,7 @@ def test_observations_have_their_closed_forms() -> None:
     assert torch.allclose(flat, torch.tensor(-784 * math.log(1000 * math.sqrt(2 * math.pi))))
 
 
+@pytest.mark.slow
 def test_the_width_is_chosen_on_validation_images_and_simulations_are_enclosed() -> None:
     model = tiny.model("dcgan").eval()
     x = model.sample(2, generator=torch.Generator().manual_seed(1))

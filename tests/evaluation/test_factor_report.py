@@ -96,6 +96,7 @@ def test_latents_that_are_the_scene_have_the_best_figures(monkeypatch: pytest.Mo
     assert text["factors"]["smile"]["change"] > 0.99 and len(report.table().columns) == 10
 
 
+@pytest.mark.slow
 def test_mixed_latents_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = torch.Generator().manual_seed(0)
     mix = torch.linalg.qr(torch.randn(15, 15, generator=generator)).Q
@@ -108,6 +109,7 @@ def test_mixed_latents_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert report.invariance is not None and report.invariance > 0.02 and report.gap < 0.3
 
 
+@pytest.mark.slow
 def test_a_posterior_is_read_by_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Means far below the posterior's deviation are not information."""
     report = oracle(monkeypatch, spread=10.0)

@@ -355,6 +355,7 @@ def orbit(weight: float, steps: int = 2000) -> float:
     return sum((player.weight.item() - 1) ** 2 for player in players.values()) ** 0.5
 
 
+@pytest.mark.slow
 def test_historical_averaging_ends_the_orbit() -> None:
     assert orbit(0.0) > 0.4
     assert orbit(1.0) < 0.15

@@ -142,6 +142,7 @@ def test_a_worker_that_leaves_is_said(
     assert "Traceback" not in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_environment_that_does_not_answer_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

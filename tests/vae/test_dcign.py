@@ -199,6 +199,7 @@ def toy(groups: int) -> Dataset:
     )
 
 
+@pytest.mark.slow
 def test_two_factors_of_linear_images_get_a_unit_each() -> None:
     data = toy(400)
     config = DCIGNConfig(

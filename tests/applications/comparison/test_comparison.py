@@ -175,6 +175,7 @@ def test_what_is_done_is_not_done_again(
     assert run(place, "--models", *models, "--out", str(report), "--minutes", "3") == 2
 
 
+@pytest.mark.slow
 def test_models_of_the_user_are_trained_and_a_diverging_one_is_a_failed_run(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -195,6 +196,7 @@ def test_models_of_the_user_are_trained_and_a_diverging_one_is_a_failed_run(
     assert main(["sample", str(folder), "--n", "2", "--out", str(tmp_path / "s.png")]) == 0
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,7 @@ def test_inpainted_samples_follow_the_posterior() -> None:
     assert variation(run(model, operator.forward(x), operator, 0.0), images, p) < 0.05
 
 
+@pytest.mark.slow
 def test_gray_pixels_are_probabilities_to_a_binary_model() -> None:
     """Seen pixels are drawn with their brightness as probability, and the rest given these."""
     model, seen = causal.make("pixelcnn", (1, 2, 3), seed=2, **PIXEL), SEEN[:2]

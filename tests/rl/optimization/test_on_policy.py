@@ -143,6 +143,7 @@ def test_a_seed_repeats_and_a_resumed_run_ends_where_an_unbroken_one_does(
         ).train(10)
 
 
+@pytest.mark.slow
 def test_the_entropy_bonus_keeps_a_policy_undecided() -> None:
     entropy = []
     for weight in (0.0, 1.0):
