@@ -11,7 +11,7 @@ one posterior of the group, through which gradients flow:
 A shared latent is one random variable of the group, so its divergence from the prior is charged
 once: 1/K for each image.
 
-**Adaptive** (Ada-GVAE, Locatello et al. 2020) is not told what moves. Images form pairs, and a
+**Adaptive** (Ada-GVAE, Locatello et al. 2020) does not know what moves. Images form pairs, and a
 latent is shared where $\mathrm{KL}(q_1 \| q_2)$ is below the middle between its least and its
 greatest value over all latents of the pair; shared posteriors are then averaged. No latent has a
 known meaning in advance.
