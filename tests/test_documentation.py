@@ -31,7 +31,9 @@ from zeuxis.registry import models
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "zeuxis"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SLOW = re.compile(r"zeuxis (codes|decompress|interpolate|likelihood|sample mnist/(flow|pixel))")
+SLOW = re.compile(
+    r"zeuxis (codes|decompress|interpolate|likelihood|sample mnist/(flow|pixel)|.*--task denoise)"
+)
 
 
 def blocks(kind: str) -> Iterator[tuple[str, list[str]]]:

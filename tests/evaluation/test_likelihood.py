@@ -290,7 +290,13 @@ def test_pixels_are_binarized_by_the_protocol_of_the_report() -> None:
 ESTIMATED = {"flow-matching", "order-agnostic"}  # bounds without latents
 
 
-@pytest.mark.parametrize("name", tiny.NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name == "flow-matching" else [])
+        for name in tiny.NAMES
+    ],
+)
 def test_likelihoods_of_every_model_are_independent_of_the_batch(name: str) -> None:
     model = tiny.model(name).eval()
     if not isinstance(model, HasELBO | CanLogProb):

@@ -6,11 +6,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import multiprocessing
 import os
+import resource
 import signal
 import subprocess
 import sys
 import threading
+from multiprocessing import Queue
 from pathlib import Path
 
 import pytest
@@ -33,8 +36,6 @@ from zeuxis.training.config import TrainingConfig
 from zeuxis.training.ema import EMA, decay
 from zeuxis.training.loop import Trainer, fit
 from zeuxis.training.sampler import EpochSampler, ExtraBatches
-
-HELPERS = str(Path(__file__).parents[1] / "helpers")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -334,34 +335,29 @@ def test_a_kill_in_the_last_validation_loses_nothing(tmp_path: Path) -> None:
     assert figures == [1.0]
 
 
+def with_little_room(folder: Path, said: Queue) -> None:
+    """Trains on where no file may exceed 4 KiB."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+    training = tiny.training(images=32)
+    try:
+        fit(tiny.model("dcgan"), tiny.images(), Run(folder), training, quiet=True)
+    except ZeuxisError as error:
+        said.put(str(error))
+
+
 def test_a_full_disk_keeps_the_last_save(tmp_path: Path) -> None:
-    script = """
-import resource, sys, signal
-sys.path.insert(0, sys.argv[2])
-import tiny, torch
-from pathlib import Path
-from zeuxis.training.loop import fit
-from zeuxis.checkpoints.run_folder import Run
-from zeuxis.errors import ZeuxisError
-run = Run(sys.argv[1])
-model = tiny.model("dcgan")
-fit(model, tiny.images(), run, tiny.training(images=16), quiet=True)
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
-try:
-    fit(tiny.model("dcgan"), tiny.images(), run, tiny.training(images=32), quiet=True)
-except ZeuxisError as error:
-    print(error)
-"""
-    run = a_run(tmp_path, tiny.model("dcgan"))
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(run), HELPERS],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "could not be written" in done.stdout
-    assert "the save of 16 images is kept" in done.stdout
+    model = tiny.model("dcgan")
+    run = a_run(tmp_path, model)
+    fit(model, tiny.images(), run, tiny.training(images=16), quiet=True)
+    fork = multiprocessing.get_context("fork")  # the limit must not reach the other tests
+    said = fork.Queue()
+    process = fork.Process(target=with_little_room, args=(run.folder, said))
+    process.start()
+    sentence = said.get(timeout=60)
+    process.join()
+    assert "could not be written" in sentence
+    assert "the save of 16 images is kept" in sentence
     assert run.saved_images() == 16
     assert not list(run.folder.rglob("*.partial"))
 
