@@ -111,6 +111,20 @@ def check_scores(command: str, out: str) -> None:
     assert float(row[2]) < float(row[1]) < 10
 
 
+def check_steps(command: str, out: str) -> None:
+    """Something is added to the canvas, and the last step is to be seen."""
+    with Image.open(output_file(command, "")) as film:
+        frames = [np.asarray(frame.convert("L"), int) for frame in ImageSequence.Iterator(film)]
+    assert all(frame.std() > 20 for frame in frames)
+    assert np.abs(frames[-1] - frames[0]).mean() > 0.5
+
+
+def check_objects(command: str, out: str) -> None:
+    """Most canvases are counted right, and each box is nearly that of the digit."""
+    share, overlap = re.search(r"right ([\d.]+)%.*boxes\s+([\d.]+)", out, re.DOTALL).groups()
+    assert float(share) > 96 and float(overlap) > 0.75
+
+
 def check_reconstruction(command: str, out: str) -> None:
     variance = re.search(r"([\d.]+)% of the variance", out)
     assert variance, out
@@ -189,6 +203,8 @@ CHECKS: dict[str, Callable[[str, str], None]] = {
     "restore": check_restored,
     "decompress": check_decompressed,
     "codes": check_codes,
+    "steps": check_steps,
+    "objects": check_objects,
     "list": check_list,
     "train": check_dry_run,
 }

@@ -33,19 +33,11 @@ def test_the_wheel_holds_code_data_models_and_licenses(wheel: Path) -> None:
         assert f"zeuxis/data/files/mnist/{kind}-ubyte.gz" in names
     assert {"zeuxis/py.typed", "zeuxis/data/files/mnist/NOTICE.md"} <= names
     pixels = ("pixelcnn", "pixelcnn-whole", "pixelrnn", "pixelrnn-row")
-    for model in (
-        "dcgan",
-        "classifier",
-        "improved-gan",
-        "infogan",
-        "vae",
-        "iaf-vae",
-        "flow-matching",
-        "order-agnostic",
-        *pixels,
-    ):
+    vaes, gans = ("vae", "iaf-vae"), ("dcgan", "improved-gan", "infogan")
+    digits = (*vaes, *gans, *pixels, "classifier", "flow-matching", "order-agnostic")
+    for model in (*(f"mnist/{name}" for name in digits), "multi-mnist/air"):
         assert {
-            f"zeuxis/shipped/mnist/{model}/{name}" for name in ("config.json", "model.safetensors")
+            f"zeuxis/shipped/{model}/{name}" for name in ("config.json", "model.safetensors")
         } <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert any(name.endswith("licenses/NOTICE.md") for name in names)
