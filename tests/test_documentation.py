@@ -265,7 +265,7 @@ def test_commands_that_are_not_run_have_existing_options(
         return
     assert name in COMMANDS, f"{page}: {command}"
     text = help_of(name)
-    if name in ("train", "demos") and argv and not argv[0].startswith("-"):
+    if name in ("train", "demos", "human") and argv and not argv[0].startswith("-"):
         text += help_of(name, argv[0])
     for part in argv:
         assert not part.startswith("--") or has_option(text, part), f"{page}: {command}: {part}"
@@ -277,6 +277,7 @@ def test_options_named_in_prose_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     other_programs = {"--nproc-per-node", "--import", "--help", "--version"}
     text = "".join(help_of(command) for command in COMMANDS)
+    text += help_of("human", "serve") + help_of("human", "report")
     text += "".join(help_of("train", name) for name in [*models(), *ALGORITHMS])
     for path in PAGES:
         prose = re.sub(r"(?ms)^```.*?^```", "", path.read_text())

@@ -55,6 +55,7 @@ COMMANDS = {
     "compare": (
         "approaches trained and measured on equal terms, on one page: zeuxis compare --data mnist"
     ),
+    "human": "real or generated? A page that asks people, and its report: zeuxis human serve MODEL",
     "factors": "how latents follow known factors of rendered faces: zeuxis factors RUN",
     "curves": (
         "figures of several runs over time, median and quartiles over seeds: zeuxis curves RUN ..."

@@ -1,0 +1,1 @@
+"""The human test: people say of images whether they are real or generated."""
