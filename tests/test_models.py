@@ -322,7 +322,7 @@ def test_noise_is_the_global_batch_cut_in_rows() -> None:
     assert not torch.equal(whole, Noise(4, 128, slice(0, 8), 8).normal(5))
 
 
-def test_models_are_found_without_any_extra() -> None:
+def test_models_are_found_and_loaded_without_any_extra() -> None:
     missing = (
         "gymnasium",
         "mujoco",
@@ -335,7 +335,11 @@ def test_models_are_found_without_any_extra() -> None:
     )
     code = (
         f"import sys; sys.modules |= dict.fromkeys({missing!r}); from zeuxis.registry "
-        "import models; print(len(models()))"
+        "import models; print(len(models()));"
+        "import zeuxis; zeuxis.load('mnist/dcgan').sample(1);"
+        "print('torch._dynamo' in sys.modules, 'sympy' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(done.stdout) == len(built_in())
+    count, slow_imports = done.stdout.splitlines()
+    assert int(count) == len(built_in())
+    assert slow_imports == "False False", "a shipped model takes seconds longer to load"

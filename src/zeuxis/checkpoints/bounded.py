@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import torch
+import numpy as np
 from torch import Tensor, nn
 from torch.nn.modules import module as hooks
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -36,6 +36,12 @@ class Bounded(TorchDispatchMode):
     def __init__(self, limit: int) -> None:
         super().__init__()
         self.limit = limit
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: to skip torch's compiler means to import it, which takes longer than most models
+        do to build."""
+        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if self.wanted(func, args, kwargs or {}) > self.limit:
@@ -60,8 +66,8 @@ class Bounded(TorchDispatchMode):
             a, b = tensors[-2:]
             return math.prod(a.shape[:-1]) * b.shape[-1]
         try:
-            return math.prod(torch.broadcast_shapes(*(t.shape for t in tensors)))
-        except RuntimeError:  # not one that goes element by element
+            return math.prod(np.broadcast_shapes(*(t.shape for t in tensors)))
+        except ValueError:  # not one that goes element by element
             return 0
 
 
