@@ -267,6 +267,8 @@ def test_commands_that_are_not_run_have_existing_options(
     text = help_of(name)
     if name in ("train", "demos", "human") and argv and not argv[0].startswith("-"):
         text += help_of(name, argv[0])
+    if name == "sweep" and argv[0] == "train":
+        text += help_of("train", argv[1])
     for part in argv:
         assert not part.startswith("--") or has_option(text, part), f"{page}: {command}: {part}"
     if name == "train" and "--recipe" in argv:

@@ -21,7 +21,7 @@ import zeuxis
 ROOT = Path(zeuxis.__file__).parent
 
 FLOORS = [  # from the ground up; entries of one floor do not import each other
-    ["printable", "machine", "openmp"],
+    ["printable", "machine", "openmp", "caller"],
     ["errors", "progress"],
     ["distributed", "ranges", "files"],
     ["device", "registry"],

@@ -23,6 +23,10 @@ COMMANDS = {
         "train a model: zeuxis train MODEL [--recipe NAME] [--data DATA]; a policy: "
         "train trpo --env TASK; or --resume RUN"
     ),
+    "sweep": (
+        "many trainings, for every seed and every value of some settings: zeuxis sweep train "
+        "MODEL --seeds 0-9 --set model.lr=1e-3,3e-3"
+    ),
     "sample": "draw new examples from a run or a shipped model",
     "arithmetic": "add and subtract the latents of chosen samples",
     "traverse": "vary each latent code with everything else fixed, as a picture or a film",
@@ -64,6 +68,7 @@ COMMANDS = {
     "demos": "an expert's demonstrations: zeuxis demos record POLICY, zeuxis demos show FILE",
     "play": "film a policy in its task: zeuxis play RUN",
     "data": "look at a data set, or write its images as files: zeuxis data check PATH",
+    "push": "a model to the Hugging Face Hub: zeuxis push RUN owner/name",
     "list": "models, recipes, data sets and runs: zeuxis list [TOPIC] [MODEL]",
 }
 

@@ -34,6 +34,8 @@ defined: list[type[Model]] = []
 """Every subclass of Model, in the order of their definitions."""
 own: dict[str, type[Model]] = {}
 """Models defined outside zeuxis, by name."""
+user_modules: list[str] = []
+"""Modules that the user named, for processes that this one starts; files by their whole path."""
 
 
 @functools.cache
@@ -185,7 +187,11 @@ def imported(where: str) -> ModuleType:
         UsageError: It is not there or cannot be imported.
     """
     try:
-        return from_file(Path(where)) if where.endswith(".py") else from_name(where)
+        module = from_file(Path(where)) if where.endswith(".py") else from_name(where)
+        name = str(Path(where).resolve()) if where.endswith(".py") else where
+        if name not in user_modules:
+            user_modules.append(name)
+        return module
     except ZeuxisError:
         raise
     except (Exception, SystemExit) as error:

@@ -1,0 +1,1 @@
+"""Grids of trainings: many settings and seeds, on this machine or on a cluster."""
