@@ -24,6 +24,7 @@ from ..model import Model
 from ..ranges import checked, shown
 from ..registry import model_class, place
 from .bounded import Unfit, bounded
+from .hub import downloaded, is_hub_name
 from .run_folder import Run
 from .serialization import from_json, to_json
 from .tensor_file import not_finite
@@ -152,7 +153,10 @@ def save(
 
 
 def resolve(name: str | Path) -> Path:
-    """The folder of a run, of a saved model, or of a shipped model named `data/model`."""
+    """The folder of a run, of a saved model, of a shipped model named `data/model`, or of a model
+    of the Hub named `hf:owner/name`, which is downloaded."""
+    if is_hub_name(name):
+        return downloaded(str(name))
     path, known = Path(name), shipped()
     if str(name) and path.is_dir():
         return path
@@ -172,8 +176,8 @@ def load(name: str | Path, weights: str = "", device: str = "cpu") -> Model:
     """A model ready for use, in eval mode with its best or averaged weights.
 
     Arguments:
-        name: A run folder, a folder that `save` wrote, or a shipped model's name, as in
-            `mnist/dcgan`.
+        name: A run folder, a folder that `save` wrote, a shipped model's name, as in
+            `mnist/dcgan`, or `hf:owner/name` for a model of the Hugging Face Hub.
         weights: The file to take them from, by default the best, else the averaged, else the
             newest.
         device: Where the model goes.

@@ -44,7 +44,7 @@ class ModelInput(BaseConfig, flags="--"):
     """A trained model."""
 
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
-    """A run folder, or a shipped model's name as in mnist/dcgan."""
+    """A run folder, a shipped model's name as in mnist/dcgan, or hf:owner/name on the Hub."""
     weights: str = ""
     """Which file of the folder, as in model.safetensors for the newest weights; by default the best
     or averaged ones."""
