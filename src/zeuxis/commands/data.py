@@ -1,4 +1,5 @@
-"""zeuxis data: what is in a data set and whether it can be trained on; its images as files."""
+"""zeuxis data: what is in a data set and whether it can be trained on; its images as files or as
+shards."""
 
 from __future__ import annotations
 
@@ -13,10 +14,11 @@ import tyro
 
 from ..data import check
 from ..data.dataset import Dataset
+from ..data.shard_writer import write_shards
 from ..data.sources import load_data
 from ..errors import DataError, UsageError
 from ..files import write
-from ..ranges import BaseConfig, Count, Pixels
+from ..ranges import BaseConfig, Count, Pixels, Range
 from ..visual.grid import save, to_image
 
 Source = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
@@ -49,13 +51,38 @@ class WriteImages(BaseConfig, flags="--"):
     """Side of the images (pixels); by default the set's own."""
 
 
+@dataclass(frozen=True)
+class Shard(BaseConfig, flags="--"):
+    """Writes a data set as shards: tar files of PNG images, which --data takes, as does WebDataset.
+    Images are decoded a few at a time, so the set may be larger than memory."""
+
+    data: Source
+    """As --data of train takes it."""
+    out: str
+    """The folder of the shards."""
+    split: Literal["train", "test"] = "train"
+    """The part of the set."""
+    size: Pixels | None = None
+    """Side of the images (pixels); by default the set's own."""
+    channels: Annotated[int, Range(1, 3)] | None = None
+    """1 makes images gray, 3 makes them RGB."""
+    labels: str | None = None
+    """A CSV of file and label for an image folder."""
+    limit: Count | None = None
+    """Only the first images."""
+    per_shard: Count = 10_000
+    """Images in each shard."""
+
+
 def main(argv: Sequence[str]) -> None:
     if not argv or argv[0] in ("-h", "--help"):
         print(
             "usage: zeuxis data check DATA [--labels CSV]\n"
+            "       zeuxis data shard DATA --out FOLDER [--size PIXELS] [--per-shard N]\n"
             "       zeuxis data DATA --out FOLDER [--n N] [--split train|test] [--size PIXELS]\n\n"
-            "check reports what is in a data set; with --out images are written as files.\n"
-            "zeuxis data check --help and zeuxis data faces --help explain the options."
+            "check reports what is in a data set; shard writes it as tar files;\n"
+            "with --out alone images are written as files. zeuxis data check --help, zeuxis data\n"
+            "shard --help and zeuxis data faces --help explain the options."
         )
         return
     if argv[0] == "check":
@@ -65,17 +92,43 @@ def main(argv: Sequence[str]) -> None:
         if report.fatal:
             raise DataError(report.fatal)
         return
+    if argv[0] == "shard":
+        shard(tyro.cli(Shard, args=argv[1:], prog="zeuxis data shard"))
+        return
     wanted = {option.split("=")[0] for option in argv[1:]}
     if not wanted & {"--out", "-h", "--help"}:
         raise UsageError(
-            f"zeuxis data has no command '{argv[0]}': the command is check, as in "
-            "zeuxis data check my_folder; images are written with --out, as in "
+            f"zeuxis data has no command '{argv[0]}': the commands are check and "
+            "shard, as in zeuxis data check my_folder; images are written with --out, as in "
             "zeuxis data faces --n 5 --out faces/."
         )
     images = tyro.cli(WriteImages, args=argv, prog="zeuxis data")
     data = load_data(images.data, split=images.split, size=images.size, limit=images.n)
     for path in write_images(data, Path(images.out)):
         print(path)
+
+
+def shard(args: Shard) -> None:
+    """zeuxis data shard DATA --out FOLDER."""
+    if args.channels == 2:
+        raise UsageError("--channels must be 1 (gray) or 3 (RGB), got 2.")
+    data = load_data(
+        args.data,
+        split=args.split,
+        size=args.size,
+        channels=args.channels,
+        limit=args.limit,
+        labels=args.labels,
+        stream=True,
+    )
+    if args.split == "test" and data.facts.part == "all":
+        raise UsageError(f"'{args.data}' has no test part: leave out --split test.")
+    paths = write_shards(data, Path(args.out), args.split, args.per_shard)
+    total = sum(path.stat().st_size for path in paths)
+    print(
+        f"{len(data):,} images of shape {data.spec.shape} in {len(paths)} shards of "
+        f"'{args.out}', {total / 1e6:,.1f} MB. Train on them: --data {args.out} --stream"
+    )
 
 
 def write_images(data: Dataset, folder: Path) -> list[Path]:

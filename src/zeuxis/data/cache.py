@@ -93,10 +93,15 @@ def sample(n: int) -> list[int]:
 
 
 def decode_one(
-    images: Encoded, i: int, size: int | None, channels: int | None, shape: tuple[int, ...]
+    images: Encoded,
+    i: int,
+    size: int | None,
+    channels: int | None,
+    shape: tuple[int, ...],
+    data: bytes | None = None,
 ) -> np.ndarray:
-    """Decodes image i, which must have the given shape."""
-    x = decode(images.read(i), images.where(i), size, channels)
+    """Decodes image i, which must have the given shape; `data` are its bytes if they are read."""
+    x = decode(images.read(i) if data is None else data, images.where(i), size, channels)
     if x.shape != shape:
         advice = "choose --channels 1 or --channels 3"
         if x.shape[1:] != shape[1:]:

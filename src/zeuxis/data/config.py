@@ -42,6 +42,8 @@ class DataConfig(BaseConfig, flags="--"):
     """Labels kept in each class, for learning from few; None keeps all."""
     label_seed: Seed = 0
     """Seed of the choice of labels."""
+    stream: bool = False
+    """Decode images each time they are read and keep none, for sets larger than memory and disk."""
 
     def load(self, split: str = "train") -> Dataset:
         """Reads the training part, or with "test" the test part.
@@ -59,6 +61,7 @@ class DataConfig(BaseConfig, flags="--"):
             channels=self.channels,
             labels=self.labels,
             limit=self.limit,
+            stream=self.stream,
         )
 
     def absolute(self) -> DataConfig:

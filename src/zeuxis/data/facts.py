@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -25,6 +25,8 @@ class Facts:
             beyond an image's last object; None if unknown.
         group: How many consecutive rows form a group in which one thing varies; a training keeps
             them together. 1 where rows are unrelated.
+        files: How many consecutive rows each file holds, where images are decoded at each reading;
+            a training with a shuffle buffer reads one file after the other.
         density: Name and parameters of the density that points were drawn from (`data.densities`).
         seed: The seed that they were drawn with.
     """
@@ -38,5 +40,6 @@ class Facts:
     factor_names: tuple[str, ...] = ()
     boxes: Tensor | None = field(default=None, compare=False)
     group: int = 1
+    files: Sequence[int] = ()
     density: Mapping[str, str | float] | None = None
     seed: int | None = None

@@ -53,6 +53,7 @@ class Raw:
         part: "train" or "test", or "all" for a source without a test part.
         notes: Sentences on what was left out or changed.
         inexact: Rows whose pixels were decoded from another, lossy copy.
+        files: How many consecutive images each file holds, if files hold several.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Raw:
     part: str = "all"
     notes: Sequence[str] = ()
     inexact: Sequence[int] = ()
+    files: Sequence[int] = ()
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ from .sprites import NAME as SPRITES
 from .sprites import sprites
 from .stacked import NAME as STACKED
 from .stacked import stacked
+from .streamed import Streamed
+from .tar_shards import tar_folder, tar_shards
 from .text import ENDINGS, text
 
 MAX_SIZE = 8192  # pixels of a side
@@ -49,6 +51,7 @@ def load_data(
     limit: int | None = None,
     labels: str | Path | None = None,
     cache: Path | None = None,
+    stream: bool = False,
 ) -> Dataset:
     """Loads a data set as uint8 NCHW.
 
@@ -64,6 +67,8 @@ def load_data(
         limit: Use only the first images.
         labels: A CSV of file and label for a folder of images.
         cache: Folder for decoded images; by default ZEUXIS_CACHE, else the user's cache folder.
+        stream: Decode images each time they are read, and keep none: for sets that are larger than
+            memory and disk allow. Of no effect on arrays.
 
     Raises:
         DataError: The data cannot be read or trained on; the sentence says which file and what to
@@ -108,7 +113,7 @@ def load_data(
             f"'{source}' has {len(raw.images):,} images and {len(raw.labels):,} labels: "
             "give one label an image."
         )
-    x: torch.Tensor | np.ndarray
+    x: torch.Tensor | np.ndarray | Streamed
     if isinstance(raw.images, np.ndarray):
         n = min(len(raw.images), limit or len(raw.images))
         if size is not None and n * size * size * 3 > memory():
@@ -120,7 +125,7 @@ def load_data(
         is_owned = array.flags.writeable and array.flags.c_contiguous
         x = torch.from_numpy(array if is_owned else array.copy())
     else:
-        x = decoded(raw, size, channels, limit, cache)
+        x = images_of(raw, size, channels, limit, cache, stream)
     y, classes, names = None, 0, tuple(raw.class_names)
     if raw.labels is not None and raw.labels.max() >= 0:
         y = torch.from_numpy(raw.labels)[:limit]
@@ -128,8 +133,29 @@ def load_data(
     if len(names) != classes:
         names = tuple(str(i) for i in range(classes))
     spec = Spec(raw.name, tuple(x.shape[1:]), classes, names)
-    facts = Facts(part=raw.part, notes=tuple(raw.notes), inexact=tuple(raw.inexact))
+    facts = Facts(
+        part=raw.part,
+        notes=tuple(raw.notes),
+        inexact=tuple(raw.inexact),
+        files=raw.files if isinstance(x, Streamed) else (),
+    )
     return Dataset(spec, x, y, facts=facts)
+
+
+def images_of(
+    raw: Raw,
+    size: int | None,
+    channels: int | None,
+    limit: int | None,
+    cache: Path | None,
+    stream: bool,
+) -> torch.Tensor | np.ndarray | Streamed:
+    """The decoded images of a source: in memory, in the cache, or at each reading."""
+    assert not isinstance(raw.images, np.ndarray)
+    if stream:
+        n = min(len(raw.images), limit or len(raw.images))
+        return Streamed(raw.images, n, size, channels)
+    return decoded(raw, size, channels, limit, cache)
 
 
 def open_source(source: str, split: Split, labels: Path | None = None) -> Raw:
@@ -238,7 +264,7 @@ def open_path(
     if kind != "folder":
         raise DataError(f"'{shown(path)}' is a {kind}, expected a folder or a file.")
     try:
-        for reader in (idx_folder, parquet_folder, mat_folder):
+        for reader in (idx_folder, parquet_folder, mat_folder, tar_folder):
             if (raw := reader(path, split, name, classes)) is not None:
                 return raw
         if (raw := image_folder(path, split, name, labels)) is not None:
@@ -266,11 +292,13 @@ def open_file(path: Path, split: Split, name: str, classes: Sequence[str]) -> Ra
         return npz(path, split, name, classes)
     if ending == ".mat":
         return mat(path, name)
+    if ending == ".tar":
+        return tar_shards([path], name, ALL, classes)
     if ending == ".parquet":
         return parquet({ALL: [path]}, split, name, path, classes)
     raise DataError(
-        f"'{shown(path)}' has the ending '{path.suffix}', expected .npz, .mat, .parquet "
-        "or a folder."
+        f"'{shown(path)}' has the ending '{path.suffix}', expected .npz, .mat, .parquet, "
+        ".tar or a folder."
     )
 
 

@@ -69,6 +69,9 @@ class TrainingConfig(BaseConfig, flags="--training."):
     with new optimizers."""
     seed: Seed = 0
     """Fixes initial weights, order of the data and all noise."""
+    shuffle_buffer: CountOrNone = 0
+    """Examples in the buffer by which a set in shards is shuffled: files are then read one after
+    the other, in an order drawn for each epoch. 0 draws each example from the whole set."""
     log_every: Count = 10_000
     """Images between reports."""
     save_minutes: Duration = 2.0
@@ -109,6 +112,11 @@ def check_config(config: TrainingConfig, data: Dataset, world: World) -> None:
             f"processes: choose a --training.batch that is a multiple of {portions}."
         )
     if (group := data.facts.group) > 1:
+        if c.shuffle_buffer:
+            raise UsageError(
+                f"'{data.spec.name}' has groups of {group} images, which a shuffle buffer would "
+                "tear: leave out --training.shuffle-buffer."
+            )
         if c.batch % (portions * group):
             raise UsageError(
                 f"A batch of {c.batch} in {portions} portions cuts groups of {group} images: "

@@ -18,6 +18,7 @@ from ..checkpoints.run_folder import Run
 from ..data import hold_out
 from ..data.config import is_built_in
 from ..data.dataset import Dataset, Spec
+from ..data.streamed import Streamed
 from ..errors import ZeuxisError
 from .config import TrainingConfig
 
@@ -77,7 +78,8 @@ def write_hashes(run: Run, data: Dataset, held: dict[str, int], place: str) -> N
         held: As `held_out` gives it.
         place: The data set's name or place; built-in sets are recognized by their name.
     """
-    if len(data.spec.shape) == 3 and not is_built_in(place) and data.nbytes <= LARGEST_HASHED:
+    small = data.nbytes <= LARGEST_HASHED and not isinstance(data.x, Streamed)
+    if len(data.spec.shape) == 3 and not is_built_in(place) and small:
         run.write_tensors(FILE, {"hashes": hashes(data), "held_out": held_rows(data, held)})
 
 

@@ -3,6 +3,7 @@ function of seed and step alone."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Literal
 
@@ -25,6 +26,9 @@ class EpochSampler:
         batch: Examples per step, over all processes.
         seed: The run's seed.
         group: Consecutive examples that stay together; it divides `batch`.
+        buffer: Examples in a shuffle buffer; 0 draws a permutation of the whole set.
+        files: How many consecutive examples each file holds; the buffer is filled from one file
+            after the other.
 
     Example:
         >>> order = EpochSampler(size=5, batch=2, seed=0)
@@ -34,8 +38,17 @@ class EpochSampler:
         [1]
     """
 
-    def __init__(self, size: int, batch: int, seed: int, group: int = 1) -> None:
+    def __init__(
+        self,
+        size: int,
+        batch: int,
+        seed: int,
+        group: int = 1,
+        buffer: int = 0,
+        files: Sequence[int] = (),
+    ) -> None:
         self.size, self.batch, self.seed, self.group = size // group, batch // group, seed, group
+        self.buffer, self.files = buffer, list(files) if sum(files) == size else [size]
         self.shuffled: dict[int, Tensor] = {}
 
     def rows(self, step: int) -> Tensor:
@@ -56,8 +69,45 @@ class EpochSampler:
         """The order of one epoch."""
         if epoch not in self.shuffled:
             generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
-            self.shuffled = {epoch: torch.randperm(self.size, generator=generator)}
+            order = torch.randperm(self.size, generator=generator) if not self.buffer else None
+            self.shuffled = {
+                epoch: buffered(self.files, self.buffer, generator) if order is None else order
+            }
         return self.shuffled[epoch]
+
+
+def buffered(files: Sequence[int], buffer: int, generator: torch.Generator) -> Tensor:
+    """The order of an epoch through a shuffle buffer.
+
+    Files follow each other in a random order, each read from its start to its end. The buffer holds
+    `buffer` examples; each step takes a random one out and the next one in. The whole order follows
+    from the generator, so no buffer has to be saved.
+
+    Example:
+        >>> order = buffered([3, 3, 2], 2, torch.Generator().manual_seed(0))
+        >>> sorted(order.tolist())
+        [0, 1, 2, 3, 4, 5, 6, 7]
+    """
+    starts = torch.tensor([0, *files]).cumsum(0).tolist()
+    ranges = [torch.arange(start, start + n) for start, n in zip(starts, files, strict=False)]
+    read = torch.cat([ranges[i] for i in torch.randperm(len(files), generator=generator)]).tolist()
+    held, order = read[:buffer], []
+    places = torch.randint(max(1, len(held)), (len(read),), generator=generator).tolist()
+    for place, entering in zip(places, read[buffer:], strict=False):
+        order.append(held[place])
+        held[place] = entering
+    last = torch.randperm(len(held), generator=generator).tolist()
+    return torch.tensor(order + [held[i] for i in last])
+
+
+def kept_files(data: Dataset) -> list[int]:
+    """How many consecutive examples of a data set each file holds; of a part of a set, as far as
+    its rows are in order."""
+    files, rows = list(data.facts.files), data.rows
+    if rows is None or not files or not bool((rows.diff() > 0).all()):
+        return files if rows is None else []
+    ends = torch.tensor(files).cumsum(0)
+    return torch.bincount(torch.bucketize(rows.cpu(), ends, right=True)).tolist()
 
 
 class ExtraBatches:
@@ -120,7 +170,14 @@ class Batches:
         self, data: Dataset, config: TrainingConfig, world: World, device: torch.device
     ) -> None:
         self.data, self.config, self.world, self.device = data, config, world, device
-        self.order = EpochSampler(len(data), config.batch, config.seed, data.facts.group)
+        self.order = EpochSampler(
+            len(data),
+            config.batch,
+            config.seed,
+            data.facts.group,
+            config.shuffle_buffer,
+            kept_files(data),
+        )
         self.extra = ExtraBatches(data, config.seed)
 
     def step(self, step: int, progress: float) -> list[Batch]:
