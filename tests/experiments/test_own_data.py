@@ -20,6 +20,7 @@ from zeuxis.checkpoints.run_folder import Run
 from zeuxis.cli import main
 from zeuxis.data import Dataset, hold_out, load_data
 from zeuxis.data.config import DataConfig
+from zeuxis.data.dataset import Spec
 from zeuxis.data.facts import Facts
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.experiments.defaults import default_experiment
@@ -217,6 +218,22 @@ COMMANDS = (
 )
 
 
+def test_a_table_of_attributes_uses_every_image_that_it_names(
+    own: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Few images are labeled by hand, and a tenth of them would be too few."""
+    data, run = own
+    table = tmp_path / "attributes.csv"
+    named = sorted(path.name for path in data.rglob("*.png"))[:20]
+    table.write_text("file,happy\n" + "".join(f"{n},{i % 2}\n" for i, n in enumerate(named)))
+    place = ["--out", str(tmp_path / "a.png"), "--file", str(tmp_path / "d.safetensors")]
+    words = ["attributes", str(run), "--labels", str(table), *place]
+    assert main(words) == 0
+    assert "20 labeled images encoded" in " ".join(capsys.readouterr().out.split())
+    assert main([*words, "--split", "held-out"]) == 2  # asked for: those that were not seen
+    assert "No direction" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("argv", COMMANDS, ids=[argv.split()[0] for argv in COMMANDS])
 def test_every_command_says_which_images(
     argv: str, own: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -374,6 +391,19 @@ def test_a_size_is_chosen_by_the_median(
     assert default_experiment(
         model_class("dcgan"), DataConfig(str(data), 48, 1)
     ).data_config == DataConfig(str(data), 48, 1)
+
+
+@pytest.mark.parametrize("name", ["vae", "iaf-vae", "dcgan"])
+def test_shades_of_gray_get_a_likelihood_over_their_levels(name: str) -> None:
+    """As probabilities of white, photographs tell a latent almost nothing."""
+    shades = torch.randint(60, 200, (40, 1, 32, 32), dtype=torch.uint8)
+    strokes = 255 * (shades > 150).byte()
+    for x, likelihood in ((shades, "logistic"), (strokes, "auto")):
+        data = Dataset(Spec("mine", (1, 32, 32)), x)
+        found = default_experiment(model_class(name), DataConfig("mine"), data=data)
+        assert getattr(found.config, "likelihood", likelihood) == likelihood
+        said = any("--model.likelihood bernoulli" in note for note in found.notes)
+        assert said == (name != "dcgan" and likelihood == "logistic")
 
 
 @pytest.mark.parametrize("n", [3, 60, 700])

@@ -18,10 +18,10 @@ from ..applications.edit_effects import Effects, edit_effects, fit_reader
 from ..applications.reconstruct import Autoencoder, encode_dataset, image_autoencoder
 from ..data.attributes import Attributes, attributes_of, image_names, read_attributes
 from ..data.config import DataConfig
-from ..data.dataset import Dataset
+from ..data.dataset import Dataset, Spec
 from ..errors import UsageError
 from ..evaluation.features.feature_network import weights_hash
-from ..evaluation.images import phrase
+from ..evaluation.images import Images, phrase
 from ..experiments.unseen import source_of
 from ..progress import console, out
 from ..ranges import BaseConfig, CountOrNone, FractionBelowOne, Positive, SmallCount
@@ -43,7 +43,8 @@ class FindAttributes(BaseConfig, flags="--"):
     labels: str = ""
     """A CSV with the first line `file,smiling,glasses,...` and 0 or 1 (or -1 and 1), or numbers,
     for each image; an empty cell where unknown. CelebA's list_attr_celeba is read as it is. Where
-    images are no files, `file` is their number from 0."""
+    images are no files, `file` is their number from 0. Of a set without a test part all images in
+    the table are used, also those that the model was trained on."""
     n: CountOrNone = 10_000
     """Images with a known attribute, chosen by the seed; 0 means all."""
     hold_out: FractionBelowOne = 0.2
@@ -73,7 +74,7 @@ def main(argv: Sequence[str]) -> None:
     args = tyro.cli(FindAttributes, args=argv, prog="zeuxis attributes")
     began = time.monotonic()
     model = image_autoencoder(args.model.load(), "find attributes in its latent space")
-    data, images = args.data.load(args.model, model.spec)
+    data, images = load(args, model.spec)
     known = read_labels(data, args) if args.labels else attributes_of(data)
     positions = sample_positions(known.known, args.n, args.data.generator())
     chosen, known = data.take(positions), known.take(positions)
@@ -124,6 +125,16 @@ def effects_of(
     rest = torch.arange(len(data) - n)
     readable = fit_reader(x[:-n], known.take(rest), seed=args.data.seed)
     return edit_effects(model, x[-n:], directions, readable, known.names)
+
+
+def load(args: FindAttributes, spec: Spec) -> tuple[Dataset, Images]:
+    """The images that directions are measured on: of a folder all that the table knows, since few
+    are labeled."""
+    data, images = args.data.load(args.model, spec)
+    if not args.labels or args.data.split != "test" or images.split != "held-out":
+        return data, images
+    whole = source_of(args.model.run(), args.data.data).load("train")
+    return whole, Images("labeled", len(whole), len(whole))
 
 
 def read_labels(data: Dataset, args: FindAttributes) -> Attributes:

@@ -34,6 +34,11 @@ EPOCHS = 300  # at 32 pixels and below; after more of them models mostly memoriz
 FEWEST, MOST = 64_000, 1_000_000  # images seen in a training, for very small and very large sets
 SIDES = (32, 64)
 HEADERS = 2_000  # files whose headers are read for sizes and colors
+SAMPLE = 256  # images in which shades are counted
+SHADED = (
+    "Most pixels are shades of gray, so each has a likelihood over 256 levels; "
+    "--model.likelihood bernoulli takes them as probabilities of white."
+)
 SMALL_RECIPES = {  # model: recipe for gray images, for color images
     "classifier": ("mnist", "cifar10"),
     "dcgan": ("mnist-small", "cifar10-small"),
@@ -94,12 +99,28 @@ def default_experiment(
         return start
     if kind.name in SMALL_RECIPES:
         color = data.spec.shape[0] > 1
-        name = f"{kind.name}/{SMALL_RECIPES[kind.name][color]}"
+        shaded = not color and takes_shades(config) and is_shaded(data)
+        name = f"{kind.name}/{SMALL_RECIPES[kind.name][color or shaded]}"
         config, training = recipes()[name].config, recipes()[name].training
-        if color and len(data) < 10_000:
+        if (color or shaded) and len(data) < 10_000:
             config = replace(config, **NARROWER.get(kind.name, {}))
+        if shaded:
+            config = replace(config, likelihood="logistic")
+            start = replace(start, notes=(*start.notes, SHADED))
         start = replace(start, recipe=name, config=config)
     return replace(start, training=fitted(training, data))
+
+
+def takes_shades(config: Any) -> bool:
+    """Whether a model takes gray images for binary ones unless its settings say otherwise."""
+    return getattr(config, "likelihood", "") == "auto"
+
+
+def is_shaded(data: Dataset) -> bool:
+    """Whether most pixels are neither nearly black nor nearly white, as in photographs."""
+    rows = torch.linspace(0, len(data) - 1, min(SAMPLE, len(data))).round().long()
+    x = data.batch(rows)[0]
+    return ((x > 25) & (x < 230)).float().mean().item() > 0.5
 
 
 def starting_recipe(model: str, recipe: str, data: str) -> tuple[str, Recipe | None, list[str]]:
