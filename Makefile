@@ -9,7 +9,7 @@ JOBS ?= auto
 TORCH ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi >/dev/null 2>&1 && echo cuda || echo cpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow smoke lint types docs figures doctest bench wheel clean
+.PHONY: help demo test slow browser smoke lint types docs figures doctest bench wheel clean
 
 help: ## show these targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,10 @@ test: $(VENV)/.dev ## the fast tests on all cores
 
 slow: $(VENV)/.dev ## the slow tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
+
+browser: $(VENV)/.dev ## the tests of the pages in a browser
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow tests/studio/test_studio_browser.py \
+		tests/applications/human_test/test_human_browser.py
 
 smoke: $(VENV)/.core ## a demo of about a minute, in a temporary folder
 	@out=$$(mktemp -d) && $(BIN)/zeuxis demo --minutes 0.7 --n 1000 --out $$out && ls $$out/*/film.webp $$out/*/samples/final.png \

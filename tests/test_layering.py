@@ -41,6 +41,7 @@ FLOORS = [  # from the ground up; entries of one floor do not import each other
     ["recipes"],
     ["experiments"],
     ["applications"],
+    ["studio"],
     ["commands"],
     ["cli"],
     ["__main__", ""],  # "" is the package itself

@@ -59,6 +59,7 @@ COMMANDS = {
     "compare": (
         "approaches trained and measured on equal terms, on one page: zeuxis compare --data mnist"
     ),
+    "studio": "a page in the browser to see, change and train models: zeuxis studio [DIR]",
     "human": "real or generated? A page that asks people, and its report: zeuxis human serve MODEL",
     "factors": "how latents follow known factors of rendered faces: zeuxis factors RUN",
     "curves": (
