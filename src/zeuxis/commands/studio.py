@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,9 +38,8 @@ def main(argv: Sequence[str]) -> None:
         raise UsageError(f"'{folder}' is a file: give the folder of run folders.")
     if importlib.util.find_spec("gradio") is None:
         raise MissingExtra("gradio", "studio", "The studio")
-    from ..studio.app import launch
+    from ..studio.app import serve
 
-    address = launch(folder.resolve(), args.port, args.public)
     if args.public:
         out.print(
             "Open to every machine that reaches this one: whoever opens the page can see the runs "
@@ -50,5 +48,9 @@ def main(argv: Sequence[str]) -> None:
             markup=False,
             soft_wrap=True,
         )
+    serve(folder.resolve(), args.port, args.public, say)
+
+
+def say(address: str) -> None:
+    """Says where the page is."""
     out.print(f"Open {address} (Ctrl-C ends the studio; a training goes on)", markup=False)
-    threading.Event().wait()

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import atexit
 import os
+import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when Gradio is imported
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 import gradio as gr
+from fastapi import FastAPI
+from fastapi.responses import PlainTextResponse
+from uvicorn import Config, Server
 
 from ..errors import UsageError
 from .catalog import Catalog
@@ -25,7 +30,7 @@ from .learn_tab import learn_tab
 from .models_tab import models_tab
 from .parts import MOST_BYTES
 from .policies_tab import policies_tab
-from .processes import Server
+from .processes import TestProcess
 from .restore_tab import restore_tab
 from .surprise_tab import surprise_tab
 
@@ -34,6 +39,8 @@ FONTS = ["system-ui", "sans-serif"]
 CSS = """
 .gradio-container { max-width: 1240px !important; margin: 0 auto !important; }
 footer { display: none !important; }
+:root { --color-accent: #0b57b0; }
+.dark { --color-accent: #8ab8ff; }
 img { image-rendering: pixelated; }
 button:focus-visible, input:focus-visible, [role=tab]:focus-visible {
   outline: 3px solid currentColor !important; outline-offset: 2px;
@@ -70,7 +77,7 @@ def build(folder: Path) -> gr.Blocks:
     Arguments:
         folder: The folder of run folders.
     """
-    catalog, server = Catalog(folder), Server()
+    catalog, server = Catalog(folder), TestProcess()
     atexit.register(server.stop)
     tabs: list[tuple[str, Any]] = [
         ("Models", models_tab),
@@ -80,7 +87,7 @@ def build(folder: Path) -> gr.Blocks:
         ("Learn", learn_tab),
         ("Policies", policies_tab),
     ]
-    with gr.Blocks(title="zeuxis studio", analytics_enabled=False) as page:
+    with gr.Blocks(title="zeuxis studio", analytics_enabled=False, fill_width=True) as page:
         gr.Markdown("# zeuxis studio")
         for name, tab in tabs:
             with gr.Tab(name, id=name):
@@ -91,33 +98,66 @@ def build(folder: Path) -> gr.Blocks:
     return page
 
 
-def launch(folder: Path, port: int, public: bool = False) -> str:
-    """Serves the page until the process ends.
+class LocalOnly:
+    """Refuses requests that name another machine: a page elsewhere could lead its own name here."""
 
-    Returns:
-        Its address.
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        headers = dict(scope.get("headers", []))
+        host = headers.get(b"host", b"").decode("latin-1").rsplit(":", 1)[0]
+        if scope["type"] == "lifespan" or host in (LOCAL, "localhost", "[::1]"):
+            await self.app(scope, receive, send)
+        else:
+            await PlainTextResponse("Open this page by its own address.", 403)(scope, receive, send)
+
+
+def listener(port: int, public: bool) -> socket.socket:
+    """A socket that listens.
 
     Raises:
         UsageError: The port is taken.
     """
-    page = build(folder)
+    opened = socket.socket()
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        _, address, _ = page.launch(
-            server_name="0.0.0.0" if public else LOCAL,
-            server_port=port or None,
-            share=False,
-            quiet=True,
-            inbrowser=False,
-            prevent_thread_lock=True,
+        opened.bind(("0.0.0.0" if public else LOCAL, port))
+    except OSError as error:
+        opened.close()
+        raise UsageError(f"Port {port} cannot be used: give another --port.") from error
+    opened.listen(128)
+    return opened
+
+
+def serve(folder: Path, port: int, public: bool, ready: Callable[[str], None]) -> None:
+    """Serves the page until Ctrl-C.
+
+    Gradio's own `launch` is not used: it asks its page for an answer within three seconds, which a
+    machine that trains may not give.
+
+    Arguments:
+        folder: The folder of run folders.
+        port: 0 takes a free one.
+        public: Whether other machines may reach it.
+        ready: Gets the address.
+    """
+    with listener(port, public) as opened:
+        app: Any = gr.mount_gradio_app(
+            FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
+            build(folder),
+            path="",
+            footer_links=[],
+            run_history=False,
             show_error=False,
             max_file_size=MOST_BYTES,
-            enable_monitoring=False,
             ssr_mode=False,
+            enable_monitoring=False,
             pwa=False,
             mcp_server=False,
             theme=theme(),
             css=CSS,
         )
-    except OSError as error:
-        raise UsageError(f"Port {port} cannot be used: give another --port.") from error
-    return str(address).replace("0.0.0.0", LOCAL)
+        ready(f"http://{LOCAL}:{opened.getsockname()[1]}/")
+        server = Server(Config(app if public else LocalOnly(app), log_level="error"))
+        server.run(sockets=[opened])

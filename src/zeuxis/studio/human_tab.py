@@ -21,12 +21,12 @@ from ..capabilities import CanSample
 from ..errors import UsageError
 from .catalog import Catalog
 from .parts import PNG, command, python, same_as, sentences
-from .processes import Server
+from .processes import TestProcess
 
 FOLDER = "studies"
 
 
-def human_tab(catalog: Catalog, server: Server) -> None:
+def human_tab(catalog: Catalog, server: TestProcess) -> None:
     """Builds the tab."""
     names, folder = catalog.models(CanSample), catalog.folder / FOLDER
 

@@ -18,7 +18,7 @@ SAMPLES = 36
 
 def models_tab(catalog: Catalog) -> None:
     """Builds the tab."""
-    names = catalog.models() + catalog.policies()
+    names = catalog.models(CanSample) + catalog.policies()
     gr.Markdown("Look at one model, or at two side by side.")
     with gr.Row():
         sides = [side(catalog, names, i) for i in range(2)]
@@ -54,10 +54,15 @@ def models_tab(catalog: Catalog) -> None:
 
 def side(catalog: Catalog, names: list[str], i: int) -> tuple[Any, ...]:
     """One of the two columns."""
-    chosen = names[min(i, len(names) - 1)]
+    first = ("mnist/dcgan", "mnist/vae")[i]
+    chosen = first if first in names else names[min(i, len(names) - 1)]
+    made = catalog.picture(chosen, "samples/final.png", "samples.png")
     with gr.Column(min_width=280):
         name = gr.Dropdown(names, value=chosen, label=f"Model {i + 1}", elem_id=f"models-name-{i}")
-        picture = gr.Image(label="Samples", elem_id=f"models-samples-{i}", interactive=False, **PNG)
+        picture = gr.Image(
+            made and str(made), label="Samples", elem_id=f"models-samples-{i}", interactive=False,
+            **PNG,
+        )  # fmt: skip
         card = gr.Markdown(catalog.card(chosen))
         film = gr.Image(
             describe(catalog, chosen)[1], label="Film of the training", interactive=False

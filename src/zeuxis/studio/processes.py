@@ -124,8 +124,10 @@ class Training:
             return ""
 
 
-class Server:
+class TestProcess:
     """The human test's server as a process that ends with the studio."""
+
+    __test__ = False  # no class of tests, whatever pytest makes of its name
 
     def __init__(self) -> None:
         self.child: subprocess.Popen[str] | None = None

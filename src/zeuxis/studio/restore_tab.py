@@ -86,7 +86,9 @@ def restore_tab(catalog: Catalog) -> None:
                 brush=gr.Brush(28, colors=["#ff00ff"], color_mode="fixed"), layers=False,
                 transforms=[], height=420,
             )  # fmt: skip
-            box = gr.Button("Hide the middle", elem_id="restore-middle")
+            with gr.Row():
+                show = gr.Button("Show the image", elem_id="restore-show")
+                box = gr.Button("Hide the middle", elem_id="restore-middle")
             go = gr.Button("Restore", variant="primary", elem_id="restore-go")
     with gr.Row():
         before = gr.Image(label="Given", interactive=False, **PNG)
@@ -138,6 +140,7 @@ def restore_tab(catalog: Catalog) -> None:
 
     for control in (mine, number, noise, name):
         control.change(canvas, source, painted, api_visibility="private")
+    show.click(canvas, source, painted, api_visibility="private")
     box.click(middle, source, painted, api_visibility="private")
     go.click(
         run, [*source, task, painted, sigma], [before, after, classical, line, lines],
