@@ -60,7 +60,7 @@ def side(catalog: Catalog, names: list[str], i: int) -> tuple[Any, ...]:
     with gr.Column(min_width=280):
         name = gr.Dropdown(names, value=chosen, label=f"Model {i + 1}", elem_id=f"models-name-{i}")
         picture = gr.Image(
-            made and str(made), label="Samples", elem_id=f"models-samples-{i}", interactive=False,
+            str(made) if made else None, label="Samples", elem_id=f"models-samples-{i}", interactive=False,
             **PNG,
         )  # fmt: skip
         card = gr.Markdown(catalog.card(chosen))
