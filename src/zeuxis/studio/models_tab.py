@@ -60,7 +60,8 @@ def side(catalog: Catalog, names: list[str], i: int) -> tuple[Any, ...]:
     with gr.Column(min_width=280):
         name = gr.Dropdown(names, value=chosen, label=f"Model {i + 1}", elem_id=f"models-name-{i}")
         picture = gr.Image(
-            str(made) if made else None, label="Samples", elem_id=f"models-samples-{i}", interactive=False,
+            str(made) if made else None, label="Samples", interactive=False,
+            elem_id=f"models-samples-{i}",
             **PNG,
         )  # fmt: skip
         card = gr.Markdown(catalog.card(chosen))
