@@ -364,8 +364,9 @@ def test_models_without_a_likelihood_and_diverged_ones_are_refused() -> None:
 def test_the_command_prints_and_records(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = save(tiny.model("vae"), tmp_path / "vae")
     record = tmp_path / "record.json"
+    plot = tmp_path / "rates.svg"
     words = f"likelihood {folder} --data mnist --n 8 --k 40 --seed 1 --record {record}"
-    assert main([*words.split(), "--paper", "-84.08"]) == 0
+    assert main([*words.split(), "--paper", "-84.08", "--plot", str(plot)]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert (
         "IWAE-40" in said
@@ -384,6 +385,9 @@ def test_the_command_prints_and_records(tmp_path, capsys: pytest.CaptureFixture[
     )
     assert kept["figures"]["IWAE-40"]["nats"] >= kept["figures"]["ELBO"]["nats"] - 5
     assert kept["figures"]["units"] == 3
+    rates = kept["figures"]["rate of each group"]
+    assert len(rates) == 3 and sum(rates) == pytest.approx(kept["figures"]["rate"]["nats"])
+    assert "rate of each group of latents" in plot.read_text()
 
 
 @pytest.mark.parametrize(
@@ -393,6 +397,8 @@ def test_the_command_prints_and_records(tmp_path, capsys: pytest.CaptureFixture[
         ("likelihood {0}/vae --data mnist --n 1", 2, "at least 2 images"),
         ("likelihood {0}/vae --data mnist --k -3", 2, "--k must be at least 0"),
         ("likelihood {0}/vae --data mnist --batch 0", 2, "--batch must be at least 1"),
+        ("likelihood {0}/vae --data mnist --plot rates.png", 2, "the name of an .svg file"),
+        ("likelihood mnist/pixelcnn --n 2 --plot rates.svg", 2, "leave out --plot"),
         ("likelihood {0}/vae --data mnist --binarize none", 2, "binarize them first"),
         ("likelihood {0}/vae --data mnist --binarize twice", 2, "twice"),
         ("likelihood {0}/vae --data mnist-statc", 1, "did you mean mnist-static?"),

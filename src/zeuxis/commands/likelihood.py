@@ -5,15 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from ..checkpoints.weights import default_weights
 from ..data.inexact import listed
+from ..errors import UsageError
 from ..evaluation.likelihood import Binarize, likelihood
+from ..evaluation.likelihood_report import Likelihood as Figures
+from ..files import write
 from ..progress import out
 from ..ranges import BaseConfig, Count, CountOrNone
+from ..visual.svg import Line, curves
 from .inputs import FLAT, DataInput, ModelInput
 from .provenance import provenance
 from .record_options import RecordOptions
@@ -40,7 +45,15 @@ class Likelihood(BaseConfig, flags="--"):
     the data mark as recovered from a lossy copy are always left out."""
     batch: Count = 100
     """Images at a time, without effect on any figure."""
+    plot: str = ""
+    """An SVG file of the rate of each group of latents, for a model with several: the steps of DRAW
+    and AIR, or the dimensions of a VAE."""
     record: Annotated[RecordOptions, FLAT] = field(default_factory=RecordOptions)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.plot and Path(self.plot).suffix != ".svg":
+            raise UsageError(f"--plot is '{self.plot}', expected the name of an .svg file.")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -64,6 +77,24 @@ def main(argv: Sequence[str]) -> None:
     if args.record.record:
         details = provenance(args.model.name) | images.as_dict()
         args.record.write(result.as_dict(), began, args.data.seed, **details)
+    if args.plot:
+        out.print(str(write(args.plot, rate_plot(result))), markup=False, soft_wrap=True)
+
+
+def rate_plot(result: Figures) -> str:
+    """The rate of each group of latents, in order, as an SVG.
+
+    Raises:
+        UsageError: The model has one group, or none.
+    """
+    if not result.rates:
+        raise UsageError(
+            f"The model '{result.model}' has no groups of latents whose rates could be plotted: "
+            "leave out --plot."
+        )
+    points = [(float(i), rate) for i, rate in enumerate(result.rates, 1)]
+    title = f"rate of each group of latents, {result.model} on {result.data}"
+    return curves([Line("rate", points)], "group of latents, or step", "nats", title)
 
 
 def describe_weights(model_input: ModelInput) -> str:

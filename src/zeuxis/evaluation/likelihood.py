@@ -117,6 +117,7 @@ def likelihood(
         positions = positions[chosen.sort().values]
     training = model.training
     latents: list[Tensor] = []
+    rates: list[Tensor] = []
     model.eval()
     model.to_channels_last()
     try:
@@ -124,7 +125,7 @@ def likelihood(
         images = batches(data, positions, batch, binarization_seed)
         with torch.no_grad():
             exact = not has_elbo and model.log_prob(first).exact  # type: ignore[operator]
-            rows = evaluate_images(model, images, k, seed, latents)
+            rows = evaluate_images(model, images, k, seed, latents, rates)
             table = torch.stack(list(track(rows, len(positions), "likelihood of images")))
     finally:
         model.train(training)
@@ -158,6 +159,7 @@ def likelihood(
         effective=columns[3].median().item() if has_elbo and k else None,
         active=None if variances is None else int((variances > ACTIVE).sum()),
         units=None if variances is None else len(variances),
+        rates=tuple(torch.stack(rates).mean(0).tolist()) if rates else (),
         excluded=excluded,
     )
 
@@ -222,6 +224,7 @@ def evaluate_images(
     k: int,
     seed: int,
     latents: list[Tensor],
+    rates: list[Tensor],
 ) -> Iterator[Float[Tensor, " m"]]:
     """For each image its exact log-likelihood; or distortion, rate and, with k latents, the
     importance-weighted bound and the effective sample size.
@@ -232,6 +235,7 @@ def evaluate_images(
         k: Latents per image.
         seed: Fixes the latents.
         latents: The posterior means are appended here, where the model encodes.
+        rates: The rate of each group of latents is appended here, where there are several.
     """
     for rows, x in images:
         if not isinstance(model, HasELBO):
@@ -242,6 +246,8 @@ def evaluate_images(
         for row, image in zip(rows.tolist(), x.split(1), strict=True):
             elbo = model.elbo(image, generator=block_generator(seed, row, 0))
             terms = torch.stack([elbo.distortion[0], elbo.rate[0].sum()]).double().cpu()
+            if elbo.rate.shape[1] > 1:
+                rates.append(elbo.rate[0].double().cpu())
             yield (
                 torch.cat([terms, importance_weighted(model, image, k, seed, row)]) if k else terms
             )

@@ -42,7 +42,6 @@ class Likelihood:
         split: The part of it, or "".
         images: Images evaluated.
         total: Images in that part.
-        excluded: Images of that part left out because their pixels are not the originals'.
         size: Dimensions of an image.
         binarization: "dynamic", "static", or "none" for unchanged pixels.
         binarization_seed: The seed of the binarization, None where the pixels are unchanged.
@@ -57,6 +56,8 @@ class Likelihood:
         effective: Median over images of the effective sample size of k latents.
         active: Number of active latent units.
         units: Number of latent units.
+        excluded: Images of that part left out because their pixels are not the originals'.
+        rates: Mean rate of each group of latents, as the steps of DRAW are; empty for one group.
     """
 
     model: str
@@ -79,6 +80,7 @@ class Likelihood:
     active: int | None = None
     units: int | None = None
     excluded: int = 0
+    rates: tuple[float, ...] = ()
 
     def bits(self, nats: float) -> float:
         """Nats per image as bits per dimension."""
@@ -116,6 +118,8 @@ class Likelihood:
             "units": self.units,
         }
         figures |= {key: value for key, value in optional.items() if value is not None}
+        if self.rates:
+            figures["rate of each group"] = list(self.rates)
         return figures | {"protocol": {key: getattr(self, key) for key in PROTOCOL}}
 
     def table(self) -> Table:
