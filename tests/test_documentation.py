@@ -277,7 +277,7 @@ def test_commands_that_are_not_run_have_existing_options(
 
 def test_options_named_in_prose_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    other_programs = {"--nproc-per-node", "--import", "--help", "--version"}
+    other_programs = {"--nproc-per-node", "--max-restarts", "--import", "--help", "--version"}
     text = "".join(help_of(command) for command in COMMANDS)
     text += help_of("human", "serve") + help_of("human", "report")
     text += "".join(help_of("train", name) for name in [*models(), *ALGORITHMS])

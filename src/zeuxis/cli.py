@@ -69,6 +69,7 @@ COMMANDS = {
     "demos": "an expert's demonstrations: zeuxis demos record POLICY, zeuxis demos show FILE",
     "play": "film a policy in its task: zeuxis play RUN",
     "data": "look at a data set, or write its images as files: zeuxis data check PATH",
+    "export": "a decoder, sampler or classifier for PyTorch without zeuxis, or as ONNX",
     "push": "a model to the Hugging Face Hub: zeuxis push RUN owner/name",
     "list": "models, recipes, data sets and runs: zeuxis list [TOPIC] [MODEL]",
 }
