@@ -23,12 +23,14 @@ ARGV = shlex.split(
 )
 
 
-def torchrun(argv: list[str], log: Path) -> subprocess.Popen:
+def torchrun(argv: list[str], log: Path, restarts: int = 0) -> subprocess.Popen:
     line = [
         sys.executable,
         "-m",
         "torch.distributed.run",
         "--standalone",
+        "--max-restarts",
+        str(restarts),
         "--nproc-per-node",
         "2",
         "-m",
@@ -113,3 +115,23 @@ def test_two_processes_killed_once_go_on_to_the_same_weights(tmp_path: Path) -> 
 @pytest.mark.slow
 def test_two_processes_killed_ten_times_end_with_the_same_weights(tmp_path: Path) -> None:
     check_kills(tmp_path, 10, 16 * 2_000)
+
+
+@pytest.mark.slow
+def test_torchrun_restarts_the_group_by_itself(tmp_path: Path) -> None:
+    """A rank is killed at a random moment; the same torchrun goes on to the same weights."""
+    log, length = tmp_path / "log", ["--training.images", str(16 * 400)]
+    whole = torchrun([*ARGV, *length, "--out", str(tmp_path / "whole")], log)
+    assert whole.wait(600) == 0, log.read_text()
+    agent = torchrun([*ARGV, *length, "--out", str(tmp_path / "broken")], log, restarts=2)
+    run = until_saved(tmp_path / "broken")
+    time.sleep(random.Random(1).uniform(0, 0.3))
+    killed = ranks(agent)[1]
+    os.kill(killed, signal.SIGKILL)
+    assert agent.wait(600) == 0, log.read_text()
+    assert run.saved_images() == 16 * 400
+    folders = [path for path in (tmp_path / "broken").iterdir() if path.is_dir()]
+    assert folders == [run.folder], "the restarted group began another run"
+    one = next(path for path in (tmp_path / "whole").iterdir() if path.is_dir())
+    a, b = load_file(one / "state.safetensors"), load_file(run.path("state.safetensors"))
+    assert all(a[key].numpy().tobytes() == b[key].numpy().tobytes() for key in a)

@@ -13,8 +13,11 @@ import tyro
 from ..checkpoints.serialization import to_json
 from ..checkpoints.weights import build
 from ..data.config import DataConfig
+from ..distributed import init
 from ..errors import UsageError
+from ..experiments.anew import described_experiment
 from ..experiments.defaults import default_experiment
+from ..experiments.elastic import run_to_resume
 from ..experiments.experiment import Experiment
 from ..experiments.policy_training import ALGORITHMS
 from ..experiments.resume import resume
@@ -32,14 +35,17 @@ from .options import (
     expand,
     is_policy,
     model_refusals,
+    option,
     policy_options,
     policy_refusals,
+    without,
 )
 from .train_policy import train as train_policy
 
 HELP = """usage: zeuxis train MODEL [--recipe NAME] [--data DATA] [--minutes N] [options]
        zeuxis train ALGORITHM --env TASK [--demos FILE] [--minutes N] [options]
        zeuxis train --resume RUN [--images N | --minutes N] [--data PLACE]
+       zeuxis train --config RUN/config.json [options]
 
 models:     {models}
 recipes:    {recipes}
@@ -96,6 +102,8 @@ def main(argv: Sequence[str]) -> None:
         print(HELP.format(models=names[0], recipes=names[1], algorithms=names[2]))
     elif name.startswith("--resume"):
         resume_run(argv)
+    elif name.startswith("--config"):
+        train_anew(argv)
     elif name in ALGORITHMS:
         train_policy([name, *expand(argv[1:], policy_options(name), policy_refusals(name))])
     else:
@@ -122,6 +130,18 @@ def resume_run(argv: Sequence[str]) -> None:
     resume(args.resume, args.images, data=args.data, labels=args.labels, minutes=args.minutes)
 
 
+def train_anew(argv: Sequence[str]) -> None:
+    """zeuxis train --config FILE: the settings of a run choose the defaults of all options."""
+    config = option(argv, "--config") or ""
+    experiment = described_experiment(config, option(argv, "--data") or "")
+    kind = named(experiment.model)
+    rest = expand(without(argv, "--config"), MODEL_OPTIONS, model_refusals(kind))
+    if option(rest, "--recipe") is not None:
+        raise UsageError("Give either --config or --recipe, since both choose all settings.")
+    about = f"Trains {kind.name} with the settings in '{config}', and the options after it."
+    run_options(kind, rest, experiment, about)
+
+
 def train_model(kind: type[Model], argv: Sequence[str]) -> None:
     """zeuxis train MODEL: recipe and data choose the defaults of all other options."""
     prog = f"zeuxis train {kind.name}"
@@ -130,6 +150,11 @@ def train_model(kind: type[Model], argv: Sequence[str]) -> None:
     about = f"Trains {kind.name}: {kind.paper}."
     if experiment.recipe:
         about += f" Starts from the recipe {experiment.recipe}; others: --recipe NAME."
+    run_options(kind, argv, experiment, about)
+
+
+def run_options(kind: type[Model], argv: Sequence[str], experiment: Experiment, about: str) -> None:
+    """Trains as an experiment and the options after it say, or shows what would happen."""
     about += f" Short forms: {', '.join(MODEL_OPTIONS)}."
     options = options_of(kind)
     default = options(
@@ -138,6 +163,7 @@ def train_model(kind: type[Model], argv: Sequence[str]) -> None:
         model=experiment.config,
         training=experiment.training,
     )
+    prog = f"zeuxis train {kind.name}"
     args = tyro.cli(options, args=argv, prog=prog, description=about, default=default)
     if args.training.minutes and args.training.images != experiment.training.images:
         raise UsageError(
@@ -148,6 +174,8 @@ def train_model(kind: type[Model], argv: Sequence[str]) -> None:
     )
     if args.dry_run:
         dry_run(experiment)
+    elif (begun := run_to_resume(args.out, init())) is not None:
+        resume(begun)
     else:
         start(experiment, args.out)
 

@@ -34,6 +34,7 @@ from ..training.loop import Result, Trainer
 from ..visual.film import write_film
 from ..visual.grid import grid
 from .defaults import default_experiment
+from .elastic import note_run
 from .experiment import Experiment
 from .model_card import card
 from .validation import validation_of
@@ -125,6 +126,7 @@ def start(experiment: Experiment, out: str | Path = "runs") -> Result:
         run = Run.create(out, f"{e.model}-{data.spec.name}-seed{training.seed}")
         write_hashes(run, data, held, data_config.data)  # before config.json makes it a run
         run.write_json("config.json", signed(describe_run(e, model, data, held)))
+        note_run(out, run)
     with locked(run, world):
         result = prepare(model, data, run, training, data_config, held, world).run()
         return finish(result, run, training)

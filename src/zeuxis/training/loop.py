@@ -8,7 +8,7 @@ that was not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,31 +28,14 @@ from ..visual.film import Picture, film_times, picture_of
 from .config import TrainingConfig, check_config
 from .ema import EMA
 from .losses import LossLog
+from .result import Result
 from .sampler import Batches
 from .selection import Selection, Validation, logged
 from .session import Session, require_count, require_seconds, resume_or_rewind
 from .turns import take_turns
 
-
-@dataclass
-class Result:
-    """What a training ends with.
-
-    Arguments:
-        model: The averaged model, ready for use.
-        images: Images seen.
-        seconds: Time of the whole training.
-        figures: The last figures that were reported.
-        stopped: Whether it was interrupted.
-        run: Its folder.
-    """
-
-    model: Model
-    images: int
-    seconds: float
-    figures: dict[str, float] = field(default_factory=dict)
-    stopped: bool = False
-    run: Run | None = None
+Hook = Callable[["Trainer"], Any]
+"""A function of the user's that a training calls."""
 
 
 @public
@@ -64,6 +47,8 @@ def fit(
     validate: Validation | None = None,
     world: World | None = None,
     quiet: bool = False,
+    on_step: Hook | None = None,
+    on_save: Hook | None = None,
 ) -> Result:
     """Trains a model, going on from the run's last save if it has one.
 
@@ -76,22 +61,26 @@ def fit(
             `training.select` says.
         world: This process among the others; by default from torchrun's environment.
         quiet: Whether to print nothing.
+        on_step: Called with the trainer after each step: for figures and pictures of your own.
+            `trainer.session.stop.set()` ends the training after a save.
+        on_save: Called with the trainer after each save, by the process that writes.
 
     Raises:
         DivergenceError: A loss or weight is not finite; the sentence names step, player and last
             save.
     """
+    hooks = (on_step, on_save)
     if run is None or isinstance(run, Run):
-        return Trainer(model, data, run, training, validate, world, quiet).run()
+        return Trainer(model, data, run, training, validate, world, quiet, *hooks).run()
     world = world or init()
     if not world.is_main:
-        return Trainer(model, data, Run(run), training, validate, world, quiet).run()
+        return Trainer(model, data, Run(run), training, validate, world, quiet, *hooks).run()
     described, folder = describe(model), Run.at(run)
     if not folder.path("config.json").exists():  # by which `load` can open the run
         settings = to_json(training or TrainingConfig())
         folder.write_json("config.json", described | {"training": settings})
     with folder.held():
-        return Trainer(model, data, folder, training, validate, world, quiet).run()
+        return Trainer(model, data, folder, training, validate, world, quiet, *hooks).run()
 
 
 class Trainer:
@@ -101,7 +90,7 @@ class Trainer:
     run's last save, another model or the data give.
 
     Arguments:
-        model, data, run, training, validate, world, quiet: As for `fit`.
+        model, data, run, training, validate, world, quiet, on_step, on_save: As for `fit`.
 
     Attributes:
         step: Steps so far.
@@ -118,7 +107,10 @@ class Trainer:
         validate: Validation | None = None,
         world: World | None = None,
         quiet: bool = False,
+        on_step: Hook | None = None,
+        on_save: Hook | None = None,
     ) -> None:
+        self.on_step, self.on_save = on_step, on_save
         self.config = c = training or TrainingConfig()
         self.world = world or init()
         data = model.arrange(data)
@@ -180,6 +172,8 @@ class Trainer:
             while session.goes_on():
                 self.one_step()
                 session.advance(self.images)
+                if self.on_step is not None:
+                    self.on_step(self)
                 if session.crossed(self.config.log_every) or session.finished:
                     self.report()
                 self.film()
@@ -316,6 +310,8 @@ class Trainer:
         self.run_folder.write_tensors(STATE, tensors, about)
         self.run_folder.write_tensors("model.safetensors", dict(newest), {"images": self.images})
         self.run_folder.write_tensors("ema.safetensors", dict(averaged), {"images": self.images})
+        if self.on_save is not None:
+            self.on_save(self)
 
     def restore(self, run: Run) -> int:
         """Resumes exactly where the last save was made; returns the images seen."""
