@@ -24,7 +24,6 @@ from zeuxis.studio.explore_tab import between, knobs, moved, picked
 from zeuxis.studio.processes import Training, beginning
 from zeuxis.studio.surprise_tab import coded, zipped
 
-
 pytestmark = pytest.mark.slow  # Gradio takes seconds to import
 
 
