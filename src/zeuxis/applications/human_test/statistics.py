@@ -145,7 +145,7 @@ def over_people(
     Example:
         >>> d = np.array([[1.0], [1.5], [0.5], [1.2], [0.8], [1.1]])
         >>> print(over_people(d, lambda mean: mean[..., 0]))
-        1.02 (0.615 to 1.39)
+        1.02 (0.667 to 1.37)
     """
     n = len(values)
     whole = float(statistic(values.mean(0, keepdims=True))[0])
