@@ -60,7 +60,7 @@ def memory() -> int:
         (refuse, "refused"),
         (mute, "mute"),
         (traceback, "traceback"),
-        (hang, "hang"),
+        pytest.param(hang, "hang", marks=pytest.mark.slow),
         (compute, "hang"),
         (share, "accepted"),
         (memory, "memory"),

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -78,6 +78,13 @@ def modules() -> dict[str, Path]:
     return found
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """A module's syntax."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def for_types_only(tree: ast.Module) -> set[ast.AST]:
     """Everything under `if TYPE_CHECKING:`."""
     return {
@@ -88,11 +95,12 @@ def for_types_only(tree: ast.Module) -> set[ast.AST]:
     }
 
 
-def relative_imports() -> Iterator[Import]:
+@cache
+def relative_imports() -> tuple[Import, ...]:
     """Every import of one module of zeuxis by another that runs."""
-    known = modules()
+    known, found = modules(), []
     for importer, path in known.items():
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = parsed(path)
         skipped, package = for_types_only(tree), path.name == "__init__.py"
         parts = importer.split(".") if importer else []
         for node in ast.walk(tree):
@@ -103,12 +111,13 @@ def relative_imports() -> Iterator[Import]:
             for alias in node.names:
                 name = ".".join([*base, alias.name])
                 imported = name if name in known else ".".join(base)
-                yield Import(importer, imported, node not in tree.body)
+                found.append(Import(importer, imported, node not in tree.body))
+    return tuple(found)
 
 
 def packages(path: Path, inside: bool) -> set[str]:
     """Packages that a module imports at its top, or inside its functions."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     skipped, found = for_types_only(tree), set()
     for node in ast.walk(tree):
         if node in skipped or (node not in tree.body) != inside:

@@ -33,7 +33,7 @@ def test_the_wheel_holds_code_data_models_and_licenses(wheel: Path) -> None:
         assert f"zeuxis/data/files/mnist/{kind}-ubyte.gz" in names
     assert {"zeuxis/py.typed", "zeuxis/data/files/mnist/NOTICE.md"} <= names
     pixels = ("pixelcnn", "pixelcnn-whole", "pixelrnn", "pixelrnn-row")
-    vaes, gans = ("vae", "iaf-vae"), ("dcgan", "improved-gan", "infogan")
+    vaes, gans = ("vae", "iaf-vae", "draw"), ("dcgan", "improved-gan", "infogan")
     digits = (*vaes, *gans, *pixels, "classifier", "flow-matching", "order-agnostic")
     for model in (*(f"mnist/{name}" for name in digits), "multi-mnist/air"):
         assert {
@@ -42,7 +42,7 @@ def test_the_wheel_holds_code_data_models_and_licenses(wheel: Path) -> None:
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert any(name.endswith("licenses/NOTICE.md") for name in names)
     assert not any(name.startswith(("tests", "runs", "benchmarks")) for name in names)
-    assert size < 35e6  # twelve of them the digits, the others the models that ship
+    assert size < 42e6  # twelve of them the digits, the others the models that ship
 
 
 def test_shipped_models_are_small() -> None:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from .applications.restoration.restore import denoise, inpaint, super_resolve
     from .checkpoints.run_folder import Run
     from .checkpoints.weights import load, save, shipped
-    from .data import Dataset, Spec, check, few_labels, hold_out, load_data
+    from .data import Dataset, Spec, few_labels, hold_out, load_data
+    from .data.check import check
     from .errors import ZeuxisError
     from .evaluation.classification import classify
     from .evaluation.sample_quality import Quality, evaluate

@@ -120,6 +120,7 @@ def test_test_images_influence_no_classifier(model: Model) -> None:
             assert torch.equal(trained.classify(x.clone()), first), (n, trained.method)
 
 
+@pytest.mark.slow
 def test_a_seed_repeats_the_comparison_and_another_does_not(model: Model) -> None:
     train, test = bars(), bars(100, seed=1)
     runs = [compare(model, train, test, labels=[8], seed=seed) for seed in (0, 0, 1)]

@@ -136,7 +136,7 @@ BAD = [
     ("ablation --rows everything", 2, "the rows are all, no-virtual"),
     ("ablation --data heads", 2, "give mnist, cifar10 or svhn"),
     ("ablation --images -1", 2, "--images must be at least 0, got -1"),
-    ("data count x", 2, "the command is check"),
+    ("data count x", 2, "the commands are check and shard"),
     ("data check {0}/corrupt", 1, "cannot be decoded"),
 ]
 

@@ -109,6 +109,7 @@ def test_shares_of_boxes() -> None:
     assert moved[0, 2].tolist() == [11.5, 20, 13.5, 21]
 
 
+@pytest.mark.slow
 def test_as_built_in_sets() -> None:
     train, test = (load_data("multi-mnist", split=split, limit=60) for split in ("train", "test"))
     assert train.spec.shape == (1, 50, 50) and train.spec.name == "multi-mnist"

@@ -83,6 +83,7 @@ def oracle(monkeypatch: pytest.MonkeyPatch, **changes: object) -> FactorReport:
     return describe_factors(model, data, groups=25, exchanges=60, other=200)
 
 
+@pytest.mark.slow
 def test_latents_that_are_the_scene_have_the_best_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     report = oracle(monkeypatch)
     assert report.matched and report.error < 1e-5

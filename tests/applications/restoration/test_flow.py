@@ -56,8 +56,12 @@ MASK = Mask(torch.tensor([[True, False, True, False], [False, True, True, False]
 
 @pytest.mark.parametrize(
     ("operator", "sigma"),
-    [(Identity(), 25.0), (MASK, 0.0), (MASK, 10.0), (Average(2), 0.0)],
-    ids=["denoise", "inpaint", "inpaint with noise", "super-resolve"],
+    [
+        pytest.param(Identity(), 25.0, id="denoise"),
+        pytest.param(MASK, 0.0, id="inpaint"),
+        pytest.param(MASK, 10.0, id="inpaint with noise", marks=pytest.mark.slow),
+        pytest.param(Average(2), 0.0, id="super-resolve", marks=pytest.mark.slow),
+    ],
 )
 def test_samples_have_the_posteriors_mean_and_covariance(operator: Operator, sigma: float) -> None:
     y = operator.forward(image())

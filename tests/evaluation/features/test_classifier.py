@@ -70,7 +70,9 @@ def test_shifts_reach_the_limit_and_no_further(spec: Spec) -> None:
         assert center.abs().min() < 0.5
 
 
-@pytest.mark.parametrize("spec", [GRAY, COLOR], ids=["gray", "color"])
+@pytest.mark.parametrize(
+    "spec", [GRAY, pytest.param(COLOR, marks=pytest.mark.slow)], ids=["gray", "color"]
+)
 def test_it_learns_and_its_features_serve_by_the_name_of_its_folder(spec: Spec, tmp_path) -> None:
     data = corners(256, spec)
     # Mirroring would exchange the quarters' labels, so color images tell rows only.

@@ -433,6 +433,7 @@ else:
 """
 
 
+@pytest.mark.slow
 def test_bodies_are_drawn_where_the_machine_can(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", DRAW, str(tmp_path / "drawn.npz")], capture_output=True, text=True

@@ -381,8 +381,10 @@ def line(
 
 @pytest.mark.parametrize(
     ("kind", "preset"),
-    [(InformationGain, VIMEConfig()), (ReleasedInformationGain, RELEASED)],
-    ids=["corrected", "paper"],
+    [
+        pytest.param(InformationGain, VIMEConfig(), id="corrected"),
+        pytest.param(ReleasedInformationGain, RELEASED, id="paper", marks=pytest.mark.slow),
+    ],
 )
 def test_curiosity_fades_where_one_has_been_and_stays_where_not(
     kind: type[InformationGain], preset: VIMEConfig

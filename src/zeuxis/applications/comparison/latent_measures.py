@@ -59,7 +59,7 @@ def likelihood(subject: Subject) -> dict[str, Any]:
     parts = zip(rows.split(50), x.split(50), strict=True)
     with torch.no_grad():
         exact = not k and model.log_prob(x[:1]).exact  # type: ignore[operator]
-        found = evaluate_images(model, iter(parts), k, 0, latents)
+        found = evaluate_images(model, iter(parts), k, 0, latents, [])
         table = torch.stack(list(track(found, len(x), f"likelihood by {subject.key}")))
     nats = table[:, 2] if k else table[:, 0]
     result: dict[str, Any] = {
