@@ -5,6 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 JOBS ?= auto
+# Compiled tests are kept even where the environment forbids it: compiling them takes ten seconds a process.
+TEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 # cpu or cuda; by default cuda where a driver answers, so that no CPU machine downloads gigabytes of CUDA.
 TORCH ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi >/dev/null 2>&1 && echo cuda || echo cpu)
 
@@ -18,13 +20,13 @@ demo: $(VENV)/.core ## train a DCGAN on MNIST, film it, score it
 	@$(BIN)/zeuxis demo
 
 test: $(VENV)/.dev ## the fast tests on all cores
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+	@$(TEST) -n $(JOBS) --dist worksteal
 
 slow: $(VENV)/.dev ## the slow tests
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
+	@$(TEST) -m slow
 
 browser: $(VENV)/.dev ## the tests of the pages in a browser
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow tests/studio/test_studio_browser.py \
+	@$(TEST) -m slow tests/studio/test_studio_browser.py \
 		tests/applications/human_test/test_human_browser.py
 
 smoke: $(VENV)/.core ## a demo of about a minute, in a temporary folder
@@ -46,7 +48,7 @@ figures: $(VENV)/.dev ## copy every number of README.md and docs/ from its recor
 	@$(BIN)/python docs/figures.py --write
 
 doctest: $(VENV)/.dev ## every example in the documentation and the docstrings
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --doctest-modules --doctest-glob='*.md' src docs README.md
+	@$(TEST) -n $(JOBS) --doctest-modules --doctest-glob='*.md' src docs README.md
 
 bench: $(VENV)/.dev ## speed against plain scripts and the machine's own rate
 	@for b in $(filter-out %/compare.py %/subprocesses.py %/tuning.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$b || exit 1; done
