@@ -39,21 +39,27 @@ def upload(label: str, elem_id: str) -> gr.Image:
         sources=["upload", "clipboard"],
         height=220,
     )
-    part.preprocess = lambda payload: None if payload is None else payload.path  # type: ignore[method-assign]
+    # The path as uploaded: `opened` decodes it, within its limits.
+    part.preprocess = uploaded_path  # type: ignore[method-assign]
     return part
+
+
+def uploaded_path(payload: Any) -> str | None:
+    """Where an upload lies, None without one."""
+    return None if payload is None else payload.path
 
 
 def sentences(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function whose errors for users appear as one sentence in the page."""
 
     @functools.wraps(function)
-    def told(*args: Any) -> Any:
+    def wrapper(*args: Any) -> Any:
         try:
             return function(*args)
         except ZeuxisError as error:
             raise gr.Error(str(error), duration=None, print_exception=False) from error
 
-    return told
+    return wrapper
 
 
 def opened(path: str | None, size: int | None = None, channels: int | None = None) -> Tensor:

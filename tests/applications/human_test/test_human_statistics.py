@@ -85,7 +85,7 @@ def test_a_tally_needs_both_kinds() -> None:
         Tally(np.array([[0, 0, 3, 5]]))
 
 
-def test_the_staircase_settles_where_three_of_four_are_right() -> None:
+def test_the_staircase_converges_where_three_of_four_are_right() -> None:
     """An observer whose share of right answers rises from 1/2 with the exposure, with 75 % at 300
     ms: the walk stays near it, within its own spread."""
     rng, modes, shares = np.random.default_rng(9), [], []

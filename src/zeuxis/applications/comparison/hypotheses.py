@@ -189,13 +189,12 @@ def likeliest(gan: Column | None, vae: Column | None, ar: Column | None) -> Verd
     if ar is None or vae is None or not (nats[ar.title] and nats[vae.title]):
         return Verdict(*about, "undecided", "It needs likelihoods of binary pixels of both an "
                        "autoregressive model and a VAE.")  # fmt: skip
-    first = paired(nats[ar.title], nats[vae.title])
+    likely, bounded = nats[ar.title], nats[vae.title]
+    assert likely is not None and bounded is not None
+    first = paired(likely, bounded)
     claims, parts = (
         [above(first, 0.0)],
-        [
-            f"Autoregressive ({nats[ar.title][0]}) minus VAE ({nats[vae.title][0]}): "  # type: ignore[index]
-            f"{shown(first)} nats"
-        ],
+        [f"Autoregressive ({likely[0]}) minus VAE ({bounded[0]}): {shown(first)} nats"],
     )
     bound = vae.first("annealed.binary.nats")
     if bound:

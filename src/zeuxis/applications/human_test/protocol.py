@@ -2,11 +2,11 @@ r"""How people are asked: the mode, the number of images, and the rules that exc
 
 Four modes, whose scores do not compare:
 
-- `untimed`: images one by one, no limit, no feedback; the share of real ones is told (HYPE
-  infinity).
+- `untimed`: images one by one, no limit, no feedback; the share of real ones is stated
+  (HYPE infinity).
 - `feedback`: the same, and after each answer the truth (what Salimans et al. did between screens).
 - `timed`: each image for a time t, then noise; t falls by 10 ms after a right answer and rises by
-  30 ms after a wrong one. This weighted staircase settles where right answers are three times as
+  30 ms after a wrong one. This weighted staircase converges where right answers are three times as
   frequent as wrong ones, 75 %: $30 (1 - p) = 10 p$.
 - `grid`: screens of many images, on which one marks the generated ones; feedback after a screen.
 

@@ -280,7 +280,7 @@ def store_answer(
 
 
 def feedback(trial: sqlite3.Row, one: Answer, mode: Mode, before: bool) -> dict[str, Any]:
-    """The truth, where it is told after an answer."""
+    """The truth, where it is shown after an answer."""
     if trial["phase"] != "practice" and mode not in WITH_FEEDBACK:
         return {}
     said = trial["said"] if before else one.said
@@ -293,7 +293,7 @@ def debrief(store: Store, person: str) -> dict[str, Any]:
     require_person(connection, person)
     trials = trials_of(connection, person)
     if any(trial["said"] is None for trial in trials):
-        raise UsageError("The truth is told after the last image.")
+        raise UsageError("The truth is shown after the last image.")
     main = [t for t in trials if t["phase"] == "main" and t["kind"] in ("real", "generated")]
     right = [trial["said"] == trial["truth"] for trial in main if trial["said"] != "lost"]
     return {

@@ -91,7 +91,7 @@ def drive(
         cells: The trainings.
         root: The sweep's folder.
         place: Where they run; it is closed at the end.
-        retries: How often a failed one is begun again.
+        retries: How often a failed one is started again.
         imports: Modules with models of the user's.
         poll: Seconds between two looks at the jobs.
     """
@@ -109,7 +109,7 @@ def drive(
                 for state in [one for one in states if one.status == "running"]:
                     outcome = place.outcome(state.job)
                     if outcome is not None:
-                        settle(state, outcome, retries, show.say)
+                        handle_end(state, outcome, retries, show.say)
                 running = sum(state.status == "running" for state in states)
                 for state in states:
                     if state.status == "waiting" and (not place.at_once or running < place.at_once):
@@ -123,15 +123,15 @@ def drive(
     return states
 
 
-def settle(state: State, outcome: Outcome, retries: int, say: Callable[[str], None]) -> None:
-    """Takes note of how an attempt ended, and says what failed."""
+def handle_end(state: State, outcome: Outcome, retries: int, say: Callable[[str], None]) -> None:
+    """Updates the state after an attempt ended, and prints what failed."""
     state.outcome, state.job = outcome, None
     if outcome.code == 0:
         state.status = "done"
         return
     again = outcome.code != 2 and state.attempts <= retries
     state.status = "waiting" if again else "failed"
-    then = f"it is begun again ({state.attempts} of {retries})" if again else "it is left out"
+    then = f"it is started again ({state.attempts} of {retries})" if again else "it is left out"
     lines = "".join(f"\n    {line}" for line in outcome.lines)
     say(f"{state.cell.name} failed with exit code {outcome.code}; {then}:{lines}")
 
